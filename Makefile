@@ -1,0 +1,40 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help setup up demo test lint bench lock
+
+help: ## what there is
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "groupbuy needs Python 3.11 or later; '$(PYTHON)' is $$($(PYTHON) --version). Name another one: make setup PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: $(VENV)/.installed ## make .venv from the lock
+
+up: setup ## start everything on this machine and print where it is
+	@$(BIN)/groupbuy up
+
+demo: setup ## play a whole team against the running stack, or one of its own
+	@$(BIN)/groupbuy demo
+
+test: setup ## all tests
+	$(BIN)/pytest
+
+lint: setup ## ruff, mypy --strict, the import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## throughput and latency against the floor of bare Temporal updates
+	@$(BIN)/python -m bench
+
+lock: ## renew requirements.lock (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --extra embedded --extra dev --custom-compile-command "make lock" --upgrade --output-file requirements.lock pyproject.toml

@@ -1,0 +1,30 @@
+"""What a process reads from its environment. Temporal's own variables (TEMPORAL_ADDRESS, …) are read by its SDK."""
+
+from pydantic import Field, HttpUrl, PositiveFloat, PositiveInt
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every variable is `GROUPBUY_` + the field's name in capitals; `docs/operations.md` lists them."""
+
+    model_config = SettingsConfigDict(env_prefix="GROUPBUY_", frozen=True)
+
+    database_url: str = Field(description="PostgreSQL, e.g. postgresql://postgres@127.0.0.1:5432/groupbuy")
+    database_pool: PositiveInt = Field(default=16, description="connections a process holds at most")
+    temporal_ui_url: HttpUrl | None = Field(default=None, description="base of the links to workflow histories")
+    metrics_port: int | None = Field(default=None, description="the worker's /metrics; the API serves its own")
+
+    local_activities: bool = Field(
+        default=True, description="new teams try lock and settle as a local activity before a regular one"
+    )
+    updates_per_team: PositiveInt = Field(
+        default=4, description="updates one API process keeps in flight per team (the server refuses the 11th)"
+    )
+    answer_within: PositiveFloat = Field(default=8.0, description="seconds until a request answers `temporarily_unavailable`")
+
+    callback_timeout: PositiveFloat = Field(default=15.0, description="seconds per callback attempt")
+    callback_first_delay: PositiveFloat = Field(default=1.0, description="seconds to the first retry; it doubles from there")
+    callback_max_delay: PositiveFloat = Field(default=3600.0, description="seconds between two tries at the most")
+    callback_give_up: PositiveFloat = Field(default=259200.0, description="seconds after which a callback is dead")
+
+    log_level: str = "INFO"
