@@ -1,0 +1,1 @@
+"""The rules of group buying: pure, typed, without I/O."""

@@ -1,0 +1,185 @@
+"""Goods and campaigns as operators set them; every change is kept, whole, with who and when."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.connection import Connection, Row, connection, transaction
+from db.offers import STOCK_GATE
+from domain.campaigns import Campaign, CampaignFields, CampaignStatus, NewCampaign
+from domain.errors import ErrorCode, Refusal
+from domain.trade import Goods
+
+RECORD_CHANGE = "INSERT INTO changes (changed_at, changed_by, subject, content) VALUES ($1, $2, $3, $4)"
+
+SAVE_GOODS = """
+INSERT INTO goods (goods_id, name, original_price) VALUES ($1, $2, $3)
+ON CONFLICT (goods_id) DO UPDATE SET name = excluded.name, original_price = excluded.original_price
+"""
+
+
+async def save_goods(engine: AsyncEngine, goods: Goods, *, by: str, now: datetime) -> None:
+    async with transaction(engine) as opened:
+        await opened.execute(SAVE_GOODS, goods.goods_id, goods.name, goods.original_price)
+        await opened.execute(RECORD_CHANGE, now, by, f"goods/{goods.goods_id}", goods.model_dump_json())
+
+
+READ_GOODS = "SELECT goods_id, name, original_price FROM goods WHERE goods_id = $1"
+
+
+async def read_goods(engine: AsyncEngine, goods_id: str) -> Goods | None:
+    async with connection(engine) as opened:
+        row = await opened.fetchrow(READ_GOODS, goods_id)
+    return Goods(**row) if row else None
+
+
+FREE_CAMPAIGN_ID = "SELECT coalesce(max(campaign_id), 100000) + 1 FROM campaigns"
+CAMPAIGN_IDS = 7_242_004
+
+COLUMNS = (
+    "campaign_id", "version", "name", "status", "starts_at", "ends_at", "target_count", "min_count", "lock_ttl",
+    "payment_grace", "team_ttl", "refund_window", "take_limit", "stock", "discount", "audience", "audience_scope",
+    "currency", "updated_at",
+)  # fmt: skip
+INSERT_CAMPAIGN = f"""
+INSERT INTO campaigns ({", ".join(COLUMNS)}) VALUES ({", ".join(f"${n}" for n in range(1, len(COLUMNS) + 1))})
+"""
+UPDATE_CAMPAIGN = f"""
+UPDATE campaigns SET ({", ".join(COLUMNS[1:])}) = ({", ".join(f"${n}" for n in range(2, len(COLUMNS) + 1))})
+ WHERE campaign_id = $1
+"""
+
+
+async def create_campaign(engine: AsyncEngine, new: NewCampaign, *, by: str, now: datetime) -> Campaign:
+    """Publishes a campaign under its own id, or under the next free one.
+
+    Raises:
+        Refusal: campaign_conflict (the id is taken, or another active campaign sells these goods there), goods_not_found.
+    """
+    async with transaction(engine) as opened:
+        await opened.execute("SELECT pg_advisory_xact_lock($1)", CAMPAIGN_IDS)
+        campaign_id = new.campaign_id or await opened.fetchval(FREE_CAMPAIGN_ID)
+        campaign = Campaign(**_fields(new), campaign_id=campaign_id, version=1, updated_at=now)
+        try:
+            await opened.execute(INSERT_CAMPAIGN, *_values(campaign))
+        except asyncpg.UniqueViolationError:
+            raise Refusal(ErrorCode.CAMPAIGN_CONFLICT, f"There is a campaign {campaign_id} already.") from None
+        await _save_goods_and_stock(opened, campaign)
+        await _record(opened, campaign, by)
+    return campaign
+
+
+LOCK_CAMPAIGN = "SELECT * FROM campaigns WHERE campaign_id = $1 FOR UPDATE"
+GOODS_OF = "SELECT source, channel, goods_id FROM campaign_goods WHERE campaign_id = $1 ORDER BY source, channel, goods_id"
+
+
+async def change_campaign(
+    engine: AsyncEngine, campaign_id: int, changes: dict[str, Any], *, by: str, now: datetime
+) -> Campaign:
+    """Applies some fields to a campaign. Running teams keep the terms that they were opened under.
+
+    Raises:
+        Refusal: campaign_not_found, campaign_conflict, goods_not_found.
+        pydantic.ValidationError: the fields do not fit together.
+    """
+    async with transaction(engine) as opened:
+        # The gate of the stock comes before any row: see offers.py.
+        await opened.execute("SELECT pg_advisory_xact_lock($1, $2)", STOCK_GATE, campaign_id)
+        before = await _read(opened, LOCK_CAMPAIGN, campaign_id)
+        if before is None:
+            raise Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"There is no campaign {campaign_id}.")
+        fields = before.changed(changes)
+        campaign = Campaign(**_fields(fields), campaign_id=campaign_id, version=before.version + 1, updated_at=now)
+        await opened.execute(UPDATE_CAMPAIGN, *_values(campaign))
+        await _save_goods_and_stock(opened, campaign)
+        await _record(opened, campaign, by)
+    return campaign
+
+
+READ_CAMPAIGN = "SELECT * FROM campaigns WHERE campaign_id = $1"
+
+
+async def read_campaign(engine: AsyncEngine, campaign_id: int) -> Campaign | None:
+    async with connection(engine) as opened:
+        return await _read(opened, READ_CAMPAIGN, campaign_id)
+
+
+LIST_CAMPAIGNS = """
+SELECT * FROM campaigns
+ WHERE ($1::text IS NULL OR status = $1) AND ($2::int IS NULL OR campaign_id < $2)
+ ORDER BY campaign_id DESC LIMIT $3
+"""
+GOODS_OF_ALL = """
+SELECT campaign_id, source, channel, goods_id FROM campaign_goods WHERE campaign_id = ANY($1::int[])
+ ORDER BY source, channel, goods_id
+"""
+
+
+async def list_campaigns(engine: AsyncEngine, status: CampaignStatus | None, before: int | None, limit: int) -> list[Campaign]:
+    """The highest campaign_id first, those below `before`."""
+    async with connection(engine) as opened:
+        rows = await opened.fetch(LIST_CAMPAIGNS, status, before, limit)
+        places = await opened.fetch(GOODS_OF_ALL, [row["campaign_id"] for row in rows])
+    return [_campaign(row, [place for place in places if place["campaign_id"] == row["campaign_id"]]) for row in rows]
+
+
+def _fields(campaign: CampaignFields) -> dict[str, Any]:
+    return {name: getattr(campaign, name) for name in CampaignFields.model_fields}
+
+
+def _values(campaign: Campaign) -> list[Any]:
+    return [campaign.discount.model_dump_json() if name == "discount" else getattr(campaign, name) for name in COLUMNS]
+
+
+async def _read(opened: Connection, sql: str, campaign_id: int) -> Campaign | None:
+    row = await opened.fetchrow(sql, campaign_id)
+    return _campaign(row, await opened.fetch(GOODS_OF, campaign_id)) if row else None
+
+
+def _campaign(row: Row, places: list[Row]) -> Campaign:
+    goods = [{name: place[name] for name in ("source", "channel", "goods_id")} for place in places]
+    return Campaign.model_validate({**row, "discount": json.loads(row["discount"]), "goods": goods})
+
+
+REMOVE_GOODS = "DELETE FROM campaign_goods WHERE campaign_id = $1"
+SAVE_PLACE = "INSERT INTO campaign_goods (campaign_id, source, channel, goods_id, active) VALUES ($1, $2, $3, $4, $5)"
+KNOWN_GOODS = "SELECT goods_id FROM goods WHERE goods_id = ANY($1::text[])"
+
+DROP_STOCK = "DELETE FROM campaign_stock WHERE campaign_id = $1"
+SAVE_STOCK = """
+INSERT INTO campaign_stock AS s (campaign_id, stock, live)
+SELECT $1, $2, (SELECT count(*) FROM orders WHERE campaign_id = $1 AND live)
+ON CONFLICT (campaign_id) DO UPDATE SET stock = excluded.stock
+"""
+
+
+async def _save_goods_and_stock(opened: Connection, campaign: Campaign) -> None:
+    wanted = {place.goods_id for place in campaign.goods}
+    known = {row["goods_id"] for row in await opened.fetch(KNOWN_GOODS, list(wanted))}
+    if missing := wanted - known:
+        raise Refusal(ErrorCode.GOODS_NOT_FOUND, f"There are no goods {', '.join(sorted(missing))}.")
+    await opened.execute(REMOVE_GOODS, campaign.campaign_id)
+    active = campaign.status is CampaignStatus.ACTIVE
+    try:
+        for place in campaign.goods:
+            await opened.execute(SAVE_PLACE, campaign.campaign_id, place.source, place.channel, place.goods_id, active)
+    except asyncpg.UniqueViolationError:
+        raise Refusal(
+            ErrorCode.CAMPAIGN_CONFLICT,
+            f"Another active campaign sells {place.goods_id} in channel {place.channel} of {place.source}.",
+        ) from None
+    if campaign.stock is None:
+        await opened.execute(DROP_STOCK, campaign.campaign_id)
+        return
+    try:
+        await opened.execute(SAVE_STOCK, campaign.campaign_id, campaign.stock)
+    except asyncpg.CheckViolationError:
+        raise Refusal(ErrorCode.CAMPAIGN_CONFLICT, f"More than {campaign.stock} orders of this campaign are live.") from None
+
+
+async def _record(opened: Connection, campaign: Campaign, by: str) -> None:
+    subject = f"campaign/{campaign.campaign_id}"
+    await opened.execute(RECORD_CHANGE, campaign.updated_at, by, subject, campaign.model_dump_json())

@@ -1,0 +1,127 @@
+"""Delivering events: which are due, and what came of each attempt."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.connection import connection, fetch_one, transaction
+
+SEQUENCE_GATE = 7_242_003
+
+WITHOUT_SEQUENCE = "SELECT DISTINCT source FROM events WHERE event_id = ANY($1::text[]) AND sequence IS NULL"
+LOCK_SEQUENCE = f"SELECT pg_advisory_xact_lock({SEQUENCE_GATE}, hashtext($1))"
+GIVE_SEQUENCE = """
+UPDATE events e SET sequence = numbered.sequence
+  FROM (SELECT event_no,
+               coalesce((SELECT max(sequence) FROM events WHERE source = $1), 0) + row_number() OVER (ORDER BY event_no)
+               AS sequence
+          FROM events WHERE source = $1 AND sequence IS NULL) numbered
+ WHERE e.event_no = numbered.event_no
+"""
+
+
+async def give_sequences(engine: AsyncEngine, source: str) -> None:
+    """Numbers a mall's committed events: without gaps, and in the order in which the facts about one order came true.
+
+    A transaction of its own, one at a time per mall: what it does not see yet gets a higher number later.
+    """
+    async with transaction(engine) as opened:
+        await opened.execute(LOCK_SEQUENCE, source)
+        await opened.execute(GIVE_SEQUENCE, source)
+
+
+async def sources_without_sequence(engine: AsyncEngine, event_ids: list[str]) -> list[str]:
+    async with connection(engine) as opened:
+        return [row["source"] for row in await opened.fetch(WITHOUT_SEQUENCE, event_ids)]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event on its way to one address."""
+
+    event_id: str
+    kind: str
+    address: str
+    format: str
+    source: str
+    type: str
+    occurred_at: datetime
+    sequence: int
+    data: str
+    """JSON, as it is stored"""
+    secrets: tuple[str, ...]
+    attempts: int
+    since: datetime
+    next_attempt_at: datetime
+
+
+PENDING = """
+SELECT d.event_id, d.kind, d.address, d.format, e.source, e.type, e.occurred_at, e.sequence, e.data,
+       m.webhook_secrets AS secrets, d.attempts, d.since, d.next_attempt_at
+  FROM deliveries d JOIN events e USING (event_id) JOIN malls m USING (source)
+ WHERE d.event_id = ANY($1::text[]) AND d.status = 'pending'
+ ORDER BY e.sequence, d.address
+"""
+
+
+async def pending_deliveries(engine: AsyncEngine, event_ids: list[str]) -> list[Delivery]:
+    async with connection(engine) as opened:
+        rows = await opened.fetch(PENDING, event_ids)
+    return [Delivery(**{**row, "secrets": tuple(row["secrets"])}) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of one try, and what follows from it."""
+
+    started_at: datetime
+    duration_ms: int
+    http_status: int | None
+    error: str | None
+    verdict: Literal["delivered", "pending", "dead"]
+    next_attempt_at: datetime
+
+
+# A late answer of a slow attempt cannot bring a finished delivery back: only a pending one moves.
+RECORD_ATTEMPT = """
+WITH attempt AS (
+  INSERT INTO delivery_attempts (event_id, kind, address, format, started_at, duration_ms, http_status, error)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+)
+UPDATE deliveries
+   SET attempts = attempts + 1, status = $9, next_attempt_at = $10,
+       finished_at = CASE WHEN $9 = 'pending' THEN NULL ELSE $5::timestamptz + $6 * interval '1 millisecond' END
+ WHERE event_id = $1 AND kind = $2 AND address = $3 AND format = $4 AND status = 'pending'
+"""
+
+
+async def record_attempt(engine: AsyncEngine, delivery: Delivery, attempt: Attempt) -> None:
+    async with transaction(engine) as opened:
+        await opened.execute(
+            RECORD_ATTEMPT,
+            delivery.event_id,
+            delivery.kind,
+            delivery.address,
+            delivery.format,
+            attempt.started_at,
+            attempt.duration_ms,
+            attempt.http_status,
+            attempt.error,
+            attempt.verdict,
+            attempt.next_attempt_at,
+        )
+
+
+FINISHED = """
+SELECT count(*) FILTER (WHERE status = 'delivered') AS delivered, count(*) FILTER (WHERE status = 'dead') AS dead
+  FROM deliveries WHERE event_id = ANY($1::text[])
+"""
+
+
+async def count_finished(engine: AsyncEngine, event_ids: list[str]) -> tuple[int, int]:
+    """(delivered, dead) among the deliveries of these events."""
+    async with connection(engine) as opened:
+        row = await fetch_one(opened, FINISHED, event_ids)
+    return row["delivered"], row["dead"]

@@ -1,0 +1,80 @@
+"""Connections: SQLAlchemy's pool, asyncpg's protocol."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+Row = asyncpg.Record
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[Row]  # generic for the type checker alone
+else:
+    Connection = asyncpg.Connection
+
+INFRASTRUCTURE_FAILURES = (
+    OSError,
+    TimeoutError,
+    PoolTimeoutError,
+    DBAPIError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # the server shuts down, starts up, or ended this statement
+    asyncpg.InsufficientResourcesError,  # too many connections, disk or memory full
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+)
+"""What is nobody's fault and passes by: whoever sees one of these tries the same transaction again."""
+
+
+def create_engine(database_url: str, *, pool_size: int) -> AsyncEngine:
+    """A pool of at most `pool_size` connections; none is opened before it is needed."""
+    engine = create_async_engine(
+        make_url(database_url).set(drivername="postgresql+asyncpg"),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=5,
+        connect_args={"timeout": 5, "command_timeout": 30, "server_settings": {"application_name": "groupbuy"}},
+    )
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def refuse_closed(dbapi_connection: Any, _record: object, _proxy: object) -> None:  # noqa: ANN401
+        # The transactions below speak asyncpg, so SQLAlchemy does not see a connection break. asyncpg does, at once.
+        if dbapi_connection.driver_connection.is_closed():
+            raise DisconnectionError
+
+    return engine
+
+
+@asynccontextmanager
+async def connection(engine: AsyncEngine) -> AsyncIterator[Connection]:
+    """A connection without a transaction: for one statement."""
+    async with engine.connect() as pooled:
+        raw = await pooled.get_raw_connection()
+        assert raw.driver_connection is not None  # noqa: S101 - it is None only after the connection was given back
+        yield raw.driver_connection
+
+
+async def fetch_one(opened: Connection, sql: str, *values: object) -> Row:
+    """The row of a statement that always has one.
+
+    Raises:
+        LookupError: there is none, which is a defect of ours.
+    """
+    row = await opened.fetchrow(sql, *values)
+    if row is None:
+        raise LookupError(f"no row for {values!r}: {sql}")
+    return row
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[Connection]:
+    """A connection in a READ COMMITTED transaction that ends with this block: committed, or rolled back on an exception."""
+    async with connection(engine) as opened, opened.transaction():
+        yield opened

@@ -1,0 +1,71 @@
+"""The outbox: a fact that a mall must hear of is written in the transaction that makes it true."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from db.connection import Connection
+from domain.ids import event_id
+
+TEAM_COMPLETED = "team.completed"
+TEAM_FAILED = "team.failed"
+ORDER_CANCELLED = "order.cancelled"
+
+# A delivery for each distinct address of the orders that an event names, due at once.
+ORDER_EVENTS = """
+WITH named AS (
+  SELECT o.*, k.event_id
+    FROM unnest($1::text[], $2::text[]) AS k (order_id, event_id) JOIN orders o USING (order_id)
+), event AS (
+  INSERT INTO events (event_id, source, type, team_id, order_id, data, occurred_at)
+  SELECT event_id, source, $3, team_id, order_id,
+         jsonb_build_object('out_trade_no', out_trade_no, 'team_id', team_id) || $4::jsonb, $5
+    FROM named ORDER BY out_trade_no
+  RETURNING event_id
+)
+INSERT INTO deliveries (event_id, kind, address, format, status, attempts, since, next_attempt_at)
+SELECT event_id, callback_kind, callback_address, callback_format, 'pending', 0, $5, $5
+  FROM event JOIN named USING (event_id) WHERE callback_kind IS NOT NULL
+"""
+
+TEAM_EVENT = """
+WITH named AS (
+  SELECT * FROM orders WHERE team_id = $2 AND out_trade_no = ANY($4::text[])
+), event AS (
+  INSERT INTO events (event_id, source, type, team_id, data, occurred_at)
+  SELECT $1, source, $3, team_id,
+         jsonb_build_object('team_id', team_id) || $5::jsonb || jsonb_build_object('out_trade_nos', to_jsonb($4::text[])), $6
+    FROM teams WHERE team_id = $2
+  RETURNING event_id
+)
+INSERT INTO deliveries (event_id, kind, address, format, status, attempts, since, next_attempt_at)
+SELECT DISTINCT event_id, callback_kind, callback_address, callback_format, 'pending', 0, $6, $6
+  FROM event, named WHERE callback_kind IS NOT NULL
+"""
+
+
+async def record_order_events(
+    connection: Connection,
+    event_type: str,
+    order_ids: Sequence[str],
+    now: datetime,
+    **data: str | int,
+) -> None:
+    """One event for each order. Inside the transaction that changed them, after their quotas: it locks no row of others."""
+    if order_ids:
+        event_ids = [event_id(event_type, order) for order in order_ids]
+        await connection.execute(ORDER_EVENTS, list(order_ids), event_ids, event_type, json.dumps(data), now)
+
+
+async def record_team_event(
+    connection: Connection,
+    event_type: str,
+    team_id: str,
+    out_trade_nos: Sequence[str],
+    now: datetime,
+    **data: str | int,
+) -> str:
+    """One event that names these orders of a team; returns its id."""
+    made = event_id(event_type, team_id)
+    await connection.execute(TEAM_EVENT, made, team_id, event_type, list(out_trade_nos), json.dumps(data), now)
+    return made

@@ -1,0 +1,19 @@
+"""The check that tests, the benchmark and operators share."""
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.connection import connection
+from domain.values import Message
+
+
+class Violation(Message):
+    invariant: int
+    """its number in design.md section 4"""
+    subject: str
+    detail: str
+
+
+async def violations(engine: AsyncEngine) -> list[Violation]:
+    """What is broken, at one moment; nothing, if all is well."""
+    async with connection(engine) as opened:
+        return [Violation(**row) for row in await opened.fetch("SELECT * FROM groupbuy_invariants()")]

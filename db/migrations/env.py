@@ -1,0 +1,34 @@
+"""Alembic's entry: runs the migrations on an asyncpg connection, one process at a time."""
+
+import asyncio
+from pathlib import Path
+
+from alembic import context
+from sqlalchemy import Connection, pool, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from db.tables import metadata
+
+INVARIANTS = Path(__file__).parents[1] / "invariants.sql"
+MIGRATION_LOCK = 7_242_001
+
+
+def migrate(connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=metadata, compare_type=True)
+    with context.begin_transaction():
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        context.run_migrations()
+        if "upgrading" not in context.config.attributes:
+            return
+        # The check of the invariants belongs to this version of the code, not to a step of the schema's history.
+        connection.exec_driver_sql(INVARIANTS.read_text())
+
+
+async def connect_and_migrate() -> None:
+    engine = create_async_engine(context.config.attributes["database_url"], poolclass=pool.NullPool)
+    async with engine.begin() as connection:
+        await connection.run_sync(migrate)
+    await engine.dispose()
+
+
+asyncio.run(connect_and_migrate())

@@ -1,0 +1,313 @@
+"""Taking a seat, and giving up seats that nobody paid for.
+
+Row locks are taken in one order everywhere: team, orders, user quotas, campaign stock.
+"""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.connection import Connection, Row, fetch_one, transaction
+from db.events import ORDER_CANCELLED, record_order_events
+from db.offers import STOCK_GATE, read_offer
+from domain.campaigns import CampaignStatus
+from domain.discounts import Discount, pay_price
+from domain.eligibility import refuses_joining, refuses_opening, require
+from domain.errors import ErrorCode, Refusal
+from domain.ids import event_id, order_id
+from domain.messages import HeldSeat, LockSeat, OverdueSeats, ReleasedSeats, SeatRequest
+from domain.states import CancelReason, FailReason, OrderStatus, TeamStatus
+
+# One statement takes the seat: every step feeds on the row of the step before, so that all of them happen or (after the
+# rollback) none. The columns of the answer tell which step said no.
+TAKE_SEAT = """
+, "order" AS (
+  INSERT INTO orders (order_id, source, out_trade_no, user_id, team_id, opened_team, campaign_id, goods_id, channel, status,
+                      live, original_price, deduction, pay_price, take_limit, callback_kind, callback_address,
+                      callback_format, locked_at, lock_expires_at)
+  SELECT $2, $3, $4, $5, team.team_id, $6, team.campaign_id, team.goods_id, $7, 'locked',
+         true, $8, $8 - $9::numeric, $9, $10, $11, $12,
+         $13, $14::timestamptz, least($14::timestamptz + team.lock_ttl * interval '1 second', team.deadline)
+    FROM team
+  ON CONFLICT DO NOTHING
+  RETURNING order_id, lock_expires_at
+), quota AS (
+  INSERT INTO user_quotas AS q (campaign_id, source, user_id, live)
+  SELECT team.campaign_id, $3, $5, 1 FROM "order", team
+  ON CONFLICT (campaign_id, source, user_id) DO UPDATE SET live = q.live + 1 WHERE q.live < $10
+  RETURNING campaign_id
+), stock AS (
+  UPDATE campaign_stock s SET live = s.live + 1 FROM quota WHERE s.campaign_id = quota.campaign_id AND s.live < s.stock
+  RETURNING s.campaign_id
+)
+SELECT (SELECT count(*) FROM team) AS team_taken, (SELECT count(*) FROM "order") AS order_taken,
+       (SELECT count(*) FROM quota) AS quota_taken,
+       (SELECT count(*) FROM stock) >= (SELECT count(*) FROM campaign_stock s, team WHERE s.campaign_id = team.campaign_id)
+         AS stock_taken,
+       (SELECT lock_expires_at FROM "order") AS lock_expires_at, (SELECT deadline FROM team) AS deadline
+"""
+
+OPEN_TEAM = (
+    """
+WITH team AS (
+  INSERT INTO teams (team_id, source, campaign_id, campaign_version, goods_id, original_price, discount, target_count,
+                     min_count, lock_ttl, payment_grace, refund_window, status, lock_count, complete_count, opened_at, deadline)
+  VALUES ($1, $3, $15, $16, $17, $8, $18, $19, $20, $21, $22, $23, 'forming', 1, 0, $14, $24)
+  ON CONFLICT (team_id) DO NOTHING
+  RETURNING team_id, campaign_id, goods_id, lock_ttl, deadline
+)"""
+    + TAKE_SEAT
+)
+
+JOIN_TEAM = (
+    """
+WITH team AS (
+  UPDATE teams SET lock_count = lock_count + 1
+   WHERE team_id = $1 AND status = 'forming' AND deadline > $14 AND lock_count < target_count
+  RETURNING team_id, campaign_id, goods_id, lock_ttl, deadline
+)"""
+    + TAKE_SEAT
+)
+
+JOINED_TEAM = f"""
+WITH place AS MATERIALIZED (
+  SELECT t.*, c.status AS campaign_status, c.take_limit
+    FROM teams t
+    JOIN campaigns c USING (campaign_id)
+    JOIN campaign_goods b ON b.campaign_id = t.campaign_id AND b.source = t.source AND b.goods_id = t.goods_id
+   WHERE t.team_id = $1 AND t.source = $2 AND t.goods_id = $3 AND b.channel = $4 AND ($5::int IS NULL OR t.campaign_id = $5)
+)
+SELECT place.*, pg_advisory_xact_lock_shared({STOCK_GATE}, campaign_id)::text FROM place
+"""
+
+HELD_SEAT = """
+SELECT o.*, t.status AS team_status, t.deadline, t.payment_grace, t.refund_window
+  FROM orders o JOIN teams t USING (team_id)
+ WHERE o.source = $1 AND o.out_trade_no = $2
+"""
+
+
+async def lock_seat(engine: AsyncEngine, lock: LockSeat) -> HeldSeat:
+    """Takes a seat for this out_trade_no, or finds the one that it has: safe to repeat.
+
+    Raises:
+        Refusal: goods_not_found, campaign_not_found, campaign_inactive, campaign_not_open (opener); team_not_found,
+            team_closed, team_full (joiner); already_in_team, take_limit_reached, stock_exhausted, out_trade_no_reused.
+    """
+    try:
+        async with transaction(engine) as connection:
+            return await (_open(connection, lock) if lock.request.opens_team else _join(connection, lock))
+    except Refusal:
+        async with transaction(engine) as connection:
+            known = await _held_already(connection, lock.request)
+        if known is None:
+            raise
+        return known
+
+
+async def _open(connection: Connection, lock: LockSeat) -> HeldSeat:
+    request, now = lock.request, lock.now
+    offer = await read_offer(
+        connection,
+        request.source,
+        channel=request.channel,
+        goods_id=request.goods_id,
+        user_id=request.user_id,
+        campaign_id=request.campaign_id,
+        for_lock=True,
+    )
+    require(refuses_opening(offer, now), f"Campaign {offer.campaign_id} lets nobody open a team now.")
+    price = offer.pay_price
+    taken = await fetch_one(
+        connection,
+        OPEN_TEAM,
+        *_order_values(request, now, offer.original_price, price, offer.take_limit),
+        offer.campaign_id,
+        offer.campaign_version,
+        offer.goods_id,
+        offer.discount.model_dump_json(),
+        offer.target_count,
+        offer.min_count,
+        offer.lock_ttl,
+        offer.payment_grace,
+        offer.refund_window,
+        min(now + timedelta(seconds=offer.team_ttl), offer.ends_at),
+    )
+    _require_taken(taken, request, no_team=ErrorCode.OUT_TRADE_NO_REUSED)
+    return _new_seat(request, taken, offer.payment_grace, offer.refund_window)
+
+
+async def _join(connection: Connection, lock: LockSeat) -> HeldSeat:
+    request, now = lock.request, lock.now
+    team = await connection.fetchrow(
+        JOINED_TEAM, request.team_id, request.source, request.goods_id, request.channel, request.campaign_id
+    )
+    if team is None:
+        raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {request.team_id} for these goods.")
+    if team["status"] != TeamStatus.FORMING or team["deadline"] <= now:
+        raise Refusal(ErrorCode.TEAM_CLOSED, f"Team {request.team_id} takes nobody any more.")
+    require(
+        refuses_joining(CampaignStatus(team["campaign_status"])),
+        f"Campaign {team['campaign_id']} takes no new seats now.",
+    )
+    price = pay_price(team["original_price"], Discount.model_validate_json(team["discount"]))
+    taken = await fetch_one(
+        connection, JOIN_TEAM, *_order_values(request, now, team["original_price"], price, team["take_limit"])
+    )
+    _require_taken(taken, request, no_team=ErrorCode.TEAM_FULL)
+    return _new_seat(request, taken, team["payment_grace"], team["refund_window"])
+
+
+def _order_values(request: SeatRequest, now: datetime, original: Decimal, price: Decimal, take_limit: int) -> tuple[Any, ...]:
+    """The parameters $1 to $14 of TAKE_SEAT."""
+    callback = request.callback
+    return (
+        request.team_id,
+        order_id(request.source, request.out_trade_no),
+        request.source,
+        request.out_trade_no,
+        request.user_id,
+        request.opens_team,
+        request.channel,
+        original,
+        price,
+        take_limit,
+        callback and callback.kind,
+        callback and callback.address,
+        callback.format if callback else "standard",
+        now,
+    )
+
+
+def _require_taken(taken: Row, request: SeatRequest, *, no_team: ErrorCode) -> None:
+    """Raises the refusal of the first step that took nothing."""
+    if not taken["team_taken"]:
+        raise Refusal(no_team, f"Team {request.team_id} has no seat for {request.out_trade_no}.")
+    if not taken["order_taken"]:
+        raise Refusal(ErrorCode.ALREADY_IN_TEAM, f"{request.user_id} has a seat in team {request.team_id} already.")
+    if not taken["quota_taken"]:
+        raise Refusal(ErrorCode.TAKE_LIMIT_REACHED, f"{request.user_id} has reached the limit of this campaign.")
+    if not taken["stock_taken"]:
+        raise Refusal(ErrorCode.STOCK_EXHAUSTED, "The campaign has nothing left.")
+
+
+def _new_seat(request: SeatRequest, taken: Row, payment_grace: int, refund_window: int) -> HeldSeat:
+    return HeldSeat(
+        out_trade_no=request.out_trade_no,
+        user_id=request.user_id,
+        status=OrderStatus.LOCKED,
+        keep_until=taken["lock_expires_at"] + timedelta(seconds=payment_grace),
+        team_status=TeamStatus.FORMING,
+        deadline=taken["deadline"],
+        payment_grace=payment_grace,
+        refund_window=refund_window,
+    )
+
+
+async def _held_already(connection: Connection, request: SeatRequest) -> HeldSeat | None:
+    """The order that this out_trade_no has already.
+
+    Raises:
+        Refusal: out_trade_no_reused, when it was asked for with other content.
+    """
+    row = await connection.fetchrow(HELD_SEAT, request.source, request.out_trade_no)
+    if row is None:
+        return None
+    asked = (request.user_id, request.goods_id, request.channel, request.opens_team, request.team_id)
+    if asked != (row["user_id"], row["goods_id"], row["channel"], row["opened_team"], row["team_id"]):
+        raise Refusal(ErrorCode.OUT_TRADE_NO_REUSED, f"{request.out_trade_no} stands for another order.")
+    return HeldSeat(
+        out_trade_no=request.out_trade_no,
+        user_id=request.user_id,
+        status=OrderStatus(row["status"]),
+        keep_until=row["lock_expires_at"] + timedelta(seconds=row["payment_grace"]),
+        team_status=TeamStatus(row["team_status"]),
+        deadline=row["deadline"],
+        payment_grace=row["payment_grace"],
+        refund_window=row["refund_window"],
+    )
+
+
+LOCK_TEAM = f"""
+WITH gate AS MATERIALIZED (
+  SELECT pg_advisory_xact_lock_shared({STOCK_GATE}, campaign_id) FROM teams WHERE team_id = $1
+)
+SELECT t.* FROM gate, teams t WHERE t.team_id = $1 FOR UPDATE OF t
+"""
+
+# The quotas are locked in the order of their keys before they change: two teams that give back the seats of the same buyers
+# at the same time cannot wait for each other.
+CANCEL_LOCKED = """
+WITH cancelled AS (
+  UPDATE orders SET status = 'cancelled', live = false, cancel_reason = $2, cancelled_at = $3
+   WHERE team_id = $1 AND status = 'locked' AND ($4::timestamptz IS NULL OR lock_expires_at <= $4)
+  RETURNING order_id, out_trade_no, campaign_id, source, user_id
+), held AS MATERIALIZED (
+  SELECT q.campaign_id, q.source, q.user_id
+    FROM user_quotas q JOIN cancelled USING (campaign_id, source, user_id)
+   ORDER BY q.campaign_id, q.source, q.user_id FOR UPDATE OF q
+), quotas AS (
+  UPDATE user_quotas q SET live = q.live - 1 FROM held
+   WHERE (q.campaign_id, q.source, q.user_id) = (held.campaign_id, held.source, held.user_id)
+  RETURNING q.campaign_id
+), stock AS (
+  UPDATE campaign_stock s SET live = s.live - given.seats
+    FROM (SELECT campaign_id, count(*) AS seats FROM quotas GROUP BY campaign_id) given
+   WHERE s.campaign_id = given.campaign_id
+), team AS (
+  UPDATE teams SET lock_count = lock_count - (SELECT count(*) FROM cancelled) WHERE team_id = $1
+)
+SELECT order_id, out_trade_no FROM cancelled ORDER BY out_trade_no
+"""
+
+
+async def cancel_locked(
+    connection: Connection,
+    team: Row,
+    reason: CancelReason,
+    now: datetime,
+    *,
+    expired_by: datetime | None = None,
+) -> list[str]:
+    """Ends the unpaid orders of a locked team with their quotas and events; returns their out_trade_nos.
+
+    Args:
+        connection: in a transaction that holds the team's row lock, taken with LOCK_TEAM.
+        team: the team's row.
+        reason: why they end.
+        now: when.
+        expired_by: only those whose payment window was over at this moment; None: all of them.
+    """
+    cancelled = await connection.fetch(CANCEL_LOCKED, team["team_id"], reason, now, expired_by)
+    await record_order_events(connection, ORDER_CANCELLED, [row["order_id"] for row in cancelled], now, reason=reason)
+    return [row["out_trade_no"] for row in cancelled]
+
+
+ABANDON = "UPDATE teams SET status = 'failed', fail_reason = $2, failed_at = $3 WHERE team_id = $1 AND lock_count = 0"
+
+TIMED_OUT = """
+SELECT order_id, out_trade_no FROM orders WHERE team_id = $1 AND status = 'cancelled' AND cancel_reason = 'lock_timeout'
+"""
+
+
+async def release_overdue(engine: AsyncEngine, overdue: OverdueSeats) -> ReleasedSeats:
+    """Cancels the orders of a team that are still unpaid after their window and grace; an emptied forming team fails.
+
+    It can only ever end unpaid orders: one whose payment was settled meanwhile is no longer `locked`.
+    """
+    async with transaction(engine) as connection:
+        team = await fetch_one(connection, LOCK_TEAM, overdue.team_id)
+        expired_by = overdue.now - timedelta(seconds=team["payment_grace"])
+        cancelled = await cancel_locked(connection, team, CancelReason.LOCK_TIMEOUT, overdue.now, expired_by=expired_by)
+        status = TeamStatus(team["status"])
+        if status is TeamStatus.FORMING and team["lock_count"] == len(cancelled):
+            await connection.execute(ABANDON, overdue.team_id, FailReason.ABANDONED, overdue.now)
+            status = TeamStatus.FAILED
+        ended = await connection.fetch(TIMED_OUT, overdue.team_id)
+    return ReleasedSeats(
+        cancelled=[row["out_trade_no"] for row in ended],
+        team_status=status,
+        event_ids=[event_id(ORDER_CANCELLED, row["order_id"]) for row in ended],
+    )

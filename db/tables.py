@@ -1,0 +1,279 @@
+"""The schema. A state that rules depend on is guarded here too: no code can commit what a CHECK refuses."""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+
+def _moment(name: str, *, nullable: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+def _money(name: str, *, nullable: bool = False) -> Column[object]:
+    return Column(name, Numeric(12, 2), nullable=nullable)
+
+
+malls = Table(
+    "malls",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("callback_kind", Text, comment="where events go when an order names no callback of its own"),
+    Column("callback_address", Text),
+    Column("callback_hosts", ARRAY(Text), nullable=False, comment="hosts a callback may go to, without ports"),
+    Column("webhook_secrets", ARRAY(Text), nullable=False, comment="newest first; two are valid during rotation"),
+    Column("local", Boolean, nullable=False, comment="its callbacks may go to private addresses"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_hash", LargeBinary, primary_key=True, comment="SHA-256; the key itself is nowhere"),
+    Column("name", Text, nullable=False),
+    Column("source", ForeignKey("malls.source"), comment="the mall it belongs to; null: operations"),
+    _moment("created_at"),
+    _moment("revoked_at", nullable=True),
+)
+
+goods = Table(
+    "goods",
+    metadata,
+    Column("goods_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    _money("original_price"),
+    CheckConstraint("original_price > 0", name="original_price"),
+)
+
+campaigns = Table(
+    "campaigns",
+    metadata,
+    Column("campaign_id", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    _moment("starts_at"),
+    _moment("ends_at"),
+    Column("target_count", Integer, nullable=False),
+    Column("min_count", Integer),
+    Column("lock_ttl", Integer, nullable=False),
+    Column("payment_grace", Integer, nullable=False),
+    Column("team_ttl", Integer, nullable=False),
+    Column("refund_window", Integer, nullable=False),
+    Column("take_limit", Integer, nullable=False),
+    Column("stock", Integer, comment="the same as campaign_stock.stock, which the seats count against"),
+    Column("discount", JSONB, nullable=False),
+    Column("audience", Text),
+    Column("audience_scope", ARRAY(Text), nullable=False),
+    Column("currency", Text, nullable=False),
+    _moment("updated_at"),
+    CheckConstraint("status IN ('draft', 'active', 'paused', 'draining', 'ended')", name="status"),
+)
+
+campaign_goods = Table(
+    "campaign_goods",
+    metadata,
+    Column("campaign_id", ForeignKey("campaigns.campaign_id"), primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),
+    Column("goods_id", ForeignKey("goods.goods_id"), primary_key=True),
+    Column("active", Boolean, nullable=False, comment="the campaign's status is active"),
+    Index("campaign_goods_one_active_idx", "source", "channel", "goods_id", unique=True, postgresql_where=text("active")),
+    Index("campaign_goods_place_idx", "source", "channel", "goods_id"),
+)
+
+campaign_stock = Table(
+    "campaign_stock",
+    metadata,
+    Column("campaign_id", ForeignKey("campaigns.campaign_id"), primary_key=True),
+    Column("stock", Integer, nullable=False),
+    Column("live", Integer, nullable=False),
+    CheckConstraint("0 <= live AND live <= stock", name="live"),
+    comment="Only campaigns with a stock have a row here: it is the one row that all their seats share.",
+)
+
+user_quotas = Table(
+    "user_quotas",
+    metadata,
+    Column("campaign_id", Integer, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("live", Integer, nullable=False),
+    CheckConstraint("live >= 0", name="live"),
+)
+
+teams = Table(
+    "teams",
+    metadata,
+    Column("team_id", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("campaign_id", Integer, nullable=False),
+    Column("campaign_version", Integer, nullable=False),
+    Column("goods_id", Text, nullable=False),
+    _money("original_price"),
+    Column("discount", JSONB, nullable=False),
+    Column("target_count", Integer, nullable=False),
+    Column("min_count", Integer),
+    Column("lock_ttl", Integer, nullable=False),
+    Column("payment_grace", Integer, nullable=False),
+    Column("refund_window", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("lock_count", Integer, nullable=False),
+    Column("complete_count", Integer, nullable=False),
+    _moment("opened_at"),
+    _moment("deadline"),
+    _moment("completed_at", nullable=True),
+    Column("completion", Text),
+    _moment("failed_at", nullable=True),
+    Column("fail_reason", Text),
+    CheckConstraint("status IN ('forming', 'completed', 'completed_with_refunds', 'failed')", name="status"),
+    CheckConstraint("0 <= complete_count AND complete_count <= lock_count AND lock_count <= target_count", name="counts"),
+    CheckConstraint("(completed_at IS NULL) = (completion IS NULL)", name="completion"),
+    CheckConstraint("status NOT IN ('completed', 'completed_with_refunds') OR completed_at IS NOT NULL", name="completed"),
+    CheckConstraint("(status = 'failed') = (failed_at IS NOT NULL)", name="failed"),
+    Index("teams_forming_idx", "deadline", postgresql_where=text("status = 'forming'")),
+    Index("teams_opened_idx", "opened_at", "team_id"),
+    Index("teams_campaign_idx", "campaign_id", "opened_at"),
+    # Counters change with every seat: room on the page keeps those updates off the indexes.
+    postgresql_with={"fillfactor": 70},
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("order_id", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("out_trade_no", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("team_id", ForeignKey("teams.team_id"), nullable=False),
+    Column("opened_team", Boolean, nullable=False, comment="the request named no team"),
+    Column("campaign_id", Integer, nullable=False),
+    Column("goods_id", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("live", Boolean, nullable=False, comment="it holds a seat and counts against the quotas"),
+    _money("original_price"),
+    _money("deduction"),
+    _money("pay_price"),
+    Column("take_limit", Integer, nullable=False, comment="the limit it was admitted under"),
+    Column("callback_kind", Text),
+    Column("callback_address", Text),
+    Column("callback_format", Text, nullable=False),
+    _moment("locked_at"),
+    _moment("lock_expires_at"),
+    Column("cancel_reason", Text),
+    _moment("cancelled_at", nullable=True),
+    _money("paid_amount", nullable=True),
+    _moment("paid_at", nullable=True),
+    _moment("payment_reported_at", nullable=True),
+    Column("payment_outcome", Text),
+    Column("payment_reason", Text),
+    UniqueConstraint("source", "out_trade_no"),
+    CheckConstraint("status IN ('locked', 'paid', 'refunding', 'refunded', 'cancelled')", name="status"),
+    CheckConstraint("status = 'refunding' OR live = (status IN ('locked', 'paid'))", name="live"),
+    CheckConstraint("status <> 'cancelled' OR cancel_reason IS NOT NULL", name="cancelled"),
+    CheckConstraint("(paid_amount IS NULL) = (payment_outcome IS NULL)", name="payment"),
+    CheckConstraint("status NOT IN ('paid', 'refunding', 'refunded') OR paid_amount IS NOT NULL", name="paid"),
+    CheckConstraint("deduction + pay_price = original_price", name="price"),
+    Index("orders_one_seat_idx", "team_id", "user_id", unique=True, postgresql_where=text("live")),
+    Index("orders_team_idx", "team_id", "locked_at"),
+    Index("orders_user_idx", "source", "user_id", "locked_at", "order_id"),
+    Index("orders_locked_at_idx", "locked_at", "order_id"),
+    postgresql_with={"fillfactor": 80},
+)
+
+payment_conflicts = Table(
+    "payment_conflicts",
+    metadata,
+    Column("conflict_no", BigInteger, Identity(always=True), primary_key=True),
+    Column("order_id", ForeignKey("orders.order_id"), nullable=False, index=True),
+    _money("amount"),
+    _moment("paid_at"),
+    _moment("reported_at"),
+    UniqueConstraint("order_id", "amount"),
+    comment="Another amount, reported for an order that has a payment already: waits for a person.",
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("event_no", BigInteger, Identity(always=True), primary_key=True, comment="the order in which facts became true"),
+    Column("event_id", Text, nullable=False, unique=True),
+    Column("source", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("team_id", Text, nullable=False),
+    Column("order_id", Text, comment="null: an event of the whole team"),
+    Column("data", JSONB, nullable=False),
+    _moment("occurred_at"),
+    Column("sequence", BigInteger, comment="per mall and without gaps; given after the commit"),
+    UniqueConstraint("source", "sequence"),
+    Index("events_team_idx", "team_id"),
+    Index("events_unsequenced_idx", "source", "event_no", postgresql_where=text("sequence IS NULL")),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("event_id", ForeignKey("events.event_id"), primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("address", Text, primary_key=True),
+    Column("format", Text, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    _moment("since"),
+    _moment("next_attempt_at"),
+    _moment("finished_at", nullable=True),
+    CheckConstraint("status IN ('pending', 'delivered', 'dead')", name="status"),
+    Index("deliveries_pending_idx", "next_attempt_at", postgresql_where=text("status = 'pending'")),
+)
+
+delivery_attempts = Table(
+    "delivery_attempts",
+    metadata,
+    Column("attempt_no", BigInteger, Identity(always=True), primary_key=True),
+    Column("event_id", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("format", Text, nullable=False),
+    _moment("started_at"),
+    Column("duration_ms", Integer, nullable=False),
+    Column("http_status", Integer),
+    Column("error", Text),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("change_no", BigInteger, Identity(always=True), primary_key=True),
+    _moment("changed_at"),
+    Column("changed_by", Text, nullable=False, comment="the name of the key"),
+    Column("subject", Text, nullable=False, comment="what was changed, e.g. campaign/100123"),
+    Column("content", JSONB, nullable=False, comment="what it is from now on, whole"),
+    Index("changes_subject_idx", "subject", "change_no"),
+)

@@ -1,0 +1,112 @@
+"""Ending a forming team, and giving it more time: one guard, whoever asks."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.connection import Connection, Row, fetch_one, transaction
+from db.events import ORDER_CANCELLED, TEAM_COMPLETED, TEAM_FAILED, record_team_event
+from db.seats import LOCK_TEAM, cancel_locked
+from domain.ids import event_id
+from domain.messages import ConcludedTeam, ConcludeTeam, ExtendedTeam, ExtendTeam
+from domain.states import CancelReason, Conclusion, Ending, FailReason, TeamStatus, conclude
+
+COMPLETE = """
+UPDATE teams SET status = 'completed', completion = $2, completed_at = $3 WHERE team_id = $1 AND status = 'forming'
+"""
+FAIL = """
+UPDATE teams SET status = 'failed', fail_reason = $2, failed_at = $3 WHERE team_id = $1 AND status = 'forming'
+"""
+MEMBERS = """
+SELECT order_id, out_trade_no, status, cancel_reason, lock_expires_at FROM orders WHERE team_id = $1
+ ORDER BY locked_at, out_trade_no
+"""
+
+
+async def conclude_team(engine: AsyncEngine, asked: ConcludeTeam) -> ConcludedTeam:
+    """Completes or fails a forming team by its rows; a repeat, and whoever comes second, gets what is true now."""
+    async with transaction(engine) as connection:
+        team = await fetch_one(connection, LOCK_TEAM, asked.team_id)
+        members = await connection.fetch(MEMBERS, asked.team_id)
+        if team["status"] != TeamStatus.FORMING:
+            return _as_it_is(team, members, f"The team was {team['status']} already.")
+        if asked.ending is Ending.DEADLINE and (wait := _not_yet(team, members, asked.now)):
+            return _as_it_is(team, members, wait)
+        conclusion = conclude(asked.ending, paid=team["complete_count"], min_count=team["min_count"])
+        if conclusion is None:
+            return _as_it_is(team, members, "Nobody has paid yet, so there is nobody to complete the team with.")
+        return await _end(connection, team, members, conclusion, asked.now)
+
+
+def _not_yet(team: Row, members: list[Row], now: datetime) -> str:
+    """Why the deadline does not end the team now; empty when it does."""
+    if now < team["deadline"]:
+        return f"Its deadline is {team['deadline']:%Y-%m-%d %H:%M:%S} UTC."
+    grace = timedelta(seconds=team["payment_grace"])
+    if any(member["status"] == "locked" and now < member["lock_expires_at"] + grace for member in members):
+        return "A payment may still come for an unpaid seat."
+    return ""
+
+
+async def _end(
+    connection: Connection,
+    team: Row,
+    members: list[Row],
+    conclusion: Conclusion,
+    now: datetime,
+) -> ConcludedTeam:
+    team_id = team["team_id"]
+    completed = conclusion.status is TeamStatus.COMPLETED
+    await connection.execute(COMPLETE if completed else FAIL, team_id, conclusion.how, now)
+    reason = CancelReason.TEAM_COMPLETED if completed else CancelReason.TEAM_FAILED
+    cancelled = await cancel_locked(connection, team, reason, now)
+    paid = [member["out_trade_no"] for member in members if member["status"] == "paid"]
+    if completed:
+        data: dict[str, str | int] = {"campaign_id": team["campaign_id"], "completion": conclusion.how}
+        event = await record_team_event(connection, TEAM_COMPLETED, team_id, paid, now, **data)
+    else:
+        event = await record_team_event(connection, TEAM_FAILED, team_id, paid + cancelled, now, reason=conclusion.how)
+    order_ids = {member["out_trade_no"]: member["order_id"] for member in members}
+    return ConcludedTeam(
+        team_status=conclusion.status,
+        changed=True,
+        detail=f"The team is {conclusion.status} ({conclusion.how}).",
+        completed_at=now if completed else None,
+        cancelled=cancelled,
+        owed=[] if completed else paid,
+        event_ids=[event, *(event_id(ORDER_CANCELLED, order_ids[cancelled_one]) for cancelled_one in cancelled)],
+    )
+
+
+def _as_it_is(team: Row, members: list[Row], detail: str) -> ConcludedTeam:
+    status = TeamStatus(team["status"])
+    failed = status is TeamStatus.FAILED
+    ended_unpaid = [member for member in members if member["status"] == "cancelled"]
+    events = [event_id(ORDER_CANCELLED, member["order_id"]) for member in ended_unpaid]
+    if team["completed_at"] is not None:
+        events.append(event_id(TEAM_COMPLETED, team["team_id"]))
+    if failed and team["fail_reason"] != FailReason.ABANDONED:
+        events.append(event_id(TEAM_FAILED, team["team_id"]))
+    return ConcludedTeam(
+        team_status=status,
+        changed=False,
+        detail=detail,
+        completed_at=team["completed_at"],
+        cancelled=[member["out_trade_no"] for member in ended_unpaid],
+        owed=[member["out_trade_no"] for member in members if failed and member["status"] == "paid"],
+        event_ids=events,
+    )
+
+
+EXTEND = """
+UPDATE teams SET deadline = greatest(deadline, $2) WHERE team_id = $1 AND status = 'forming' RETURNING status, deadline
+"""
+TEAM_NOW = "SELECT status, deadline FROM teams WHERE team_id = $1"
+
+
+async def extend_team(engine: AsyncEngine, asked: ExtendTeam) -> ExtendedTeam:
+    """Moves a forming team's deadline to a later moment; a repeat changes nothing more."""
+    async with transaction(engine) as connection:
+        row = await connection.fetchrow(EXTEND, asked.team_id, asked.deadline)
+        row = row or await fetch_one(connection, TEAM_NOW, asked.team_id)
+    return ExtendedTeam(team_status=TeamStatus(row["status"]), deadline=row["deadline"])

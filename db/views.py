@@ -1,0 +1,229 @@
+"""Reading orders and teams as they are now."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.connection import Row, connection, fetch_one
+from domain.ids import team_workflow_id
+from domain.states import OrderStatus, PaymentOutcome, PaymentReason, TeamStatus
+from domain.trade import Member, OpsOrder, OpsTeam, Order, Team, WorkflowLink
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Where people look at workflows: the base of their addresses in the Temporal UI, empty where none is configured."""
+
+    base_url: str = ""
+
+    def link(self, workflow_id: str) -> WorkflowLink:
+        return WorkflowLink(id=workflow_id, url=f"{self.base_url}{workflow_id}" if self.base_url else None)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRecord:
+    """An order with what only the platform needs of it."""
+
+    order: Order
+    opened_team: bool
+    paid_amount: Decimal | None
+    payment_outcome: PaymentOutcome | None
+    payment_reason: PaymentReason | None
+
+
+ORDER = "SELECT * FROM orders WHERE source = $1 AND out_trade_no = $2"
+
+
+async def read_order(engine: AsyncEngine, history: History, source: str, out_trade_no: str) -> OrderRecord | None:
+    async with connection(engine) as opened:
+        row = await opened.fetchrow(ORDER, source, out_trade_no)
+    return _record(row, history) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What one read shows of a request for a seat in a team: enough to refuse early."""
+
+    record: OrderRecord | None
+    """the order that this out_trade_no has already"""
+    team_known: bool
+    team_status: TeamStatus | None
+    deadline: datetime | None
+    full: bool
+    seated: bool
+    """the user has a live order in the team"""
+
+
+PLACE = """
+SELECT o.*, t.team_id AS asked_team_id, t.status AS team_status, t.deadline,
+       t.lock_count >= t.target_count AS full,
+       EXISTS (SELECT FROM orders s WHERE s.team_id = $3 AND s.user_id = $4 AND s.live) AS seated
+  FROM (SELECT) AS one
+  LEFT JOIN orders o ON o.source = $1 AND o.out_trade_no = $2
+  LEFT JOIN teams t ON t.team_id = $3 AND t.source = $1
+"""
+
+
+async def read_place(
+    engine: AsyncEngine, history: History, source: str, out_trade_no: str, team_id: str, user_id: str
+) -> Place:
+    async with connection(engine) as opened:
+        row = await fetch_one(opened, PLACE, source, out_trade_no, team_id, user_id)
+    return Place(
+        record=_record(row, history) if row["order_id"] is not None else None,
+        team_known=row["asked_team_id"] is not None,
+        team_status=row["team_status"] and TeamStatus(row["team_status"]),
+        deadline=row["deadline"],
+        full=bool(row["full"]),
+        seated=row["seated"],
+    )
+
+
+TEAM = "SELECT * FROM teams WHERE team_id = $1 AND ($2::text IS NULL OR source = $2)"
+MEMBERS = "SELECT user_id, out_trade_no, status FROM orders WHERE team_id = $1 ORDER BY locked_at, out_trade_no"
+
+
+async def read_team(engine: AsyncEngine, history: History, source: str | None, team_id: str) -> Team | None:
+    """A team with everybody who ever had a seat in it; `source` None reads any mall's."""
+    async with connection(engine) as opened:
+        row = await opened.fetchrow(TEAM, team_id, source)
+        if row is None:
+            return None
+        members = await opened.fetch(MEMBERS, team_id)
+    return Team(
+        team_id=row["team_id"],
+        campaign_id=row["campaign_id"],
+        goods_id=row["goods_id"],
+        status=row["status"],
+        target_count=row["target_count"],
+        lock_count=row["lock_count"],
+        complete_count=row["complete_count"],
+        opened_at=row["opened_at"],
+        deadline=row["deadline"],
+        completed_at=row["completed_at"],
+        members=[Member(**member) for member in members],
+        workflow=history.link(team_workflow_id(row["team_id"])),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a list newest first goes on: after the row with this moment and id."""
+
+    moment: datetime
+    row_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFilter:
+    source: str | None = None
+    user_id: str | None = None
+    team_id: str | None = None
+    campaign_id: int | None = None
+    status: OrderStatus | None = None
+    out_trade_no: str | None = None
+    owed: bool | None = None
+
+
+OWED = "(o.status = 'refunding' OR o.status = 'paid' AND t.status = 'failed')"
+ORDERS = f"""
+SELECT o.*, {OWED} AS owed
+  FROM orders o JOIN teams t USING (team_id)
+ WHERE ($1::text IS NULL OR o.source = $1) AND ($2::text IS NULL OR o.user_id = $2)
+   AND ($3::text IS NULL OR o.team_id = $3) AND ($4::int IS NULL OR o.campaign_id = $4)
+   AND ($5::text IS NULL OR o.status = $5) AND ($6::text IS NULL OR o.out_trade_no = $6)
+   AND ($7::boolean IS NULL OR {OWED} = $7)
+   AND ($8::timestamptz IS NULL OR (o.locked_at, o.order_id) < ($8, $9))
+ ORDER BY o.locked_at DESC, o.order_id DESC
+ LIMIT $10
+"""
+
+
+async def list_orders(
+    engine: AsyncEngine, history: History, wanted: OrderFilter, after: Position | None, limit: int
+) -> list[OpsOrder]:
+    """Newest first."""
+    async with connection(engine) as opened:
+        rows = await opened.fetch(
+            ORDERS,
+            wanted.source,
+            wanted.user_id,
+            wanted.team_id,
+            wanted.campaign_id,
+            wanted.status,
+            wanted.out_trade_no,
+            wanted.owed,
+            after and after.moment,
+            after and after.row_id,
+            limit,
+        )
+    return [OpsOrder(**_record(row, history).order.model_dump(), source=row["source"], owed=row["owed"]) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class TeamFilter:
+    source: str | None = None
+    campaign_id: int | None = None
+    goods_id: str | None = None
+    status: TeamStatus | None = None
+
+
+TEAMS = """
+SELECT * FROM teams
+ WHERE ($1::text IS NULL OR source = $1) AND ($2::int IS NULL OR campaign_id = $2)
+   AND ($3::text IS NULL OR goods_id = $3) AND ($4::text IS NULL OR status = $4)
+   AND ($5::timestamptz IS NULL OR (opened_at, team_id) < ($5, $6))
+ ORDER BY opened_at DESC, team_id DESC
+ LIMIT $7
+"""
+
+
+async def list_teams(
+    engine: AsyncEngine, history: History, wanted: TeamFilter, after: Position | None, limit: int
+) -> list[OpsTeam]:
+    """Newest first."""
+    async with connection(engine) as opened:
+        rows = await opened.fetch(
+            TEAMS,
+            wanted.source,
+            wanted.campaign_id,
+            wanted.goods_id,
+            wanted.status,
+            after and after.moment,
+            after and after.row_id,
+            limit,
+        )
+    fields = set(OpsTeam.model_fields) - {"workflow"}
+    return [
+        OpsTeam(**{field: row[field] for field in fields}, workflow=history.link(team_workflow_id(row["team_id"])))
+        for row in rows
+    ]
+
+
+def _record(row: Row, history: History) -> OrderRecord:
+    return OrderRecord(
+        order=Order(
+            order_id=row["order_id"],
+            out_trade_no=row["out_trade_no"],
+            user_id=row["user_id"],
+            team_id=row["team_id"],
+            campaign_id=row["campaign_id"],
+            goods_id=row["goods_id"],
+            channel=row["channel"],
+            status=row["status"],
+            original_price=row["original_price"],
+            deduction=row["deduction"],
+            pay_price=row["pay_price"],
+            locked_at=row["locked_at"],
+            lock_expires_at=row["lock_expires_at"],
+            paid_at=row["paid_at"],
+            cancel_reason=row["cancel_reason"],
+            workflow=history.link(team_workflow_id(row["team_id"])),
+        ),
+        opened_team=row["opened_team"],
+        paid_amount=row["paid_amount"],
+        payment_outcome=row["payment_outcome"] and PaymentOutcome(row["payment_outcome"]),
+        payment_reason=row["payment_reason"] and PaymentReason(row["payment_reason"]),
+    )

@@ -1,0 +1,77 @@
+"""The types that travel: identifiers, money, moments. Their limits are what keeps odd input out of everything behind."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+CENT = Decimal("0.01")
+MAX_AMOUNT = Decimal("9999999999.99")
+
+
+class Message(BaseModel):
+    """Base of what crosses a border: frozen, and strict about fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _decimal_text(value: object) -> object:
+    # A JSON number has been a binary float somewhere on its way; money comes as text or as our own Decimal.
+    if isinstance(value, str | Decimal):
+        return value
+    raise ValueError('money is a decimal string, for example "80.00"')
+
+
+def _plain(value: Decimal) -> Decimal:
+    return value.quantize(CENT)
+
+
+def money_text(value: Decimal) -> str:
+    return f"{value:.2f}"
+
+
+Money = Annotated[
+    Decimal,
+    BeforeValidator(_decimal_text, json_schema_input_type=str),
+    Field(ge=0, le=MAX_AMOUNT, decimal_places=2, allow_inf_nan=False, examples=["80.00"]),
+    AfterValidator(_plain),
+    PlainSerializer(money_text, return_type=str, when_used="always"),
+]
+"""An amount in the campaign's currency, exact to 0.01."""
+
+Price = Annotated[Money, Field(gt=0)]
+
+
+def _utc(value: datetime) -> datetime:
+    return value.astimezone(UTC)
+
+
+def rfc3339(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _not_a_number(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over whatever came
+    if isinstance(value, int | float):
+        raise ValueError('a moment is RFC 3339 text, for example "2026-01-31T12:00:00Z"')  # noqa: TRY004 - pydantic wants it
+    return value
+
+
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_not_a_number, json_schema_input_type=str),
+    AfterValidator(_utc),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+]
+"""An aware point in time, in UTC."""
+
+_IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$"
+
+Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=_IDENTIFIER)]
+"""What a mall calls its buyers, goods, channels and trades: up to 64 letters, digits and `. _ : @ -`."""
+
+Source = Annotated[str, Field(min_length=1, max_length=16, pattern=_IDENTIFIER)]
+TeamId = Annotated[str, Field(min_length=1, max_length=64, pattern=_IDENTIFIER)]
+CampaignId = Annotated[int, Field(strict=True, ge=1, le=2_147_483_647)]
+Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Note = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
