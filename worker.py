@@ -1,1 +1,117 @@
-"""The worker process."""
+"""The worker process: `python -m worker`. Settings, connection, workers, and a stop that lets running work finish."""
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from datetime import timedelta
+
+import aiohttp
+import uvloop
+from pydantic import ValidationError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
+
+from activities.callbacks import CallbackActivities, RetryPlan
+from activities.seats import SeatActivities
+from activities.settlement import SettlementActivities
+from db.connection import create_engine
+from settings import Settings
+from workflows.client import connect
+from workflows.queues import CALLBACKS_QUEUE, TASK_QUEUE
+from workflows.team import TeamWorkflow
+
+GRACE = timedelta(seconds=5)
+TEAMS_IN_MEMORY = 5000
+
+
+def trade_worker(client: Client, engine: AsyncEngine, task_queue: str = TASK_QUEUE) -> Worker:
+    """Runs the workflows, and the transactions that malls wait for."""
+    seats, settlement = SeatActivities(engine), SettlementActivities(engine)
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=[TeamWorkflow],
+        activities=[
+            seats.lock_seat,
+            seats.release_overdue_seats,
+            settlement.settle_payment,
+            settlement.conclude_team,
+            settlement.extend_team,
+        ],
+        # The sandbox costs a quarter of this process's CPU. The tests run and replay every workflow inside it.
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        max_cached_workflows=TEAMS_IN_MEMORY,
+        # A fixed number of pollers leaves a tail of seconds under load.
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        graceful_shutdown_timeout=GRACE,
+    )
+
+
+def callback_worker(
+    client: Client, engine: AsyncEngine, http: aiohttp.ClientSession, retries: RetryPlan, task_queue: str = CALLBACKS_QUEUE
+) -> Worker:
+    """Tells malls: slots of its own, so that a slow mall holds up nobody's lock."""
+    callbacks = CallbackActivities(engine, http, retries)
+    return Worker(
+        client,
+        task_queue=task_queue,
+        activities=[callbacks.deliver],
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        graceful_shutdown_timeout=GRACE,
+    )
+
+
+async def run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+    runtime = None
+    if settings.metrics_port is not None:
+        telemetry = TelemetryConfig(metrics=PrometheusConfig(bind_address=f"127.0.0.1:{settings.metrics_port}"))
+        runtime = Runtime(telemetry=telemetry)
+    client = await connect(runtime=runtime)
+    engine = create_engine(settings.database_url, pool_size=settings.database_pool)
+    retries = RetryPlan(
+        first=timedelta(seconds=settings.callback_first_delay),
+        most=timedelta(seconds=settings.callback_max_delay),
+        give_up=timedelta(seconds=settings.callback_give_up),
+    )
+    timeout = aiohttp.ClientTimeout(total=settings.callback_timeout)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as http,
+            trade_worker(client, engine),
+            callback_worker(client, engine, http, retries),
+        ):
+            # What was imported stays for good: the collector need not look at it again and again.
+            gc.collect()
+            gc.freeze()
+            print("ready", flush=True)  # noqa: T201 - the supervisor waits for this line
+            await stop.wait()
+    finally:
+        await engine.dispose()
+
+
+def main() -> int:
+    try:
+        settings = Settings()  # from the environment
+    except ValidationError as mistake:
+        for error in mistake.errors():
+            print(f"worker: GROUPBUY_{str(error['loc'][0]).upper()}: {error['msg']}", file=sys.stderr)  # noqa: T201
+        return 2
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        uvloop.run(run(settings))
+    except RuntimeError as failure:
+        print(f"worker: Temporal cannot be reached (TEMPORAL_ADDRESS): {failure}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -288,7 +288,8 @@ async def cancel_locked(
 ABANDON = "UPDATE teams SET status = 'failed', fail_reason = $2, failed_at = $3 WHERE team_id = $1 AND lock_count = 0"
 
 TIMED_OUT = """
-SELECT order_id, out_trade_no FROM orders WHERE team_id = $1 AND status = 'cancelled' AND cancel_reason = 'lock_timeout'
+SELECT order_id, out_trade_no FROM orders
+ WHERE team_id = $1 AND out_trade_no = ANY($2::text[]) AND status = 'cancelled' AND cancel_reason = 'lock_timeout'
 """
 
 
@@ -305,7 +306,7 @@ async def release_overdue(engine: AsyncEngine, overdue: OverdueSeats) -> Release
         if status is TeamStatus.FORMING and team["lock_count"] == len(cancelled):
             await connection.execute(ABANDON, overdue.team_id, FailReason.ABANDONED, overdue.now)
             status = TeamStatus.FAILED
-        ended = await connection.fetch(TIMED_OUT, overdue.team_id)
+        ended = await connection.fetch(TIMED_OUT, overdue.team_id, [*overdue.out_trade_nos, *cancelled])
     return ReleasedSeats(
         cancelled=[row["out_trade_no"] for row in ended],
         team_status=status,

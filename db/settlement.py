@@ -1,5 +1,7 @@
 """Booking a payment."""
 
+from datetime import datetime
+
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.connection import Connection, Row, transaction
@@ -9,6 +11,7 @@ from domain.errors import ErrorCode, Refusal
 from domain.ids import event_id
 from domain.messages import SettledPayment, SettlePayment
 from domain.states import Completion, OrderStatus, PaymentOutcome, PaymentReason, TeamStatus, decide_payment
+from domain.trade import Payment
 
 # The team's row is locked before the order's, as everywhere. `now` is not asked: a locked order's seat is still held.
 LOCK_ORDER = f"""
@@ -137,3 +140,9 @@ async def _book(connection: Connection, order: Row, payment: SettlePayment) -> S
         completed_at=now,
         event_ids=[event],
     )
+
+
+async def record_other_amount(engine: AsyncEngine, order_id: str, payment: Payment, now: datetime) -> None:
+    """Keeps a report of another amount for an order that has a payment: a person will look at it."""
+    async with transaction(engine) as connection:
+        await connection.execute(OTHER_AMOUNT, order_id, payment.amount, payment.paid_at, now)

@@ -81,7 +81,8 @@ async def _end(
 def _as_it_is(team: Row, members: list[Row], detail: str) -> ConcludedTeam:
     status = TeamStatus(team["status"])
     failed = status is TeamStatus.FAILED
-    ended_unpaid = [member for member in members if member["status"] == "cancelled"]
+    by_ending = {CancelReason.TEAM_FAILED, CancelReason.TEAM_COMPLETED}
+    ended_unpaid = [member for member in members if member["cancel_reason"] in by_ending]
     events = [event_id(ORDER_CANCELLED, member["order_id"]) for member in ended_unpaid]
     if team["completed_at"] is not None:
         events.append(event_id(TEAM_COMPLETED, team["team_id"]))

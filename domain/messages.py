@@ -76,15 +76,17 @@ class SeatAnswer(WorkflowMessage):
 
 
 class OverdueSeats(WorkflowMessage):
-    """Asks to give up the unpaid seats of a team whose time is over at `now`."""
+    """Asks to give up every unpaid seat of a team whose time is over at `now`."""
 
     team_id: str
     now: Moment
+    out_trade_nos: list[str] = []
+    """those that the asker knows of: the answer says what became of them, also when a repeat finds them ended"""
 
 
 class ReleasedSeats(WorkflowMessage):
     cancelled: list[str] = []
-    """out_trade_nos of all orders of the team that ended unpaid, earlier ones included: a repeat answers the same"""
+    """out_trade_nos of the orders that ended unpaid"""
     team_status: TeamStatus
     event_ids: list[str] = []
 
@@ -199,7 +201,7 @@ class TeamView(WorkflowMessage):
     refund_window: int
     seats: dict[str, Seat] = {}
     undelivered: list[str] = []
-    last_operation: str = ""
+    notes: list[str] = []
 
 
 class TeamInput(WorkflowMessage):

@@ -1,0 +1,142 @@
+"""Callbacks: telling malls what happened, as Standard Webhooks 1.0."""
+
+import asyncio
+import json
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+from sqlalchemy.ext.asyncio import AsyncEngine
+from standardwebhooks import Webhook
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+import db.callbacks
+from activities.defects import defects_are_final
+from db.callbacks import Attempt, Delivery
+from domain.messages import Deliver, Delivered, WorkflowFailure
+from domain.values import rfc3339
+
+GONE = 410
+READ_AT_MOST = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPlan:
+    """How often and how long a callback is tried: the delay doubles from `first` to `most`, ±20 %, until `give_up`."""
+
+    first: timedelta
+    most: timedelta
+    give_up: timedelta
+
+    def next_attempt(self, delivery: Delivery, now: datetime, retry_after: timedelta | None) -> datetime | None:
+        """When to try again after the attempt at `now` failed; None when the callback is to be given up."""
+        doubled = self.first * 2 ** min(delivery.attempts, 40)
+        delay = min(doubled, self.most) * random.uniform(0.8, 1.2)  # noqa: S311 - it spreads load, it keeps no secret
+        following = now + max(delay, min(retry_after or timedelta(), self.most))
+        return following if following <= delivery.since + self.give_up else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int | None
+    error: str | None
+    retry_after: timedelta | None = None
+
+
+class CallbackActivities:
+    def __init__(self, engine: AsyncEngine, http: aiohttp.ClientSession, retries: RetryPlan) -> None:
+        self._engine = engine
+        self._http = http
+        self._retries = retries
+
+    @activity.defn
+    async def deliver(self, deliver: Deliver) -> Delivered:
+        """Tries what is due of these events, and asks to be called again until each is delivered or dead.
+
+        Raises:
+            ApplicationError: of type CallbacksPending, with the delay after which the next one is due.
+        """
+        with defects_are_final():
+            for source in await db.callbacks.sources_without_sequence(self._engine, deliver.event_ids):
+                await db.callbacks.give_sequences(self._engine, source)
+            pending = await db.callbacks.pending_deliveries(self._engine, deliver.event_ids)
+            now = datetime.now(UTC)
+            await asyncio.gather(*(self._attempt(delivery) for delivery in pending if delivery.next_attempt_at <= now))
+            left = await db.callbacks.pending_deliveries(self._engine, deliver.event_ids)
+            if left:
+                due = min(delivery.next_attempt_at for delivery in left)
+                raise ApplicationError(
+                    f"{len(left)} of {len(deliver.event_ids)} callbacks wait for another try at {rfc3339(due)}.",
+                    type=WorkflowFailure.CALLBACKS_PENDING,
+                    next_retry_delay=max(due - datetime.now(UTC), timedelta(milliseconds=50)),
+                )
+            delivered, dead = await db.callbacks.count_finished(self._engine, deliver.event_ids)
+        return Delivered(delivered=delivered, dead=dead)
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        started_at = datetime.now(UTC)
+        reply = await self._send(delivery, started_at)
+        finished_at = datetime.now(UTC)
+        following = self._retries.next_attempt(delivery, finished_at, reply.retry_after)
+        gone = reply.status == GONE or delivery.kind != "http"
+        attempt = Attempt(
+            started_at=started_at,
+            duration_ms=round((finished_at - started_at).total_seconds() * 1000),
+            http_status=reply.status,
+            error=reply.error,
+            verdict="delivered" if reply.error is None else "dead" if gone or following is None else "pending",
+            next_attempt_at=following or finished_at,
+        )
+        await db.callbacks.record_attempt(self._engine, delivery, attempt)
+
+    async def _send(self, delivery: Delivery, now: datetime) -> Reply:
+        if delivery.kind != "http":
+            return Reply(None, f"no broker is configured for {delivery.kind} callbacks")
+        body = envelope(delivery)
+        headers = {"Content-Type": "application/json", "User-Agent": "groupbuy"} | signature(delivery, body, now)
+        try:
+            async with self._http.post(delivery.address, data=body, headers=headers, allow_redirects=False) as response:
+                await response.content.read(READ_AT_MOST)
+                status = response.status
+                if 200 <= status < 300:
+                    return Reply(status, None)
+                return Reply(status, f"answered {status}", _retry_after(response.headers.get("Retry-After"), now))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failure:
+            return Reply(None, f"{type(failure).__name__}: {failure}"[:500])
+
+
+def envelope(delivery: Delivery) -> bytes:
+    """The body that a mall receives; the same bytes at every attempt."""
+    content: dict[str, Any] = {
+        "type": delivery.type,
+        "timestamp": rfc3339(delivery.occurred_at),
+        "sequence": delivery.sequence,
+        "data": json.loads(delivery.data),
+    }
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def signature(delivery: Delivery, body: bytes, now: datetime) -> dict[str, str]:
+    """The headers of Standard Webhooks: signed with every secret that is valid, so that a mall can change to the new one."""
+    signatures = (Webhook(secret).sign(delivery.event_id, now, body.decode()) for secret in delivery.secrets)
+    return {
+        "webhook-id": delivery.event_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": " ".join(signatures),
+    }
+
+
+def _retry_after(header: str | None, now: datetime) -> timedelta | None:
+    """What a Retry-After header asks for, in seconds or as a date; None when it says nothing that can be read."""
+    if not header:
+        return None
+    if header.isdecimal():
+        return timedelta(seconds=min(int(header), 10**6))
+    try:
+        return max(parsedate_to_datetime(header) - now, timedelta())
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,29 @@
+"""Seats: taken, and given up."""
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio import activity
+
+import db.seats
+from activities.defects import defects_are_final
+from domain.errors import Refusal
+from domain.messages import LockSeat, OverdueSeats, RefusedSeat, ReleasedSeats, SeatAnswer
+
+
+class SeatActivities:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @activity.defn
+    async def lock_seat(self, lock: LockSeat) -> SeatAnswer:
+        """Takes a seat in one transaction, or says why not."""
+        with defects_are_final():
+            try:
+                return SeatAnswer(seat=await db.seats.lock_seat(self._engine, lock))
+            except Refusal as refusal:
+                return SeatAnswer(refused=RefusedSeat(code=refusal.code, detail=refusal.detail))
+
+    @activity.defn
+    async def release_overdue_seats(self, overdue: OverdueSeats) -> ReleasedSeats:
+        """Cancels the orders whose payment window and grace are over."""
+        with defects_are_final():
+            return await db.seats.release_overdue(self._engine, overdue)

@@ -1,0 +1,37 @@
+"""Settlement: payments booked, and teams that end."""
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+import db.settlement
+import db.teams
+from activities.defects import defects_are_final
+from domain.errors import Refusal
+from domain.messages import ConcludedTeam, ConcludeTeam, ExtendedTeam, ExtendTeam, SettledPayment, SettlePayment
+
+
+class SettlementActivities:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @activity.defn
+    async def settle_payment(self, payment: SettlePayment) -> SettledPayment:
+        """Books a payment and, with the last one, completes the team."""
+        with defects_are_final():
+            try:
+                return await db.settlement.settle_payment(self._engine, payment)
+            except Refusal as refusal:
+                raise ApplicationError(refusal.detail, type=refusal.code, non_retryable=True) from refusal
+
+    @activity.defn
+    async def conclude_team(self, asked: ConcludeTeam) -> ConcludedTeam:
+        """Completes or fails a forming team."""
+        with defects_are_final():
+            return await db.teams.conclude_team(self._engine, asked)
+
+    @activity.defn
+    async def extend_team(self, asked: ExtendTeam) -> ExtendedTeam:
+        """Gives a forming team a later deadline."""
+        with defects_are_final():
+            return await db.teams.extend_team(self._engine, asked)

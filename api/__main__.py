@@ -1,0 +1,35 @@
+"""The API process: `python -m api`."""
+
+import logging
+import os
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+
+from settings import Settings
+
+
+def main() -> int:
+    try:
+        settings = Settings()
+    except ValidationError as mistake:
+        for error in mistake.errors():
+            print(f"api: GROUPBUY_{str(error['loc'][0]).upper()}: {error['msg']}", file=sys.stderr)  # noqa: T201
+        return 2
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    uvicorn.run(
+        "api.app:create_app",
+        factory=True,
+        host=os.environ.get("GROUPBUY_API_HOST", "127.0.0.1"),
+        port=int(os.environ.get("GROUPBUY_API_PORT", "8000")),
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=8,
+        server_header=False,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""Lists in pages, newest first, with a cursor that survives new rows."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated, Generic, TypeVar
+
+from fastapi import Query
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from db.views import Position
+from domain.errors import ErrorCode, Refusal
+from domain.values import Moment, rfc3339
+
+Item = TypeVar("Item", bound=BaseModel)
+
+Limit = Annotated[int, Query(ge=1, le=100)]
+Cursor = Annotated[str | None, Query(max_length=200)]
+
+_MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
+
+
+class Page(BaseModel, Generic[Item]):
+    data: list[Item]
+    next_cursor: str | None
+
+
+def position(cursor: str | None) -> Position | None:
+    """Where a cursor points.
+
+    Raises:
+        Refusal: invalid_request, when it is none of ours.
+    """
+    if cursor is None:
+        return None
+    try:
+        moment, _, row_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition(" ")
+        return Position(_MOMENT.validate_python(moment), row_id)
+    except (binascii.Error, UnicodeError, ValidationError):
+        raise Refusal(ErrorCode.INVALID_REQUEST, "cursor: take it from next_cursor of the page before.") from None
+
+
+def page(rows: Sequence[Item], limit: int, key: Callable[[Item], tuple[datetime, str]]) -> Page[Item]:
+    """A page of at most `limit` of these rows; they were read with one more, to know whether there is a next page."""
+    shown = list(rows[:limit])
+    if len(rows) <= limit:
+        return Page(data=shown, next_cursor=None)
+    moment, row_id = key(shown[-1])
+    return Page(data=shown, next_cursor=base64.urlsafe_b64encode(f"{rfc3339(moment)} {row_id}".encode()).decode())

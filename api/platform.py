@@ -1,0 +1,102 @@
+"""What the routes need: connections and settings, made once per process."""
+
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Request
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+
+from api.trading import Trading
+from db.access import MallAccess, OpsAccess, read_access
+from db.connection import create_engine
+from db.views import History
+from domain.errors import ErrorCode, Refusal
+from settings import Settings
+from workflows.client import connect
+
+log = logging.getLogger("groupbuy.api")
+
+KEY_KNOWN_FOR = 1.0
+KEYS_KNOWN = 10_000
+
+Access = MallAccess | OpsAccess
+
+
+@dataclass(slots=True)
+class Platform:
+    engine: AsyncEngine
+    client: Client
+    history: History
+    trading: Trading
+    settings: Settings
+    _access: dict[str, tuple[float, Access]] = field(default_factory=dict)
+
+    async def access(self, key: str) -> Access | None:
+        """Who holds this key; an answer from the database is good for a second."""
+        known = self._access.get(key)
+        now = time.monotonic()
+        if known is not None and known[0] > now:
+            return known[1]
+        found = await read_access(self.engine, key)
+        if found is not None:
+            if len(self._access) >= KEYS_KNOWN:
+                self._access.clear()
+            self._access[key] = (now + KEY_KNOWN_FOR, found)
+        return found
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings = Settings()
+    engine = create_engine(settings.database_url, pool_size=settings.database_pool)
+    client = await connect()
+    base = f"{str(settings.temporal_ui_url).rstrip('/')}/namespaces/{client.namespace}/workflows/"
+    history = History(base if settings.temporal_ui_url else "")
+    app.state.platform = Platform(
+        engine=engine,
+        client=client,
+        history=history,
+        trading=Trading(engine, client, history, settings),
+        settings=settings,
+    )
+    try:
+        yield
+    finally:
+        await engine.dispose()
+
+
+def platform(request: Request) -> Platform:
+    found: Platform = request.app.state.platform
+    return found
+
+
+PlatformDep = Annotated[Platform, Depends(platform)]
+
+
+async def _access(request: Request, found: PlatformDep) -> Access:
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    access = await found.access(key.strip()) if scheme.lower() == "bearer" and key else None
+    if access is None:
+        raise Refusal(ErrorCode.UNAUTHORIZED, "Send a key that is known: Authorization: Bearer <key>.")
+    return access
+
+
+async def _mall(access: Annotated[Access, Depends(_access)]) -> MallAccess:
+    if not isinstance(access, MallAccess):
+        raise Refusal(ErrorCode.FORBIDDEN, "This is for the key of a mall.")
+    return access
+
+
+async def _ops(access: Annotated[Access, Depends(_access)]) -> OpsAccess:
+    if not isinstance(access, OpsAccess):
+        raise Refusal(ErrorCode.FORBIDDEN, "This is for a key of operations.")
+    return access
+
+
+MallDep = Annotated[MallAccess, Depends(_mall)]
+OpsDep = Annotated[OpsAccess, Depends(_ops)]

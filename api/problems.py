@@ -1,0 +1,102 @@
+"""Errors as malls receive them: application/problem+json (RFC 9457), with a code."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from db.connection import INFRASTRUCTURE_FAILURES
+from domain.errors import MEANINGS, ErrorCode, GroupBuyError
+from domain.values import Message
+
+log = logging.getLogger("groupbuy.api")
+
+RETRY_AFTER_SECONDS = 1
+CODES_OF_STATUS = {404: ErrorCode.NOT_FOUND, 405: ErrorCode.METHOD_NOT_ALLOWED}
+
+
+class FieldProblem(Message):
+    field: str
+    message: str
+
+
+class Problem(Message):
+    """The body of every error."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: ErrorCode
+    retryable: bool
+    errors: tuple[FieldProblem, ...] = ()
+
+
+class ProblemResponse(JSONResponse):
+    media_type = "application/problem+json"
+
+
+def problem(code: ErrorCode, detail: str, errors: Sequence[FieldProblem] = (), *, status: int | None = None) -> ProblemResponse:
+    meaning = MEANINGS[code]
+    body = Problem(
+        type=f"/problems/{code}",
+        title=meaning.title,
+        status=status or meaning.status,
+        detail=detail,
+        code=code,
+        retryable=meaning.retryable,
+        errors=tuple(errors),
+    )
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if body.status in {429, 503} else {}
+    if code is ErrorCode.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return ProblemResponse(body.model_dump(mode="json"), body.status, headers)
+
+
+def _field_problems(errors: Sequence[Any]) -> list[FieldProblem]:
+    # Never the input itself: it may be ten megabytes of anything.
+    return [
+        FieldProblem(field=".".join(str(part)[:64] for part in error["loc"]), message=error["msg"]) for error in errors[:20]
+    ]
+
+
+async def _group_buy_error(_request: Request, error: GroupBuyError) -> ProblemResponse:
+    return problem(error.code, error.detail)
+
+
+async def _invalid(_request: Request, error: RequestValidationError | ValidationError) -> ProblemResponse:
+    errors = _field_problems(error.errors())
+    return problem(ErrorCode.INVALID_REQUEST, f"{len(error.errors())} field(s) cannot be accepted.", errors)
+
+
+async def _http_error(_request: Request, error: HTTPException) -> ProblemResponse:
+    code = CODES_OF_STATUS.get(error.status_code)
+    if code is None:
+        # What remains is FastAPI's 400 for a body that is not JSON at all.
+        return problem(ErrorCode.INVALID_REQUEST, str(error.detail))
+    return problem(code, MEANINGS[code].title + ".")
+
+
+async def _unavailable(_request: Request, error: Exception) -> ProblemResponse:
+    log.warning("the database did not serve a request: %s: %s", type(error).__name__, error)
+    return problem(ErrorCode.TEMPORARILY_UNAVAILABLE, "The database is away; repeat the same request.")
+
+
+async def _defect(_request: Request, error: Exception) -> ProblemResponse:
+    log.exception("a defect", exc_info=error)
+    return problem(ErrorCode.INTERNAL_ERROR, "This is a defect of ours; it has been logged.")
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(GroupBuyError, _group_buy_error)  # type: ignore[arg-type]  # Starlette types them as Exception
+    app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
+    app.add_exception_handler(ValidationError, _invalid)  # type: ignore[arg-type]
+    app.add_exception_handler(HTTPException, _http_error)  # type: ignore[arg-type]
+    for failure in INFRASTRUCTURE_FAILURES:
+        app.add_exception_handler(failure, _unavailable)
+    app.add_exception_handler(Exception, _defect)

@@ -1,0 +1,93 @@
+"""What a mall calls."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from api.pages import Cursor, Limit, Page, page, position
+from api.platform import MallDep, PlatformDep
+from db.connection import connection
+from db.offers import read_offer
+from db.views import OrderFilter, list_orders, read_order, read_team
+from domain.eligibility import quote
+from domain.errors import ErrorCode, Refusal
+from domain.trade import NewOrder, OpsOrder, Order, Payment, Quote, QuoteRequest, Settlement, Team
+from domain.values import Identifier, TeamId
+
+routes = APIRouter(prefix="/v1", tags=["mall"])
+
+REPLAYED = "Idempotent-Replayed"
+
+
+@routes.post("/quotes")
+async def get_quote(asked: QuoteRequest, mall: MallDep, platform: PlatformDep) -> Quote:
+    """Price and eligibility for one buyer and goods, before anything is reserved."""
+    async with connection(platform.engine) as opened:
+        offer = await read_offer(
+            opened,
+            mall.source,
+            channel=asked.channel,
+            goods_id=asked.goods_id,
+            user_id=asked.user_id,
+            campaign_id=asked.campaign_id,
+        )
+    return quote(offer, datetime.now(UTC))
+
+
+@routes.post("/orders", status_code=201)
+async def lock_seat(asked: NewOrder, mall: MallDep, platform: PlatformDep, response: Response) -> Order:
+    """Hold a seat at the team price; without team_id, open a team."""
+    order, replayed = await platform.trading.lock(mall, asked)
+    _mark(response, replayed=replayed)
+    return order
+
+
+@routes.get("/orders/{out_trade_no}")
+async def get_order(out_trade_no: Identifier, mall: MallDep, platform: PlatformDep) -> Order:
+    record = await read_order(platform.engine, platform.history, mall.source, out_trade_no)
+    if record is None:
+        raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {out_trade_no}.")
+    return record.order
+
+
+@routes.get("/orders")
+async def get_orders(
+    mall: MallDep,
+    platform: PlatformDep,
+    user_id: Annotated[Identifier, Query()],
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[Order]:
+    """A buyer's orders, newest first."""
+    wanted = OrderFilter(source=mall.source, user_id=user_id)
+    rows = await list_orders(platform.engine, platform.history, wanted, position(cursor), limit + 1)
+    found: Page[OpsOrder] = page(rows, limit, lambda order: (order.locked_at, order.order_id))
+    orders = [Order(**{name: getattr(order, name) for name in Order.model_fields}) for order in found.data]
+    return Page(data=orders, next_cursor=found.next_cursor)
+
+
+@routes.post("/orders/{out_trade_no}/payment")
+async def pay(
+    out_trade_no: Identifier, payment: Payment, mall: MallDep, platform: PlatformDep, response: Response
+) -> Settlement:
+    """Report the payment that was taken for an order. It is a fact: what cannot be settled goes back."""
+    settlement, replayed = await platform.trading.pay(mall, out_trade_no, payment)
+    if replayed:
+        _mark(response, replayed=True)
+    return settlement
+
+
+@routes.get("/teams/{team_id}")
+async def get_team(team_id: TeamId, mall: MallDep, platform: PlatformDep) -> Team:
+    """A team with its members."""
+    team = await read_team(platform.engine, platform.history, mall.source, team_id)
+    if team is None:
+        raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {team_id}.")
+    return team
+
+
+def _mark(response: Response, *, replayed: bool) -> None:
+    if replayed:
+        response.status_code = 200
+        response.headers[REPLAYED] = "true"

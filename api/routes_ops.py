@@ -1,0 +1,169 @@
+"""What operators call."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from api.pages import Cursor, Limit, Page, page, position
+from api.platform import OpsDep, PlatformDep
+from db.administration import (
+    change_campaign,
+    create_campaign,
+    list_campaigns,
+    read_campaign,
+    read_goods,
+    save_goods,
+)
+from db.invariants import Violation, violations
+from db.views import OrderFilter, TeamFilter, list_orders, list_teams, read_team
+from domain.campaigns import Campaign, CampaignStatus, NewCampaign
+from domain.errors import ErrorCode, Refusal
+from domain.states import OrderStatus, TeamStatus
+from domain.trade import Goods, OpsOrder, OpsTeam, Team
+from domain.values import Identifier, Message, Name, Note, Price, TeamId
+
+routes = APIRouter(prefix="/v1/ops", tags=["operations"])
+
+
+class GoodsFields(Message):
+    name: Name
+    original_price: Price
+
+
+class Extension(Message):
+    minutes: Annotated[int, Query(ge=1, le=525_600)]
+
+
+class Ending(Message):
+    reason: Note = ""
+
+
+class Accepted(Message):
+    """The signal is with the workflow; its details say what came of it."""
+
+    accepted: bool = True
+
+
+class Check(Message):
+    violations: list[Violation]
+
+
+@routes.put("/goods/{goods_id}")
+async def put_goods(goods_id: Identifier, fields: GoodsFields, ops: OpsDep, platform: PlatformDep) -> Goods:
+    goods = Goods(goods_id=goods_id, name=fields.name, original_price=fields.original_price)
+    await save_goods(platform.engine, goods, by=ops.key_name, now=datetime.now(UTC))
+    return goods
+
+
+@routes.get("/goods/{goods_id}")
+async def get_goods(goods_id: Identifier, _ops: OpsDep, platform: PlatformDep) -> Goods:
+    goods = await read_goods(platform.engine, goods_id)
+    if goods is None:
+        raise Refusal(ErrorCode.GOODS_NOT_FOUND, f"There are no goods {goods_id}.")
+    return goods
+
+
+@routes.post("/campaigns", status_code=201)
+async def post_campaign(new: NewCampaign, ops: OpsDep, platform: PlatformDep) -> Campaign:
+    return await create_campaign(platform.engine, new, by=ops.key_name, now=datetime.now(UTC))
+
+
+@routes.patch("/campaigns/{campaign_id}")
+async def patch_campaign(campaign_id: int, changes: dict[str, Any], ops: OpsDep, platform: PlatformDep) -> Campaign:
+    """Change any of the fields that a campaign was created with. Running teams keep their terms."""
+    return await change_campaign(platform.engine, campaign_id, changes, by=ops.key_name, now=datetime.now(UTC))
+
+
+@routes.get("/campaigns/{campaign_id}")
+async def get_campaign(campaign_id: int, _ops: OpsDep, platform: PlatformDep) -> Campaign:
+    campaign = await read_campaign(platform.engine, campaign_id)
+    if campaign is None:
+        raise Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"There is no campaign {campaign_id}.")
+    return campaign
+
+
+@routes.get("/campaigns")
+async def get_campaigns(
+    _ops: OpsDep, platform: PlatformDep, status: CampaignStatus | None = None, limit: Limit = 20, cursor: Cursor = None
+) -> Page[Campaign]:
+    before = position(cursor)
+    rows = await list_campaigns(platform.engine, status, int(before.row_id) if before else None, limit + 1)
+    return page(rows, limit, lambda campaign: (campaign.updated_at, str(campaign.campaign_id)))
+
+
+@routes.get("/teams")
+async def get_teams(
+    _ops: OpsDep,
+    platform: PlatformDep,
+    source: Identifier | None = None,
+    campaign_id: int | None = None,
+    goods_id: Identifier | None = None,
+    status: TeamStatus | None = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[OpsTeam]:
+    wanted = TeamFilter(source=source, campaign_id=campaign_id, goods_id=goods_id, status=status)
+    rows = await list_teams(platform.engine, platform.history, wanted, position(cursor), limit + 1)
+    return page(rows, limit, lambda team: (team.opened_at, team.team_id))
+
+
+@routes.get("/teams/{team_id}")
+async def get_team(team_id: TeamId, _ops: OpsDep, platform: PlatformDep) -> Team:
+    team = await read_team(platform.engine, platform.history, None, team_id)
+    if team is None:
+        raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {team_id}.")
+    return team
+
+
+@routes.get("/orders")
+async def get_orders(
+    _ops: OpsDep,
+    platform: PlatformDep,
+    source: Identifier | None = None,
+    user_id: Identifier | None = None,
+    team_id: TeamId | None = None,
+    campaign_id: int | None = None,
+    status: OrderStatus | None = None,
+    out_trade_no: Identifier | None = None,
+    owed: bool | None = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[OpsOrder]:
+    """Orders, newest first; `owed=true` finds those whose money waits to go back."""
+    wanted = OrderFilter(
+        source=source,
+        user_id=user_id,
+        team_id=team_id,
+        campaign_id=campaign_id,
+        status=status,
+        out_trade_no=out_trade_no,
+        owed=owed,
+    )
+    rows = await list_orders(platform.engine, platform.history, wanted, position(cursor), limit + 1)
+    return page(rows, limit, lambda order: (order.locked_at, order.order_id))
+
+
+@routes.post("/teams/{team_id}/extend", status_code=202)
+async def extend(team_id: TeamId, asked: Extension, ops: OpsDep, platform: PlatformDep) -> Accepted:
+    payload: dict[str, object] = {"minutes": asked.minutes, "operator": ops.key_name}
+    await platform.trading.signal_team(team_id, "extend", payload)
+    return Accepted()
+
+
+@routes.post("/teams/{team_id}/complete", status_code=202)
+async def complete(team_id: TeamId, asked: Ending, ops: OpsDep, platform: PlatformDep) -> Accepted:
+    await platform.trading.signal_team(team_id, "complete", {"reason": asked.reason, "operator": ops.key_name})
+    return Accepted()
+
+
+@routes.post("/teams/{team_id}/close", status_code=202)
+async def close(team_id: TeamId, asked: Ending, ops: OpsDep, platform: PlatformDep) -> Accepted:
+    await platform.trading.signal_team(team_id, "close", {"reason": asked.reason, "operator": ops.key_name})
+    return Accepted()
+
+
+@routes.get("/invariants")
+async def get_invariants(_ops: OpsDep, platform: PlatformDep) -> Check:
+    """What is broken; nothing, if all is well."""
+    return Check(violations=await violations(platform.engine))

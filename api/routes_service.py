@@ -1,0 +1,73 @@
+"""What monitoring and people call."""
+
+import asyncio
+from importlib.metadata import version
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from api.platform import PlatformDep
+from api.problems import Problem, problem
+from db.connection import INFRASTRUCTURE_FAILURES, connection
+from domain.errors import MEANINGS, ErrorCode, Refusal
+from domain.values import Message
+
+routes = APIRouter(tags=["service"])
+
+READY_WITHIN = 3.0
+
+
+class Health(Message):
+    status: str
+
+
+class Version(Message):
+    name: str
+    version: str
+
+
+@routes.get("/healthz")
+async def healthz() -> Health:
+    """The process runs."""
+    return Health(status="ok")
+
+
+@routes.get("/readyz", responses={503: {"model": Problem}})
+async def readyz(platform: PlatformDep) -> Response:
+    """Database and Temporal answer."""
+    try:
+        async with asyncio.timeout(READY_WITHIN):
+            async with connection(platform.engine) as opened:
+                await opened.fetchval("SELECT 1")
+            temporal = await platform.client.service_client.check_health()
+    except (*INFRASTRUCTURE_FAILURES, RuntimeError) as failure:
+        return problem(ErrorCode.TEMPORARILY_UNAVAILABLE, f"Not ready: {type(failure).__name__}.")
+    if not temporal:
+        return problem(ErrorCode.TEMPORARILY_UNAVAILABLE, "Not ready: Temporal does not serve.")
+    return Response(Health(status="ready").model_dump_json(), media_type="application/json")
+
+
+@routes.get("/version")
+async def get_version() -> Version:
+    return Version(name="groupbuy", version=version("groupbuy"))
+
+
+@routes.get("/metrics", include_in_schema=False)
+async def metrics() -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+class Explanation(Message):
+    code: str
+    title: str
+    status: int
+    retryable: bool
+
+
+@routes.get("/problems/{code}")
+async def get_problem(code: str) -> Explanation:
+    """What an error's `type` leads to."""
+    if code not in set(ErrorCode):
+        raise Refusal(ErrorCode.NOT_FOUND, "There is no such problem.")
+    meaning = MEANINGS[ErrorCode(code)]
+    return Explanation(code=code, title=meaning.title, status=meaning.status, retryable=meaning.retryable)

@@ -1,0 +1,325 @@
+"""Trading through the team workflows: a request becomes an update, its answer is read from the rows.
+
+Idempotency is the database's. A request is answered from its order's row when there is one: before an update, and also after a
+refusal, since another request for the same number may have been quicker.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from weakref import WeakValueDictionary
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from db.access import MallAccess
+from db.connection import connection
+from db.offers import read_offer
+from db.settlement import record_other_amount
+from db.views import History, OrderRecord, Place, read_order, read_place, read_team
+from domain.eligibility import Offer, refuses_opening, refuses_quota, require
+from domain.errors import ErrorCode, GroupBuyError, Refusal, Unavailable
+from domain.ids import team_id, team_workflow_id
+from domain.messages import Address, PaymentReport, SeatRequest, TeamInput, WorkflowFailure
+from domain.states import TeamStatus
+from domain.trade import AmqpCallback, NewOrder, Order, Payment, Settlement
+from settings import Settings
+from workflows.queues import TASK_QUEUE
+from workflows.search_attributes import CAMPAIGN_ID, MALL, TEAM_STATUS
+from workflows.team import TeamWorkflow
+
+SUMMARY_BYTES = 200
+
+
+class Trading:
+    def __init__(self, engine: AsyncEngine, client: Client, history: History, settings: Settings) -> None:
+        self._engine = engine
+        self._client = client
+        self._history = history
+        self._settings = settings
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    async def lock(self, mall: MallAccess, new: NewOrder) -> tuple[Order, bool]:
+        """Holds a seat, opening a team where none is named; returns the order, and whether it was there before.
+
+        Raises:
+            Refusal: the rules say no.
+            Unavailable: the outcome is open.
+        """
+        request = _seat_request(mall, new)
+        async with self._answered_in_time():
+            place = await self._place(request)
+            if place.record is None:
+                async with self._turn(request.team_id) as waited:
+                    if waited:
+                        place = await self._place(request)
+                    if place.record is None:
+                        return await self._ask_for_seat(request, place)
+        return _replayed(place.record, new), True
+
+    async def _ask_for_seat(self, request: SeatRequest, place: Place) -> tuple[Order, bool]:
+        try:
+            if request.opens_team:
+                await self._open_team(request)
+            else:
+                _refuse_early(place, request)
+                await self._join_team(request)
+        except Refusal:
+            record = await read_order(self._engine, self._history, request.source, request.out_trade_no)
+            if record is None:
+                raise
+            return _replayed(record, request), True
+        record = await read_order(self._engine, self._history, request.source, request.out_trade_no)
+        if record is None:
+            raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A seat was confirmed that has no order.")
+        return record.order, False
+
+    async def pay(self, mall: MallAccess, out_trade_no: str, payment: Payment) -> tuple[Settlement, bool]:
+        """Books a payment; returns its outcome, and whether it had been booked before.
+
+        Raises:
+            Refusal: order_not_found; out_trade_no_reused when another amount was reported before.
+            Unavailable: the outcome is open.
+        """
+        async with self._answered_in_time():
+            record = await self._order(mall, out_trade_no)
+            replayed = record.payment_outcome is not None
+            if record.paid_amount is not None and record.paid_amount != payment.amount:
+                await record_other_amount(self._engine, record.order.order_id, payment, datetime.now(UTC))
+                raise Refusal(
+                    ErrorCode.OUT_TRADE_NO_REUSED,
+                    f"{record.paid_amount} was reported for {out_trade_no} before, not {payment.amount}.",
+                )
+            if not replayed:
+                async with self._turn(record.order.team_id):
+                    await self._settle(mall.source, record.order, payment)
+                record = await self._order(mall, out_trade_no)
+            team = await read_team(self._engine, self._history, mall.source, record.order.team_id)
+        if record.payment_outcome is None or team is None:
+            raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A payment was confirmed that has no outcome.")
+        reason = record.payment_reason
+        return Settlement(outcome=record.payment_outcome, reason=reason, order=record.order, team=team), replayed
+
+    async def signal_team(self, team: str, signal: str, payload: dict[str, object]) -> None:
+        """Sends an operator's signal to a team's workflow.
+
+        Raises:
+            Refusal: team_not_found, team_closed when its workflow has ended.
+        """
+        async with self._answered_in_time():
+            if await read_team(self._engine, self._history, None, team) is None:
+                raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {team}.")
+            try:
+                await self._team(team).signal(signal, payload)
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+                raise Refusal(ErrorCode.TEAM_CLOSED, f"The workflow of team {team} has ended.") from error
+
+    # --- the updates ---
+
+    async def _open_team(self, request: SeatRequest) -> None:
+        async with connection(self._engine) as opened:
+            offer = await read_offer(
+                opened,
+                request.source,
+                channel=request.channel,
+                goods_id=request.goods_id,
+                user_id=request.user_id,
+                campaign_id=request.campaign_id,
+            )
+        require(refuses_opening(offer, datetime.now(UTC)), f"Campaign {offer.campaign_id} lets nobody open a team now.")
+        require(refuses_quota(offer), f"Campaign {offer.campaign_id} has no seat left for {request.user_id}.")
+        start = WithStartWorkflowOperation(
+            TeamWorkflow.run,
+            TeamInput(
+                team_id=request.team_id,
+                source=request.source,
+                campaign_id=offer.campaign_id,
+                goods_id=offer.goods_id,
+                goods_name=offer.goods_name,
+                target_count=offer.target_count,
+                local_activities=self._settings.local_activities,
+            ),
+            id=team_workflow_id(request.team_id),
+            task_queue=TASK_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            # A team that never had a seat ended as failed: its opener may try again. Any other end is for ever.
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            search_attributes=TypedSearchAttributes(
+                [
+                    SearchAttributePair(MALL, request.source),
+                    SearchAttributePair(CAMPAIGN_ID, str(offer.campaign_id)),
+                    SearchAttributePair(TEAM_STATUS, TeamStatus.FORMING),
+                ]
+            ),
+            static_summary=_summary(offer, request.source),
+        )
+        try:
+            async with _workflow_answers():
+                await self._client.execute_update_with_start_workflow(  # type: ignore[unused-coroutine]  # see _settle
+                    TeamWorkflow.lock, request, start_workflow_operation=start, id=_lock_id(request)
+                )
+        finally:
+            # Nobody else looks at the start's own result, and asyncio reports a failure that nobody has looked at.
+            with suppress(Exception):
+                await start.workflow_handle()
+
+    async def _join_team(self, request: SeatRequest) -> None:
+        async with _workflow_answers():
+            await self._team(request.team_id).execute_update(  # type: ignore[unused-coroutine]  # see _settle
+                TeamWorkflow.lock, request, id=_lock_id(request)
+            )
+
+    async def _settle(self, source: str, order: Order, payment: Payment) -> None:
+        report = PaymentReport(
+            source=source,
+            out_trade_no=order.out_trade_no,
+            order_id=order.order_id,
+            team_id=order.team_id,
+            amount=payment.amount,
+            paid_at=payment.paid_at,
+        )
+        async with _workflow_answers():
+            # The SDK types the result of an update that has a description as what its handler returns: a coroutine.
+            await self._team(order.team_id).execute_update(  # type: ignore[unused-coroutine]
+                TeamWorkflow.settle, report, id=f"settle:{order.out_trade_no}:{uuid.uuid4().hex}"
+            )
+
+    # --- what they stand on ---
+
+    @asynccontextmanager
+    async def _answered_in_time(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._settings.answer_within):
+                yield
+        except TimeoutError as late:
+            raise Unavailable(f"No answer within {self._settings.answer_within:g} s; repeat the same request.") from late
+        except RPCError as error:
+            raise Unavailable(f"Temporal did not answer ({error.status.name}); repeat the same request.") from error
+
+    @asynccontextmanager
+    async def _turn(self, team: str) -> AsyncIterator[bool]:
+        """Waits for one of the few updates that a team may have in flight; yields whether it had to wait."""
+        turn = self._turns.get(team)
+        if turn is None:
+            turn = self._turns[team] = asyncio.Semaphore(self._settings.updates_per_team)
+        waited = turn.locked()
+        async with turn:
+            yield waited
+
+    async def _place(self, request: SeatRequest) -> Place:
+        return await read_place(
+            self._engine, self._history, request.source, request.out_trade_no, request.team_id, request.user_id
+        )
+
+    async def _order(self, mall: MallAccess, out_trade_no: str) -> OrderRecord:
+        record = await read_order(self._engine, self._history, mall.source, out_trade_no)
+        if record is None:
+            raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {out_trade_no}.")
+        return record
+
+    def _team(self, team: str) -> WorkflowHandle[TeamWorkflow, str]:
+        return self._client.get_workflow_handle_for(TeamWorkflow.run, team_workflow_id(team))
+
+
+def _seat_request(mall: MallAccess, new: NewOrder) -> SeatRequest:
+    return SeatRequest(
+        source=mall.source,
+        out_trade_no=new.out_trade_no,
+        user_id=new.user_id,
+        goods_id=new.goods_id,
+        channel=new.channel,
+        campaign_id=new.campaign_id,
+        team_id=new.team_id or team_id(mall.source, new.out_trade_no),
+        opens_team=new.team_id is None,
+        callback=_callback(mall, new),
+    )
+
+
+def _callback(mall: MallAccess, new: NewOrder) -> Address | None:
+    match new.callback:
+        case None:
+            return mall.callback
+        case AmqpCallback(routing_key=routing_key):
+            return Address(kind="amqp", address=routing_key)
+        case http:
+            if http.url.host not in mall.callback_hosts:
+                raise Refusal(
+                    ErrorCode.INVALID_REQUEST, f"callback.url: {http.url.host} is no registered host of {mall.source}."
+                )
+            return Address(kind="http", address=str(http.url))
+
+
+def _replayed(record: OrderRecord, asked: NewOrder | SeatRequest) -> Order:
+    """The order that a repeated request gets.
+
+    Raises:
+        Refusal: out_trade_no_reused, when the number stands for other content.
+    """
+    order = record.order
+    opens_team = asked.opens_team if isinstance(asked, SeatRequest) else asked.team_id is None
+    same_team = record.opened_team if opens_team else not record.opened_team and asked.team_id == order.team_id
+    if not same_team or (asked.user_id, asked.goods_id, asked.channel) != (order.user_id, order.goods_id, order.channel):
+        raise Refusal(ErrorCode.OUT_TRADE_NO_REUSED, f"{order.out_trade_no} stands for another order.")
+    return order
+
+
+def _refuse_early(place: Place, request: SeatRequest) -> None:
+    """Spares the team's workflow what its rows refuse already; the transaction decides the rest."""
+    if not place.team_known:
+        raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {request.team_id}.")
+    over = place.team_status is not TeamStatus.FORMING or (place.deadline is not None and place.deadline <= datetime.now(UTC))
+    require(ErrorCode.TEAM_CLOSED if over else None, f"Team {request.team_id} takes nobody any more.")
+    require(ErrorCode.ALREADY_IN_TEAM if place.seated else None, f"{request.user_id} has a seat in this team already.")
+    require(ErrorCode.TEAM_FULL if place.full else None, f"Every seat of team {request.team_id} is taken.")
+
+
+def _lock_id(request: SeatRequest) -> str:
+    # Fresh per request: a refusal stays with its update id for the life of the run, and is not for ever.
+    return f"lock:{request.out_trade_no}:{uuid.uuid4().hex}"
+
+
+def _summary(offer: Offer, source: str) -> str:
+    text = f"Team of {offer.target_count} for {offer.goods_name}, campaign {offer.campaign_id}, mall {source}"
+    return text.encode()[:SUMMARY_BYTES].decode(errors="ignore")
+
+
+@asynccontextmanager
+async def _workflow_answers() -> AsyncIterator[None]:
+    """Turns what an update failed with into our own errors."""
+    try:
+        yield
+    except WorkflowUpdateFailedError as failure:
+        raise _error_of(failure.cause) from failure
+    except WorkflowUpdateRPCTimeoutOrCancelledError as late:
+        raise Unavailable("The team did not answer in time; repeat the same request.") from late
+    except WorkflowAlreadyStartedError as closed:
+        raise Refusal(ErrorCode.TEAM_CLOSED, "This order's team has ended.") from closed
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise Refusal(ErrorCode.TEAM_CLOSED, "The team's workflow has ended.") from error
+        raise
+
+
+def _error_of(cause: BaseException | None) -> GroupBuyError:
+    if isinstance(cause, ApplicationError):
+        if cause.type == WorkflowFailure.TEAM_OVER:
+            return Refusal(ErrorCode.TEAM_CLOSED, cause.message)
+        if cause.type in set(ErrorCode):
+            return Refusal(ErrorCode(cause.type), cause.message)
+        if cause.type == WorkflowFailure.BROKEN_INVARIANT:
+            return GroupBuyError(ErrorCode.INTERNAL_ERROR, "This is a defect of ours; an operator has been shown it.")
+    # The team ended while the update was on its way.
+    return Unavailable("The team was ending; repeat the same request.")

@@ -1,0 +1,65 @@
+"""The demo data of design.md section 11: one mall, two goods, two campaigns."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from db.access import Mall, save_key, save_mall
+from db.administration import create_campaign, read_campaign, save_goods
+from db.connection import create_engine
+from dev.keys import DemoKeys
+from domain.campaigns import CampaignGoods, CampaignStatus, NewCampaign
+from domain.discounts import Discount, DiscountPlan
+from domain.trade import Goods
+
+SOURCE, CHANNEL = "s01", "c01"
+DEMO_GOODS = (
+    Goods(goods_id="9890001", name="MyBatis book", original_price=Decimal("100.00")),
+    Goods(goods_id="9890002", name="MyBatis book, for load", original_price=Decimal("100.00")),
+)
+
+
+def campaign(campaign_id: int, name: str, goods_id: str, take_limit: int) -> NewCampaign:
+    return NewCampaign(
+        campaign_id=campaign_id,
+        name=name,
+        status=CampaignStatus.ACTIVE,
+        starts_at=datetime(2024, 12, 7, tzinfo=UTC),
+        ends_at=datetime(2039, 12, 7, tzinfo=UTC),
+        goods=[CampaignGoods(source=SOURCE, channel=CHANNEL, goods_id=goods_id)],
+        discount=Discount(plan=DiscountPlan.CUT, expr="20"),
+        target_count=3,
+        take_limit=take_limit,
+    )
+
+
+DEMO_CAMPAIGNS = (
+    campaign(100123, "Read together", "9890001", take_limit=1),
+    campaign(100124, "Read together, for load", "9890002", take_limit=100),
+)
+
+
+async def seed(database_url: str, mall_url: str, keys: DemoKeys) -> None:
+    """Makes what is missing. What an operator changed since stays changed; the mall's address and keys are today's."""
+    engine = create_engine(database_url, pool_size=1)
+    now = datetime.now(UTC)
+    try:
+        await save_mall(
+            engine,
+            Mall(
+                source=SOURCE,
+                name="Demo mall",
+                callback_url=f"{mall_url}/callbacks",
+                callback_hosts=("127.0.0.1", "localhost"),
+                webhook_secrets=(keys.webhook_secret,),
+                local=True,
+            ),
+        )
+        await save_key(engine, keys.mall_key, name="demo mall", source=SOURCE, now=now)
+        await save_key(engine, keys.ops_key, name="demo operator", source=None, now=now)
+        for goods, new in zip(DEMO_GOODS, DEMO_CAMPAIGNS, strict=True):
+            assert new.campaign_id is not None  # noqa: S101 - the demo campaigns have their ids
+            if await read_campaign(engine, new.campaign_id) is None:
+                await save_goods(engine, goods, by="demo", now=now)
+                await create_campaign(engine, new, by="demo", now=now)
+    finally:
+        await engine.dispose()

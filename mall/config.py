@@ -1,0 +1,38 @@
+"""What the mall reads from its environment."""
+
+from pathlib import Path
+
+from pydantic import Field, HttpUrl, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from standardwebhooks import Webhook
+from standardwebhooks.webhooks import EmptyWebhookSecretError
+
+
+class Config(BaseSettings):
+    """Every variable is `MALL_` + the field's name in capitals."""
+
+    # A mistyped secret must not end up in the log through a validation error.
+    model_config = SettingsConfigDict(env_prefix="MALL_", frozen=True, hide_input_in_errors=True)
+
+    port: int = Field(ge=0, le=65535, description="port on 127.0.0.1; 0 takes a free one")
+    api_url: HttpUrl = Field(description="base of the platform's HTTP API")
+    key: SecretStr = Field(description="the mall's API key, for what the mall calls itself")
+    webhook_secret: SecretStr = Field(description="whsec_…; two, separated by a space, while one replaces the other")
+    state: Path = Field(description="SQLite file that keeps what was received")
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _usable(cls, value: SecretStr) -> SecretStr:
+        secrets = value.get_secret_value().split()
+        if not secrets:
+            raise ValueError("no secret in it")
+        for secret in secrets:
+            try:
+                Webhook(secret)
+            except (ValueError, EmptyWebhookSecretError) as error:
+                raise ValueError("not a Standard Webhooks secret (whsec_ and base64)") from error
+        return value
+
+    @property
+    def webhooks(self) -> tuple[Webhook, ...]:
+        return tuple(Webhook(secret) for secret in self.webhook_secret.get_secret_value().split())

@@ -1,0 +1,107 @@
+"""A demo mall that really listens, and a platform that calls it back."""
+
+import asyncio
+import io
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import uvicorn
+from pydantic import JsonValue
+from standardwebhooks import Webhook
+
+from mall.app import create_app
+from mall.config import Config
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: Any
+
+
+def event(type_: str, sequence: int, **data: JsonValue) -> bytes:
+    body = {"type": type_, "timestamp": "2026-03-01T12:00:00Z", "sequence": sequence, "data": data}
+    return json.dumps(body).encode()
+
+
+def signed(event_id: str, body: bytes, *, secret: str = SECRET, at: datetime | None = None) -> dict[str, str]:
+    at = at or datetime.now(UTC)
+    return {
+        "content-type": "application/json",
+        "webhook-id": event_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": Webhook(secret).sign(event_id, at, body.decode()),
+    }
+
+
+@dataclass(frozen=True)
+class Mall:
+    """The mall as the platform and a reader of its page see it."""
+
+    url: str
+    http: aiohttp.ClientSession
+
+    async def send(self, event_id: str, body: bytes) -> Answer:
+        return await self.post(body, signed(event_id, body))
+
+    async def post(self, body: bytes | AsyncIterator[bytes], headers: dict[str, str]) -> Answer:
+        data = io.BytesIO(body) if isinstance(body, bytes) else body  # aiohttp warns of a large body given as bytes
+        async with self.http.post(f"{self.url}/callbacks", data=data, headers=headers) as response:
+            return Answer(response.status, await response.json())
+
+    async def get(self, path: str, **query: str) -> Any:  # noqa: ANN401 - JSON or a page
+        async with self.http.get(self.url + path, params=query) as response:
+            assert response.status == 200, await response.text()
+            return await response.json() if response.content_type == "application/json" else await response.text()
+
+    async def to_do(self) -> dict[str, str]:
+        return {order["out_trade_no"]: order["to_do"] for order in (await self.get("/orders"))["data"]}
+
+
+StartMall = Callable[..., AbstractAsyncContextManager[Mall]]
+
+
+@pytest.fixture
+def start_mall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StartMall:
+    """Starts a mall on a free port; one started after another finds the same state."""
+
+    @asynccontextmanager
+    async def start(secret: str = SECRET) -> AsyncIterator[Mall]:
+        environment = {
+            "MALL_PORT": "0",
+            "MALL_API_URL": "http://127.0.0.1:1",
+            "MALL_KEY": "unused",
+            "MALL_WEBHOOK_SECRET": secret,
+            "MALL_STATE": str(tmp_path / "mall.sqlite"),
+        }
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        # The socket listens before the server runs: a request that comes early waits, so nothing has to be polled.
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            server = uvicorn.Server(uvicorn.Config(create_app(Config()), log_config=None, access_log=False))
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            try:
+                async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:
+                    yield Mall(f"http://127.0.0.1:{port}", http)
+            finally:
+                server.should_exit = True
+                await serving
+
+    return start
+
+
+@pytest.fixture
+async def mall(start_mall: StartMall) -> AsyncIterator[Mall]:
+    async with start_mall() as mall:
+        yield mall

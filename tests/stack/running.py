@@ -1,0 +1,114 @@
+"""`groupbuy up` as its users run it: a process with arguments, signals and output."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import psutil
+
+from dev.leftovers import PidFile, stop_leftovers
+
+GROUPBUY = Path(sys.executable).with_name("groupbuy")
+FREE_PORTS = {"--api-port": 0, "--temporal-port": 0, "--ui-port": 0, "--mall-port": 0}
+
+T = TypeVar("T")
+
+
+def until(condition: Callable[[], T], within: float = 60) -> T:
+    deadline = time.monotonic() + within
+    while not (met := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+    return met
+
+
+async def eventually(condition: Callable[[], object], within: float = 60) -> None:
+    async with asyncio.timeout(within):
+        while not condition():  # noqa: ASYNC110  what is waited for is another process
+            await asyncio.sleep(0.02)
+
+
+class Up:
+    """One run of `groupbuy up`."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *flags: str,
+        environment: Mapping[str, str] | None = None,
+        stdout: int | None = None,
+        python: Path = Path(sys.executable),
+    ) -> None:
+        self.data_dir = data_dir
+        self._stdout: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115  it lives as long as we do
+        self._stderr: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        named = {flag.split("=")[0] for flag in flags}
+        ports = [f"{flag}={port}" for flag, port in FREE_PORTS.items() if flag not in named]
+        # Addresses in the environment of the tests would replace what is to be tested.
+        ours = {name: value for name, value in os.environ.items() if not name.startswith(("GROUPBUY_", "TEMPORAL_", "PG"))}
+        self.process = subprocess.Popen(
+            [python, GROUPBUY, "up", f"--data-dir={data_dir}", *ports, *flags],
+            stdin=subprocess.DEVNULL,
+            stdout=self._stdout if stdout is None else stdout,
+            stderr=self._stderr,
+            env={**ours, **(environment or {})},
+        )
+
+    @property
+    def stdout(self) -> str:
+        return _content(self._stdout)
+
+    @property
+    def stderr(self) -> str:
+        return _content(self._stderr)
+
+    def json(self) -> dict[str, Any]:
+        """What `--json` says when all is ready."""
+
+        def line() -> str:
+            assert self.process.poll() is None, self.stderr
+            return self.stdout if self.stdout.endswith("\n") else ""
+
+        return dict(json.loads(until(line)))
+
+    def parts(self) -> dict[str, int]:
+        """The pid of each part that was started."""
+        file = self.data_dir / "pids.json"
+        return {name: pid for name, (pid, *_) in json.loads(file.read_text()).items()} if file.exists() else {}
+
+    def below(self) -> list[psutil.Process]:
+        """Every process of it but the first."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def stop(self, signum: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """Exit code and how long it took."""
+        began = time.monotonic()
+        self.process.send_signal(signum)
+        return self.process.wait(timeout=30), time.monotonic() - began
+
+    def refusal(self) -> str:
+        """Why it did not start: all that it says."""
+        assert self.process.wait(timeout=30) != 0
+        assert self.stdout == ""
+        return self.stderr
+
+    def end(self) -> None:
+        """Whatever the test has made of it, nothing stays."""
+        if self.process.poll() is None:
+            self.stop()
+        asyncio.run(stop_leftovers(PidFile(self.data_dir / "pids.json").leftovers(), within=10))
+        self._stdout.close()
+        self._stderr.close()
+
+
+def _content(file: IO[str]) -> str:
+    # By position, which the writing process shares with us otherwise.
+    return os.pread(file.fileno(), 1_000_000, 0).decode()

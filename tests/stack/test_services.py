@@ -1,0 +1,91 @@
+"""PostgreSQL and Temporal as parts, started in this process, as other tests do it."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+import psutil
+import pytest
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest, RemoveSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client
+
+from dev.stack import Options, Stack, running_stack
+from dev.temporal import RETENTION, SEARCH_ATTRIBUTES
+from tests.stack.running import eventually
+
+
+async def ask(database_url: str, sql: str) -> object:
+    connection = await asyncpg.connect(database_url)
+    try:
+        return await connection.fetchval(sql)
+    finally:
+        await connection.close()
+
+
+async def search_attributes(client: Client) -> set[str]:
+    known = await client.operator_service.list_search_attributes(ListSearchAttributesRequest(namespace="default"))
+    return set(known.custom_attributes)
+
+
+async def test_services_are_set_up_and_survive_crash_stop_and_start(data_dir: Path) -> None:
+    said: list[str] = []
+    async with Stack(Options(data_dir=data_dir, services_only=True), said.append) as stack:
+        url = stack.addresses.database_url
+        client = await Client.connect(stack.addresses.temporal_address)
+        assert await search_attributes(client) == set(SEARCH_ATTRIBUTES)
+        namespace = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
+        assert namespace.config.workflow_execution_retention_ttl.ToTimedelta() == RETENTION
+        await client.start_workflow("Sleeper", id="sleeper", task_queue="nobody")
+        await ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
+        assert await ask(url, "SHOW synchronous_commit") == "on"
+        assert running_stack(data_dir) == stack.addresses
+
+        stack.kill("postgres")
+        stack.kill("temporal")
+        await eventually(lambda: sum("is up again" in line for line in said) == 2)
+        assert await ask(url, "SELECT answer FROM kept") == 42
+        await client.get_workflow_handle("sleeper").describe()
+
+        await stack.stop_part("postgres")
+        with pytest.raises(OSError, match="Connect call failed"):
+            await ask(url, "SELECT 1")
+        await stack.start_part("postgres")
+        assert await ask(url, "SELECT answer FROM kept") == 42
+        processes = [psutil.Process(stack.part(name).pid) for name in ("postgres", "temporal")]
+
+    assert not any(process.is_running() for process in processes)
+    assert running_stack(data_dir) is None
+    # As after a restart of a container: the pid is a stranger's now.
+    (data_dir / "postgres" / "postmaster.pid").write_text(f"{os.getpid()}\n{data_dir}\n")
+    async with Stack(Options(data_dir=data_dir, services_only=True)) as stack:
+        assert stack.addresses.database_url == url
+        assert await ask(url, "SELECT answer FROM kept") == 42
+        client = await Client.connect(stack.addresses.temporal_address)
+        await client.get_workflow_handle("sleeper").describe()
+
+
+async def test_services_that_run_elsewhere_are_used_and_not_started(new_dir: Callable[[], Path]) -> None:
+    said: list[str] = []
+    async with Stack(Options(data_dir=new_dir(), services_only=True)) as elsewhere:
+        client = await Client.connect(elsewhere.addresses.temporal_address)
+        await client.operator_service.remove_search_attributes(
+            RemoveSearchAttributesRequest(namespace="default", search_attributes=["Mall"])
+        )
+        options = Options(
+            data_dir=new_dir(),
+            services_only=True,
+            database_url=elsewhere.addresses.database_url,
+            temporal_address=elsewhere.addresses.temporal_address,
+        )
+        async with Stack(options, said.append) as stack:
+            assert stack.addresses.database_url == elsewhere.addresses.database_url
+            assert stack.addresses.temporal_address == elsewhere.addresses.temporal_address
+            assert stack.addresses.temporal_ui_url is None
+            assert "Temporal: registered the search attributes Mall" in said
+            with pytest.raises(KeyError):
+                stack.part("postgres")
+        # It was not ours to stop.
+        assert await ask(elsewhere.addresses.database_url, "SELECT 1") == 1
+        assert await search_attributes(client) == set(SEARCH_ATTRIBUTES)

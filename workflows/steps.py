@@ -1,0 +1,54 @@
+"""How workflows call activities."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+Argument = TypeVar("Argument")
+Answer = TypeVar("Answer")
+Step = Callable[[Any, Argument], Awaitable[Answer]]
+
+LOCAL_TRY = timedelta(seconds=2)
+TRANSACTION = timedelta(seconds=10)
+UNTIL_IT_WORKS = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=timedelta(seconds=5)
+)
+
+
+async def durably(step: Step[Argument, Answer], argument: Argument, *, summary: str) -> Answer:
+    """Runs one transaction, again and again while the database is away.
+
+    Raises:
+        ActivityError: a defect, or a refusal that the activity raised: both not retryable.
+    """
+    return await workflow.execute_activity_method(
+        step, argument, start_to_close_timeout=TRANSACTION, retry_policy=UNTIL_IT_WORKS, summary=summary
+    )
+
+
+async def locally_first(step: Step[Argument, Answer], argument: Argument, *, local: bool, summary: str) -> Answer:
+    """Runs one transaction within the workflow task, which costs one event; where that fails, durably.
+
+    The step must be idempotent: a local try that seemed to fail may have been committed.
+    """
+    if local:
+        try:
+            return await workflow.execute_local_activity_method(
+                step,
+                argument,
+                start_to_close_timeout=LOCAL_TRY,
+                retry_policy=RetryPolicy(maximum_attempts=1),
+                summary=summary,
+            )
+        except ActivityError as failure:
+            if is_cancelled_exception(failure) or is_final(failure):
+                raise
+    return await durably(step, argument, summary=summary)
+
+
+def is_final(failure: ActivityError) -> bool:
+    return isinstance(failure.cause, ApplicationError) and failure.cause.non_retryable
