@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from db.connection import INFRASTRUCTURE_FAILURES
@@ -69,7 +68,7 @@ async def _group_buy_error(_request: Request, error: GroupBuyError) -> ProblemRe
     return problem(error.code, error.detail)
 
 
-async def _invalid(_request: Request, error: RequestValidationError | ValidationError) -> ProblemResponse:
+async def _invalid(_request: Request, error: RequestValidationError) -> ProblemResponse:
     errors = _field_problems(error.errors())
     return problem(ErrorCode.INVALID_REQUEST, f"{len(error.errors())} field(s) cannot be accepted.", errors)
 
@@ -95,7 +94,6 @@ async def _defect(_request: Request, error: Exception) -> ProblemResponse:
 def install(app: FastAPI) -> None:
     app.add_exception_handler(GroupBuyError, _group_buy_error)  # type: ignore[arg-type]  # Starlette types them as Exception
     app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
-    app.add_exception_handler(ValidationError, _invalid)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _http_error)  # type: ignore[arg-type]
     for failure in INFRASTRUCTURE_FAILURES:
         app.add_exception_handler(failure, _unavailable)

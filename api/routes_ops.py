@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 
 from api.pages import Cursor, Limit, Page, page, position
 from api.platform import OpsDep, PlatformDep
@@ -72,7 +74,10 @@ async def post_campaign(new: NewCampaign, ops: OpsDep, platform: PlatformDep) ->
 @routes.patch("/campaigns/{campaign_id}")
 async def patch_campaign(campaign_id: int, changes: dict[str, Any], ops: OpsDep, platform: PlatformDep) -> Campaign:
     """Change any of the fields that a campaign was created with. Running teams keep their terms."""
-    return await change_campaign(platform.engine, campaign_id, changes, by=ops.key_name, now=datetime.now(UTC))
+    try:
+        return await change_campaign(platform.engine, campaign_id, changes, by=ops.key_name, now=datetime.now(UTC))
+    except ValidationError as mistake:
+        raise RequestValidationError(mistake.errors()) from mistake
 
 
 @routes.get("/campaigns/{campaign_id}")

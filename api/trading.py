@@ -28,7 +28,7 @@ from db.connection import connection
 from db.offers import read_offer
 from db.settlement import record_other_amount
 from db.views import History, OrderRecord, Place, read_order, read_place, read_team
-from domain.eligibility import Offer, refuses_opening, refuses_quota, require
+from domain.eligibility import Offer, against_another_order, against_another_sale, against_opening, require
 from domain.errors import ErrorCode, GroupBuyError, Refusal, Unavailable
 from domain.ids import team_id, team_workflow_id
 from domain.messages import Address, PaymentReport, SeatRequest, TeamInput, WorkflowFailure
@@ -139,8 +139,9 @@ class Trading:
                 user_id=request.user_id,
                 campaign_id=request.campaign_id,
             )
-        require(refuses_opening(offer, datetime.now(UTC)), f"Campaign {offer.campaign_id} lets nobody open a team now.")
-        require(refuses_quota(offer), f"Campaign {offer.campaign_id} has no seat left for {request.user_id}.")
+        require(against_opening(offer, datetime.now(UTC)), f"Campaign {offer.campaign_id} lets nobody open a team now.")
+        require(against_another_order(offer), f"{request.user_id} has reached the limit of campaign {offer.campaign_id}.")
+        require(against_another_sale(offer), f"Campaign {offer.campaign_id} has nothing left.")
         start = WithStartWorkflowOperation(
             TeamWorkflow.run,
             TeamInput(

@@ -14,7 +14,7 @@ from db.events import ORDER_CANCELLED, record_order_events
 from db.offers import STOCK_GATE, read_offer
 from domain.campaigns import CampaignStatus
 from domain.discounts import Discount, pay_price
-from domain.eligibility import refuses_joining, refuses_opening, require
+from domain.eligibility import against_joining, against_opening, require
 from domain.errors import ErrorCode, Refusal
 from domain.ids import event_id, order_id
 from domain.messages import HeldSeat, LockSeat, OverdueSeats, ReleasedSeats, SeatRequest
@@ -118,7 +118,7 @@ async def _open(connection: Connection, lock: LockSeat) -> HeldSeat:
         campaign_id=request.campaign_id,
         for_lock=True,
     )
-    require(refuses_opening(offer, now), f"Campaign {offer.campaign_id} lets nobody open a team now.")
+    require(against_opening(offer, now), f"Campaign {offer.campaign_id} lets nobody open a team now.")
     price = offer.pay_price
     taken = await fetch_one(
         connection,
@@ -149,7 +149,7 @@ async def _join(connection: Connection, lock: LockSeat) -> HeldSeat:
     if team["status"] != TeamStatus.FORMING or team["deadline"] <= now:
         raise Refusal(ErrorCode.TEAM_CLOSED, f"Team {request.team_id} takes nobody any more.")
     require(
-        refuses_joining(CampaignStatus(team["campaign_status"])),
+        against_joining(CampaignStatus(team["campaign_status"])),
         f"Campaign {team['campaign_id']} takes no new seats now.",
     )
     price = pay_price(team["original_price"], Discount.model_validate_json(team["discount"]))

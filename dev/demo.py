@@ -85,9 +85,20 @@ class Orders(BaseModel):
     data: list[Order]
 
 
+class FieldProblem(BaseModel):
+    field: str
+    message: str
+
+
 class Problem(BaseModel):
     code: str
     detail: str = ""
+    errors: list[FieldProblem] = []
+
+    @property
+    def line(self) -> str:
+        fields = "; ".join(f"{error.field}: {error.message}" for error in self.errors)
+        return " ".join(part for part in (f"{self.code}: {self.detail}", fields and f"({fields})") if part)
 
 
 class Callback(BaseModel):
@@ -108,7 +119,7 @@ class DemoError(click.ClickException):
 
 class RefusedError(DemoError):
     def __init__(self, call: str, status: int, problem: Problem) -> None:
-        super().__init__(f"{call} was refused: {status} {problem.code}: {problem.detail}")
+        super().__init__(f"{call} was refused: {status} {problem.line}")
         self.status = status
         self.problem = problem
 

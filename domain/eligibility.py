@@ -39,37 +39,39 @@ class Offer:
         return pay_price(self.original_price, self.discount)
 
 
-def refuses_opening(offer: Offer, now: datetime) -> ErrorCode | None:
+def against_opening(offer: Offer, now: datetime) -> ErrorCode | None:
     """Why the campaign lets nobody open a team now."""
     if offer.status is not CampaignStatus.ACTIVE:
         return ErrorCode.CAMPAIGN_INACTIVE
-    if not offer.starts_at <= now < offer.ends_at:
-        return ErrorCode.CAMPAIGN_NOT_OPEN
-    return None
+    return against_time(offer, now)
 
 
-def refuses_joining(status: CampaignStatus) -> ErrorCode | None:
-    """Why the campaign lets nobody into a running team. The team's times are its own: it pinned them when it was opened."""
-    if status not in {CampaignStatus.ACTIVE, CampaignStatus.DRAINING}:
-        return ErrorCode.CAMPAIGN_INACTIVE
-    return None
+def against_joining(status: CampaignStatus) -> ErrorCode | None:
+    """Why the campaign lets nobody into a running team, whose times are its own since it was opened."""
+    return None if status in {CampaignStatus.ACTIVE, CampaignStatus.DRAINING} else ErrorCode.CAMPAIGN_INACTIVE
 
 
-def refuses_quota(offer: Offer) -> ErrorCode | None:
-    if offer.live_orders >= offer.take_limit:
-        return ErrorCode.TAKE_LIMIT_REACHED
-    if offer.stock_left is not None and offer.stock_left <= 0:
-        return ErrorCode.STOCK_EXHAUSTED
-    return None
+def against_time(offer: Offer, now: datetime) -> ErrorCode | None:
+    return None if offer.starts_at <= now < offer.ends_at else ErrorCode.CAMPAIGN_NOT_OPEN
+
+
+def against_another_order(offer: Offer) -> ErrorCode | None:
+    return ErrorCode.TAKE_LIMIT_REACHED if offer.live_orders >= offer.take_limit else None
+
+
+def against_another_sale(offer: Offer) -> ErrorCode | None:
+    return ErrorCode.STOCK_EXHAUSTED if offer.stock_left is not None and offer.stock_left <= 0 else None
 
 
 def reasons(offer: Offer, now: datetime) -> list[ErrorCode]:
-    """Every code that stands against a seat for this buyer, the first one first."""
-    window = None if offer.starts_at <= now < offer.ends_at else ErrorCode.CAMPAIGN_NOT_OPEN
-    quota = ErrorCode.TAKE_LIMIT_REACHED if offer.live_orders >= offer.take_limit else None
-    stock = ErrorCode.STOCK_EXHAUSTED if offer.stock_left is not None and offer.stock_left <= 0 else None
-    found = (refuses_joining(offer.status), window, quota, stock)
-    return [code for code in found if code is not None]
+    """Every code that stands against a seat for this buyer, in a team of his own or in a running one."""
+    rules = (
+        against_joining(offer.status),
+        against_time(offer, now),
+        against_another_order(offer),
+        against_another_sale(offer),
+    )
+    return [code for code in rules if code is not None]
 
 
 def require(code: ErrorCode | None, detail: str) -> None:

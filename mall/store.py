@@ -116,9 +116,7 @@ class Store:
             "SELECT * FROM callbacks WHERE ?1 IS NULL OR team_id = ?1 ORDER BY position DESC LIMIT ?2",
             (team_id, limit),
         )
-        return [
-            Callback.model_validate({**dict(row), "data": EventData.model_validate_json(row["data"])}) for row in rows
-        ]
+        return [Callback.model_validate({**dict(row), "data": EventData.model_validate_json(row["data"])}) for row in rows]
 
     def orders(self, team_id: str | None, limit: int) -> list[Order]:
         """The order that was spoken of last comes first."""

@@ -270,12 +270,11 @@ class TeamWorkflow:
                 self._note(f"{dead} callback(s) could not be delivered: {failure or 'given up'}.")
 
     async def _until_news(self) -> None:
-        """Waits for the end of the refund window, or of a delivery."""
-        now = workflow.now()
-        window = self._refund_until - now if self._refund_until is not None and self._refund_until > now else None
+        """Waits for a delivery to end; where none is under way, for the end of the refund window."""
+        window = None if self._callbacks or self._refund_until is None else self._refund_until - workflow.now()
         try:
             await workflow.wait_condition(
-                lambda: self._is_over() or self._is_long() or any(callback[1].done() for callback in self._callbacks),
+                lambda: self._is_over() or self._is_long() or any(delivery.done() for _, delivery in self._callbacks),
                 timeout=window,
                 timeout_summary="end of the refund window",
             )

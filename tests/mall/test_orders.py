@@ -8,9 +8,7 @@ from tests.mall.conftest import Mall, StartMall, event
 
 COMPLETED = event("team.completed", 5, team_id="t1", completion="target", out_trade_nos=["a", "b", "c"])
 REQUESTED = event("order.refund_requested", 6, team_id="t1", out_trade_no="b", amount="80.00", reason="buyer")
-REFUNDED = event(
-    "order.refunded", 7, team_id="t1", out_trade_no="b", kind="paid_formed", amount="80.00", reason="buyer"
-)
+REFUNDED = event("order.refunded", 7, team_id="t1", out_trade_no="b", kind="paid_formed", amount="80.00", reason="buyer")
 
 
 @pytest.mark.parametrize(

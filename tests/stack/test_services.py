@@ -10,10 +10,12 @@ import pytest
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest, RemoveSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
+from temporalio.common import SearchAttributeIndexedValueType, SearchAttributeKey
 
 from dev.stack import Options, Stack, running_stack
 from dev.temporal import RETENTION, SEARCH_ATTRIBUTES
 from tests.stack.running import eventually
+from workflows import search_attributes as search_attributes_of_workflows
 
 
 async def ask(database_url: str, sql: str) -> object:
@@ -89,3 +91,10 @@ async def test_services_that_run_elsewhere_are_used_and_not_started(new_dir: Cal
         # It was not ours to stop.
         assert await ask(elsewhere.addresses.database_url, "SELECT 1") == 1
         assert await search_attributes(client) == set(SEARCH_ATTRIBUTES)
+
+
+def test_every_search_attribute_of_the_workflows_is_registered() -> None:
+    keys = [key for key in vars(search_attributes_of_workflows).values() if isinstance(key, SearchAttributeKey)]
+    assert {key.name: SearchAttributeIndexedValueType(key.indexed_value_type).name.title() for key in keys} == (
+        SEARCH_ATTRIBUTES
+    )
