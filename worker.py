@@ -18,29 +18,34 @@ from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunn
 from activities.callbacks import CallbackActivities, RetryPlan
 from activities.seats import SeatActivities
 from activities.settlement import SettlementActivities
+from activities.sweep import SweepActivities
 from db.connection import create_engine
 from settings import Settings
 from workflows.client import connect
 from workflows.queues import CALLBACKS_QUEUE, TASK_QUEUE
+from workflows.refund import RefundWorkflow
+from workflows.sweep import SweepWorkflow, ensure_schedule
 from workflows.team import TeamWorkflow
 
+WORKFLOWS: list[type] = [TeamWorkflow, RefundWorkflow, SweepWorkflow]
 GRACE = timedelta(seconds=5)
 TEAMS_IN_MEMORY = 5000
 
 
 def trade_worker(client: Client, engine: AsyncEngine, task_queue: str = TASK_QUEUE) -> Worker:
     """Runs the workflows, and the transactions that malls wait for."""
-    seats, settlement = SeatActivities(engine), SettlementActivities(engine)
+    seats, settlement, sweep = SeatActivities(engine), SettlementActivities(engine), SweepActivities(engine)
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[TeamWorkflow],
+        workflows=WORKFLOWS,
         activities=[
             seats.lock_seat,
             seats.release_overdue_seats,
             settlement.settle_payment,
             settlement.conclude_team,
             settlement.extend_team,
+            sweep.find_leftovers,
         ],
         # The sandbox costs a quarter of this process's CPU. The tests run and replay every workflow inside it.
         workflow_runner=UnsandboxedWorkflowRunner(),
@@ -88,6 +93,7 @@ async def run(settings: Settings) -> None:
             trade_worker(client, engine),
             callback_worker(client, engine, http, retries),
         ):
+            await ensure_schedule(client)
             # What was imported stays for good: the collector need not look at it again and again.
             gc.collect()
             gc.freeze()

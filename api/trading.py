@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from typing import Any
 from weakref import WeakValueDictionary
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -30,13 +31,14 @@ from db.settlement import record_other_amount
 from db.views import History, OrderRecord, Place, read_order, read_place, read_team
 from domain.eligibility import Offer, against_another_order, against_another_sale, against_opening, require
 from domain.errors import ErrorCode, GroupBuyError, Refusal, Unavailable
-from domain.ids import team_id, team_workflow_id
-from domain.messages import Address, PaymentReport, SeatRequest, TeamInput, WorkflowFailure
+from domain.ids import refund_workflow_id, team_id, team_workflow_id
+from domain.messages import Address, PaymentReport, RefundInput, SeatRequest, TeamInput, WorkflowFailure
 from domain.states import TeamStatus
 from domain.trade import AmqpCallback, NewOrder, Order, Payment, Settlement
 from settings import Settings
 from workflows.queues import TASK_QUEUE
-from workflows.search_attributes import CAMPAIGN_ID, MALL, TEAM_STATUS
+from workflows.refund import RefundWorkflow
+from workflows.search_attributes import CAMPAIGN_ID, MALL, OUT_TRADE_NO, TEAM_STATUS
 from workflows.team import TeamWorkflow
 
 SUMMARY_BYTES = 200
@@ -167,19 +169,14 @@ class Trading:
             ),
             static_summary=_summary(offer, request.source),
         )
-        try:
-            async with _workflow_answers():
-                await self._client.execute_update_with_start_workflow(  # type: ignore[unused-coroutine]  # see _settle
-                    TeamWorkflow.lock, request, start_workflow_operation=start, id=_lock_id(request)
-                )
-        finally:
-            # Nobody else looks at the start's own result, and asyncio reports a failure that nobody has looked at.
-            with suppress(Exception):
-                await start.workflow_handle()
+        async with _workflow_answers(), _start_looked_at(start):
+            await self._client.execute_update_with_start_workflow(  # type: ignore[unused-coroutine]  # see _settle_in_team
+                TeamWorkflow.lock, request, start_workflow_operation=start, id=_lock_id(request)
+            )
 
     async def _join_team(self, request: SeatRequest) -> None:
         async with _workflow_answers():
-            await self._team(request.team_id).execute_update(  # type: ignore[unused-coroutine]  # see _settle
+            await self._team(request.team_id).execute_update(  # type: ignore[unused-coroutine]  # see _settle_in_team
                 TeamWorkflow.lock, request, id=_lock_id(request)
             )
 
@@ -192,10 +189,38 @@ class Trading:
             amount=payment.amount,
             paid_at=payment.paid_at,
         )
+        try:
+            await self._settle_in_team(report)
+        except Refusal as refusal:
+            if refusal.code is not ErrorCode.TEAM_CLOSED:
+                raise
+            # A payment is a fact: it is booked also where the team's workflow has ended.
+            await self._settle_alone(report)
+
+    async def _settle_in_team(self, report: PaymentReport) -> None:
         async with _workflow_answers():
             # The SDK types the result of an update that has a description as what its handler returns: a coroutine.
-            await self._team(order.team_id).execute_update(  # type: ignore[unused-coroutine]
-                TeamWorkflow.settle, report, id=f"settle:{order.out_trade_no}:{uuid.uuid4().hex}"
+            await self._team(report.team_id).execute_update(  # type: ignore[unused-coroutine]
+                TeamWorkflow.settle, report, id=_settle_id(report)
+            )
+
+    async def _settle_alone(self, report: PaymentReport) -> None:
+        order = RefundInput(source=report.source, out_trade_no=report.out_trade_no, order_id=report.order_id)
+        start = WithStartWorkflowOperation(
+            RefundWorkflow.run,
+            order,
+            id=refund_workflow_id(order.order_id, order.attempt),
+            task_queue=TASK_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            search_attributes=TypedSearchAttributes(
+                [SearchAttributePair(MALL, order.source), SearchAttributePair(OUT_TRADE_NO, order.out_trade_no)]
+            ),
+            static_summary=_cut(f"Payment of {order.out_trade_no}, mall {order.source}, after its team had ended"),
+        )
+        async with _workflow_answers(), _start_looked_at(start):
+            await self._client.execute_update_with_start_workflow(  # type: ignore[unused-coroutine]
+                RefundWorkflow.request, report, start_workflow_operation=start, id=_settle_id(report)
             )
 
     # --- what they stand on ---
@@ -292,9 +317,28 @@ def _lock_id(request: SeatRequest) -> str:
     return f"lock:{request.out_trade_no}:{uuid.uuid4().hex}"
 
 
+def _settle_id(report: PaymentReport) -> str:
+    return f"settle:{report.out_trade_no}:{uuid.uuid4().hex}"
+
+
 def _summary(offer: Offer, source: str) -> str:
-    text = f"Team of {offer.target_count} for {offer.goods_name}, campaign {offer.campaign_id}, mall {source}"
-    return text.encode()[:SUMMARY_BYTES].decode(errors="ignore")
+    return _cut(f"Team of {offer.target_count} for {offer.goods_name}, campaign {offer.campaign_id}, mall {source}")
+
+
+def _cut(summary: str) -> str:
+    """To the bytes that Temporal takes; a Chinese character has three."""
+    return summary.encode()[:SUMMARY_BYTES].decode(errors="ignore")
+
+
+@asynccontextmanager
+async def _start_looked_at(start: WithStartWorkflowOperation[Any, Any]) -> AsyncIterator[None]:
+    """Looks at the result of the start when the update has failed: asyncio reports a failure that nobody has looked at."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):
+            await start.workflow_handle()
+        raise
 
 
 @asynccontextmanager

@@ -28,3 +28,7 @@ def event_id(event_type: str, subject_id: str, attempt: int = 1) -> str:
 
 def team_workflow_id(team: str) -> str:
     return f"team-{team}"
+
+
+def refund_workflow_id(order: str, attempt: int) -> str:
+    return f"refund-{order}-{attempt}"

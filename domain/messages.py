@@ -162,6 +162,28 @@ class Delivered(WorkflowMessage):
     dead: int
 
 
+# --- the net under terminated workflows ---
+
+
+class FindLeftovers(WorkflowMessage):
+    now: Moment
+
+
+class Leftovers(WorkflowMessage):
+    team_ids: list[str] = []
+    event_ids: list[str] = []
+
+
+# --- money that arrives when the team's workflow has ended ---
+
+
+class RefundInput(WorkflowMessage):
+    source: str
+    out_trade_no: str
+    order_id: str
+    attempt: int = 1
+
+
 # --- what operators send: one JSON object each. A handler takes any JSON and judges it with these, since a signal that the
 # --- SDK cannot decode is dropped without a trace.
 

@@ -6,7 +6,10 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, ApplicationErrorCategory, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from domain.messages import WorkflowFailure
 
 Argument = TypeVar("Argument")
 Answer = TypeVar("Answer")
@@ -48,6 +51,19 @@ async def locally_first(step: Step[Argument, Answer], argument: Argument, *, loc
             if is_cancelled_exception(failure) or is_final(failure):
                 raise
     return await durably(step, argument, summary=summary)
+
+
+def refusal(detail: str, code: str) -> ApplicationError:
+    """An expected no: it fails the update, and nothing else."""
+    return ApplicationError(detail, type=code, non_retryable=True, category=ApplicationErrorCategory.BENIGN)
+
+
+def refusal_of(failure: ActivityError) -> ApplicationError:
+    """What an update answers when its transaction failed for good."""
+    cause = failure.cause
+    if isinstance(cause, ApplicationError) and cause.type:
+        return refusal(cause.message, cause.type)
+    return refusal(str(cause), WorkflowFailure.BROKEN_INVARIANT)
 
 
 def is_final(failure: ActivityError) -> bool:

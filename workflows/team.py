@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, ApplicationErrorCategory
+from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel, ValidationError
@@ -42,7 +42,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.details import moment, team_details
     from workflows.queues import CALLBACKS_QUEUE
     from workflows.search_attributes import NEEDS_ATTENTION, TEAM_STATUS
-    from workflows.steps import Answer, Argument, Step, durably, locally_first
+    from workflows.steps import Answer, Argument, Step, durably, locally_first, refusal, refusal_of
 
 FIRST_SEAT_WITHIN = timedelta(minutes=1)
 LOOK_AGAIN = timedelta(seconds=5)
@@ -115,12 +115,12 @@ class TeamWorkflow:
             self._hold(answer.seat)
         elif answer.refused is not None:
             self._first_seat_refused = self._deadline is None
-            raise _refusal(answer.refused.detail, answer.refused.code)
+            raise refusal(answer.refused.detail, answer.refused.code)
 
     @lock.validator
     def _team_is_not_over(self, request: SeatRequest) -> None:  # noqa: ARG002 - a validator takes what its update takes
         if self._status is not TeamStatus.FORMING:
-            raise _refusal(f"The team is {self._status}.", WorkflowFailure.TEAM_OVER)
+            raise refusal(f"The team is {self._status}.", WorkflowFailure.TEAM_OVER)
 
     @workflow.update(description="Book a payment that the mall has taken. The mall's POST /v1/orders/…/payment.")
     async def settle(self, report: PaymentReport) -> SettledPayment:
@@ -301,7 +301,7 @@ class TeamWorkflow:
             if isinstance(cause, ApplicationError) and cause.type == WorkflowFailure.BROKEN_INVARIANT:
                 workflow.upsert_search_attributes([NEEDS_ATTENTION.value_set(True)])
                 self._note(f"a defect stopped this step: {summary}: {cause.message}")
-            raise _refusal_of(failure) from failure
+            raise refusal_of(failure) from failure
 
     def _hold(self, seat: HeldSeat) -> None:
         self._deadline = seat.deadline
@@ -387,15 +387,3 @@ class TeamWorkflow:
         self._seats = dict(view.seats)
         self._notes = list(view.notes)
         self._show()
-
-
-def _refusal(detail: str, code: str) -> ApplicationError:
-    """An expected no: it fails the update, and nothing else."""
-    return ApplicationError(detail, type=code, non_retryable=True, category=ApplicationErrorCategory.BENIGN)
-
-
-def _refusal_of(failure: ActivityError) -> ApplicationError:
-    cause = failure.cause
-    if isinstance(cause, ApplicationError) and cause.type:
-        return _refusal(cause.message, cause.type)
-    return _refusal(str(cause), WorkflowFailure.BROKEN_INVARIANT)

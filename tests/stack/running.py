@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 import psutil
 
@@ -19,15 +19,12 @@ from dev.leftovers import PidFile, stop_leftovers
 GROUPBUY = Path(sys.executable).with_name("groupbuy")
 FREE_PORTS = {"--api-port": 0, "--temporal-port": 0, "--ui-port": 0, "--mall-port": 0}
 
-T = TypeVar("T")
 
-
-def until(condition: Callable[[], T], within: float = 60) -> T:
+def until(condition: Callable[[], object], within: float = 60) -> None:
     deadline = time.monotonic() + within
-    while not (met := condition()):
+    while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
-    return met
 
 
 async def eventually(condition: Callable[[], object], within: float = 60) -> None:
@@ -70,14 +67,15 @@ class Up:
     def stderr(self) -> str:
         return _content(self._stderr)
 
+    def wait(self, condition: Callable[[], object]) -> None:
+        """Until this is so; a run that ends before cannot get there."""
+        until(lambda: self.process.poll() is not None or condition())
+        assert self.process.poll() is None, self.stderr
+
     def json(self) -> dict[str, Any]:
         """What `--json` says when all is ready."""
-
-        def line() -> str:
-            assert self.process.poll() is None, self.stderr
-            return self.stdout if self.stdout.endswith("\n") else ""
-
-        return dict(json.loads(until(line)))
+        self.wait(lambda: self.stdout.endswith("\n"))
+        return dict(json.loads(self.stdout))
 
     def parts(self) -> dict[str, int]:
         """The pid of each part that was started."""

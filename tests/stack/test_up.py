@@ -13,7 +13,7 @@ import pytest
 
 from dev.leftovers import runs
 from dev.stack import running_stack
-from tests.stack.running import Up, until
+from tests.stack.running import Up
 
 Start = Callable[..., Up]
 
@@ -58,7 +58,7 @@ def test_one_line_of_json_then_all_of_it_works_then_nothing_is_left(up: Start, d
     assert (data_dir / "stack.json").read_text() == run.stdout.strip()
 
     os.kill(parts["worker-1"], signal.SIGKILL)
-    until(lambda: "worker-1 is up again" in run.stderr)
+    run.wait(lambda: "worker-1 is up again" in run.stderr)
     assert "worker-1 died, killed by SIGKILL" in run.stderr
     found = running_stack(data_dir)
     assert found
@@ -76,7 +76,7 @@ def test_one_line_of_json_then_all_of_it_works_then_nothing_is_left(up: Start, d
     assert running_stack(data_dir) is None
 
     again = up(data_dir)
-    until(lambda: "groupbuy is ready" in again.stdout)
+    again.wait(lambda: "groupbuy is ready" in again.stdout)
     for kept in ("mall_key", "ops_key", "webhook_secret", "database_url"):
         assert said[kept] in again.stdout
     assert f"{data_dir}\n" in again.stdout
@@ -110,9 +110,9 @@ def test_a_killed_supervisor_is_cleaned_up_after(up: Start, data_dir: Path) -> N
     os.close(reader)  # and nobody reads what the first one says
     killed = up(data_dir, "--json", stdout=writer)
     os.close(writer)
-    until(lambda: killed.process.poll() is not None or running_stack(data_dir))
+    killed.wait(lambda: running_stack(data_dir))
     first = running_stack(data_dir)
-    assert first, killed.stderr
+    assert first
     left = killed.below()
     assert len(left) >= 5
     killed.process.kill()
@@ -130,7 +130,7 @@ def test_a_killed_supervisor_is_cleaned_up_after(up: Start, data_dir: Path) -> N
 @pytest.mark.parametrize("after", ["temporal", "prepare", "api"])
 def test_a_signal_while_starting_leaves_nothing(up: Start, data_dir: Path, after: str) -> None:
     run = up(data_dir)
-    until(lambda: after in run.parts() or run.process.poll() is not None)
+    run.wait(lambda: after in run.parts())
     processes = run.below()
     code, seconds = run.stop(signal.SIGTERM)
     assert code == 128 + signal.SIGTERM

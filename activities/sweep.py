@@ -1,0 +1,23 @@
+"""The net's search."""
+
+from datetime import timedelta
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio import activity
+
+import db.sweep
+from activities.defects import defects_are_final
+from domain.messages import FindLeftovers, Leftovers
+
+LATE_BY = timedelta(minutes=2)
+
+
+class SweepActivities:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @activity.defn
+    async def find_leftovers(self, find: FindLeftovers) -> Leftovers:
+        """Teams and events that are late by more than a live workflow ever is."""
+        with defects_are_final():
+            return await db.sweep.find_leftovers(self._engine, find.now, LATE_BY)

@@ -1,0 +1,32 @@
+"""Finding what no live workflow does any more."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.connection import connection
+from domain.messages import Leftovers
+
+AT_ONCE = 100
+
+# A team's workflow is never this late: who finds a team here finds one whose workflow was terminated or reset.
+OVERDUE_TEAMS = """
+SELECT t.team_id FROM teams t
+ WHERE t.status = 'forming'
+   AND (t.deadline + t.payment_grace * interval '1 second' < $1
+        OR EXISTS (SELECT FROM orders o WHERE o.team_id = t.team_id AND o.status = 'locked'
+                      AND o.lock_expires_at + t.payment_grace * interval '1 second' < $1))
+ ORDER BY t.deadline LIMIT $2
+"""
+FORGOTTEN_EVENTS = """
+SELECT event_id FROM deliveries WHERE status = 'pending' AND next_attempt_at < $1
+ GROUP BY event_id ORDER BY min(next_attempt_at) LIMIT $2
+"""
+
+
+async def find_leftovers(engine: AsyncEngine, now: datetime, late_by: timedelta) -> Leftovers:
+    """Teams and events that are late by more than `late_by`, some at once."""
+    async with connection(engine) as opened:
+        teams = await opened.fetch(OVERDUE_TEAMS, now - late_by, AT_ONCE)
+        events = await opened.fetch(FORGOTTEN_EVENTS, now - late_by, AT_ONCE)
+    return Leftovers(team_ids=[row["team_id"] for row in teams], event_ids=[row["event_id"] for row in events])

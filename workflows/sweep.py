@@ -1,0 +1,74 @@
+"""The net: every minute, through the same transactions, what no live workflow will do any more."""
+
+from contextlib import suppress
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+)
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.callbacks import CallbackActivities
+    from activities.seats import SeatActivities
+    from activities.settlement import SettlementActivities
+    from activities.sweep import SweepActivities
+    from domain.messages import ConcludeTeam, Deliver, FindLeftovers, OverdueSeats
+    from domain.states import Ending
+    from workflows.queues import CALLBACKS_QUEUE, TASK_QUEUE
+    from workflows.steps import durably
+
+SCHEDULE_ID = "groupbuy-sweep"
+
+
+@workflow.defn
+class SweepWorkflow:
+    @workflow.run
+    async def run(self) -> str:
+        now = workflow.now()
+        left = await durably(SweepActivities.find_leftovers, FindLeftovers(now=now), summary="look for what is late")
+        for team_id in left.team_ids:
+            overdue = OverdueSeats(team_id=team_id, now=now)
+            await durably(SeatActivities.release_overdue_seats, overdue, summary=f"give up unpaid seats of {team_id}")
+            ending = ConcludeTeam(team_id=team_id, ending=Ending.DEADLINE, now=now)
+            await durably(SettlementActivities.conclude_team, ending, summary=f"end {team_id} at its deadline")
+        if left.event_ids:
+            # One try: what fails again is late again in the next minutes.
+            with suppress(ActivityError):
+                await workflow.execute_activity_method(
+                    CallbackActivities.deliver,
+                    Deliver(event_ids=left.event_ids),
+                    task_queue=CALLBACKS_QUEUE,
+                    start_to_close_timeout=timedelta(minutes=5),
+                    schedule_to_close_timeout=timedelta(minutes=5),
+                    retry_policy=RetryPolicy(maximum_attempts=1),
+                    summary=f"deliver {len(left.event_ids)} forgotten events",
+                )
+        return f"{len(left.team_ids)} teams, {len(left.event_ids)} events"
+
+
+async def ensure_schedule(client: Client) -> None:
+    """Makes the schedule where it is missing; an operator's changes to it stay."""
+    with suppress(ScheduleAlreadyRunningError):
+        await client.create_schedule(
+            SCHEDULE_ID,
+            Schedule(
+                action=ScheduleActionStartWorkflow(
+                    SweepWorkflow.run,
+                    id=SCHEDULE_ID,
+                    task_queue=TASK_QUEUE,
+                    static_summary="Does what no live workflow does any more",
+                ),
+                spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(minutes=1))]),
+                policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
+            ),
+        )
