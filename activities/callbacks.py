@@ -65,7 +65,9 @@ class CallbackActivities:
                 await db.callbacks.give_sequences(self._engine, source)
             pending = await db.callbacks.pending_deliveries(self._engine, deliver.event_ids)
             now = datetime.now(UTC)
-            await asyncio.gather(*(self._attempt(delivery) for delivery in pending if delivery.next_attempt_at <= now))
+            # The first attempt is due whatever the clocks say: `next_attempt_at` is then the workflow's time, not this host's.
+            due_now = [delivery for delivery in pending if not delivery.attempts or delivery.next_attempt_at <= now]
+            await asyncio.gather(*(self._attempt(delivery) for delivery in due_now))
             left = await db.callbacks.pending_deliveries(self._engine, deliver.event_ids)
             if left:
                 due = min(delivery.next_attempt_at for delivery in left)

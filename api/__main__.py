@@ -25,7 +25,7 @@ def main() -> int:
         port=int(os.environ.get("GROUPBUY_API_PORT", "8000")),
         access_log=False,
         log_level="warning",
-        timeout_graceful_shutdown=8,
+        timeout_graceful_shutdown=3,
         server_header=False,
     )
     return 0

@@ -332,10 +332,10 @@ def _cut(summary: str) -> str:
 
 @asynccontextmanager
 async def _start_looked_at(start: WithStartWorkflowOperation[Any, Any]) -> AsyncIterator[None]:
-    """Looks at the result of the start when the update has failed: asyncio reports a failure that nobody has looked at."""
+    """Looks at the start's own failure: asyncio reports one that nobody has looked at."""
     try:
         yield
-    except BaseException:
+    except (RPCError, WorkflowAlreadyStartedError, WorkflowUpdateRPCTimeoutOrCancelledError):
         with suppress(Exception):
             await start.workflow_handle()
         raise

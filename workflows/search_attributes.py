@@ -9,3 +9,5 @@ REFUND_KIND = SearchAttributeKey.for_keyword("RefundKind")
 REFUND_STATUS = SearchAttributeKey.for_keyword("RefundStatus")
 OUT_TRADE_NO = SearchAttributeKey.for_keyword("OutTradeNo")
 NEEDS_ATTENTION = SearchAttributeKey.for_bool("NeedsAttention")
+
+ALL = (MALL, CAMPAIGN_ID, TEAM_STATUS, REFUND_KIND, REFUND_STATUS, OUT_TRADE_NO, NEEDS_ATTENTION)
