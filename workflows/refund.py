@@ -1,7 +1,7 @@
 """The refund saga. So far it books the money that arrives when an order's team has no workflow any more."""
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.settlement import SettlementActivities
@@ -31,7 +31,7 @@ class RefundWorkflow:
                 SettlePayment(report=report, now=workflow.now()),
                 summary=f"book {report.amount} for {report.out_trade_no}",
             )
-        except ActivityError as failure:
+        except FailureError as failure:
             raise refusal_of(failure) from failure
         self._booked = booked
         return booked

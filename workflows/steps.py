@@ -6,7 +6,13 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, ApplicationErrorCategory, is_cancelled_exception
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    ApplicationErrorCategory,
+    FailureError,
+    is_cancelled_exception,
+)
 
 with workflow.unsafe.imports_passed_through():
     from domain.messages import WorkflowFailure
@@ -26,7 +32,7 @@ async def durably(step: Step[Argument, Answer], argument: Argument, *, summary: 
     """Runs one transaction, again and again while the database is away.
 
     Raises:
-        ActivityError: a defect, or a refusal that the activity raised: both not retryable.
+        FailureError: a defect, or a refusal that the activity raised: both not retryable.
     """
     return await workflow.execute_activity_method(
         step, argument, start_to_close_timeout=TRANSACTION, retry_policy=UNTIL_IT_WORKS, summary=summary
@@ -47,8 +53,8 @@ async def locally_first(step: Step[Argument, Answer], argument: Argument, *, loc
                 retry_policy=RetryPolicy(maximum_attempts=1),
                 summary=summary,
             )
-        except ActivityError as failure:
-            if is_cancelled_exception(failure) or is_final(failure):
+        except FailureError as failure:
+            if is_cancelled_exception(failure) or _is_final(failure):
                 raise
     return await durably(step, argument, summary=summary)
 
@@ -58,13 +64,19 @@ def refusal(detail: str, code: str) -> ApplicationError:
     return ApplicationError(detail, type=code, non_retryable=True, category=ApplicationErrorCategory.BENIGN)
 
 
-def refusal_of(failure: ActivityError) -> ApplicationError:
+def refusal_of(failure: FailureError) -> ApplicationError:
     """What an update answers when its transaction failed for good."""
-    cause = failure.cause
+    cause = _own(failure)
     if isinstance(cause, ApplicationError) and cause.type:
         return refusal(cause.message, cause.type)
     return refusal(str(cause), WorkflowFailure.BROKEN_INVARIANT)
 
 
-def is_final(failure: ActivityError) -> bool:
-    return isinstance(failure.cause, ApplicationError) and failure.cause.non_retryable
+def _is_final(failure: FailureError) -> bool:
+    cause = _own(failure)
+    return isinstance(cause, ApplicationError) and cause.non_retryable
+
+
+def _own(failure: FailureError) -> BaseException | None:
+    # A regular activity's failure comes wrapped in an ActivityError, a local activity's does not.
+    return failure.cause if isinstance(failure, ActivityError) else failure

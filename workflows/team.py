@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel, ValidationError
@@ -296,12 +296,12 @@ class TeamWorkflow:
     async def _transaction(self, step: Step[Argument, Answer], argument: Argument, summary: str) -> Answer:
         try:
             return await locally_first(step, argument, local=self._team.local_activities, summary=summary)
-        except ActivityError as failure:
-            cause = failure.cause
-            if isinstance(cause, ApplicationError) and cause.type == WorkflowFailure.BROKEN_INVARIANT:
+        except FailureError as failure:
+            refused = refusal_of(failure)
+            if refused.type == WorkflowFailure.BROKEN_INVARIANT:
                 workflow.upsert_search_attributes([NEEDS_ATTENTION.value_set(True)])
-                self._note(f"a defect stopped this step: {summary}: {cause.message}")
-            raise refusal_of(failure) from failure
+                self._note(f"a defect stopped this step: {summary}: {refused.message}")
+            raise refused from failure
 
     def _hold(self, seat: HeldSeat) -> None:
         self._deadline = seat.deadline

@@ -14,7 +14,7 @@ from db.views import History, OrderFilter, list_orders, read_team
 from domain.errors import ErrorCode
 from domain.messages import WorkflowFailure
 from domain.states import OrderStatus, PaymentOutcome, TeamStatus
-from tests.workflows.conftest import SOURCE, Play, publish, working
+from tests.workflows.play import SOURCE, Play, publish, working
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 

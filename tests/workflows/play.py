@@ -1,0 +1,158 @@
+"""Plays the API against team workflows: campaigns, teams, and workers that run in the sandbox."""
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import aiohttp
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.api.sdk.v1 import WorkflowMetadata
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+from activities.callbacks import CallbackActivities, RetryPlan
+from activities.seats import SeatActivities
+from activities.settlement import SettlementActivities
+from activities.sweep import SweepActivities
+from db.administration import create_campaign, save_goods
+from domain.campaigns import CampaignFields, CampaignGoods, CampaignStatus, NewCampaign
+from domain.discounts import Discount, DiscountPlan
+from domain.ids import order_id, team_id, team_workflow_id
+from domain.messages import PaymentReport, SeatRequest, SettledPayment, TeamInput
+from domain.trade import Goods
+from worker import WORKFLOWS
+from workflows.queues import CALLBACKS_QUEUE
+from workflows.team import TeamWorkflow
+
+SOURCE, CHANNEL = "s01", "c01"
+NO_RETRIES = RetryPlan(first=timedelta(seconds=1), most=timedelta(seconds=1), give_up=timedelta())
+
+
+@asynccontextmanager
+async def working(client: Client, engine: AsyncEngine) -> AsyncIterator[str]:
+    """Workers for everything; yields their own queue for teams."""
+    queue = f"test-{uuid.uuid4().hex}"
+    seats, settlement, sweep = SeatActivities(engine), SettlementActivities(engine), SweepActivities(engine)
+    async with (
+        aiohttp.ClientSession() as http,
+        Worker(
+            client,
+            task_queue=queue,
+            workflows=WORKFLOWS,
+            activities=[
+                seats.lock_seat,
+                seats.release_overdue_seats,
+                settlement.settle_payment,
+                settlement.conclude_team,
+                settlement.extend_team,
+                sweep.find_leftovers,
+            ],
+            workflow_runner=SandboxedWorkflowRunner(),
+            max_cached_workflows=50,
+        ),
+        Worker(client, task_queue=CALLBACKS_QUEUE, activities=[CallbackActivities(engine, http, NO_RETRIES).deliver]),
+    ):
+        yield queue
+
+
+@dataclass
+class Play:
+    """Plays the API: teams of one campaign, on one server."""
+
+    client: Client
+    queue: str
+    campaign: CampaignFields
+    campaign_id: int
+    goods_id: str
+    local: bool = True
+    name: str = field(default_factory=lambda: uuid.uuid4().hex[:10])
+
+    @property
+    def team(self) -> str:
+        return team_id(SOURCE, f"{self.name}-1")
+
+    @property
+    def handle(self) -> WorkflowHandle[TeamWorkflow, str]:
+        return self.client.get_workflow_handle_for(TeamWorkflow.run, team_workflow_id(self.team))
+
+    def number(self, buyer: int) -> str:
+        return f"{self.name}-{buyer}"
+
+    def request(self, buyer: int, *, user: str | None = None) -> SeatRequest:
+        return SeatRequest(
+            source=SOURCE,
+            out_trade_no=self.number(buyer),
+            user_id=user or f"{self.name}-user-{buyer}",
+            goods_id=self.goods_id,
+            channel=CHANNEL,
+            team_id=self.team,
+            opens_team=buyer == 1,
+        )
+
+    async def open(self) -> WorkflowHandle[TeamWorkflow, str]:
+        start = WithStartWorkflowOperation(
+            TeamWorkflow.run,
+            TeamInput(
+                team_id=self.team,
+                source=SOURCE,
+                campaign_id=self.campaign_id,
+                goods_id=self.goods_id,
+                goods_name="a book",
+                target_count=self.campaign.target_count,
+                local_activities=self.local,
+            ),
+            id=team_workflow_id(self.team),
+            task_queue=self.queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+        )
+        await self.client.execute_update_with_start_workflow(  # type: ignore[unused-coroutine]
+            TeamWorkflow.lock, self.request(1), start_workflow_operation=start, id=uuid.uuid4().hex
+        )
+        return self.handle
+
+    async def join(self, buyer: int) -> None:
+        await self.handle.execute_update(  # type: ignore[unused-coroutine]
+            TeamWorkflow.lock, self.request(buyer), id=uuid.uuid4().hex
+        )
+
+    async def pay(self, buyer: int, amount: str = "80.00") -> SettledPayment:
+        report = PaymentReport(
+            source=SOURCE,
+            out_trade_no=self.number(buyer),
+            order_id=order_id(SOURCE, self.number(buyer)),
+            team_id=self.team,
+            amount=Decimal(amount),
+            paid_at=datetime.now(UTC),
+        )
+        settled = await self.handle.execute_update("settle", report, id=uuid.uuid4().hex, result_type=SettledPayment)
+        assert isinstance(settled, SettledPayment)
+        return settled
+
+    async def details(self) -> str:
+        """What an operator reads in the Temporal UI."""
+        metadata = await self.handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
+        return str(metadata.current_details)
+
+
+async def publish(engine: AsyncEngine, **changes: object) -> tuple[CampaignFields, int, str]:
+    """A campaign of its own for a test: team of 3 at 80.00 instead of 100.00; `changes` to its fields."""
+    goods_id, now = f"goods-{uuid.uuid4().hex[:8]}", datetime.now(UTC)
+    await save_goods(engine, Goods(goods_id=goods_id, name="a book", original_price=Decimal("100.00")), by="test", now=now)
+    fields: dict[str, object] = {
+        "name": "test",
+        "status": CampaignStatus.ACTIVE,
+        "starts_at": now - timedelta(days=1),
+        "ends_at": now + timedelta(days=3650),
+        "goods": [CampaignGoods(source=SOURCE, channel=CHANNEL, goods_id=goods_id)],
+        "discount": Discount(plan=DiscountPlan.CUT, expr="20"),
+        "target_count": 3,
+    }
+    new = NewCampaign.model_validate(fields | changes)
+    campaign = await create_campaign(engine, new, by="test", now=now)
+    return campaign, campaign.campaign_id, goods_id

@@ -1,0 +1,35 @@
+"""Every committed history replays: inside the sandbox, and as the worker process runs workflows."""
+
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+from tests.histories.record import STORIES
+from worker import WORKFLOWS
+
+FOLDER = Path(__file__).parents[1] / "histories"
+HISTORIES = sorted(FOLDER.glob("*.json"))
+
+
+def history(name: str) -> WorkflowHistory:
+    return WorkflowHistory.from_json(name, (FOLDER / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("runner", [SandboxedWorkflowRunner(), UnsandboxedWorkflowRunner()], ids=["sandbox", "plain"])
+@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+async def test_history_replays(path: Path, runner: WorkflowRunner) -> None:
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter, workflow_runner=runner)
+    await replayer.replay_workflow(history(path.stem))
+
+
+def test_every_story_has_a_history() -> None:
+    recorded = {path.stem.rstrip("0123456789").rstrip("_") for path in HISTORIES}
+    assert recorded == set(STORIES)
+
+
+def test_a_completed_team_of_three_has_at_most_60_events() -> None:
+    assert len(history("completed").events) <= 60
