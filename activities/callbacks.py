@@ -61,23 +61,19 @@ class CallbackActivities:
             ApplicationError: of type CallbacksPending, with the delay after which the next one is due.
         """
         with defects_are_final():
-            for source in await db.callbacks.sources_without_sequence(self._engine, deliver.event_ids):
-                await db.callbacks.give_sequences(self._engine, source)
             pending = await db.callbacks.pending_deliveries(self._engine, deliver.event_ids)
             now = datetime.now(UTC)
             # The first attempt is due whatever the clocks say: `next_attempt_at` is then the workflow's time, not this host's.
             due_now = [delivery for delivery in pending if not delivery.attempts or delivery.next_attempt_at <= now]
             await asyncio.gather(*(self._attempt(delivery) for delivery in due_now))
-            left = await db.callbacks.pending_deliveries(self._engine, deliver.event_ids)
-            if left:
-                due = min(delivery.next_attempt_at for delivery in left)
-                raise ApplicationError(
-                    f"{len(left)} of {len(deliver.event_ids)} callbacks wait for another try at {rfc3339(due)}.",
-                    type=WorkflowFailure.CALLBACKS_PENDING,
-                    next_retry_delay=max(due - datetime.now(UTC), timedelta(milliseconds=50)),
-                )
-            delivered, dead = await db.callbacks.count_finished(self._engine, deliver.event_ids)
-        return Delivered(delivered=delivered, dead=dead)
+            progress = await db.callbacks.delivery_progress(self._engine, deliver.event_ids)
+        if progress.due is not None:
+            raise ApplicationError(
+                f"{progress.pending} callback(s) wait for another try at {rfc3339(progress.due)}.",
+                type=WorkflowFailure.CALLBACKS_PENDING,
+                next_retry_delay=max(progress.due - datetime.now(UTC), timedelta(milliseconds=50)),
+            )
+        return Delivered(delivered=progress.delivered, dead=progress.dead)
 
     async def _attempt(self, delivery: Delivery) -> None:
         started_at = datetime.now(UTC)

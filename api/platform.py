@@ -1,5 +1,6 @@
 """What the routes need: connections and settings, made once per process."""
 
+import gc
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -64,6 +65,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         trading=Trading(engine, client, history, settings),
         settings=settings,
     )
+    # What was imported stays for good: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     try:
         yield
     finally:

@@ -28,7 +28,7 @@ from db.access import MallAccess
 from db.connection import connection
 from db.offers import read_offer
 from db.settlement import record_other_amount
-from db.views import History, OrderRecord, Place, read_order, read_place, read_team
+from db.views import History, OrderRecord, Place, read_order, read_order_and_team, read_place, read_team
 from domain.eligibility import Offer, against_another_order, against_another_sale, against_opening, require
 from domain.errors import ErrorCode, GroupBuyError, Refusal, Unavailable
 from domain.ids import refund_workflow_id, team_id, team_workflow_id
@@ -106,9 +106,8 @@ class Trading:
             if not replayed:
                 async with self._turn(record.order.team_id):
                     await self._settle(mall.source, record.order, payment)
-                record = await self._order(mall, out_trade_no)
-            team = await read_team(self._engine, self._history, mall.source, record.order.team_id)
-        if record.payment_outcome is None or team is None:
+            record, team = await read_order_and_team(self._engine, self._history, mall.source, out_trade_no)
+        if record.payment_outcome is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A payment was confirmed that has no outcome.")
         reason = record.payment_reason
         return Settlement(outcome=record.payment_outcome, reason=reason, order=record.order, team=team), replayed

@@ -6,11 +6,10 @@ from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.connection import connection, fetch_one, transaction
+from db.connection import Row, connection, fetch_one, transaction
 
 SEQUENCE_GATE = 7_242_003
 
-WITHOUT_SEQUENCE = "SELECT DISTINCT source FROM events WHERE event_id = ANY($1::text[]) AND sequence IS NULL"
 LOCK_SEQUENCE = f"SELECT pg_advisory_xact_lock({SEQUENCE_GATE}, hashtext($1))"
 GIVE_SEQUENCE = """
 UPDATE events e SET sequence = numbered.sequence
@@ -30,11 +29,6 @@ async def give_sequences(engine: AsyncEngine, source: str) -> None:
     async with transaction(engine) as opened:
         await opened.execute(LOCK_SEQUENCE, source)
         await opened.execute(GIVE_SEQUENCE, source)
-
-
-async def sources_without_sequence(engine: AsyncEngine, event_ids: list[str]) -> list[str]:
-    async with connection(engine) as opened:
-        return [row["source"] for row in await opened.fetch(WITHOUT_SEQUENCE, event_ids)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +61,19 @@ SELECT d.event_id, d.kind, d.address, d.format, e.source, e.type, e.occurred_at,
 
 
 async def pending_deliveries(engine: AsyncEngine, event_ids: list[str]) -> list[Delivery]:
-    async with connection(engine) as opened:
-        rows = await opened.fetch(PENDING, event_ids)
+    """What is still to be delivered of these events; each has its sequence from now on."""
+    rows = await _pending(engine, event_ids)
+    unnumbered = {row["source"] for row in rows if row["sequence"] is None}
+    if unnumbered:
+        for source in sorted(unnumbered):
+            await give_sequences(engine, source)
+        rows = await _pending(engine, event_ids)
     return [Delivery(**{**row, "secrets": tuple(row["secrets"])}) for row in rows]
+
+
+async def _pending(engine: AsyncEngine, event_ids: list[str]) -> list[Row]:
+    async with connection(engine) as opened:
+        return await opened.fetch(PENDING, event_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ UPDATE deliveries
 
 
 async def record_attempt(engine: AsyncEngine, delivery: Delivery, attempt: Attempt) -> None:
-    async with transaction(engine) as opened:
+    async with connection(engine) as opened:
         await opened.execute(
             RECORD_ATTEMPT,
             delivery.event_id,
@@ -114,14 +118,24 @@ async def record_attempt(engine: AsyncEngine, delivery: Delivery, attempt: Attem
         )
 
 
-FINISHED = """
-SELECT count(*) FILTER (WHERE status = 'delivered') AS delivered, count(*) FILTER (WHERE status = 'dead') AS dead
+PROGRESS = """
+SELECT count(*) FILTER (WHERE status = 'pending') AS pending, count(*) FILTER (WHERE status = 'delivered') AS delivered,
+       count(*) FILTER (WHERE status = 'dead') AS dead, min(next_attempt_at) FILTER (WHERE status = 'pending') AS due
   FROM deliveries WHERE event_id = ANY($1::text[])
 """
 
 
-async def count_finished(engine: AsyncEngine, event_ids: list[str]) -> tuple[int, int]:
-    """(delivered, dead) among the deliveries of these events."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far some events are on their way."""
+
+    pending: int
+    delivered: int
+    dead: int
+    due: datetime | None
+    """when the next attempt is due; None when none is pending"""
+
+
+async def delivery_progress(engine: AsyncEngine, event_ids: list[str]) -> Progress:
     async with connection(engine) as opened:
-        row = await fetch_one(opened, FINISHED, event_ids)
-    return row["delivered"], row["dead"]
+        return Progress(**await fetch_one(opened, PROGRESS, event_ids))

@@ -89,23 +89,22 @@ async def read_team(engine: AsyncEngine, history: History, source: str | None, t
     """A team with everybody who ever had a seat in it; `source` None reads any mall's."""
     async with connection(engine) as opened:
         row = await opened.fetchrow(TEAM, team_id, source)
-        if row is None:
-            return None
-        members = await opened.fetch(MEMBERS, team_id)
-    return Team(
-        team_id=row["team_id"],
-        campaign_id=row["campaign_id"],
-        goods_id=row["goods_id"],
-        status=row["status"],
-        target_count=row["target_count"],
-        lock_count=row["lock_count"],
-        complete_count=row["complete_count"],
-        opened_at=row["opened_at"],
-        deadline=row["deadline"],
-        completed_at=row["completed_at"],
-        members=[Member(**member) for member in members],
-        workflow=history.link(team_workflow_id(row["team_id"])),
-    )
+        return None if row is None else _team(row, await opened.fetch(MEMBERS, team_id), history)
+
+
+async def read_order_and_team(
+    engine: AsyncEngine, history: History, source: str, out_trade_no: str
+) -> tuple[OrderRecord, Team]:
+    """An order that is there, and its team.
+
+    Raises:
+        LookupError: it is not there.
+    """
+    async with connection(engine) as opened:
+        order = await fetch_one(opened, ORDER, source, out_trade_no)
+        team = await fetch_one(opened, TEAM, order["team_id"], source)
+        members = await opened.fetch(MEMBERS, order["team_id"])
+    return _record(order, history), _team(team, members, history)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +113,27 @@ class Position:
 
     moment: datetime
     row_id: str
+
+
+class Conditions:
+    """The WHERE of a list: only the filters that were given, so that the one plan that is kept can use their indexes."""
+
+    def __init__(self) -> None:
+        self.values: list[object] = []
+        self._conditions: list[str] = []
+
+    def equal(self, expression: str, value: object) -> None:
+        if value is not None:
+            self.values.append(value)
+            self._conditions.append(f"{expression} = ${len(self.values)}")
+
+    def after(self, columns: str, position: Position | None) -> None:
+        if position is not None:
+            self.values += [position.moment, position.row_id]
+            self._conditions.append(f"({columns}) < (${len(self.values) - 1}, ${len(self.values)})")
+
+    def __str__(self) -> str:
+        return " AND ".join(self._conditions) or "true"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,37 +148,23 @@ class OrderFilter:
 
 
 OWED = "(o.status = 'refunding' OR o.status = 'paid' AND t.status = 'failed')"
-ORDERS = f"""
-SELECT o.*, {OWED} AS owed
-  FROM orders o JOIN teams t USING (team_id)
- WHERE ($1::text IS NULL OR o.source = $1) AND ($2::text IS NULL OR o.user_id = $2)
-   AND ($3::text IS NULL OR o.team_id = $3) AND ($4::int IS NULL OR o.campaign_id = $4)
-   AND ($5::text IS NULL OR o.status = $5) AND ($6::text IS NULL OR o.out_trade_no = $6)
-   AND ($7::boolean IS NULL OR {OWED} = $7)
-   AND ($8::timestamptz IS NULL OR (o.locked_at, o.order_id) < ($8, $9))
- ORDER BY o.locked_at DESC, o.order_id DESC
- LIMIT $10
-"""
 
 
 async def list_orders(
     engine: AsyncEngine, history: History, wanted: OrderFilter, after: Position | None, limit: int
 ) -> list[OpsOrder]:
     """Newest first."""
+    conditions = Conditions()
+    for name in ("source", "user_id", "team_id", "campaign_id", "status", "out_trade_no"):
+        conditions.equal(f"o.{name}", getattr(wanted, name))
+    conditions.equal(OWED, wanted.owed)
+    conditions.after("o.locked_at, o.order_id", after)
+    sql = f"""
+        SELECT o.*, {OWED} AS owed FROM orders o JOIN teams t USING (team_id)
+         WHERE {conditions} ORDER BY o.locked_at DESC, o.order_id DESC LIMIT {int(limit)}
+    """
     async with connection(engine) as opened:
-        rows = await opened.fetch(
-            ORDERS,
-            wanted.source,
-            wanted.user_id,
-            wanted.team_id,
-            wanted.campaign_id,
-            wanted.status,
-            wanted.out_trade_no,
-            wanted.owed,
-            after and after.moment,
-            after and after.row_id,
-            limit,
-        )
+        rows = await opened.fetch(sql, *conditions.values)
     return [OpsOrder(**_record(row, history).order.model_dump(), source=row["source"], owed=row["owed"]) for row in rows]
 
 
@@ -170,31 +176,17 @@ class TeamFilter:
     status: TeamStatus | None = None
 
 
-TEAMS = """
-SELECT * FROM teams
- WHERE ($1::text IS NULL OR source = $1) AND ($2::int IS NULL OR campaign_id = $2)
-   AND ($3::text IS NULL OR goods_id = $3) AND ($4::text IS NULL OR status = $4)
-   AND ($5::timestamptz IS NULL OR (opened_at, team_id) < ($5, $6))
- ORDER BY opened_at DESC, team_id DESC
- LIMIT $7
-"""
-
-
 async def list_teams(
     engine: AsyncEngine, history: History, wanted: TeamFilter, after: Position | None, limit: int
 ) -> list[OpsTeam]:
     """Newest first."""
+    conditions = Conditions()
+    for name in ("source", "campaign_id", "goods_id", "status"):
+        conditions.equal(name, getattr(wanted, name))
+    conditions.after("opened_at, team_id", after)
+    sql = f"SELECT * FROM teams WHERE {conditions} ORDER BY opened_at DESC, team_id DESC LIMIT {int(limit)}"
     async with connection(engine) as opened:
-        rows = await opened.fetch(
-            TEAMS,
-            wanted.source,
-            wanted.campaign_id,
-            wanted.goods_id,
-            wanted.status,
-            after and after.moment,
-            after and after.row_id,
-            limit,
-        )
+        rows = await opened.fetch(sql, *conditions.values)
     fields = set(OpsTeam.model_fields) - {"workflow"}
     return [
         OpsTeam(**{field: row[field] for field in fields}, workflow=history.link(team_workflow_id(row["team_id"])))
@@ -226,4 +218,21 @@ def _record(row: Row, history: History) -> OrderRecord:
         paid_amount=row["paid_amount"],
         payment_outcome=row["payment_outcome"] and PaymentOutcome(row["payment_outcome"]),
         payment_reason=row["payment_reason"] and PaymentReason(row["payment_reason"]),
+    )
+
+
+def _team(row: Row, members: list[Row], history: History) -> Team:
+    return Team(
+        team_id=row["team_id"],
+        campaign_id=row["campaign_id"],
+        goods_id=row["goods_id"],
+        status=row["status"],
+        target_count=row["target_count"],
+        lock_count=row["lock_count"],
+        complete_count=row["complete_count"],
+        opened_at=row["opened_at"],
+        deadline=row["deadline"],
+        completed_at=row["completed_at"],
+        members=[Member(**member) for member in members],
+        workflow=history.link(team_workflow_id(row["team_id"])),
     )
