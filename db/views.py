@@ -81,30 +81,34 @@ async def read_place(
     )
 
 
-TEAM = "SELECT * FROM teams WHERE team_id = $1 AND ($2::text IS NULL OR source = $2)"
-MEMBERS = "SELECT user_id, out_trade_no, status FROM orders WHERE team_id = $1 ORDER BY locked_at, out_trade_no"
+MEMBERS = """
+(SELECT array_agg((m.user_id, m.out_trade_no, m.status) ORDER BY m.locked_at, m.out_trade_no)
+   FROM orders m WHERE m.team_id = t.team_id) AS members"""
+TEAM = f"SELECT t.*, {MEMBERS} FROM teams t WHERE t.team_id = $1 AND ($2::text IS NULL OR t.source = $2)"
+ORDER_AND_TEAM = f"""
+SELECT o AS "order", t AS team, {MEMBERS}
+  FROM orders o JOIN teams t USING (team_id) WHERE o.source = $1 AND o.out_trade_no = $2
+"""
 
 
 async def read_team(engine: AsyncEngine, history: History, source: str | None, team_id: str) -> Team | None:
     """A team with everybody who ever had a seat in it; `source` None reads any mall's."""
     async with connection(engine) as opened:
         row = await opened.fetchrow(TEAM, team_id, source)
-        return None if row is None else _team(row, await opened.fetch(MEMBERS, team_id), history)
+    return None if row is None else _team(row, row["members"], history)
 
 
 async def read_order_and_team(
     engine: AsyncEngine, history: History, source: str, out_trade_no: str
 ) -> tuple[OrderRecord, Team]:
-    """An order that is there, and its team.
+    """An order that is there, and its team, at one moment.
 
     Raises:
         LookupError: it is not there.
     """
     async with connection(engine) as opened:
-        order = await fetch_one(opened, ORDER, source, out_trade_no)
-        team = await fetch_one(opened, TEAM, order["team_id"], source)
-        members = await opened.fetch(MEMBERS, order["team_id"])
-    return _record(order, history), _team(team, members, history)
+        row = await fetch_one(opened, ORDER_AND_TEAM, source, out_trade_no)
+    return _record(row["order"], history), _team(row["team"], row["members"], history)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +225,7 @@ def _record(row: Row, history: History) -> OrderRecord:
     )
 
 
-def _team(row: Row, members: list[Row], history: History) -> Team:
+def _team(row: Row, members: list[tuple[str, str, str]], history: History) -> Team:
     return Team(
         team_id=row["team_id"],
         campaign_id=row["campaign_id"],
@@ -233,6 +237,9 @@ def _team(row: Row, members: list[Row], history: History) -> Team:
         opened_at=row["opened_at"],
         deadline=row["deadline"],
         completed_at=row["completed_at"],
-        members=[Member(**member) for member in members],
+        members=[
+            Member(user_id=user_id, out_trade_no=out_trade_no, status=OrderStatus(status))
+            for user_id, out_trade_no, status in members
+        ],
         workflow=history.link(team_workflow_id(row["team_id"])),
     )
