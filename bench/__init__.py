@@ -1,0 +1,1 @@
+"""What the platform costs beside bare Temporal updates: `python -m bench`."""

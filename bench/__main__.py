@@ -1,0 +1,208 @@
+"""`python -m bench`: the floor and ours, in turns, on a stack of its own."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, cast
+
+import aiohttp
+import asyncpg
+import click
+from temporalio.client import Client
+
+from bench import report
+from bench.load import Round
+from bench.outcome import Outcome, outcome, until_delivered
+from bench.processes import BenchError, Child, Meter, environment
+from bench.rounds import Measured, Pair, Side, total
+from db.connection import Connection
+from dev.errors import StackError
+from dev.http import answers
+from dev.ports import HOST, free_port
+from dev.stack import Options, Stack
+
+WARM_UP_SECONDS = 5.0
+WARM_UP_CALLERS = 16
+QUOTE_CALLERS = 16
+
+
+def parse_callers(_: click.Context, __: click.Parameter, text: str) -> list[int]:
+    try:
+        callers = [int(each) for each in text.split(",")]
+    except ValueError:
+        callers = [0]
+    if min(callers) < 1:
+        raise click.BadParameter("numbers of callers, for example 16,64")
+    return callers
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--seconds", type=click.FloatRange(min=0.5), default=10.0, help="measured in a round; quotes: half of it")
+@click.option("--rounds", type=click.IntRange(min=1), default=3, help="of each side, in turns")
+@click.option("--callers", callback=parse_callers, default="16,64", help="concurrent callers, one table for each number")
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="also write the numbers here")
+def main(*, seconds: float, rounds: int, callers: list[int], json_file: Path | None) -> None:
+    """What the platform costs beside bare Temporal updates.
+
+    Starts a stack of its own in a temporary directory and measures in turns: (a) the floor, a bare workflow with no-op
+    updates called without HTTP and database; (b) ours, whole teams of three over HTTP (3 locks, 3 payments). Then quotes
+    beside a bare FastAPI route. Prints numbers and asserts none of them; exits with 1 when a team is missing or an
+    invariant is broken.
+    """
+    try:
+        _leave(asyncio.run(_until_signal(Plan(seconds=seconds, rounds=rounds, callers=callers, json_file=json_file))))
+    except (BenchError, StackError, OSError) as error:
+        _leave(f"bench: {error}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    seconds: float
+    rounds: int
+    callers: list[int]
+    json_file: Path | None
+
+
+async def _until_signal(plan: Plan) -> int:
+    us = cast("asyncio.Task[int]", asyncio.current_task())
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(signum, us.cancel)
+    try:
+        async with AsyncExitStack() as cleanup:
+            directory = cleanup.enter_context(tempfile.TemporaryDirectory(prefix="groupbuy-bench-"))
+            return await Bench(plan, cleanup).run(Path(directory))
+    except asyncio.CancelledError:
+        say("stopped")
+        return 130
+
+
+class Bench:
+    def __init__(self, plan: Plan, cleanup: AsyncExitStack) -> None:
+        self._plan = plan
+        self._cleanup = cleanup
+        self._rounds_played = 0
+        self._callbacks_late = 0.0
+        self._teams: list[Side] = []
+
+    async def run(self, directory: Path) -> int:
+        await self._start(directory / "stack")
+        print(report.machine(), flush=True)
+        print()
+        say("warming up")
+        await self._in_turns(WARM_UP_CALLERS, WARM_UP_SECONDS, 1)
+        pairs = []
+        for callers in self._plan.callers:
+            pair = await self._in_turns(callers, self._plan.seconds, self._plan.rounds)
+            print(report.updates(pair), flush=True)
+            pairs.append(pair)
+        pairs.append(await self._quotes())
+        print(report.quotes(pairs[-1]), flush=True)
+        end = await outcome(self._database, self._client, self._http, self._ops_key, total(self._teams))
+        print(report.end(end, self._callbacks_late), flush=True)
+        if self._plan.json_file:
+            self._plan.json_file.write_text(json.dumps(report.as_json(pairs, end), indent=1))
+        return 0 if _is_whole(end) else 1
+
+    async def _start(self, data_dir: Path) -> None:
+        stack = await self._cleanup.enter_async_context(Stack(Options(data_dir=data_dir), say))
+        addresses = stack.addresses
+        ours = environment(TEMPORAL_ADDRESS=addresses.temporal_address, GROUPBUY_DATABASE_URL=addresses.database_url)
+        if addresses.temporal_ui_url:
+            ours["GROUPBUY_TEMPORAL_UI_URL"] = addresses.temporal_ui_url
+        port = str(free_port())
+        url = f"http://{HOST}:{port}"
+        key = addresses.mall_key
+        floor_worker = await self._child("floor: worker", "bench.floor", "worker", environment=ours)
+        self._floor_callers = await self._child("floor: callers", "bench.floor", "callers", environment=ours)
+        self._team_callers = await self._child("ours: callers", "bench.mall_calls", addresses.api_url, key, environment=ours)
+        self._quote_callers = await self._child("quotes: callers", "bench.mall_calls", url, key, environment=ours)
+        server = await self._child("quotes: API", "bench.bare_route", port, environment=ours)
+        for child in (floor_worker, self._floor_callers, self._team_callers, self._quote_callers):
+            await child.ready()
+        await _until_up(server, url)
+
+        parts = ("temporal", "postgres", "worker-1", "api", "mall")
+        pids = {name: stack.part(name).pid or 0 for name in parts}
+        children = (self._team_callers, floor_worker, self._floor_callers)
+        self._meter = Meter(pids | {child.name: child.pid for child in children})
+        quoting = {child.name: child.pid for child in (server, self._quote_callers)}
+        self._quotes_meter = Meter({"postgres": pids["postgres"]} | quoting)
+        say(f"pids: {', '.join(f'{name} {pid}' for name, pid in (pids | quoting).items())}")
+
+        self._ops_key = addresses.ops_key
+        self._database: Connection = await asyncpg.connect(addresses.database_url)
+        self._cleanup.push_async_callback(self._database.close)
+        self._http = await self._cleanup.enter_async_context(aiohttp.ClientSession(addresses.api_url))
+        self._client = await Client.connect(addresses.temporal_address)
+
+    async def _child(self, name: str, module: str, *arguments: str, environment: dict[str, str]) -> Child:
+        child = await Child.start(name, module, *arguments, environment=environment)
+        self._cleanup.push_async_callback(child.stop)
+        return child
+
+    async def _in_turns(self, callers: int, seconds: float, rounds: int) -> Pair:
+        base, ours = [], []
+        for number in range(1, rounds + 1):
+            base.append(await self._round(self._floor_callers, "bare", self._meter, callers, seconds))
+            ours.append(await self._round(self._team_callers, "team", self._meter, callers, seconds))
+            self._callbacks_late = max(self._callbacks_late, await until_delivered(self._database))
+            say(f"{callers} callers, round {number}: floor {base[-1].rate:.0f}/s, ours {ours[-1].rate:.0f}/s")
+        pair = Pair(callers, Side("floor", base), Side("ours", ours))
+        self._teams.append(pair.ours)
+        return pair
+
+    async def _quotes(self) -> Pair:
+        sides: dict[str, list[Measured]] = {"bare": [], "quote": []}
+        seconds = self._plan.seconds / 2
+        for play in sides:
+            await self._round(self._quote_callers, play, self._quotes_meter, QUOTE_CALLERS, min(seconds, 1))
+        for number in range(1, self._plan.rounds + 1):
+            for play, done in sides.items():
+                done.append(await self._round(self._quote_callers, play, self._quotes_meter, QUOTE_CALLERS, seconds))
+            rates = ", ".join(f"{play} {done[-1].rate:.0f}/s" for play, done in sides.items())
+            say(f"{QUOTE_CALLERS} callers, round {number}: {rates}")
+        return Pair(QUOTE_CALLERS, Side("bare route", sides["bare"]), Side("quotes", sides["quote"]))
+
+    async def _round(self, by: Child, play: str, meter: Meter, callers: int, seconds: float) -> Measured:
+        self._rounds_played += 1
+        asked = Round(name=f"r{self._rounds_played}", play=play, callers=callers, seconds=seconds)
+        played, before, after = await by.play(asked, meter)
+        return Measured(played, after.since(before))
+
+
+def _is_whole(end: Outcome) -> bool:
+    return end.played == end.completed and not end.violations
+
+
+async def _until_up(server: Child, url: str) -> None:
+    while True:
+        if not server.is_running:
+            raise BenchError(f"{server.name} ended before it was ready; what it said is above")
+        with suppress(OSError):
+            if await answers(f"{url}/readyz"):
+                return
+        await asyncio.sleep(0.05)
+
+
+def say(text: str) -> None:
+    with suppress(OSError, ValueError):
+        click.echo(text, err=True)
+
+
+def _leave(outcome: int | str) -> NoReturn:
+    """Ends the process at once: while the interpreter finalizes, the Temporal SDK can abort it (sdk-python#300)."""
+    if isinstance(outcome, str):
+        say(outcome)
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(outcome if isinstance(outcome, int) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The floor: a bare workflow with no-op updates. `python -m bench.floor worker` and `python -m bench.floor callers`."""
+
+import asyncio
+import gc
+import sys
+import time
+
+import uvloop
+from temporalio import workflow
+from temporalio.client import Client, WithStartWorkflowOperation
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
+
+from bench.load import READY, Stopwatch, serve
+from worker import GRACE, TEAMS_IN_MEMORY
+from workflows.client import connect
+
+QUEUE = "bench-floor"
+UPDATES = 6
+"""as a team of three has: three locks and three payments"""
+
+
+@workflow.defn
+class BareWorkflow:
+    def __init__(self) -> None:
+        self._had = 0
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.wait_condition(lambda: self._had == UPDATES)
+
+    @workflow.update
+    async def touch(self) -> None:
+        self._had += 1
+
+
+async def work() -> None:
+    """Until stdin is closed. The options are those of worker.py's trade_worker."""
+    client = await connect()
+    async with Worker(
+        client,
+        task_queue=QUEUE,
+        workflows=[BareWorkflow],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        max_cached_workflows=TEAMS_IN_MEMORY,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        graceful_shutdown_timeout=GRACE,
+    ):
+        gc.collect()
+        gc.freeze()
+        print(READY, flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+async def call() -> None:
+    client = await connect()
+
+    async def play(name: str, stopwatch: Stopwatch) -> None:
+        await play_bare(client, name, stopwatch)
+
+    await serve({"bare": play})
+
+
+async def play_bare(client: Client, name: str, stopwatch: Stopwatch) -> None:
+    """One workflow with the updates of a team, started as the API starts a team's."""
+    workflow_id = f"bench-{name}"
+    start = WithStartWorkflowOperation(
+        BareWorkflow.run,
+        id=workflow_id,
+        task_queue=QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+    )
+    asked_at = time.perf_counter()
+    await client.execute_update_with_start_workflow(BareWorkflow.touch, start_workflow_operation=start, id=f"{name}-1")
+    stopwatch.answered("update with start", asked_at)
+    handle = client.get_workflow_handle_for(BareWorkflow.run, workflow_id)
+    for number in range(2, UPDATES + 1):
+        asked_at = time.perf_counter()
+        await handle.execute_update(BareWorkflow.touch, id=f"{name}-{number}")
+        stopwatch.answered("update", asked_at)
+
+
+if __name__ == "__main__":
+    uvloop.run({"worker": work, "callers": call}[sys.argv[1]]())

@@ -1,0 +1,139 @@
+"""The bench's own processes, and the CPU that every process uses."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Self
+
+import psutil
+
+from bench.load import MEASURED, MEASURING, READY, Played, Round
+
+LINE_LIMIT = 64 * 1024 * 1024
+STOP_WITHIN = 8.0
+
+
+class BenchError(Exception):
+    """Ends the bench with this sentence."""
+
+
+class Child:
+    """A Python process of the bench. Most end when their stdin is closed, so also when the bench itself is killed."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+        self.name = name
+        self._process = process
+
+    @classmethod
+    async def start(cls, name: str, module: str, *arguments: str, environment: Mapping[str, str]) -> Self:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-P", "-u", "-m", module, *arguments),
+            env=environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=LINE_LIMIT,
+            start_new_session=True,  # Ctrl-C is for the bench alone: it stops the others, in order
+        )
+        return cls(name, process)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.returncode is None
+
+    async def ready(self) -> None:
+        await self._expect(READY)
+
+    async def play(self, asked: Round, meter: Callable[[], "Reading"]) -> tuple[Played, "Reading", "Reading"]:
+        """Plays a round; returns it with the meter at the beginning and at the end of the measured interval."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(asked.model_dump_json().encode() + b"\n")
+        await self._expect(MEASURING)
+        before = meter()
+        await self._expect(MEASURED)
+        after = meter()
+        return Played.model_validate_json(await self._line()), before, after
+
+    async def stop(self) -> None:
+        """How it ends says nothing: the Temporal SDK can abort a process that is finalizing."""
+        process = self._process
+        assert process.stdin is not None
+        process.stdin.close()
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), STOP_WITHIN)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def _expect(self, word: str) -> None:
+        if (line := await self._line()) != word:
+            raise BenchError(f"{self.name}: {word!r} was expected, not {line[:200]!r}")
+
+    async def _line(self) -> str:
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        if not line:
+            raise BenchError(f"{self.name} ended (exit code {await self._process.wait()}); what it said is above")
+        return line.decode().strip()
+
+
+def environment(**ours: str) -> dict[str, str]:
+    """That of the bench's processes: led to no other Temporal than ours by the user's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
+    return {**kept, "TEMPORAL_CONFIG_FILE": os.devnull, **ours}
+
+
+@dataclass(frozen=True)
+class Reading:
+    cpu: Mapping[str, float]
+    """seconds of CPU since its start, by process"""
+    machine: float
+    """seconds that all CPUs together were busy"""
+
+    def since(self, before: "Reading") -> dict[str, float]:
+        """CPU seconds by process; what is left of the machine's is that of others."""
+        used = {name: seconds - before.cpu[name] for name, seconds in self.cpu.items()}
+        return used | {OTHERS: max(self.machine - before.machine - sum(used.values()), 0.0)}
+
+
+OTHERS = "others on this machine"
+
+
+class Meter:
+    """Reads the CPU of processes, each with its children, and of the bench itself without."""
+
+    def __init__(self, pids: Mapping[str, int]) -> None:
+        self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
+
+    def __call__(self) -> Reading:
+        cpu = {name: _cpu_of_tree(process) for name, process in self._processes.items()}
+        return Reading(cpu=cpu | {"the bench": time.process_time()}, machine=_busy())
+
+
+def _cpu_of_tree(process: psutil.Process) -> float:
+    # A child that has ended is in its parent's account.
+    used = process.cpu_times()
+    seconds = used.user + used.system + used.children_user + used.children_system
+    for child in process.children():
+        with suppress(psutil.NoSuchProcess):
+            seconds += _cpu_of_tree(child)
+    return float(seconds)
+
+
+def _busy() -> float:
+    times = psutil.cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    # Guests are in `user` already.
+    guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+    return float(sum(times) - guests - idle)

@@ -1,0 +1,148 @@
+"""The numbers, for people and as JSON."""
+
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psutil
+
+from bench.outcome import Outcome
+from bench.processes import OTHERS
+from bench.rounds import Measured, Pair, Side, percentile
+
+EVENTS_AT_MOST = 60
+UPDATES_RATIO, UPDATES_RATIO_LEAST = 0.75, 0.6
+QUOTES_RATIO = 0.5
+
+
+def machine() -> str:
+    names = ("temporalio", "fastapi", "uvicorn", "asyncpg", "pydantic")
+    packages = ", ".join(f"{name} {version(name)}" for name in names)
+    memory = psutil.virtual_memory().total / 2**30
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {len(os.sched_getaffinity(0))} cores, {_cpu_model()}, {memory:.0f} GiB; "
+        f"Python {platform.python_version()}; {packages}"
+    )
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def updates(pair: Pair) -> str:
+    callers = f"=== {pair.callers} concurrent callers: updates ==="
+    goal = f"b/a = {pair.ratio:.2f}  (goal {UPDATES_RATIO}, at least {UPDATES_RATIO_LEAST})"
+    return "\n".join([callers, "", _rounds(pair), "", _latencies(pair), "", _cpu(pair), "", goal, ""])
+
+
+def quotes(pair: Pair) -> str:
+    callers = f"=== {pair.callers} concurrent callers: quotes and a bare route in the same server ==="
+    goal = f"quotes/bare = {pair.ratio:.2f}  (goal {QUOTES_RATIO})"
+    return "\n".join([callers, "", _rounds(pair), "", _latencies(pair), "", _cpu(pair), "", goal, ""])
+
+
+def end(outcome: Outcome, callbacks_late: float) -> str:
+    events = outcome.history_events
+    most = max(events, default=0)
+    flag = "" if most <= EVENTS_AT_MOST else f"  <-- more than {EVENTS_AT_MOST}"
+    missing = "" if outcome.played == outcome.completed else "  <-- not all"
+    histories = f"median {median(events or [0]):g}, most {most}, of {len(events)} teams after their callback"
+    lines = [
+        "=== at the end ===",
+        "",
+        f"history events per team  {histories} (goal {EVENTS_AT_MOST}){flag}",
+        f"teams                    {outcome.played} played, {outcome.completed} completed{missing}",
+        f"callbacks                {outcome.delivered} delivered; the last ones up to {callbacks_late:.1f} s after a round",
+        f"invariants               {len(outcome.violations)} violations",
+        *(f"  {violation}" for violation in outcome.violations[:20]),
+    ]
+    return "\n".join(lines)
+
+
+def _rounds(pair: Pair) -> str:
+    base, ours = pair.base, pair.ours
+    rows = [
+        [f"round {number}", f"{a.rate:.0f}", f"{b.rate:.0f}", f"{ratio:.2f}", f"{_others(a):.2f} / {_others(b):.2f}"]
+        for number, (a, b, ratio) in enumerate(zip(base.rounds, ours.rounds, pair.ratios, strict=True), start=1)
+    ]
+    rows.append(["median", f"{base.rate:.0f}", f"{ours.rate:.0f}", f"{pair.ratio:.2f}", ""])
+    return _table(["per second", f"a: {base.name}", f"b: {ours.name}", "b/a", "cores used by others a / b"], rows)
+
+
+def _others(measured: Measured) -> float:
+    return measured.cpu[OTHERS] / measured.played.seconds
+
+
+def _latencies(pair: Pair) -> str:
+    rows = []
+    for side in (pair.base, pair.ours):
+        kinds: list[str | None] = [*side.kinds]
+        for kind in kinds if len(kinds) == 1 else [*kinds, None]:
+            values = side.latencies(kind)
+            row = [f"{side.name}: {kind or 'all'}", str(len(values))]
+            rows.append([*row, *(f"{percentile(values, percent):.1f}" for percent in (50, 99))])
+    return _table(["latency, ms", "requests", "p50", "p99"], rows)
+
+
+def _cpu(pair: Pair) -> str:
+    base, ours = pair.base.cpu, pair.ours.cpu
+    names = [name for name in ours if name != OTHERS]
+    rows = [[name, *_cpu_cells(pair.base, base[name]), *_cpu_cells(pair.ours, ours[name])] for name in names]
+    sums = [sum(cpu[name] for name in names) for cpu in (base, ours)]
+    rows.append(["all of these", *_cpu_cells(pair.base, sums[0]), *_cpu_cells(pair.ours, sums[1])])
+    heads = [f"{side}: {unit}" for side in ("a", "b") for unit in ("CPU s", "cores", "ms/request")]
+    return _table(["CPU", *heads], rows)
+
+
+def _cpu_cells(side: Side, seconds: float) -> list[str]:
+    return [f"{seconds:.1f}", f"{seconds / side.seconds:.2f}", f"{seconds / max(side.requests, 1) * 1000:.3f}"]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [list(head), *map(list, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))])
+        for line in lines
+    )
+
+
+def as_json(pairs: Sequence[Pair], outcome: Outcome) -> dict[str, Any]:
+    return {
+        "machine": machine(),
+        "pairs": [
+            {
+                "callers": pair.callers,
+                "ratio": pair.ratio,
+                "ratios": pair.ratios,
+                "sides": [_side_as_json(side) for side in (pair.base, pair.ours)],
+            }
+            for pair in pairs
+        ],
+        "outcome": vars(outcome),
+    }
+
+
+def _side_as_json(side: Side) -> dict[str, Any]:
+    return {
+        "name": side.name,
+        "per_second": side.rate,
+        "rounds": [
+            {"seconds": each.played.seconds, "requests": each.requests, "per_second": each.rate, "cpu_seconds": each.cpu}
+            for each in side.rounds
+        ],
+        "latency_ms": {
+            kind or "all": {f"p{percent}": percentile(side.latencies(kind), percent) for percent in (50, 95, 99)}
+            for kind in [*side.kinds, None]
+        },
+        "repeated": side.repeated,
+    }

@@ -1,0 +1,90 @@
+"""One stack for all tests of this folder (in one xdist process): every test brings goods, campaigns and buyers of its own."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+import pytest
+from temporalio.client import Client
+
+from db.access import Mall, save_key, save_mall
+from db.connection import create_engine
+from dev.stack import Stack
+from tests.api.caller import Caller, http_session
+from tests.api.receiver import Receiver, listening
+from tests.api.shop import OTHER_SOURCE, Shop
+from tests.stack_fixture import running_stack
+
+OTHER_KEY = "gb_mall_of_another"
+
+
+@pytest.fixture(scope="session")
+async def stack() -> AsyncIterator[Stack]:
+    async with running_stack() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def shop(stack: Stack) -> AsyncIterator[Shop]:
+    addresses = stack.addresses
+    await _admit_another_mall(addresses.database_url)
+    async with http_session() as http:
+        keys = (addresses.mall_key, addresses.ops_key, OTHER_KEY)
+        yield Shop(*(Caller(http, addresses.api_url, key) for key in keys))
+
+
+async def _admit_another_mall(database_url: str) -> None:
+    engine = create_engine(database_url, pool_size=1)
+    try:
+        await save_mall(engine, Mall(OTHER_SOURCE, "Another mall", None, (), (), local=True))
+        await save_key(engine, OTHER_KEY, name="another mall", source=OTHER_SOURCE, now=datetime.now(UTC))
+    finally:
+        await engine.dispose()
+
+
+@pytest.fixture
+async def receiver(stack: Stack) -> AsyncIterator[Receiver]:
+    async with listening(stack.addresses.webhook_secret) as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def database(stack: Stack) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(stack.addresses.database_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def temporal(stack: Stack) -> Client:
+    """As Temporal's own CLI speaks: plain JSON, and nothing known of our types."""
+    return await Client.connect(stack.addresses.temporal_address)
+
+
+class Log:
+    """What a part has written since the test began."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._begin = path.stat().st_size
+
+    def lines(self) -> list[str]:
+        with self._path.open("rb") as file:
+            file.seek(self._begin)
+            return file.read().decode().splitlines()
+
+
+@pytest.fixture
+def api_log(stack: Stack) -> Log:
+    return Log(stack.part("api").log)
+
+
+@pytest.fixture(autouse=True)
+async def everything_is_in_order(stack: Stack, shop: Shop) -> AsyncIterator[None]:
+    """After every test: the invariants hold, and neither API nor worker has met a defect."""
+    logs = [Log(stack.part(name).log) for name in ("api", "worker-1")]
+    yield
+    assert await shop.violations() == []
+    defects = ("a defect", "Failed activation", "Exception in ASGI")
+    assert [line for log in logs for line in log.lines() if any(defect in line for defect in defects)] == []

@@ -1,0 +1,96 @@
+"""A mall's callback receiver: verifies Standard Webhooks, keeps what came, and answers as the test says."""
+
+import json
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from standardwebhooks import Webhook
+
+from dev.ports import HOST, free_port
+from tests.api.polling import until
+
+
+@dataclass(frozen=True)
+class Received:
+    path: str
+    event_id: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+    @property
+    def type(self) -> str:
+        return str(self.body["type"])
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return dict(self.body["data"])
+
+
+class Receiver:
+    """Every path is an address of its own, which answers 200 unless told otherwise."""
+
+    def __init__(self, webhook_secret: str) -> None:
+        self.port = free_port()
+        self.received: list[Received] = []
+        self.unverified: list[str] = []
+        self._webhook = Webhook(webhook_secret)
+        self._answers: defaultdict[str, deque[web.Response]] = defaultdict(deque)
+        self._runner: web.AppRunner | None = None
+
+    def callback(self, path: str = "/callbacks") -> dict[str, str]:
+        """What an order carries to be called back here."""
+        return {"kind": "http", "url": f"http://{HOST}:{self.port}{path}"}
+
+    def answer_first(self, *answers: web.Response, path: str = "/callbacks") -> None:
+        """The next requests get these answers, in this order; those after them 200."""
+        self._answers[path].extend(answers)
+
+    def at(self, path: str) -> list[Received]:
+        return [one for one in self.received if one.path == path]
+
+    async def of_type(self, kind: str, count: int = 1, *, path: str = "/callbacks", within: float = 20) -> list[Received]:
+        """The requests of this type at an address, as soon as there are so many."""
+
+        async def come() -> list[Received]:
+            return [one for one in self.at(path) if one.type == kind]
+
+        return await until(come, lambda found: len(found) >= count, within)
+
+    async def listen(self) -> None:
+        app = web.Application()
+        app.router.add_post("/{path:.*}", self._receive)
+        self._runner = web.AppRunner(app)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, HOST, self.port, reuse_address=True).start()
+
+    async def close(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        text = await request.text()
+        headers = dict(request.headers)
+        try:
+            self._webhook.verify(text, headers)
+        except Exception as wrong:  # noqa: BLE001 - whatever it is, the test will say it
+            self.unverified.append(f"{wrong!r}: {headers} {text}")
+        lower = {name.lower(): value for name, value in headers.items()}
+        self.received.append(Received(request.path, lower.get("webhook-id", ""), lower, json.loads(text)))
+        answers = self._answers[request.path]
+        return answers.popleft() if answers else web.Response()
+
+
+@asynccontextmanager
+async def listening(webhook_secret: str) -> AsyncIterator[Receiver]:
+    """A receiver; at the end, every callback that came was well signed."""
+    receiver = Receiver(webhook_secret)
+    await receiver.listen()
+    try:
+        yield receiver
+    finally:
+        await receiver.close()
+    assert receiver.unverified == []

@@ -1,0 +1,167 @@
+"""What operators do to a team: over HTTP, and with Temporal's own tools."""
+
+from datetime import timedelta
+
+import pytest
+from temporalio.client import Client, WorkflowExecutionStatus
+
+from tests.api.polling import until, until_moment
+from tests.api.receiver import Receiver
+from tests.api.shop import Json, Shop, fresh, moment_of
+from tests.api.signals import details, team_workflow, until_details
+
+
+async def send(shop: Shop, temporal: Client, by: str, team_id: str, signal: str, payload: Json) -> None:
+    if by == "http":
+        (await shop.ops.post(f"/v1/ops/teams/{team_id}/{signal}", payload)).ok(202)
+    else:
+        await team_workflow(temporal, team_id).signal(signal, {**payload, "operator": "ann"})
+
+
+by_http_and_signal = pytest.mark.parametrize("by", ["http", "signal"])
+
+
+@by_http_and_signal
+async def test_extend_gives_a_team_more_time(shop: Shop, temporal: Client, by: str) -> None:
+    offer = await shop.sell(team_ttl=600)
+    before = await shop.team((await offer.seat())["team_id"])
+    await send(shop, temporal, by, before["team_id"], "extend", {"minutes": 60})
+    later = await until(lambda: shop.team(before["team_id"]), lambda seen: seen["deadline"] != before["deadline"])
+    assert moment_of(later["deadline"]) - moment_of(before["deadline"]) == timedelta(minutes=60)
+    await until_details(team_workflow(temporal, before["team_id"]), say="extend by 60 min by ")
+
+
+async def test_an_extended_team_lives_beyond_its_first_deadline(shop: Shop) -> None:
+    offer = await shop.sell(target_count=2, team_ttl=2, payment_grace=0)
+    opener = await offer.seat()
+    await shop.settle(opener)
+    first = moment_of((await shop.team(opener["team_id"]))["deadline"])
+    (await shop.ops.post(f"/v1/ops/teams/{opener['team_id']}/extend", {"minutes": 60})).ok(202)
+    await until_moment(first + timedelta(seconds=1))
+    joiner = await offer.seat(team_id=opener["team_id"])
+    assert (await shop.settle(joiner))["team"]["status"] == "completed"
+
+
+@by_http_and_signal
+async def test_complete_ends_a_team_with_who_has_paid(shop: Shop, temporal: Client, receiver: Receiver, by: str) -> None:
+    offer = await shop.sell(take_limit=1)
+    paid, unpaid = await offer.seats(2, callback=receiver.callback())
+    await shop.settle(paid)
+    await send(shop, temporal, by, paid["team_id"], "complete", {"reason": "good enough"})
+    team = await shop.until_team(paid["team_id"], "completed")
+    assert (team["lock_count"], team["complete_count"]) == (1, 1)
+    assert (await shop.order(unpaid["out_trade_no"]))["cancel_reason"] == "team_completed"
+    [callback] = await receiver.of_type("team.completed")
+    assert (callback.data["completion"], callback.data["out_trade_nos"]) == ("operator", [paid["out_trade_no"]])
+    await receiver.of_type("order.cancelled")
+    await until_details(team_workflow(temporal, paid["team_id"]), say="good enough")
+
+
+@by_http_and_signal
+async def test_complete_changes_nothing_where_nobody_has_paid(shop: Shop, temporal: Client, by: str) -> None:
+    offer = await shop.sell()
+    order = await offer.seat()
+    await send(shop, temporal, by, order["team_id"], "complete", {})
+    await until_details(team_workflow(temporal, order["team_id"]), say="Nobody has paid yet")
+    assert (await shop.team(order["team_id"]))["status"] == "forming"
+    assert await shop.order(order["out_trade_no"]) == order
+
+
+@by_http_and_signal
+async def test_close_fails_a_team(shop: Shop, temporal: Client, receiver: Receiver, by: str) -> None:
+    offer = await shop.sell()
+    paid, unpaid = await offer.seats(2, callback=receiver.callback())
+    await shop.settle(paid)
+    await send(shop, temporal, by, paid["team_id"], "close", {"reason": "wrong price"})
+    await assert_closed(shop, receiver, paid, unpaid)
+
+
+async def test_cancelling_the_workflow_of_a_forming_team_closes_it(shop: Shop, temporal: Client, receiver: Receiver) -> None:
+    offer = await shop.sell()
+    paid, unpaid = await offer.seats(2, callback=receiver.callback())
+    await shop.settle(paid)
+    await team_workflow(temporal, paid["team_id"]).cancel()
+    await assert_closed(shop, receiver, paid, unpaid)
+
+
+async def assert_closed(shop: Shop, receiver: Receiver, paid: Json, unpaid: Json) -> None:
+    await shop.until_team(paid["team_id"], "failed")
+    [team] = (await shop.ops.get("/v1/ops/teams", campaign_id=paid["campaign_id"])).ok()["data"]
+    assert team["fail_reason"] == "closed"
+    assert (await shop.order(unpaid["out_trade_no"]))["cancel_reason"] == "team_failed"
+    [callback] = await receiver.of_type("team.failed")
+    assert callback.data["reason"] == "closed"
+    assert sorted(callback.data["out_trade_nos"]) == sorted([paid["out_trade_no"], unpaid["out_trade_no"]])
+    await receiver.of_type("order.cancelled")
+
+
+async def test_cancelling_the_workflow_of_a_completed_team_changes_nothing(shop: Shop, temporal: Client) -> None:
+    offer = await shop.sell(target_count=2)
+    orders = await offer.seats(2)
+    await shop.settle(*orders)
+    workflow = team_workflow(temporal, orders[0]["team_id"])
+    await workflow.cancel()
+    await until_details(workflow, say="cancel changed nothing")
+    assert (await shop.team(orders[0]["team_id"]))["status"] == "completed"
+    assert (await workflow.describe()).status is WorkflowExecutionStatus.RUNNING
+
+
+@pytest.mark.parametrize("signal", ["extend", "complete", "close"])
+async def test_a_team_that_has_ended_stays_as_it_is(shop: Shop, temporal: Client, signal: str) -> None:
+    offer = await shop.sell(target_count=2)
+    orders = await offer.seats(2)
+    await shop.settle(*orders)
+    payload = {"minutes": 5} if signal == "extend" else {}
+    (await shop.ops.post(f"/v1/ops/teams/{orders[0]['team_id']}/{signal}", payload)).ok(202)
+    await until_details(team_workflow(temporal, orders[0]["team_id"]), say=signal)
+    assert (await shop.team(orders[0]["team_id"]))["status"] == "completed"
+
+
+@pytest.mark.parametrize("signal", ["extend", "complete", "close"])
+async def test_an_unknown_team_is_not_found(shop: Shop, signal: str) -> None:
+    payload = {"minutes": 5} if signal == "extend" else {}
+    (await shop.ops.post(f"/v1/ops/teams/{fresh('team')}/{signal}", payload)).refused("team_not_found", 404)
+
+
+MINUTES = [None, {}, {"minutes": "60"}, {"minutes": 1.5}, {"minutes": True}, {"minutes": None}, {"minutes": 0},
+           {"minutes": -5}, {"minutes": 10**9}, {"minutes": 10**30}, {"minutes": [60]}]  # fmt: skip
+ANY_SIGNAL = ["now", "", [], [1], [{}], 0, 7, 1.5, False, True, {"unknown": 1}, {"operator": 7}, {"operator": {}},
+              {"reason": ["x"]}, {"operator": "x" * 1000}, {"": ""}]  # fmt: skip
+NOT_A_NUMBER = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("signal", "payload"),
+    [("extend", payload) for payload in [*MINUTES, *ANY_SIGNAL]]
+    + [(signal, payload) for signal in ("complete", "close") for payload in [*ANY_SIGNAL, {"minutes": 5}, NOT_A_NUMBER]],
+    ids=lambda value: repr(value)[:30],
+)
+async def test_an_unusable_signal_changes_nothing_and_is_explained(
+    shop: Shop, temporal: Client, signal: str, payload: object
+) -> None:
+    offer = await shop.sell()
+    order = await offer.seat()
+    await shop.settle(order)
+    before = await shop.team(order["team_id"])
+    workflow = team_workflow(temporal, order["team_id"])
+    await workflow.signal(signal, payload)
+    await until(lambda: details(workflow), lambda seen: f"{signal} " in seen, within=10)
+    assert f"{signal} changed nothing: " in await details(workflow)
+    assert await shop.team(order["team_id"]) == before
+
+
+@pytest.mark.parametrize("payload", [{}, None], ids=["empty object", "nothing"])
+async def test_a_signal_without_fields_is_enough(shop: Shop, temporal: Client, payload: Json | None) -> None:
+    order = await (await shop.sell()).seat()
+    workflow = team_workflow(temporal, order["team_id"])
+    await workflow.signal("close", args=[] if payload is None else [payload])
+    await shop.until_team(order["team_id"], "failed")
+
+
+@pytest.mark.parametrize("signal", ["extend", "complete", "close", "no_such_signal"])
+async def test_a_signal_of_several_inputs_leaves_the_team_alive(shop: Shop, temporal: Client, signal: str) -> None:
+    offer = await shop.sell(target_count=2)
+    order = await offer.seat()
+    await team_workflow(temporal, order["team_id"]).signal(signal, args=["close", {"operator": "ann"}, 3])
+    joiner = await offer.seat(team_id=order["team_id"])
+    assert (await shop.settle(order, joiner))["team"]["status"] == "completed"

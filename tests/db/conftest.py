@@ -1,0 +1,105 @@
+"""One embedded PostgreSQL per process of pytest-xdist, and an empty database for every test."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from itertools import count
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.connection import connection, create_engine, transaction
+from db.invariants import violations
+from db.migrate import upgrade
+from db.tables import metadata
+from dev.data_dir import DataDir
+from dev.leftovers import PidFile
+from dev.ports import free_port
+from dev.postgres import EmbeddedPostgres, find_postgres
+from dev.supervisor import Supervisor
+from tests.db.shop import Shop
+
+CONNECTIONS = 20
+
+
+class Server:
+    """One database is migrated and shared by the tests, one after the other; others are made for who wants them empty."""
+
+    def __init__(self, database_url: str) -> None:
+        self.database_url = database_url
+        self._numbers = count(1)
+
+    async def create_database(self) -> str:
+        name = f"empty_{next(self._numbers)}"
+        await self._execute(f"CREATE DATABASE {name}")
+        return self._url(name)
+
+    async def drop_database(self, url: str) -> None:
+        await self._execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+
+    async def _execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self._url("postgres"))
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    def _url(self, database: str) -> str:
+        return f"{self.database_url.rpartition('/')[0]}/{database}"
+
+
+@pytest.fixture(scope="session")
+async def server() -> AsyncIterator[Server]:
+    path = Path(tempfile.mkdtemp(prefix="groupbuy-test-"))
+    directory, binaries = DataDir(path), find_postgres()
+    directory.open(binaries.version)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    supervisor = Supervisor(directory.logs, PidFile(path / "pids.json"), print, lambda: None)
+    postgres = EmbeddedPostgres(directory, binaries, free_port())
+    try:
+        postgres.prepare_machine(print)
+        initdb = postgres.initdb(environment)
+        assert initdb is not None
+        await supervisor.run(initdb)
+        postgres.adopt()
+        await supervisor.start(postgres.part(environment))
+        await postgres.create_database()
+        await asyncio.to_thread(upgrade, postgres.url)
+        yield Server(postgres.url)
+    finally:
+        await supervisor.stop("postgres")
+        directory.close()
+        shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+async def pool(server: Server) -> AsyncIterator[AsyncEngine]:
+    """Connected in full: the first race of a test is as close as the last."""
+    pool = create_engine(server.database_url, pool_size=CONNECTIONS)
+    async with AsyncExitStack() as all_of_them:
+        for _ in range(CONNECTIONS):
+            await all_of_them.enter_async_context(connection(pool))
+    yield pool
+    await pool.dispose()
+
+
+@pytest.fixture
+async def engine(pool: AsyncEngine) -> AsyncEngine:
+    """Of a database without a row."""
+    async with transaction(pool) as opened:
+        await opened.execute(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY")
+    return pool
+
+
+@pytest.fixture
+async def shop(engine: AsyncEngine) -> AsyncIterator[Shop]:
+    """A mall to trade in. Whatever a test does there, the invariants of design.md section 4 hold afterwards."""
+    shop = Shop(engine)
+    await shop.open()
+    yield shop
+    assert await violations(engine) == []

@@ -1,0 +1,231 @@
+"""A mall with buyers, who do what the tests say: requests with good defaults, and the rows behind them."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from typing import Any, TypeVar
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.access import Mall, save_mall
+from db.administration import create_campaign, save_goods
+from db.connection import INFRASTRUCTURE_FAILURES, Row, connection, fetch_one
+from db.seats import lock_seat, release_overdue
+from db.settlement import settle_payment
+from db.teams import conclude_team
+from domain.campaigns import Campaign, CampaignGoods, CampaignStatus, NewCampaign
+from domain.discounts import Discount, DiscountPlan
+from domain.errors import ErrorCode, Refusal
+from domain.ids import order_id, team_id
+from domain.messages import (
+    Address,
+    ConcludedTeam,
+    ConcludeTeam,
+    HeldSeat,
+    LockSeat,
+    OverdueSeats,
+    PaymentReport,
+    ReleasedSeats,
+    SeatRequest,
+    SettledPayment,
+    SettlePayment,
+)
+from domain.states import Ending
+from domain.trade import Goods
+
+Answer = TypeVar("Answer")
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+SOURCE, CHANNEL = "s01", "c01"
+PRICE, PAY_PRICE = Decimal("100.00"), Decimal("80.00")
+LOCK_TTL, GRACE, TEAM_TTL = 900, 30, 86400
+WINDOW_OVER = NOW + timedelta(seconds=LOCK_TTL)
+OVERDUE = WINDOW_OVER + timedelta(seconds=GRACE)
+"""when a seat that was locked at NOW is given up"""
+DEADLINE = NOW + timedelta(seconds=TEAM_TTL)
+SHOP_ADDRESS = Address(kind="http", address="http://127.0.0.1:9/callbacks")
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One buyer's seat in a team, or his wish for one."""
+
+    campaign: Campaign
+    request: SeatRequest
+
+    @property
+    def number(self) -> str:
+        return self.request.out_trade_no
+
+    @property
+    def team_id(self) -> str:
+        return self.request.team_id
+
+    @property
+    def order_id(self) -> str:
+        return order_id(self.request.source, self.number)
+
+    def wishing(self, **changes: Any) -> "Member":  # noqa: ANN401
+        return replace(self, request=self.request.model_copy(update=changes))
+
+
+class Shop:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self.deadlocks = 0
+        self._numbers = count(1)
+        self._luck = random.Random(20260501)  # noqa: S311 - the same races in every run
+
+    async def open(self) -> None:
+        await save_mall(self.engine, Mall(SOURCE, "Test mall", None, ("127.0.0.1",), ("whsec_dGVzdHM=",), local=True))
+
+    # --- what is sold, and who buys ---
+
+    async def goods(self) -> str:
+        goods_id = self.fresh("g")
+        await save_goods(self.engine, Goods(goods_id=goods_id, name="Book", original_price=PRICE), by="tests", now=NOW)
+        return goods_id
+
+    async def campaign(self, **fields: Any) -> Campaign:  # noqa: ANN401
+        """An active one that sells goods of its own."""
+        defaults: dict[str, Any] = {
+            "name": "Read together",
+            "status": CampaignStatus.ACTIVE,
+            "starts_at": NOW - timedelta(days=1),
+            "ends_at": NOW + timedelta(days=30),
+            "discount": Discount(plan=DiscountPlan.CUT, expr="20"),
+            "target_count": 3,
+        }
+        if "goods" not in fields:
+            defaults["goods"] = [CampaignGoods(source=SOURCE, channel=CHANNEL, goods_id=await self.goods())]
+        return await create_campaign(self.engine, NewCampaign(**defaults | fields), by="tests", now=NOW)
+
+    def fresh(self, prefix: str) -> str:
+        return f"{prefix}{next(self._numbers)}"
+
+    def opener(self, campaign: Campaign, *, user: str = "", number: str = "", callback: Address | None = None) -> Member:
+        number = number or self.fresh("n")
+        request = SeatRequest(
+            source=SOURCE,
+            out_trade_no=number,
+            user_id=user or self.fresh("u"),
+            goods_id=campaign.goods[0].goods_id,
+            channel=CHANNEL,
+            team_id=team_id(SOURCE, number),
+            opens_team=True,
+            callback=callback,
+        )
+        return Member(campaign, request)
+
+    def joiner(self, of: Member, *, user: str = "", number: str = "", callback: Address | None = None) -> Member:
+        """Somebody who wants to join the team of that member."""
+        return of.wishing(
+            out_trade_no=number or self.fresh("n"), user_id=user or self.fresh("u"), opens_team=False, callback=callback
+        )
+
+    async def team(
+        self, campaign: Campaign, *, locked: int = 1, paid: int = 0, callback: Address | None = None
+    ) -> list[Member]:
+        """A team with so many members, the paid ones first."""
+        members = [self.opener(campaign, callback=callback)]
+        members += [self.joiner(members[0], callback=callback) for _ in range(locked + paid - 1)]
+        for member in members:
+            await self.lock(member)
+        for member in members[:paid]:
+            await self.settle(member)
+        return members
+
+    # --- what they do ---
+
+    async def lock(self, member: Member, now: datetime = NOW) -> HeldSeat:
+        return await lock_seat(self.engine, LockSeat(request=member.request, now=now))
+
+    async def try_lock(self, member: Member, now: datetime = NOW) -> HeldSeat | ErrorCode:
+        try:
+            return await self.lock(member, now)
+        except Refusal as refusal:
+            return refusal.code
+
+    async def settle(self, member: Member, amount: Decimal = PAY_PRICE, now: datetime = NOW) -> SettledPayment:
+        report = PaymentReport(
+            source=member.request.source,
+            out_trade_no=member.number,
+            order_id=member.order_id,
+            team_id=member.team_id,
+            amount=amount,
+            paid_at=now,
+        )
+        return await settle_payment(self.engine, SettlePayment(report=report, now=now))
+
+    async def try_settle(self, member: Member, amount: Decimal = PAY_PRICE, now: datetime = NOW) -> SettledPayment | ErrorCode:
+        try:
+            return await self.settle(member, amount, now)
+        except Refusal as refusal:
+            return refusal.code
+
+    async def release(self, of: Member, now: datetime = OVERDUE, numbers: Sequence[str] = ()) -> ReleasedSeats:
+        return await release_overdue(self.engine, OverdueSeats(team_id=of.team_id, now=now, out_trade_nos=list(numbers)))
+
+    async def conclude(self, of: Member, ending: Ending, now: datetime = DEADLINE) -> ConcludedTeam:
+        return await conclude_team(self.engine, ConcludeTeam(team_id=of.team_id, ending=ending, now=now))
+
+    # --- at once ---
+
+    async def race(self, *runners: Awaitable[Answer]) -> list[Answer]:
+        """All of them at the same time, in an order that changes from race to race; the answers in the order given."""
+        started = {
+            index: asyncio.ensure_future(runners[index]) for index in self._luck.sample(range(len(runners)), len(runners))
+        }
+        await asyncio.wait(started.values())
+        if failures := [failure for future in started.values() if isinstance(failure := future.exception(), Exception)]:
+            raise failures[0] if len(failures) == 1 else ExceptionGroup("several lost the race by accident", failures)
+        return [started[index].result() for index in range(len(runners))]
+
+    async def retried(self, transaction: Callable[[], Awaitable[Answer]]) -> Answer:
+        """As Temporal does it: infrastructure failures are tried again. Deadlocks among them are counted."""
+        while True:
+            try:
+                return await transaction()
+            except asyncpg.DeadlockDetectedError:
+                self.deadlocks += 1
+            except INFRASTRUCTURE_FAILURES as failure:
+                raise AssertionError("the database does not fail in these tests") from failure
+
+    async def until_waiting(self, transactions: int) -> None:
+        """Until so many transactions wait for a lock."""
+        async with asyncio.timeout(20):
+            while await self.value("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted") < transactions:
+                pass
+
+    # --- what the rows say ---
+
+    async def rows(self, sql: str, *values: object) -> list[Row]:
+        async with connection(self.engine) as opened:
+            return await opened.fetch(sql, *values)
+
+    async def value(self, sql: str, *values: object) -> Any:  # noqa: ANN401
+        async with connection(self.engine) as opened:
+            return await opened.fetchval(sql, *values)
+
+    async def team_row(self, of: Member) -> Row:
+        async with connection(self.engine) as opened:
+            return await fetch_one(opened, "SELECT * FROM teams WHERE team_id = $1", of.team_id)
+
+    async def order_row(self, of: Member) -> Row:
+        async with connection(self.engine) as opened:
+            return await fetch_one(opened, "SELECT * FROM orders WHERE order_id = $1", of.order_id)
+
+    async def event_types(self, of: Member) -> list[str]:
+        rows = await self.rows("SELECT type FROM events WHERE team_id = $1 ORDER BY event_no", of.team_id)
+        return [row["type"] for row in rows]
+
+    async def live_of(self, campaign: Campaign, user: str) -> int:
+        found = await self.value(
+            "SELECT live FROM user_quotas WHERE campaign_id = $1 AND user_id = $2", campaign.campaign_id, user
+        )
+        return int(found or 0)

@@ -1,0 +1,120 @@
+"""Connections that break: the call that notices fails as infrastructure, and the next one works."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.connection import INFRASTRUCTURE_FAILURES, connection, create_engine, fetch_one, transaction
+from domain.messages import HeldSeat
+from tests.db.conftest import Server
+from tests.db.shop import Shop
+
+WRITE = "INSERT INTO goods (goods_id, name, original_price) VALUES ('g', 'Book', 1)"
+
+
+@pytest.fixture
+async def doomed(server: Server) -> AsyncIterator[AsyncEngine]:
+    """A pool of two whose connections will be cut; the shop's own stay."""
+    engine = create_engine(server.database_url, pool_size=2)
+    yield engine
+    await engine.dispose()
+
+
+async def cut(shop: Shop, *pids: int) -> None:
+    """Ends these connections on the server, as a failover does."""
+    for pid in pids:
+        assert await shop.value("SELECT pg_terminate_backend($1)", pid)
+
+
+async def test_the_next_calls_after_a_cut_work(shop: Shop, doomed: AsyncEngine) -> None:
+    campaign = await shop.campaign()
+    for _ in range(5):
+        noticed: dict[int, asyncio.Event] = {}
+        async with AsyncExitStack() as all_of_them:
+            for _ in range(2):
+                opened = await all_of_them.enter_async_context(connection(doomed))
+                noticed[opened.get_server_pid()] = event = asyncio.Event()
+                opened.add_termination_listener(lambda _, event=event: event.set())
+
+        await cut(shop, *noticed)
+        await asyncio.gather(*(event.wait() for event in noticed.values()))
+
+        await shop.race(*(Shop(doomed).lock(shop.opener(campaign)) for _ in range(6)))
+
+
+async def test_a_cut_within_a_transaction_is_an_infrastructure_failure_and_leaves_nothing(
+    shop: Shop, doomed: AsyncEngine
+) -> None:
+    async def write() -> None:
+        async with transaction(doomed) as opened:
+            await opened.execute(WRITE)
+            await cut(shop, opened.get_server_pid())
+            await opened.execute("SELECT 1")
+
+    with pytest.raises(INFRASTRUCTURE_FAILURES):
+        await write()
+
+    assert await shop.value("SELECT count(*) FROM goods") == 0
+    async with transaction(doomed) as opened:
+        await opened.execute(WRITE)
+
+
+async def test_a_cut_while_a_seat_is_waited_for_is_an_infrastructure_failure(shop: Shop, doomed: AsyncEngine) -> None:
+    (opener,) = await shop.team(await shop.campaign())
+    joiner = shop.joiner(opener)
+    async with transaction(shop.engine) as holding:
+        await holding.execute("SELECT FROM teams FOR UPDATE")
+        joining: asyncio.Task[HeldSeat] = asyncio.create_task(Shop(doomed).lock(joiner))
+        await shop.until_waiting(1)
+        await cut(shop, await shop.value("SELECT pid FROM pg_locks WHERE NOT granted"))
+        with pytest.raises(INFRASTRUCTURE_FAILURES):
+            await joining
+
+    assert (await Shop(doomed).lock(joiner)).out_trade_no == joiner.number
+    assert (await shop.team_row(opener))["lock_count"] == 2
+
+
+async def test_a_cancelled_call_rolls_back_and_gives_its_connection_back(shop: Shop, server: Server) -> None:
+    (opener,) = await shop.team(await shop.campaign())
+    only_one = create_engine(server.database_url, pool_size=1)
+    try:
+        for _ in range(5):
+            async with transaction(shop.engine) as holding:
+                await holding.execute("SELECT FROM teams FOR UPDATE")
+                joining = asyncio.create_task(Shop(only_one).lock(shop.joiner(opener)))
+                await shop.until_waiting(1)
+                joining.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await joining
+        async with connection(only_one) as opened:
+            assert await opened.fetchval("SELECT lock_count FROM teams") == 1
+    finally:
+        await only_one.dispose()
+
+
+async def test_a_transaction_rolls_back_on_an_exception(engine: AsyncEngine) -> None:
+    async def write() -> None:
+        async with transaction(engine) as opened:
+            await opened.execute(WRITE)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await write()
+
+    async with connection(engine) as opened:
+        assert await opened.fetch("SELECT * FROM goods") == []
+        with pytest.raises(LookupError):
+            await fetch_one(opened, "SELECT * FROM goods")
+
+
+async def test_a_database_that_is_away_is_an_infrastructure_failure() -> None:
+    nobody = create_engine("postgresql://postgres@127.0.0.1:1/groupbuy", pool_size=1)
+    try:
+        with pytest.raises(INFRASTRUCTURE_FAILURES):
+            async with connection(nobody):
+                pass
+    finally:
+        await nobody.dispose()

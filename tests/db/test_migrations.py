@@ -1,0 +1,100 @@
+"""The schema: migrated once, twice or by many at once it is the one that db/tables.py describes."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, make_url, pool
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from db.connection import connection, create_engine
+from db.migrate import upgrade
+from db.tables import metadata
+from tests.db.conftest import Server
+
+UPGRADE = "import sys; from db.migrate import upgrade; upgrade(sys.argv[1])"
+
+SCHEMA = """
+SELECT 'constraint' AS kind, conrelid::regclass::text AS "of", conname::text AS name, pg_get_constraintdef(oid) AS definition
+  FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+UNION ALL
+SELECT 'index', tablename::text, indexname::text, indexdef FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL
+SELECT 'column', table_name::text, column_name::text,
+       concat_ws(' ', data_type, numeric_precision, numeric_scale, is_nullable, column_default, is_identity)
+  FROM information_schema.columns WHERE table_schema = 'public'
+UNION ALL
+SELECT 'options', relname::text, '', array_to_string(reloptions, ',')
+  FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+UNION ALL
+SELECT 'comment', objoid::regclass::text, objsubid::text, description FROM pg_description WHERE classoid = 'pg_class'::regclass
+   AND objoid::regclass::text = ANY($1::text[])
+"""
+
+
+@pytest.fixture
+async def empty_url(server: Server) -> AsyncIterator[str]:
+    url = await server.create_database()
+    yield url
+    await server.drop_database(url)
+
+
+async def schema(engine: AsyncEngine) -> set[tuple[Any, ...]]:
+    async with connection(engine) as opened:
+        found = {tuple(row) for row in await opened.fetch(SCHEMA, list(metadata.tables))}
+    return {entry for entry in found if entry[1] != "alembic_version"}
+
+
+async def test_alembic_finds_no_difference(server: Server) -> None:
+    def differences(migrated: Connection) -> list[Any]:
+        options = {"compare_type": True, "compare_server_default": True}
+        return list(compare_metadata(MigrationContext.configure(migrated, opts=options), metadata))
+
+    url = make_url(server.database_url).set(drivername="postgresql+asyncpg")
+    async with create_async_engine(url, poolclass=pool.NullPool).connect() as migrated:
+        assert await migrated.run_sync(differences) == []
+
+
+async def test_the_migrations_make_what_the_tables_say(engine: AsyncEngine, empty_url: str) -> None:
+    """Also the checks, partial indexes and storage options, which Alembic does not compare."""
+    described = create_engine(empty_url, pool_size=1)
+    try:
+        async with described.begin() as fresh:
+            await fresh.run_sync(metadata.create_all)
+        assert await schema(described) == await schema(engine)
+    finally:
+        await described.dispose()
+
+
+async def test_processes_that_migrate_at_once_do_it_once(empty_url: str) -> None:
+    processes = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", UPGRADE, empty_url, stderr=asyncio.subprocess.PIPE)
+        for _ in range(3)
+    ]
+    ended = await asyncio.gather(*(process.communicate() for process in processes))
+
+    assert [(process.returncode, said.decode()) for process, (_, said) in zip(processes, ended, strict=True)] == [(0, "")] * 3
+    migrated = create_engine(empty_url, pool_size=1)
+    try:
+        async with connection(migrated) as opened:
+            assert await opened.fetchval("SELECT count(*) FROM alembic_version") == 1
+            assert await opened.fetch("SELECT * FROM groupbuy_invariants()") == []
+    finally:
+        await migrated.dispose()
+
+
+async def test_a_second_upgrade_changes_nothing(server: Server, engine: AsyncEngine) -> None:
+    before = await schema(engine)
+
+    await asyncio.to_thread(upgrade, server.database_url)
+
+    assert await schema(engine) == before
+
+
+async def test_an_address_in_any_spelling_of_postgresql_is_migrated(empty_url: str) -> None:
+    url = make_url(empty_url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+    await asyncio.to_thread(upgrade, url)

@@ -1,0 +1,133 @@
+"""The fields of a campaign, and how they change."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from domain.campaigns import Campaign, CampaignFields, CampaignStatus, NewCampaign, Scope
+
+PLACE = {"source": "s01", "channel": "c01", "goods_id": "9890001"}
+LEAST: dict[str, Any] = {
+    "name": "Read together",
+    "starts_at": "2026-01-01T00:00:00Z",
+    "ends_at": "2027-01-01T00:00:00Z",
+    "goods": [PLACE],
+    "discount": {"plan": "cut", "expr": "20"},
+    "target_count": 3,
+}
+
+
+def campaign(**fields: Any) -> Campaign:  # noqa: ANN401
+    return Campaign.model_validate(LEAST | {"campaign_id": 100123, "version": 7, "updated_at": datetime.now(UTC)} | fields)
+
+
+def test_the_defaults_are_the_designs() -> None:
+    fields = CampaignFields.model_validate(LEAST)
+
+    assert fields.status is CampaignStatus.DRAFT
+    assert (fields.lock_ttl, fields.payment_grace, fields.team_ttl) == (15 * 60, 30, 24 * 3600)
+    assert (fields.refund_window, fields.take_limit, fields.currency) == (7 * 24 * 3600, 1, "CNY")
+    assert (fields.min_count, fields.stock, fields.audience) == (None, None, None)
+    assert fields.audience_scope == ()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"target_count": 2},
+        {"target_count": 1000},
+        {"min_count": 1},
+        {"min_count": 3},
+        {"min_count": None},
+        {"lock_ttl": 1},
+        {"payment_grace": 0},
+        {"team_ttl": 1},
+        {"refund_window": 0},
+        {"take_limit": 1_000_000},
+        {"stock": 0},
+        {"audience": "vip", "audience_scope": ["visible", "join"]},
+        {"campaign_id": 1},
+        {"goods": [PLACE, PLACE | {"channel": "c02"}]},
+    ],
+)
+def test_what_an_operator_may_set(fields: dict[str, Any]) -> None:
+    NewCampaign.model_validate(LEAST | fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"target_count": 1},
+        {"target_count": 1001},
+        {"target_count": 2.5},
+        {"target_count": "3"},
+        {"target_count": True},
+        {"target_count": None},
+        {"min_count": 0},
+        {"min_count": 4},
+        {"lock_ttl": 0},
+        {"lock_ttl": 900.5},
+        {"lock_ttl": "15m"},
+        {"payment_grace": -1},
+        {"team_ttl": 0},
+        {"refund_window": -1},
+        {"take_limit": 0},
+        {"stock": -1},
+        {"stock": 2_000_000_000},
+        {"currency": "USD"},
+        {"status": "open"},
+        {"audience_scope": ["everything"]},
+        {"name": ""},
+        {"goods": []},
+        {"goods": [PLACE, PLACE]},
+        {"goods": [PLACE | {"source": ""}]},
+        {"ends_at": "2026-01-01T00:00:00Z"},
+        {"ends_at": "2025-01-01T00:00:00Z"},
+        {"starts_at": "2026-01-01T00:00:00"},
+        {"discount": {"plan": "cut", "expr": "twenty"}},
+        {"discount": {"plan": "cut"}},
+        {"campaign_id": 0},
+        {"tagret_count": 3},
+    ],
+)
+def test_what_an_operator_may_not_set(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        NewCampaign.model_validate(LEAST | fields)
+
+
+@pytest.mark.parametrize("field", ["name", "starts_at", "ends_at", "goods", "discount", "target_count"])
+def test_what_an_operator_must_set(field: str) -> None:
+    with pytest.raises(ValidationError):
+        NewCampaign.model_validate({name: value for name, value in LEAST.items() if name != field})
+
+
+def test_a_change_leaves_the_other_fields_alone() -> None:
+    before = campaign(stock=5, min_count=2, audience="vip", audience_scope=["join"])
+
+    after = before.changed({"status": "active", "stock": None})
+
+    assert (after.status, after.stock) == (CampaignStatus.ACTIVE, None)
+    kept = {"status", "stock"} ^ set(CampaignFields.model_fields)
+    assert after.model_dump(include=kept) == before.model_dump(include=kept)
+    assert after.audience_scope == (Scope.JOIN,)
+    assert (before.status, before.stock) == (CampaignStatus.DRAFT, 5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target_count": 1},
+        {"min_count": 9},
+        {"ends_at": "2025-01-01T00:00:00Z"},
+        {"goods": []},
+        {"discount": {"plan": "rate", "expr": "8"}},
+        {"campaign_id": 5},
+        {"version": 1},
+        {"unknown": 1},
+    ],
+)
+def test_a_change_that_does_not_fit_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        campaign().changed(changes)

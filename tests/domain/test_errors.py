@@ -1,0 +1,57 @@
+"""The codes and statuses that malls program against."""
+
+import pytest
+
+from domain.errors import MEANINGS, ErrorCode, GroupBuyError, Refusal, Unavailable
+
+DESIGN = {  # the table of design.md section 8
+    "invalid_request": 422,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "order_not_found": 404,
+    "team_not_found": 404,
+    "goods_not_found": 404,
+    "campaign_not_found": 404,
+    "refund_not_found": 404,
+    "campaign_inactive": 409,
+    "campaign_not_open": 409,
+    "audience_restricted": 403,
+    "user_outside_rollout": 403,
+    "mall_blocked": 403,
+    "take_limit_reached": 409,
+    "stock_exhausted": 409,
+    "already_in_team": 409,
+    "team_full": 409,
+    "team_closed": 409,
+    "refund_window_closed": 409,
+    "out_trade_no_reused": 422,
+    "rate_limited": 429,
+    "group_buying_suspended": 503,
+    "temporarily_unavailable": 503,
+}
+BESIDE_IT = {"not_found": 404, "method_not_allowed": 405, "campaign_conflict": 409, "internal_error": 500}
+
+
+@pytest.mark.parametrize("code", [*ErrorCode])
+def test_every_code_means_what_the_design_says(code: ErrorCode) -> None:
+    meaning = MEANINGS[code]
+
+    assert meaning.status == (DESIGN | BESIDE_IT)[code]
+    assert meaning.title
+    assert meaning.title == meaning.title.strip()
+
+
+def test_only_what_may_pass_by_is_retryable() -> None:
+    """A refusal of a rule answers the same until the facts change."""
+    assert {code for code, meaning in MEANINGS.items() if meaning.status < 429 and meaning.retryable} == set()
+    assert MEANINGS[ErrorCode.TEMPORARILY_UNAVAILABLE].retryable
+
+
+def test_an_error_carries_its_code_and_a_sentence() -> None:
+    refusal = Refusal(ErrorCode.TEAM_FULL, "No seat is left.")
+    unavailable = Unavailable("The database is away.")
+
+    assert (refusal.code, refusal.detail, str(refusal)) == ("team_full", "No seat is left.", "team_full: No seat is left.")
+    assert unavailable.code is ErrorCode.TEMPORARILY_UNAVAILABLE
+    assert isinstance(refusal, GroupBuyError)
+    assert isinstance(unavailable, GroupBuyError)

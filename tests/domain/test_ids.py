@@ -1,0 +1,51 @@
+"""Ids follow from what they name, and from nothing else."""
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from domain.ids import event_id, order_id, team_id, team_workflow_id
+
+identifiers = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._:@-]{0,15}\Z")
+pairs = st.tuples(identifiers, identifiers)
+
+
+@given(pairs)
+def test_a_repeat_gets_the_same_id(pair: tuple[str, str]) -> None:
+    assert team_id(*pair) == team_id(*pair)
+    assert order_id(*pair) == order_id(*pair)
+    assert event_id(*pair) == event_id(*pair)
+
+
+@given(pairs, pairs)
+def test_different_names_get_different_ids(one: tuple[str, str], other: tuple[str, str]) -> None:
+    assume(one != other)
+
+    assert team_id(*one) != team_id(*other)
+    assert order_id(*one) != order_id(*other)
+    assert event_id(*one) != event_id(*other)
+
+
+def test_where_one_name_ends_matters() -> None:
+    assert team_id("a", "bc") != team_id("ab", "c")
+    assert order_id("a", "bc") != order_id("ab", "c")
+    assert event_id("order.refunded", "x", 11) != event_id("order.refunded", "x1", 1)
+
+
+@given(pairs)
+def test_a_team_its_order_and_an_event_never_share_an_id(pair: tuple[str, str]) -> None:
+    assert len({team_id(*pair), order_id(*pair), event_id(*pair), event_id(*pair, attempt=2)}) == 4
+
+
+@given(pairs)
+def test_an_id_carries_at_least_100_bits(pair: tuple[str, str]) -> None:
+    for derived in (team_id(*pair), order_id(*pair), event_id(*pair).removeprefix("evt_")):
+        assert len(derived) * 5 >= 100
+        assert set(derived) <= set("abcdefghijklmnopqrstuvwxyz234567")
+
+
+def test_ids_never_change() -> None:
+    """They are in databases and in histories: another derivation would lose every order."""
+    assert team_id("s01", "n1") == "7wiy3pcmz4guieenzbl4nbsk7a"
+    assert order_id("s01", "n1") == "kffv7bnjmmzl3vjtgvjjjjbz7b"
+    assert event_id("team.completed", "t1") == "evt_f5cdwhdkluiuyooyrvloup4ome"
+    assert team_workflow_id("t1") == "team-t1"

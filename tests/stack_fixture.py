@@ -1,0 +1,35 @@
+"""The real stack for end-to-end tests: every part on free ports, its state in a folder that goes with it."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from dev.stack import Options, Stack
+
+ADDRESSES_OF_OTHERS = ("GROUPBUY_", "TEMPORAL_", "PG")
+
+
+@asynccontextmanager
+async def running_stack(*, workers: int = 1) -> AsyncIterator[Stack]:
+    """Ready inside; outside, nothing of it is left."""
+    # Not below pytest's tmp_path: that one is closed to others, and as root PostgreSQL runs as another user.
+    data_dir = Path(tempfile.mkdtemp(prefix="groupbuy-test-")).resolve()
+    try:
+        with _without_addresses_of_others():
+            async with Stack(Options(data_dir=data_dir, workers=workers)) as stack:
+                yield stack
+    finally:
+        shutil.rmtree(data_dir)
+
+
+@contextmanager
+def _without_addresses_of_others() -> Iterator[None]:
+    """What the environment of the tests names would replace or change what is to be tested."""
+    taken = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(ADDRESSES_OF_OTHERS)}
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
