@@ -37,9 +37,9 @@ from domain.states import TeamStatus
 from domain.trade import AmqpCallback, NewOrder, Order, Payment, Settlement
 from settings import Settings
 from workflows.queues import TASK_QUEUE
-from workflows.refund import RefundWorkflow
+from workflows.refund import REQUEST, RefundWorkflow
 from workflows.search_attributes import CAMPAIGN_ID, MALL, OUT_TRADE_NO, TEAM_STATUS
-from workflows.team import TeamWorkflow
+from workflows.team import LOCK, SETTLE, TeamWorkflow
 
 SUMMARY_BYTES = 200
 
@@ -73,10 +73,10 @@ class Trading:
     async def _ask_for_seat(self, request: SeatRequest, place: Place) -> tuple[Order, bool]:
         try:
             if request.opens_team:
-                await self._open_team(request)
+                repeated = await self._open_team(request)
             else:
                 _refuse_early(place, request)
-                await self._join_team(request)
+                repeated = await self._join_team(request)
         except Refusal:
             record = await read_order(self._engine, self._history, request.source, request.out_trade_no)
             if record is None:
@@ -85,7 +85,7 @@ class Trading:
         record = await read_order(self._engine, self._history, request.source, request.out_trade_no)
         if record is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A seat was confirmed that has no order.")
-        return record.order, False
+        return record.order, repeated
 
     async def pay(self, mall: MallAccess, out_trade_no: str, payment: Payment) -> tuple[Settlement, bool]:
         """Books a payment; returns its outcome, and whether it had been booked before.
@@ -130,7 +130,7 @@ class Trading:
 
     # --- the updates ---
 
-    async def _open_team(self, request: SeatRequest) -> None:
+    async def _open_team(self, request: SeatRequest) -> bool:
         async with connection(self._engine) as opened:
             offer = await read_offer(
                 opened,
@@ -169,15 +169,17 @@ class Trading:
             static_summary=_summary(offer, request.source),
         )
         async with _workflow_answers(), _start_looked_at(start):
-            await self._client.execute_update_with_start_workflow(  # type: ignore[unused-coroutine]  # see _settle_in_team
-                TeamWorkflow.lock, request, start_workflow_operation=start, id=_lock_id(request)
+            repeated: bool = await self._client.execute_update_with_start_workflow(
+                LOCK, request, start_workflow_operation=start, id=_lock_id(request), result_type=bool
             )
+        return repeated
 
-    async def _join_team(self, request: SeatRequest) -> None:
+    async def _join_team(self, request: SeatRequest) -> bool:
         async with _workflow_answers():
-            await self._team(request.team_id).execute_update(  # type: ignore[unused-coroutine]  # see _settle_in_team
-                TeamWorkflow.lock, request, id=_lock_id(request)
+            repeated: bool = await self._team(request.team_id).execute_update(
+                LOCK, request, id=_lock_id(request), result_type=bool
             )
+        return repeated
 
     async def _settle(self, source: str, order: Order, payment: Payment) -> None:
         report = PaymentReport(
@@ -198,10 +200,7 @@ class Trading:
 
     async def _settle_in_team(self, report: PaymentReport) -> None:
         async with _workflow_answers():
-            # The SDK types the result of an update that has a description as what its handler returns: a coroutine.
-            await self._team(report.team_id).execute_update(  # type: ignore[unused-coroutine]
-                TeamWorkflow.settle, report, id=_settle_id(report)
-            )
+            await self._team(report.team_id).execute_update(SETTLE, report, id=_settle_id(report))
 
     async def _settle_alone(self, report: PaymentReport) -> None:
         order = RefundInput(source=report.source, out_trade_no=report.out_trade_no, order_id=report.order_id)
@@ -218,8 +217,8 @@ class Trading:
             static_summary=_cut(f"Payment of {order.out_trade_no}, mall {order.source}, after its team had ended"),
         )
         async with _workflow_answers(), _start_looked_at(start):
-            await self._client.execute_update_with_start_workflow(  # type: ignore[unused-coroutine]
-                RefundWorkflow.request, report, start_workflow_operation=start, id=_settle_id(report)
+            await self._client.execute_update_with_start_workflow(
+                REQUEST, report, start_workflow_operation=start, id=_settle_id(report)
             )
 
     # --- what they stand on ---

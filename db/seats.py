@@ -227,6 +227,7 @@ async def _held_already(connection: Connection, request: SeatRequest) -> HeldSea
         deadline=row["deadline"],
         payment_grace=row["payment_grace"],
         refund_window=row["refund_window"],
+        repeated=True,
     )
 
 

@@ -66,6 +66,8 @@ class HeldSeat(WorkflowMessage):
     deadline: Moment
     payment_grace: int
     refund_window: int
+    repeated: bool = False
+    """its order was there before this request"""
 
 
 class SeatAnswer(WorkflowMessage):

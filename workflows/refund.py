@@ -8,6 +8,8 @@ with workflow.unsafe.imports_passed_through():
     from domain.messages import PaymentReport, RefundInput, SettledPayment, SettlePayment
     from workflows.steps import durably, refusal_of
 
+REQUEST = "request"  # see team.py
+
 
 @workflow.defn
 class RefundWorkflow:
@@ -23,7 +25,7 @@ class RefundWorkflow:
         workflow.set_current_details(f"{self._order.out_trade_no}: {self._booked.outcome}, {self._booked.reason}.")
         return self._booked.outcome
 
-    @workflow.update(description="Book a payment that arrived after the team's workflow had ended.")
+    @workflow.update(name=REQUEST, description="Book a payment that arrived after the team's workflow had ended.")
     async def request(self, report: PaymentReport) -> SettledPayment:
         try:
             booked = await durably(

@@ -48,6 +48,9 @@ FIRST_SEAT_WITHIN = timedelta(minutes=1)
 LOOK_AGAIN = timedelta(seconds=5)
 LAST_NOTES = 5
 
+# Callers name the updates: the SDK types one that has a description as if its result were a coroutine.
+LOCK, SETTLE = "lock", "settle"
+
 Signal = TypeVar("Signal", bound=BaseModel)
 
 
@@ -97,8 +100,9 @@ class TeamWorkflow:
 
     # --- what the mall asks for ---
 
-    @workflow.update(description="Hold a seat: opens the team or joins it. The mall's POST /v1/orders.")
-    async def lock(self, request: SeatRequest) -> None:
+    @workflow.update(name=LOCK, description="Hold a seat: opens the team or joins it. The mall's POST /v1/orders.")
+    async def lock(self, request: SeatRequest) -> bool:
+        """Returns whether the order was there before."""
         # A second request for the same number waits for the first, and then finds its order.
         while request.out_trade_no in self._locking:
             await workflow.wait_condition(lambda: request.out_trade_no not in self._locking)
@@ -111,18 +115,19 @@ class TeamWorkflow:
             )
         finally:
             self._locking.discard(request.out_trade_no)
-        if answer.seat is not None:
-            self._hold(answer.seat)
-        elif answer.refused is not None:
+        if answer.refused is not None:
             self._first_seat_refused = self._deadline is None
             raise refusal(answer.refused.detail, answer.refused.code)
+        assert answer.seat is not None  # noqa: S101 - an answer is one or the other
+        self._hold(answer.seat)
+        return answer.seat.repeated
 
     @lock.validator
     def _team_is_not_over(self, request: SeatRequest) -> None:  # noqa: ARG002 - a validator takes what its update takes
         if self._status is not TeamStatus.FORMING:
             raise refusal(f"The team is {self._status}.", WorkflowFailure.TEAM_OVER)
 
-    @workflow.update(description="Book a payment that the mall has taken. The mall's POST /v1/orders/…/payment.")
+    @workflow.update(name=SETTLE, description="Book a payment that the mall has taken. The mall's POST /v1/orders/…/payment.")
     async def settle(self, report: PaymentReport) -> SettledPayment:
         settled = await self._transaction(
             SettlementActivities.settle_payment,

@@ -27,7 +27,7 @@ from domain.messages import PaymentReport, SeatRequest, SettledPayment, TeamInpu
 from domain.trade import Goods
 from worker import WORKFLOWS
 from workflows.queues import CALLBACKS_QUEUE
-from workflows.team import TeamWorkflow
+from workflows.team import LOCK, SETTLE, TeamWorkflow
 
 SOURCE, CHANNEL = "s01", "c01"
 NO_RETRIES = RetryPlan(first=timedelta(seconds=1), most=timedelta(seconds=1), give_up=timedelta())
@@ -111,15 +111,13 @@ class Play:
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
         )
-        await self.client.execute_update_with_start_workflow(  # type: ignore[unused-coroutine]
-            TeamWorkflow.lock, self.request(1), start_workflow_operation=start, id=uuid.uuid4().hex
+        await self.client.execute_update_with_start_workflow(
+            LOCK, self.request(1), start_workflow_operation=start, id=uuid.uuid4().hex
         )
         return self.handle
 
     async def join(self, buyer: int) -> None:
-        await self.handle.execute_update(  # type: ignore[unused-coroutine]
-            TeamWorkflow.lock, self.request(buyer), id=uuid.uuid4().hex
-        )
+        await self.handle.execute_update(LOCK, self.request(buyer), id=uuid.uuid4().hex)
 
     async def pay(self, buyer: int, amount: str = "80.00") -> SettledPayment:
         report = PaymentReport(
@@ -130,7 +128,7 @@ class Play:
             amount=Decimal(amount),
             paid_at=datetime.now(UTC),
         )
-        settled = await self.handle.execute_update("settle", report, id=uuid.uuid4().hex, result_type=SettledPayment)
+        settled = await self.handle.execute_update(SETTLE, report, id=uuid.uuid4().hex, result_type=SettledPayment)
         assert isinstance(settled, SettledPayment)
         return settled
 
