@@ -36,7 +36,7 @@ async def read_goods(engine: AsyncEngine, goods_id: str) -> Goods | None:
     return Goods(**row) if row else None
 
 
-FREE_CAMPAIGN_ID = "SELECT coalesce(max(campaign_id), 100000) + 1 FROM campaigns"
+FREE_CAMPAIGN_ID = "SELECT coalesce(max(campaign_id), 100000) + 1 FROM campaigns WHERE campaign_id < 1000000000"
 CAMPAIGN_IDS = 7_242_004
 
 COLUMNS = (
@@ -149,10 +149,10 @@ SAVE_PLACE = "INSERT INTO campaign_goods (campaign_id, source, channel, goods_id
 KNOWN_GOODS = "SELECT goods_id FROM goods WHERE goods_id = ANY($1::text[])"
 
 DROP_STOCK = "DELETE FROM campaign_stock WHERE campaign_id = $1"
-SAVE_STOCK = """
-INSERT INTO campaign_stock AS s (campaign_id, stock, live)
+CHANGE_STOCK = "UPDATE campaign_stock SET stock = $2 WHERE campaign_id = $1 RETURNING campaign_id"
+BEGIN_STOCK = """
+INSERT INTO campaign_stock (campaign_id, stock, live)
 SELECT $1, $2, (SELECT count(*) FROM orders WHERE campaign_id = $1 AND live)
-ON CONFLICT (campaign_id) DO UPDATE SET stock = excluded.stock
 """
 
 
@@ -164,7 +164,7 @@ async def _save_goods_and_stock(opened: Connection, campaign: Campaign) -> None:
     await opened.execute(REMOVE_GOODS, campaign.campaign_id)
     active = campaign.status is CampaignStatus.ACTIVE
     try:
-        for place in campaign.goods:
+        for place in sorted(campaign.goods, key=lambda place: (place.source, place.channel, place.goods_id)):
             await opened.execute(SAVE_PLACE, campaign.campaign_id, place.source, place.channel, place.goods_id, active)
     except asyncpg.UniqueViolationError:
         raise Refusal(
@@ -175,7 +175,8 @@ async def _save_goods_and_stock(opened: Connection, campaign: Campaign) -> None:
         await opened.execute(DROP_STOCK, campaign.campaign_id)
         return
     try:
-        await opened.execute(SAVE_STOCK, campaign.campaign_id, campaign.stock)
+        if await opened.fetchval(CHANGE_STOCK, campaign.campaign_id, campaign.stock) is None:
+            await opened.execute(BEGIN_STOCK, campaign.campaign_id, campaign.stock)
     except asyncpg.CheckViolationError:
         raise Refusal(ErrorCode.CAMPAIGN_CONFLICT, f"More than {campaign.stock} orders of this campaign are live.") from None
 

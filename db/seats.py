@@ -74,10 +74,12 @@ WITH team AS (
 JOINED_TEAM = f"""
 WITH place AS MATERIALIZED (
   SELECT t.*, c.status AS campaign_status, c.take_limit
-    FROM teams t
-    JOIN campaigns c USING (campaign_id)
-    JOIN campaign_goods b ON b.campaign_id = t.campaign_id AND b.source = t.source AND b.goods_id = t.goods_id
-   WHERE t.team_id = $1 AND t.source = $2 AND t.goods_id = $3 AND b.channel = $4 AND ($5::int IS NULL OR t.campaign_id = $5)
+    FROM teams t JOIN campaigns c USING (campaign_id)
+   WHERE t.team_id = $1 AND t.source = $2 AND t.goods_id = $3 AND ($5::int IS NULL OR t.campaign_id = $5)
+     -- Goods that the campaign sells no more in this channel: the teams that were opened there go on.
+     AND (EXISTS (SELECT FROM campaign_goods b WHERE b.campaign_id = t.campaign_id AND b.source = t.source
+                     AND b.goods_id = t.goods_id AND b.channel = $4)
+          OR EXISTS (SELECT FROM orders o WHERE o.team_id = t.team_id AND o.opened_team AND o.channel = $4))
 )
 SELECT place.*, pg_advisory_xact_lock_shared({STOCK_GATE}, campaign_id)::text FROM place
 """
@@ -146,8 +148,7 @@ async def _join(connection: Connection, lock: LockSeat) -> HeldSeat:
     )
     if team is None:
         raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {request.team_id} for these goods.")
-    if team["status"] != TeamStatus.FORMING or team["deadline"] <= now:
-        raise Refusal(ErrorCode.TEAM_CLOSED, f"Team {request.team_id} takes nobody any more.")
+    _require_open(team, now)
     require(
         against_joining(CampaignStatus(team["campaign_status"])),
         f"Campaign {team['campaign_id']} takes no new seats now.",
@@ -156,8 +157,18 @@ async def _join(connection: Connection, lock: LockSeat) -> HeldSeat:
     taken = await fetch_one(
         connection, JOIN_TEAM, *_order_values(request, now, team["original_price"], price, team["take_limit"])
     )
+    if not taken["team_taken"]:
+        _require_open(await fetch_one(connection, TEAM, request.team_id), now)  # it may have ended since the read above
     _require_taken(taken, request, no_team=ErrorCode.TEAM_FULL)
     return _new_seat(request, taken, team["payment_grace"], team["refund_window"])
+
+
+TEAM = "SELECT team_id, status, deadline FROM teams WHERE team_id = $1"
+
+
+def _require_open(team: Row, now: datetime) -> None:
+    if team["status"] != TeamStatus.FORMING or team["deadline"] <= now:
+        raise Refusal(ErrorCode.TEAM_CLOSED, f"Team {team['team_id']} takes nobody any more.")
 
 
 def _order_values(request: SeatRequest, now: datetime, original: Decimal, price: Decimal, take_limit: int) -> tuple[Any, ...]:
@@ -290,7 +301,7 @@ ABANDON = "UPDATE teams SET status = 'failed', fail_reason = $2, failed_at = $3 
 
 TIMED_OUT = """
 SELECT order_id, out_trade_no FROM orders
- WHERE team_id = $1 AND out_trade_no = ANY($2::text[]) AND status = 'cancelled' AND cancel_reason = 'lock_timeout'
+ WHERE team_id = $1 AND out_trade_no = ANY($2::text[]) AND cancel_reason = 'lock_timeout'
 """
 
 

@@ -1,12 +1,15 @@
 """The four discount plans: what a buyer pays for a price p under an expression e (design.md section 6)."""
 
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from domain.values import CENT, MAX_AMOUNT, Identifier, Message
+from domain.values import CENT, MAX_AMOUNT, Identifier, Message, decimal_of
+
+EXACT = 64
+"""digits: more than a price and the longest expression have together, so that nothing is rounded but the result"""
 
 
 class DiscountPlan(StrEnum):
@@ -38,17 +41,13 @@ class Discount(Message):
 
 
 def _numbers(expr: str, count: int) -> list[Decimal]:
-    parts = expr.split(",")
-    try:
-        numbers = [Decimal(part.strip()) for part in parts]
-    except InvalidOperation:
-        raise ValueError(f"{expr!r} is not {count} decimal number(s)") from None
-    if len(numbers) != count or not all(number.is_finite() and 0 <= number <= MAX_AMOUNT for number in numbers):
+    numbers = [decimal_of(part.strip(" ")) for part in expr.split(",")]
+    if len(numbers) != count or any(number > MAX_AMOUNT for number in numbers):
         raise ValueError(f"{expr!r} is not {count} decimal number(s) from 0 to {MAX_AMOUNT}")
     return numbers
 
 
-def pay_price(price: Decimal, discount: Discount, *, in_audience: bool = True) -> Decimal:
+def pay_price(price: Decimal, discount: Discount, *, in_audience: bool = False) -> Decimal:
     """What a buyer pays: rounded half-up to 0.01, never below 0.01 and never above the price.
 
     Args:
@@ -58,16 +57,21 @@ def pay_price(price: Decimal, discount: Discount, *, in_audience: bool = True) -
     """
     if discount.audience is not None and not in_audience:
         return price
+    with localcontext(prec=EXACT):
+        return min(price, max(CENT, _reduced(price, discount).quantize(CENT, ROUND_HALF_UP)))
+
+
+def _reduced(price: Decimal, discount: Discount) -> Decimal:
     match discount.plan:
         case DiscountPlan.CUT:
             (cut,) = _numbers(discount.expr, 1)
-            reduced = price - cut
+            return price - cut
         case DiscountPlan.FULL_CUT:
             threshold, cut = _numbers(discount.expr, 2)
-            reduced = price - cut if price >= threshold else price
+            return price - cut if price >= threshold else price
         case DiscountPlan.RATE:
             (rate,) = _numbers(discount.expr, 1)
-            reduced = price * rate
+            return price * rate
         case DiscountPlan.FIXED:
-            (reduced,) = _numbers(discount.expr, 1)
-    return min(price, max(CENT, reduced.quantize(CENT, ROUND_HALF_UP)))
+            (fixed,) = _numbers(discount.expr, 1)
+            return fixed

@@ -1,8 +1,9 @@
 """The types that travel: identifiers, money, moments. Their limits are what keeps odd input out of everything behind."""
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
@@ -16,9 +17,25 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+_DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+
+def decimal_of(text: str) -> Decimal:
+    """The number that plain digits stand for: no sign, exponent, underscore, space or other alphabet's digits.
+
+    Raises:
+        ValueError: it is anything else.
+    """
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is no plain decimal number")
+    return Decimal(text)
+
+
 def _decimal_text(value: object) -> object:
     # A JSON number has been a binary float somewhere on its way; money comes as text or as our own Decimal.
-    if isinstance(value, str | Decimal):
+    if isinstance(value, str):
+        return decimal_of(value)
+    if isinstance(value, Decimal):
         return value
     raise ValueError('money is a decimal string, for example "80.00"')
 
@@ -44,22 +61,29 @@ Price = Annotated[Money, Field(gt=0)]
 
 
 def _utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("this moment has no place in the calendar") from None
 
 
 def rfc3339(value: datetime) -> str:
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _not_a_number(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over whatever came
-    if isinstance(value, int | float):
-        raise ValueError('a moment is RFC 3339 text, for example "2026-01-31T12:00:00Z"')  # noqa: TRY004 - pydantic wants it
-    return value
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
+
+
+def _moment_text(value: object) -> object:
+    # pydantic would also read numbers, in quotes or not, as seconds or milliseconds since 1970.
+    if isinstance(value, datetime) or (isinstance(value, str) and _DATE.match(value)):
+        return value
+    raise ValueError('a moment is RFC 3339 text, for example "2026-01-31T12:00:00Z"')
 
 
 Moment = Annotated[
     AwareDatetime,
-    BeforeValidator(_not_a_number, json_schema_input_type=str),
+    BeforeValidator(_moment_text, json_schema_input_type=str),
     AfterValidator(_utc),
     PlainSerializer(rfc3339, return_type=str, when_used="json"),
 ]

@@ -1,11 +1,13 @@
 """The outbox: which events a change writes, to whom they go, and the sequence that malls read them by."""
 
+import asyncio
 import json
 from collections.abc import Awaitable
 from typing import Any
 
 from db.access import Mall, save_mall
 from db.callbacks import give_sequences, pending_deliveries
+from db.connection import transaction
 from domain.campaigns import CampaignGoods
 from domain.ids import event_id, team_id
 from domain.messages import Address
@@ -18,6 +20,9 @@ QUEUE = Address(kind="amqp", address="topic.one")
 DELIVERIES = """
 SELECT e.type, e.order_id, d.kind, d.address, d.status, d.attempts, d.since, d.next_attempt_at
   FROM deliveries d JOIN events e USING (event_id)
+"""
+LATE_EVENT = """
+INSERT INTO events (event_id, source, type, team_id, data, occurred_at) VALUES ('evt_late', $1, 'test', 'nobody', '{}', $2)
 """
 NUMBERED = "SELECT event_no, event_id, sequence, type, data FROM events WHERE source = $1 ORDER BY sequence"
 
@@ -122,6 +127,24 @@ async def test_sequences_have_no_gaps_whoever_gives_and_writes_them(shop: Shop) 
 
     await give()
     assert len(given) == written
+
+
+async def test_who_gives_sequences_waits_for_who_gives_them_already(shop: Shop) -> None:
+    """An event that is committed late lies between two that are being numbered: it gets the number after them."""
+    first, last = [(await shop.team(await shop.campaign(), locked=1))[0] for _ in range(2)]
+    await shop.release(first)
+    async with transaction(shop.engine) as holding:
+        async with transaction(shop.engine) as late:
+            await late.execute(LATE_EVENT, SOURCE, NOW)
+            await shop.release(last)
+            await holding.execute("SELECT FROM events WHERE team_id = $1 FOR UPDATE", last.team_id)
+            giving = [asyncio.create_task(give_sequences(shop.engine, SOURCE))]
+            await shop.until_waiting(1)
+        giving.append(asyncio.create_task(give_sequences(shop.engine, SOURCE)))
+        await shop.until_waiting(2)
+
+    await asyncio.gather(*giving)
+    assert [row["event_no"] for row in await shop.rows(NUMBERED, SOURCE)] == [1, 3, 2]
 
 
 async def test_the_facts_about_one_order_are_numbered_in_their_order(shop: Shop) -> None:

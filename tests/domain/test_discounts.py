@@ -56,7 +56,12 @@ def test_outsiders_of_its_audience_pay_the_price(price: Decimal, discount: Disco
     limited = discount.model_copy(update={"audience": "vip"})
 
     assert pay_price(price, limited, in_audience=False) == price
-    assert pay_price(price, limited) == pay_price(price, discount) == pay_price(price, discount, in_audience=False)
+    assert pay_price(price, limited) == price  # not known to be a member: an outsider
+    assert (
+        pay_price(price, limited, in_audience=True)
+        == pay_price(price, discount)
+        == pay_price(price, discount, in_audience=False)
+    )
 
 
 @pytest.mark.parametrize(
