@@ -74,7 +74,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await engine.dispose()
 
 
-def platform(request: Request) -> Platform:
+async def platform(request: Request) -> Platform:  # async: FastAPI would run it in a thread
     found: Platform = request.app.state.platform
     return found
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import click
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from db.connection import create_engine
@@ -23,6 +22,7 @@ from db.migrate import upgrade
 from dev.stack import Options, Stack
 from tests.workflows.play import Play, publish, working
 from workflows import search_attributes
+from workflows.client import data_converter
 from workflows.team import TeamWorkflow
 
 HERE = Path(__file__).parent
@@ -141,7 +141,7 @@ async def main(names: tuple[str, ...]) -> None:
         async with (
             Stack(Options(data_dir=Path(folder) / "data", services_only=True)) as stack,
             await WorkflowEnvironment.start_local(
-                data_converter=pydantic_data_converter,
+                data_converter=data_converter,
                 dev_server_existing_path=str(TEMPORAL),
                 search_attributes=search_attributes.ALL,
                 dev_server_extra_args=["--dynamic-config-value", LONG],

@@ -15,13 +15,13 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from db.connection import create_engine
 from db.migrate import upgrade
 from dev.stack import Options, Stack
 from workflows import search_attributes
+from workflows.client import data_converter
 
 TEST_SERVER = Path(sys.executable).with_name("temporal-test-server")
 ATTRIBUTES = {key.name: IndexedValueType.ValueType(key.indexed_value_type) for key in search_attributes.ALL}
@@ -50,7 +50,7 @@ async def engine(services: Stack) -> AsyncIterator[AsyncEngine]:
 async def time() -> AsyncIterator[WorkflowEnvironment]:
     """A Temporal test server: `await time.sleep(…)` passes hours at once, for all its workflows; so each test has its own."""
     async with await WorkflowEnvironment.start_time_skipping(
-        data_converter=pydantic_data_converter, test_server_existing_path=str(TEST_SERVER)
+        data_converter=data_converter, test_server_existing_path=str(TEST_SERVER)
     ) as environment:
         await environment.client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(namespace="default", search_attributes=ATTRIBUTES)
