@@ -15,7 +15,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 import db.callbacks
-from activities.defects import defects_are_final
+from activities.failures import database_failures
 from db.callbacks import Attempt, Delivery
 from domain.messages import Deliver, Delivered, WorkflowFailure
 from domain.values import rfc3339
@@ -60,7 +60,7 @@ class CallbackActivities:
         Raises:
             ApplicationError: of type CallbacksPending, with the delay after which the next one is due.
         """
-        with defects_are_final():
+        with database_failures():
             pending = await db.callbacks.pending_deliveries(self._engine, deliver.event_ids)
             now = datetime.now(UTC)
             # The first attempt is due whatever the clocks say: `next_attempt_at` is then the workflow's time, not this host's.

@@ -4,7 +4,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio import activity
 
 import db.seats
-from activities.defects import defects_are_final
+from activities.failures import database_failures
 from domain.errors import Refusal
 from domain.messages import LockSeat, OverdueSeats, RefusedSeat, ReleasedSeats, SeatAnswer
 
@@ -16,7 +16,7 @@ class SeatActivities:
     @activity.defn
     async def lock_seat(self, lock: LockSeat) -> SeatAnswer:
         """Takes a seat in one transaction, or says why not."""
-        with defects_are_final():
+        with database_failures():
             try:
                 return SeatAnswer(seat=await db.seats.lock_seat(self._engine, lock))
             except Refusal as refusal:
@@ -25,5 +25,5 @@ class SeatActivities:
     @activity.defn
     async def release_overdue_seats(self, overdue: OverdueSeats) -> ReleasedSeats:
         """Cancels the orders whose payment window and grace are over."""
-        with defects_are_final():
+        with database_failures():
             return await db.seats.release_overdue(self._engine, overdue)

@@ -6,7 +6,7 @@ from temporalio.exceptions import ApplicationError
 
 import db.settlement
 import db.teams
-from activities.defects import defects_are_final
+from activities.failures import database_failures
 from domain.errors import Refusal
 from domain.messages import ConcludedTeam, ConcludeTeam, ExtendedTeam, ExtendTeam, SettledPayment, SettlePayment
 
@@ -18,7 +18,7 @@ class SettlementActivities:
     @activity.defn
     async def settle_payment(self, payment: SettlePayment) -> SettledPayment:
         """Books a payment and, with the last one, completes the team."""
-        with defects_are_final():
+        with database_failures():
             try:
                 return await db.settlement.settle_payment(self._engine, payment)
             except Refusal as refusal:
@@ -27,11 +27,11 @@ class SettlementActivities:
     @activity.defn
     async def conclude_team(self, asked: ConcludeTeam) -> ConcludedTeam:
         """Completes or fails a forming team."""
-        with defects_are_final():
+        with database_failures():
             return await db.teams.conclude_team(self._engine, asked)
 
     @activity.defn
     async def extend_team(self, asked: ExtendTeam) -> ExtendedTeam:
         """Gives a forming team a later deadline."""
-        with defects_are_final():
+        with database_failures():
             return await db.teams.extend_team(self._engine, asked)

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio import activity
 
 import db.sweep
-from activities.defects import defects_are_final
+from activities.failures import database_failures
 from domain.messages import FindLeftovers, Leftovers
 
 LATE_BY = timedelta(minutes=2)
@@ -19,5 +19,5 @@ class SweepActivities:
     @activity.defn
     async def find_leftovers(self, find: FindLeftovers) -> Leftovers:
         """Teams and events that are late by more than a live workflow ever is."""
-        with defects_are_final():
+        with database_failures():
             return await db.sweep.find_leftovers(self._engine, find.now, LATE_BY)

@@ -5,6 +5,7 @@ from importlib.metadata import version
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from temporalio.service import RPCError
 
 from api.platform import PlatformDep
 from api.problems import Problem, problem
@@ -40,7 +41,7 @@ async def readyz(platform: PlatformDep) -> Response:
             async with connection(platform.engine) as opened:
                 await opened.fetchval("SELECT 1")
             temporal = await platform.client.service_client.check_health()
-    except (*INFRASTRUCTURE_FAILURES, RuntimeError) as failure:
+    except (*INFRASTRUCTURE_FAILURES, RPCError, RuntimeError) as failure:
         return problem(ErrorCode.TEMPORARILY_UNAVAILABLE, f"Not ready: {type(failure).__name__}.")
     if not temporal:
         return problem(ErrorCode.TEMPORARILY_UNAVAILABLE, "Not ready: Temporal does not serve.")

@@ -5,6 +5,7 @@ refusal, since another request for the same number may have been quicker.
 """
 
 import asyncio
+import logging
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -40,6 +41,8 @@ from workflows.queues import TASK_QUEUE
 from workflows.refund import REQUEST, RefundWorkflow
 from workflows.search_attributes import CAMPAIGN_ID, MALL, OUT_TRADE_NO, TEAM_STATUS
 from workflows.team import LOCK, SETTLE, TeamWorkflow
+
+log = logging.getLogger("groupbuy.api")
 
 SUMMARY_BYTES = 200
 
@@ -231,6 +234,7 @@ class Trading:
         except TimeoutError as late:
             raise Unavailable(f"No answer within {self._settings.answer_within:g} s; repeat the same request.") from late
         except RPCError as error:
+            log.warning("Temporal did not serve a request: %s: %s", error.status.name, error)
             raise Unavailable(f"Temporal did not answer ({error.status.name}); repeat the same request.") from error
 
     @asynccontextmanager

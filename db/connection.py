@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
-from sqlalchemy import event, make_url
+from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -33,10 +33,17 @@ INFRASTRUCTURE_FAILURES = (
 """What is nobody's fault and passes by: whoever sees one of these tries the same transaction again."""
 
 
+def sqlalchemy_url(database_url: str) -> URL:
+    """The address as SQLAlchemy and asyncpg take it; `sslmode`, libpq's word, is `ssl` there."""
+    url = make_url(database_url).set(drivername="postgresql+asyncpg")
+    modes = url.normalized_query.get("sslmode")
+    return url.difference_update_query(["sslmode"]).update_query_dict({"ssl": modes[-1]}) if modes else url
+
+
 def create_engine(database_url: str, *, pool_size: int) -> AsyncEngine:
     """A pool of at most `pool_size` connections; none is opened before it is needed."""
     engine = create_async_engine(
-        make_url(database_url).set(drivername="postgresql+asyncpg"),
+        sqlalchemy_url(database_url),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,

@@ -1,10 +1,13 @@
-"""Brings a database to this version's schema."""
+"""Brings a database to this version's schema: `python -m db.migrate`, with GROUPBUY_DATABASE_URL set."""
 
+import os
+import sys
 from pathlib import Path
 
 import alembic.command
 from alembic.config import Config
-from sqlalchemy import make_url
+
+from db.connection import sqlalchemy_url
 
 HERE = Path(__file__).parent
 
@@ -12,7 +15,7 @@ HERE = Path(__file__).parent
 def migrations(database_url: str) -> Config:
     made = Config()
     made.set_main_option("script_location", str(HERE / "migrations"))
-    made.attributes["database_url"] = make_url(database_url).set(drivername="postgresql+asyncpg")
+    made.attributes["database_url"] = sqlalchemy_url(database_url)
     return made
 
 
@@ -21,3 +24,9 @@ def upgrade(database_url: str) -> None:
     made = migrations(database_url)
     made.attributes["upgrading"] = True
     alembic.command.upgrade(made, "head")
+
+
+if __name__ == "__main__":
+    if "GROUPBUY_DATABASE_URL" not in os.environ:
+        sys.exit("db.migrate: set GROUPBUY_DATABASE_URL, e.g. postgresql://postgres@127.0.0.1:5432/groupbuy")
+    upgrade(os.environ["GROUPBUY_DATABASE_URL"])

@@ -36,24 +36,28 @@ class SweepWorkflow:
     async def run(self) -> str:
         now = workflow.now()
         left = await durably(SweepActivities.find_leftovers, FindLeftovers(now=now), summary="look for what is late")
+        event_ids = list(left.event_ids)
         for team_id in left.team_ids:
             overdue = OverdueSeats(team_id=team_id, now=now)
-            await durably(SeatActivities.release_overdue_seats, overdue, summary=f"give up unpaid seats of {team_id}")
+            released = await durably(
+                SeatActivities.release_overdue_seats, overdue, summary=f"give up unpaid seats of {team_id}"
+            )
             ending = ConcludeTeam(team_id=team_id, ending=Ending.DEADLINE, now=now)
-            await durably(SettlementActivities.conclude_team, ending, summary=f"end {team_id} at its deadline")
-        if left.event_ids:
+            concluded = await durably(SettlementActivities.conclude_team, ending, summary=f"end {team_id} at its deadline")
+            event_ids += [*released.event_ids, *concluded.event_ids]
+        if event_ids:
             # One try: what fails again is late again in the next minutes.
             with suppress(ActivityError):
                 await workflow.execute_activity_method(
                     CallbackActivities.deliver,
-                    Deliver(event_ids=left.event_ids),
+                    Deliver(event_ids=event_ids),
                     task_queue=CALLBACKS_QUEUE,
                     start_to_close_timeout=timedelta(minutes=5),
                     schedule_to_close_timeout=timedelta(minutes=5),
                     retry_policy=RetryPolicy(maximum_attempts=1),
-                    summary=f"deliver {len(left.event_ids)} forgotten events",
+                    summary=f"deliver {len(event_ids)} events",
                 )
-        return f"{len(left.team_ids)} teams, {len(left.event_ids)} events"
+        return f"{len(left.team_ids)} teams, {len(event_ids)} events"
 
 
 async def ensure_schedule(client: Client) -> None:

@@ -85,6 +85,7 @@ class TeamWorkflow:
                 await self._next_moment()
                 await self._give_up_overdue_seats()
                 await self._decide_at_deadline()
+                self._look_at_callbacks()
                 self._continue_as_new_when_long()
             except asyncio.CancelledError:
                 await self._end_by_operator(Ending.CLOSE, "cancel", OperatorSignal(reason="the workflow was cancelled"))
@@ -140,8 +141,8 @@ class TeamWorkflow:
     # --- what operators ask for: any JSON is accepted, and judged here ---
 
     @workflow.signal(description='Give the team more time: {"minutes": 60, "operator": "you"}')
-    async def extend(self, payload: Any = None) -> None:  # noqa: ANN401
-        asked = self._judge(ExtendSignal, payload, "extend")
+    async def extend(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
+        asked = self._judge(ExtendSignal, payload, surplus, "extend")
         if asked is None:
             return
         if self._deadline is None or self._status is not TeamStatus.FORMING:
@@ -153,14 +154,14 @@ class TeamWorkflow:
         self._note(f"extend by {asked.minutes} min by {asked.operator or 'an operator'}: {moment(extended.deadline)}.")
 
     @workflow.signal(description='Complete the team with who has paid: {"operator": "you", "reason": "why"}')
-    async def complete(self, payload: Any = None) -> None:  # noqa: ANN401
-        asked = self._judge(OperatorSignal, payload, "complete")
+    async def complete(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
+        asked = self._judge(OperatorSignal, payload, surplus, "complete")
         if asked is not None:
             await self._end_by_operator(Ending.COMPLETE, "complete", asked)
 
     @workflow.signal(description='Fail the team now; who has paid gets the money back: {"operator": "you", "reason": "why"}')
-    async def close(self, payload: Any = None) -> None:  # noqa: ANN401
-        asked = self._judge(OperatorSignal, payload, "close")
+    async def close(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
+        asked = self._judge(OperatorSignal, payload, surplus, "close")
         if asked is not None:
             await self._end_by_operator(Ending.CLOSE, "close", asked)
 
@@ -337,9 +338,13 @@ class TeamWorkflow:
             self._refund_until = completed_at + timedelta(seconds=self._refund_window)
         self._show()
 
-    def _judge(self, expected: type[Signal], payload: object, name: str) -> Signal | None:
+    def _judge(self, expected: type[Signal], payload: object, surplus: tuple[object, ...], name: str) -> Signal | None:
+        """What an operator asks for; None, and a note, when it cannot be used."""
+        if surplus:
+            self._note(f"{name} changed nothing: one JSON object is expected, not several.")
+            return None
         try:
-            return expected.model_validate(payload or {})
+            return expected.model_validate({} if payload is None else payload)
         except ValidationError as mistake:
             first = mistake.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the payload"

@@ -168,7 +168,9 @@ async def test_complete_needs_somebody_who_has_paid(time: WorkflowEnvironment, e
 
 
 @pytest.mark.parametrize(
-    "payload", ["text", ["a"], 7, {"operator": {"no": "text"}}, {"unknown": 1}, {"reason": "x" * 501}], ids=str
+    "payload",
+    ["text", "", ["a"], [], 7, 0, False, {"operator": {"no": "text"}}, {"unknown": 1}, {"reason": "x" * 501}],
+    ids=str,
 )
 async def test_an_unusable_signal_changes_nothing_and_is_explained(
     time: WorkflowEnvironment, engine: AsyncEngine, queue: str, payload: object
@@ -181,6 +183,14 @@ async def test_an_unusable_signal_changes_nothing_and_is_explained(
     assert "close changed nothing" in details
     assert "extend changed nothing" in details
     assert await status_of(engine, team) is TeamStatus.FORMING
+
+
+async def test_a_signal_with_two_payloads_changes_nothing(time: WorkflowEnvironment, engine: AsyncEngine, queue: str) -> None:
+    team = await play(time, engine, queue)
+    await team.open()
+    await team.handle.signal("close", args=[{"operator": "ann"}, {"operator": "bob"}])
+    assert "close changed nothing: one JSON object is expected, not several" in await team.details()
+    await team.join(2)
 
 
 async def test_cancel_of_a_forming_team_closes_it(time: WorkflowEnvironment, engine: AsyncEngine, queue: str) -> None:
