@@ -244,5 +244,6 @@ class WorkflowFailure(StrEnum):
 
     NO_FIRST_SEAT = "NoFirstSeat"
     BROKEN_INVARIANT = "BrokenInvariant"
+    DATABASE_AWAY = "DatabaseAway"
     CALLBACKS_PENDING = "CallbacksPending"
     TEAM_OVER = "TeamOver"

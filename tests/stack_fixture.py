@@ -15,14 +15,19 @@ ADDRESSES_OF_OTHERS = ("GROUPBUY_", "TEMPORAL_", "PG")
 @asynccontextmanager
 async def running_stack(*, workers: int = 1) -> AsyncIterator[Stack]:
     """Ready inside; outside, nothing of it is left."""
+    with _data_dir() as data_dir, _without_addresses_of_others():
+        async with Stack(Options(data_dir=data_dir, workers=workers)) as stack:
+            yield stack
+
+
+@contextmanager
+def _data_dir() -> Iterator[Path]:
     # Not below pytest's tmp_path: that one is closed to others, and as root PostgreSQL runs as another user.
-    data_dir = Path(tempfile.mkdtemp(prefix="groupbuy-test-")).resolve()
+    made = Path(tempfile.mkdtemp(prefix="groupbuy-test-")).resolve()
     try:
-        with _without_addresses_of_others():
-            async with Stack(Options(data_dir=data_dir, workers=workers)) as stack:
-                yield stack
+        yield made
     finally:
-        shutil.rmtree(data_dir)
+        shutil.rmtree(made)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from db.access import Mall, save_key, save_mall
 from db.connection import create_engine
 from dev.stack import Stack
 from tests.api.caller import Caller, http_session
+from tests.api.polling import until
 from tests.api.receiver import Receiver, listening
 from tests.api.shop import OTHER_SOURCE, Shop
 from tests.stack_fixture import running_stack
@@ -88,3 +89,25 @@ async def everything_is_in_order(stack: Stack, shop: Shop) -> AsyncIterator[None
     assert await shop.violations() == []
     defects = ("a defect", "Failed activation", "Exception in ASGI")
     assert [line for log in logs for line in log.lines() if any(defect in line for defect in defects)] == []
+
+
+WRITTEN = ("orders", "teams", "campaigns", "campaign_goods", "goods", "changes", "payment_conflicts", "user_quotas")
+
+
+@pytest.fixture
+async def one_line_and_nothing_written(database: asyncpg.Connection, api_log: Log) -> AsyncIterator[None]:
+    """A bad request writes no row, and one line into the log."""
+
+    async def rows() -> list[int]:
+        return [await database.fetchval(f"SELECT count(*) FROM {table}") for table in WRITTEN]  # noqa: S608
+
+    before = await rows()
+    yield
+    assert await rows() == before
+
+    async def lines() -> list[str]:
+        return api_log.lines()
+
+    [line] = await until(lines, bool, within=3)
+    assert " INFO groupbuy.access: " in line
+    assert len(line) < 500

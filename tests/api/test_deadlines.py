@@ -8,7 +8,7 @@ from tests.api.polling import until, until_moment
 from tests.api.receiver import Receiver
 from tests.api.shop import Offer, Shop, fresh, moment_of
 
-SHORT = {"lock_ttl": 1, "payment_grace": 0}
+SHORT: Any = {"lock_ttl": 1, "payment_grace": 0}
 
 
 async def ops_team(shop: Shop, offer: Offer) -> Any:  # noqa: ANN401

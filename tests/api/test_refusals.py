@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from dev.demo_data import CHANNEL
-from tests.api.shop import OTHER_SOURCE, Shop, fresh, moment, moment_of
+from tests.api.shop import OTHER_SOURCE, Json, Shop, fresh, moment, moment_of
 
 
 async def test_the_take_limit_counts_live_orders(shop: Shop) -> None:
@@ -96,7 +96,7 @@ async def test_a_team_of_something_else_is_not_found(shop: Shop, of: str, state:
             await shop.settle(opener, joiner)
     other = await shop.sell()
     request = offer.request(team_id=opener["team_id"])
-    changes = {
+    changes: Json = {
         "other goods": {"goods_id": other.goods_id},
         "another campaign": {"campaign_id": other.campaign_id},
     }

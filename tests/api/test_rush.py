@@ -27,12 +27,12 @@ async def test_200_rush_at_4_seats(shop: Shop, stack: Stack) -> None:
     assert (team["lock_count"], len(team["members"])) == (5, 5)
 
 
-async def test_200_open_teams_of_their_own_at_once(shop: Shop) -> None:
+async def test_40_open_teams_of_their_own_at_once(shop: Shop) -> None:
     offer = await shop.sell()
-    answers = await asyncio.gather(*(offer.lock() for _ in range(200)))
-    assert Counter(answer.status for answer in answers) == {201: 200}
+    answers = await asyncio.gather(*(offer.lock() for _ in range(40)))
+    assert Counter(answer.status for answer in answers) == {201: 40}
     assert max(answer.seconds for answer in answers) < PATIENCE
-    assert len({answer.body["team_id"] for answer in answers}) == 200
+    assert len({answer.body["team_id"] for answer in answers}) == 40
 
 
 @pytest.mark.parametrize("opens", [True, False], ids=["opening teams", "joining teams"])

@@ -142,5 +142,3 @@ class Crowd:
         expected = Counter(self.teams)
         assert set(expected.values()) == {1}
         await until(told, lambda seen: seen == expected, EVENTUALLY)
-
-
