@@ -2,9 +2,11 @@
 
 import logging
 import time
+from contextlib import suppress
 from typing import Any
 
 from prometheus_client import Counter, Histogram
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import problem
@@ -19,10 +21,7 @@ SECONDS = Histogram(
 )
 FIRST_FAILURE = 400
 PAYLOAD_TOO_LARGE = 413
-
-
-class _TooLarge(Exception):
-    pass
+FAILED = 500
 
 
 class Guard:
@@ -36,34 +35,33 @@ class Guard:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        status = 500
-        answered = False
         received = 0
+        status: int | None = None
 
         async def receive_bounded() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > BODY_LIMIT:
-                raise _TooLarge
-            return message
+            # For the application a body that is too large breaks off, and what it then says is not sent.
+            return message if received <= BODY_LIMIT else {"type": "http.disconnect"}
 
         async def send_noting(message: Message) -> None:
-            nonlocal status, answered
+            nonlocal status
+            if received > BODY_LIMIT:
+                return
             if message["type"] == "http.response.start":
-                status, answered = message["status"], True
+                status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive_bounded, send_noting)
-        except _TooLarge:
-            if not answered:
-                refusal = problem(
-                    ErrorCode.INVALID_REQUEST, f"A body has at most {BODY_LIMIT} bytes.", status=PAYLOAD_TOO_LARGE
-                )
-                await refusal(scope, receive, send_noting)
+            with suppress(ClientDisconnect):
+                await self._app(scope, receive_bounded, send_noting)
+            if received > BODY_LIMIT and status is None:
+                status = PAYLOAD_TOO_LARGE
+                detail = f"A body has at most {BODY_LIMIT} bytes."
+                await problem(ErrorCode.INVALID_REQUEST, detail, status=status)(scope, receive, send)
         finally:
-            self._note(scope, status, time.perf_counter() - started)
+            self._note(scope, status or FAILED, time.perf_counter() - started)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route: Any = scope.get("route")

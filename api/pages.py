@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from db.views import Position
 from domain.errors import ErrorCode, Refusal
-from domain.values import Moment, rfc3339
+from domain.values import MAX_CAMPAIGN_ID, Identifier, Moment, rfc3339
 
 Item = TypeVar("Item", bound=BaseModel)
 
@@ -19,11 +19,15 @@ Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[str | None, Query(max_length=200)]
 
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
+_ROW_ID: TypeAdapter[str] = TypeAdapter(Identifier)
 
 
 class Page(BaseModel, Generic[Item]):
     data: list[Item]
     next_cursor: str | None
+
+
+_FOREIGN = "cursor: take it from next_cursor of the page before."
 
 
 def position(cursor: str | None) -> Position | None:
@@ -36,9 +40,20 @@ def position(cursor: str | None) -> Position | None:
         return None
     try:
         moment, _, row_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition(" ")
-        return Position(_MOMENT.validate_python(moment), row_id)
+        return Position(_MOMENT.validate_python(moment), _ROW_ID.validate_python(row_id))
     except (binascii.Error, UnicodeError, ValidationError):
-        raise Refusal(ErrorCode.INVALID_REQUEST, "cursor: take it from next_cursor of the page before.") from None
+        raise Refusal(ErrorCode.INVALID_REQUEST, _FOREIGN) from None
+
+
+def campaign_id_of(found: Position) -> int:
+    """The campaign that a position of the campaigns' list names.
+
+    Raises:
+        Refusal: invalid_request, when it is of another list.
+    """
+    if not found.row_id.isascii() or not found.row_id.isdecimal() or int(found.row_id) > MAX_CAMPAIGN_ID:
+        raise Refusal(ErrorCode.INVALID_REQUEST, _FOREIGN)
+    return int(found.row_id)
 
 
 def page(rows: Sequence[Item], limit: int, key: Callable[[Item], tuple[datetime, str]]) -> Page[Item]:

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from api.pages import Cursor, Limit, Page, page, position
+from api.pages import Cursor, Limit, Page, campaign_id_of, page, position
 from api.platform import OpsDep, PlatformDep
 from db.administration import (
     change_campaign,
@@ -23,9 +23,13 @@ from domain.campaigns import Campaign, CampaignStatus, NewCampaign
 from domain.errors import ErrorCode, Refusal
 from domain.states import OrderStatus, TeamStatus
 from domain.trade import Goods, OpsOrder, OpsTeam, Team
-from domain.values import Identifier, Message, Name, Note, Price, TeamId
+from domain.values import MAX_CAMPAIGN_ID, Identifier, Message, Name, Note, Price, TeamId
 
 routes = APIRouter(prefix="/v1/ops", tags=["operations"])
+
+
+CampaignPath = Annotated[int, Path(ge=1, le=MAX_CAMPAIGN_ID)]
+CampaignQuery = Annotated[int | None, Query(ge=1, le=MAX_CAMPAIGN_ID)]
 
 
 class GoodsFields(Message):
@@ -72,7 +76,7 @@ async def post_campaign(new: NewCampaign, ops: OpsDep, platform: PlatformDep) ->
 
 
 @routes.patch("/campaigns/{campaign_id}")
-async def patch_campaign(campaign_id: int, changes: dict[str, Any], ops: OpsDep, platform: PlatformDep) -> Campaign:
+async def patch_campaign(campaign_id: CampaignPath, changes: dict[str, Any], ops: OpsDep, platform: PlatformDep) -> Campaign:
     """Change any of the fields that a campaign was created with. Running teams keep their terms."""
     try:
         return await change_campaign(platform.engine, campaign_id, changes, by=ops.key_name, now=datetime.now(UTC))
@@ -81,7 +85,7 @@ async def patch_campaign(campaign_id: int, changes: dict[str, Any], ops: OpsDep,
 
 
 @routes.get("/campaigns/{campaign_id}")
-async def get_campaign(campaign_id: int, _ops: OpsDep, platform: PlatformDep) -> Campaign:
+async def get_campaign(campaign_id: CampaignPath, _ops: OpsDep, platform: PlatformDep) -> Campaign:
     campaign = await read_campaign(platform.engine, campaign_id)
     if campaign is None:
         raise Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"There is no campaign {campaign_id}.")
@@ -93,7 +97,8 @@ async def get_campaigns(
     _ops: OpsDep, platform: PlatformDep, status: CampaignStatus | None = None, limit: Limit = 20, cursor: Cursor = None
 ) -> Page[Campaign]:
     before = position(cursor)
-    rows = await list_campaigns(platform.engine, status, int(before.row_id) if before else None, limit + 1)
+    last = campaign_id_of(before) if before else None
+    rows = await list_campaigns(platform.engine, status, last, limit + 1)
     return page(rows, limit, lambda campaign: (campaign.updated_at, str(campaign.campaign_id)))
 
 
@@ -102,7 +107,7 @@ async def get_teams(
     _ops: OpsDep,
     platform: PlatformDep,
     source: Identifier | None = None,
-    campaign_id: int | None = None,
+    campaign_id: CampaignQuery = None,
     goods_id: Identifier | None = None,
     status: TeamStatus | None = None,
     limit: Limit = 20,
@@ -128,7 +133,7 @@ async def get_orders(
     source: Identifier | None = None,
     user_id: Identifier | None = None,
     team_id: TeamId | None = None,
-    campaign_id: int | None = None,
+    campaign_id: CampaignQuery = None,
     status: OrderStatus | None = None,
     out_trade_no: Identifier | None = None,
     owed: bool | None = None,

@@ -64,11 +64,11 @@ class Trading:
         """
         request = _seat_request(mall, new)
         async with self._answered_in_time():
-            place = await self._place(request)
+            place = await read_place(self._engine, self._history, request)
             if place.record is None:
                 async with self._turn(request.team_id) as waited:
                     if waited:
-                        place = await self._place(request)
+                        place = await read_place(self._engine, self._history, request)
                     if place.record is None:
                         return await self._ask_for_seat(request, place)
         return _replayed(place.record, new), True
@@ -246,11 +246,6 @@ class Trading:
         waited = turn.locked()
         async with turn:
             yield waited
-
-    async def _place(self, request: SeatRequest) -> Place:
-        return await read_place(
-            self._engine, self._history, request.source, request.out_trade_no, request.team_id, request.user_id
-        )
 
     async def _order(self, mall: MallAccess, out_trade_no: str) -> OrderRecord:
         record = await read_order(self._engine, self._history, mall.source, out_trade_no)

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.connection import Row, connection, fetch_one
 from domain.ids import team_workflow_id
+from domain.messages import SeatRequest
 from domain.states import OrderStatus, PaymentOutcome, PaymentReason, TeamStatus
 from domain.trade import Member, OpsOrder, OpsTeam, Order, Team, WorkflowLink
 
@@ -49,6 +50,7 @@ class Place:
     record: OrderRecord | None
     """the order that this out_trade_no has already"""
     team_known: bool
+    """there is such a team, of this mall, goods and campaign"""
     team_status: TeamStatus | None
     deadline: datetime | None
     full: bool
@@ -62,15 +64,23 @@ SELECT o.*, t.team_id AS asked_team_id, t.status AS team_status, t.deadline,
        EXISTS (SELECT FROM orders s WHERE s.team_id = $3 AND s.user_id = $4 AND s.live) AS seated
   FROM (SELECT) AS one
   LEFT JOIN orders o ON o.source = $1 AND o.out_trade_no = $2
-  LEFT JOIN teams t ON t.team_id = $3 AND t.source = $1
+  LEFT JOIN teams t
+         ON t.team_id = $3 AND t.source = $1 AND t.goods_id = $5 AND ($6::int IS NULL OR t.campaign_id = $6)
 """
 
 
-async def read_place(
-    engine: AsyncEngine, history: History, source: str, out_trade_no: str, team_id: str, user_id: str
-) -> Place:
+async def read_place(engine: AsyncEngine, history: History, request: SeatRequest) -> Place:
     async with connection(engine) as opened:
-        row = await fetch_one(opened, PLACE, source, out_trade_no, team_id, user_id)
+        row = await fetch_one(
+            opened,
+            PLACE,
+            request.source,
+            request.out_trade_no,
+            request.team_id,
+            request.user_id,
+            request.goods_id,
+            request.campaign_id,
+        )
     return Place(
         record=_record(row, history) if row["order_id"] is not None else None,
         team_known=row["asked_team_id"] is not None,

@@ -96,6 +96,7 @@ Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=_IDENTIFI
 
 Source = Annotated[str, Field(min_length=1, max_length=16, pattern=_IDENTIFIER)]
 TeamId = Annotated[str, Field(min_length=1, max_length=64, pattern=_IDENTIFIER)]
-CampaignId = Annotated[int, Field(strict=True, ge=1, le=2_147_483_647)]
+MAX_CAMPAIGN_ID = 2_147_483_647
+CampaignId = Annotated[int, Field(strict=True, ge=1, le=MAX_CAMPAIGN_ID)]
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Note = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel, ValidationError
@@ -47,6 +47,8 @@ with workflow.unsafe.imports_passed_through():
 FIRST_SEAT_WITHIN = timedelta(minutes=1)
 LOOK_AGAIN = timedelta(seconds=5)
 LAST_NOTES = 5
+# Longer than a callback may take (settings.py bounds it): after a crash the next try waits for this.
+DELIVERY = timedelta(seconds=30)
 
 # Callers name the updates: the SDK types one that has a description as if its result were a coroutine.
 LOCK, SETTLE = "lock", "settle"
@@ -87,7 +89,10 @@ class TeamWorkflow:
                 await self._decide_at_deadline()
                 self._look_at_callbacks()
                 self._continue_as_new_when_long()
-            except asyncio.CancelledError:
+            except (asyncio.CancelledError, FailureError) as stopped:
+                # A cancel that meets a running activity comes as that activity's failure.
+                if not is_cancelled_exception(stopped):
+                    raise
                 await self._end_by_operator(Ending.CLOSE, "cancel", OperatorSignal(reason="the workflow was cancelled"))
         while not self._is_over():
             try:
@@ -197,11 +202,16 @@ class TeamWorkflow:
             raise ApplicationError("No first seat was taken.", type=WorkflowFailure.NO_FIRST_SEAT, non_retryable=True)
 
     async def _next_moment(self) -> None:
-        """Sleeps until an unpaid seat or the deadline is due. A lock never restarts the timer: its seat is due later."""
+        """Sleeps until an unpaid seat or the deadline is due.
+
+        A lock restarts the timer only when its seat is due first, which it is when no other seat was unpaid.
+        """
         due, why = self._due()
         try:
             await workflow.wait_condition(
-                lambda: self._status is not TeamStatus.FORMING or self._is_decidable() or self._is_long(),
+                lambda: (
+                    self._status is not TeamStatus.FORMING or self._is_decidable() or self._is_long() or self._due()[0] < due
+                ),
                 timeout=max(due - workflow.now(), timedelta(milliseconds=1)),
                 timeout_summary=why,
             )
@@ -259,7 +269,7 @@ class TeamWorkflow:
             CallbackActivities.deliver,
             Deliver(event_ids=news),
             task_queue=CALLBACKS_QUEUE,
-            start_to_close_timeout=timedelta(minutes=2),
+            start_to_close_timeout=DELIVERY,
             retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=10)),
             summary=f"tell {whom}",
         )

@@ -1,0 +1,25 @@
+"""The calls that take a body, each with one that is good; and what bad input must leave behind."""
+
+from tests.api.caller import Caller
+from tests.api.shop import Json, Shop, campaign_of
+
+ORDER: Json = {"out_trade_no": "trade-1", "user_id": "user-1", "goods_id": "9890001", "channel": "c01"}
+QUOTE: Json = {"goods_id": "9890001", "channel": "c01", "user_id": "user-1"}
+PAYMENT: Json = {"amount": "80.00", "paid_at": "2026-01-31T12:00:00Z"}
+GOODS: Json = {"name": "A book", "original_price": "100.00"}
+CAMPAIGN: Json = campaign_of("9890001", status="draft")
+CALLS = {
+    "order": ("POST", "/v1/orders", ORDER),
+    "quote": ("POST", "/v1/quotes", QUOTE),
+    "payment": ("POST", "/v1/orders/trade-1/payment", PAYMENT),
+    "goods": ("PUT", "/v1/ops/goods/9890001", GOODS),
+    "campaign": ("POST", "/v1/ops/campaigns", CAMPAIGN),
+    "change": ("PATCH", "/v1/ops/campaigns/100123", {}),
+    "extend": ("POST", "/v1/ops/teams/team-1/extend", {"minutes": 5}),
+    "close": ("POST", "/v1/ops/teams/team-1/close", {}),
+}
+
+
+def caller(shop: Shop, path: str) -> Caller:
+    """Whose key a path takes."""
+    return shop.ops if path.startswith("/v1/ops") else shop.mall

@@ -1,0 +1,76 @@
+"""Who may call what."""
+
+import pytest
+
+from tests.api.caller import Answer, Caller
+from tests.api.calls import CALLS
+from tests.api.shop import Shop
+
+pytestmark = pytest.mark.usefixtures("one_line_and_nothing_written")
+
+MALL_CALLS = [
+    ("POST", "/v1/quotes"),
+    ("POST", "/v1/orders"),
+    ("GET", "/v1/orders?user_id=u"),
+    ("GET", "/v1/orders/trade-1"),
+    ("POST", "/v1/orders/trade-1/payment"),
+    ("GET", "/v1/teams/team-1"),
+]
+OPS_CALLS = [
+    ("PUT", "/v1/ops/goods/9890001"),
+    ("GET", "/v1/ops/goods/9890001"),
+    ("POST", "/v1/ops/campaigns"),
+    ("GET", "/v1/ops/campaigns"),
+    ("GET", "/v1/ops/campaigns/100123"),
+    ("PATCH", "/v1/ops/campaigns/100123"),
+    ("GET", "/v1/ops/teams"),
+    ("GET", "/v1/ops/orders"),
+    ("GET", "/v1/ops/teams/team-1"),
+    ("POST", "/v1/ops/teams/team-1/extend"),
+    ("POST", "/v1/ops/teams/team-1/complete"),
+    ("POST", "/v1/ops/teams/team-1/close"),
+    ("GET", "/v1/ops/invariants"),
+]
+BODIES = {path: body for _, path, body in CALLS.values()}
+
+
+async def ask(who: Caller, method: str, path: str) -> Answer:
+    return await who.call(method, path) if method == "GET" else await who.call(method, path, json=BODIES.get(path, {}))
+
+
+@pytest.mark.parametrize(("method", "path"), MALL_CALLS)
+async def test_a_key_of_operations_is_no_mall_s(shop: Shop, method: str, path: str) -> None:
+    (await ask(shop.ops, method, path)).refused("forbidden", 403)
+
+
+@pytest.mark.parametrize(("method", "path"), OPS_CALLS)
+async def test_a_mall_s_key_is_none_of_operations(shop: Shop, method: str, path: str) -> None:
+    (await ask(shop.mall, method, path)).refused("forbidden", 403)
+
+
+@pytest.mark.parametrize(("method", "path"), [*MALL_CALLS, *OPS_CALLS])
+async def test_without_a_key_nothing_is_done(shop: Shop, method: str, path: str) -> None:
+    answer = await ask(shop.mall.with_key(None), method, path)
+    answer.refused("unauthorized", 401)
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer unknown",
+        "Bearer gb_mall_",
+        "Basic dXNlcjpwYXNz",
+        "Bearer " + "x" * 4000,
+        "Bearer \xe9\xff",
+        "Bearer a b",
+        "\xff",
+    ],
+    ids=lambda text: ascii(text)[:24],
+)
+async def test_an_unknown_key_is_refused(shop: Shop, authorization: str) -> None:
+    headers = {"Authorization": authorization}
+    (await shop.mall.with_key(None).call("GET", "/v1/orders/x", headers=headers)).refused("unauthorized", 401)
