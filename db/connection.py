@@ -1,5 +1,6 @@
 """Connections: SQLAlchemy's pool, asyncpg's protocol."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ INFRASTRUCTURE_FAILURES = (
     PoolTimeoutError,
     DBAPIError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # the server shuts down, starts up, or ended this statement
     asyncpg.InsufficientResourcesError,  # too many connections, disk or memory full
@@ -74,8 +76,14 @@ async def connection(engine: AsyncEngine) -> AsyncIterator[Connection]:
     """A connection without a transaction: for one statement."""
     async with engine.connect() as pooled:
         raw = await pooled.get_raw_connection()
-        assert raw.driver_connection is not None  # noqa: S101 - it is None only after the connection was given back
-        yield raw.driver_connection
+        opened: Connection | None = raw.driver_connection
+        assert opened is not None  # noqa: S101 - it is None only after the connection was given back
+        try:
+            yield opened
+        except (*INFRASTRUCTURE_FAILURES, asyncio.CancelledError):
+            # A statement may still be under way on it: the next one to get this connection must not stumble over that.
+            opened.terminate()
+            raise
 
 
 async def fetch_one(opened: Connection, sql: str, *values: object) -> Row:
