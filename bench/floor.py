@@ -7,7 +7,7 @@ import time
 
 import uvloop
 from temporalio import workflow
-from temporalio.client import Client, WithStartWorkflowOperation
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
@@ -74,7 +74,7 @@ async def play_bare(client: Client, name: str, stopwatch: Stopwatch) -> None:
     asked_at = time.perf_counter()
     await client.execute_update_with_start_workflow(BareWorkflow.touch, start_workflow_operation=start, id=f"{name}-1")
     stopwatch.answered("update with start", asked_at)
-    handle = client.get_workflow_handle_for(BareWorkflow.run, workflow_id)
+    handle: WorkflowHandle[BareWorkflow, None] = client.get_workflow_handle(workflow_id)
     for number in range(2, UPDATES + 1):
         asked_at = time.perf_counter()
         await handle.execute_update(BareWorkflow.touch, id=f"{name}-{number}")

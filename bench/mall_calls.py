@@ -12,6 +12,8 @@ from bench.load import Stopwatch, serve
 
 OFFER = {"goods_id": "9890002", "channel": "c01", "campaign_id": 100124}
 TEAM_SIZE = 3
+GIVE_UP_AFTER = 30.0
+"""seconds for which a request is repeated whose outcome is open"""
 
 
 class MallCaller:
@@ -48,7 +50,7 @@ class MallCaller:
             if response.status < 300:
                 stopwatch.answered(kind, asked_at)
                 return answer
-            if not answer.get("retryable"):
+            if not answer.get("retryable") or time.perf_counter() - asked_at > GIVE_UP_AFTER:
                 raise RuntimeError(f"POST {path} {body}: {response.status} {answer}")
             stopwatch.repeated += 1
 

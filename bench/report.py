@@ -13,7 +13,7 @@ import psutil
 
 from bench.outcome import Outcome
 from bench.processes import OTHERS
-from bench.rounds import Measured, Pair, Side, percentile
+from bench.rounds import Pair, Side, percentile
 
 EVENTS_AT_MOST = 60
 UPDATES_RATIO, UPDATES_RATIO_LEAST = 0.75, 0.6
@@ -40,14 +40,17 @@ def _cpu_model() -> str:
 
 def updates(pair: Pair) -> str:
     callers = f"=== {pair.callers} concurrent callers: updates ==="
-    goal = f"b/a = {pair.ratio:.2f}  (goal {UPDATES_RATIO}, at least {UPDATES_RATIO_LEAST})"
-    return "\n".join([callers, "", _rounds(pair), "", _latencies(pair), "", _cpu(pair), "", goal, ""])
+    return _pair(pair, callers, f"{UPDATES_RATIO}, at least {UPDATES_RATIO_LEAST}")
 
 
 def quotes(pair: Pair) -> str:
     callers = f"=== {pair.callers} concurrent callers: quotes and a bare route in the same server ==="
-    goal = f"quotes/bare = {pair.ratio:.2f}  (goal {QUOTES_RATIO})"
-    return "\n".join([callers, "", _rounds(pair), "", _latencies(pair), "", _cpu(pair), "", goal, ""])
+    return _pair(pair, callers, f"{QUOTES_RATIO}")
+
+
+def _pair(pair: Pair, title: str, goal: str) -> str:
+    ratio = f"b/a = {pair.ratio:.2f}  (goal {goal}); by CPU per request: {pair.cpu_ratio:.2f}"
+    return "\n".join([title, "", _rounds(pair), "", _latencies(pair), "", _cpu(pair), "", ratio, ""])
 
 
 def end(outcome: Outcome, callbacks_late: float) -> str:
@@ -71,15 +74,17 @@ def end(outcome: Outcome, callbacks_late: float) -> str:
 def _rounds(pair: Pair) -> str:
     base, ours = pair.base, pair.ours
     rows = [
-        [f"round {number}", f"{a.rate:.0f}", f"{b.rate:.0f}", f"{ratio:.2f}", f"{_others(a):.2f} / {_others(b):.2f}"]
-        for number, (a, b, ratio) in enumerate(zip(base.rounds, ours.rounds, pair.ratios, strict=True), start=1)
+        [
+            f"round {number}",
+            *(f"{a.rate:.0f}", f"{b.rate:.0f}", f"{ratio:.2f}", f"{a.others:.2f} / {b.others:.2f}"),
+            "disturbed" if disturbed else "",
+        ]
+        for number, (a, b, ratio, disturbed) in enumerate(
+            zip(base.rounds, ours.rounds, pair.ratios, pair.disturbed, strict=True), start=1
+        )
     ]
-    rows.append(["median", f"{base.rate:.0f}", f"{ours.rate:.0f}", f"{pair.ratio:.2f}", ""])
-    return _table(["per second", f"a: {base.name}", f"b: {ours.name}", "b/a", "cores used by others a / b"], rows)
-
-
-def _others(measured: Measured) -> float:
-    return measured.cpu[OTHERS] / measured.played.seconds
+    rows.append(["median", f"{base.rate:.0f}", f"{ours.rate:.0f}", f"{pair.ratio:.2f}", "", ""])
+    return _table(["per second", f"a: {base.name}", f"b: {ours.name}", "b/a", "cores used by others a / b", ""], rows)
 
 
 def _latencies(pair: Pair) -> str:
@@ -97,8 +102,7 @@ def _cpu(pair: Pair) -> str:
     base, ours = pair.base.cpu, pair.ours.cpu
     names = [name for name in ours if name != OTHERS]
     rows = [[name, *_cpu_cells(pair.base, base[name]), *_cpu_cells(pair.ours, ours[name])] for name in names]
-    sums = [sum(cpu[name] for name in names) for cpu in (base, ours)]
-    rows.append(["all of these", *_cpu_cells(pair.base, sums[0]), *_cpu_cells(pair.ours, sums[1])])
+    rows.append(["all of these", *_cpu_cells(pair.base, pair.base.own_cpu), *_cpu_cells(pair.ours, pair.ours.own_cpu)])
     heads = [f"{side}: {unit}" for side in ("a", "b") for unit in ("CPU s", "cores", "ms/request")]
     return _table(["CPU", *heads], rows)
 
@@ -111,7 +115,9 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [list(head), *map(list, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))])
+        "  ".join(
+            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        ).rstrip()
         for line in lines
     )
 
@@ -124,6 +130,8 @@ def as_json(pairs: Sequence[Pair], outcome: Outcome) -> dict[str, Any]:
                 "callers": pair.callers,
                 "ratio": pair.ratio,
                 "ratios": pair.ratios,
+                "cpu_ratio": pair.cpu_ratio,
+                "disturbed": pair.disturbed,
                 "sides": [_side_as_json(side) for side in (pair.base, pair.ours)],
             }
             for pair in pairs

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.load import Played
+from bench.processes import OTHERS
+
+DISTURBED = 0.3
+"""cores that others used more beside one side of a round than beside the other"""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,11 @@ class Measured:
     @property
     def rate(self) -> float:
         return self.requests / self.played.seconds
+
+    @property
+    def others(self) -> float:
+        """Cores that were busy with something else."""
+        return self.cpu[OTHERS] / self.played.seconds
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,11 @@ class Side:
         return {name: math.fsum(measured.cpu[name] for measured in self.rounds) for name in names}
 
     @property
+    def own_cpu(self) -> float:
+        """Seconds of everything that was measured for."""
+        return math.fsum(seconds for name, seconds in self.cpu.items() if name != OTHERS)
+
+    @property
     def seconds(self) -> float:
         return math.fsum(measured.played.seconds for measured in self.rounds)
 
@@ -90,6 +104,16 @@ class Pair:
     @property
     def ratio(self) -> float:
         return median(self.ratios)
+
+    @property
+    def cpu_ratio(self) -> float:
+        """CPU of a request of the base to one of ours: the ratio on a machine that is busy with nothing else."""
+        return (self.base.own_cpu / self.base.requests) / (self.ours.own_cpu / self.ours.requests)
+
+    @property
+    def disturbed(self) -> list[bool]:
+        """Whether others on the machine favoured one side of a round."""
+        return [abs(a.others - b.others) > DISTURBED for a, b in zip(self.base.rounds, self.ours.rounds, strict=True)]
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
