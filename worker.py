@@ -10,7 +10,6 @@ from datetime import timedelta
 import aiohttp
 import uvloop
 from pydantic import ValidationError
-from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
@@ -19,7 +18,7 @@ from activities.callbacks import CallbackActivities, RetryPlan
 from activities.seats import SeatActivities
 from activities.settlement import SettlementActivities
 from activities.sweep import SweepActivities
-from db.connection import create_engine
+from db.connection import Database, open_database
 from settings import Settings
 from workflows.client import connect
 from workflows.queues import CALLBACKS_QUEUE, TASK_QUEUE
@@ -32,9 +31,9 @@ GRACE = timedelta(seconds=5)
 TEAMS_IN_MEMORY = 5000
 
 
-def trade_worker(client: Client, engine: AsyncEngine, task_queue: str = TASK_QUEUE) -> Worker:
+def trade_worker(client: Client, database: Database, task_queue: str = TASK_QUEUE) -> Worker:
     """Runs the workflows, and the transactions that malls wait for."""
-    seats, settlement, sweep = SeatActivities(engine), SettlementActivities(engine), SweepActivities(engine)
+    seats, settlement, sweep = SeatActivities(database), SettlementActivities(database), SweepActivities(database)
     return Worker(
         client,
         task_queue=task_queue,
@@ -58,10 +57,10 @@ def trade_worker(client: Client, engine: AsyncEngine, task_queue: str = TASK_QUE
 
 
 def callback_worker(
-    client: Client, engine: AsyncEngine, http: aiohttp.ClientSession, retries: RetryPlan, task_queue: str = CALLBACKS_QUEUE
+    client: Client, database: Database, http: aiohttp.ClientSession, retries: RetryPlan, task_queue: str = CALLBACKS_QUEUE
 ) -> Worker:
     """Tells malls: slots of its own, so that a slow mall holds up nobody's lock."""
-    callbacks = CallbackActivities(engine, http, retries)
+    callbacks = CallbackActivities(database, http, retries)
     return Worker(
         client,
         task_queue=task_queue,
@@ -80,7 +79,7 @@ async def run(settings: Settings) -> None:
         telemetry = TelemetryConfig(metrics=PrometheusConfig(bind_address=f"127.0.0.1:{settings.metrics_port}"))
         runtime = Runtime(telemetry=telemetry)
     client = await connect(runtime=runtime)
-    engine = create_engine(settings.database_url, pool_size=settings.database_pool)
+    database = await open_database(settings.database_url, pool_size=settings.database_pool)
     retries = RetryPlan(
         first=timedelta(seconds=settings.callback_first_delay),
         most=timedelta(seconds=settings.callback_max_delay),
@@ -90,8 +89,8 @@ async def run(settings: Settings) -> None:
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as http,
-            trade_worker(client, engine),
-            callback_worker(client, engine, http, retries),
+            trade_worker(client, database),
+            callback_worker(client, database, http, retries),
         ):
             await ensure_schedule(client)
             # What was imported stays for good: the collector need not look at it again and again.
@@ -100,7 +99,7 @@ async def run(settings: Settings) -> None:
             print("ready", flush=True)  # noqa: T201 - the supervisor waits for this line
             await stop.wait()
     finally:
-        await engine.dispose()
+        await database.close()
 
 
 def main() -> int:

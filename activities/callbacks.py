@@ -9,7 +9,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
-from sqlalchemy.ext.asyncio import AsyncEngine
 from standardwebhooks import Webhook
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -17,6 +16,7 @@ from temporalio.exceptions import ApplicationError
 import db.callbacks
 from activities.failures import database_failures
 from db.callbacks import Attempt, Delivery
+from db.connection import Database
 from domain.messages import Deliver, Delivered, WorkflowFailure
 from domain.values import rfc3339
 
@@ -48,8 +48,8 @@ class Reply:
 
 
 class CallbackActivities:
-    def __init__(self, engine: AsyncEngine, http: aiohttp.ClientSession, retries: RetryPlan) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, http: aiohttp.ClientSession, retries: RetryPlan) -> None:
+        self._database = database
         self._http = http
         self._retries = retries
 
@@ -61,12 +61,12 @@ class CallbackActivities:
             ApplicationError: of type CallbacksPending, with the delay after which the next one is due.
         """
         with database_failures():
-            pending = await db.callbacks.pending_deliveries(self._engine, deliver.event_ids)
+            pending = await db.callbacks.pending_deliveries(self._database, deliver.event_ids)
             now = datetime.now(UTC)
             # The first attempt is due whatever the clocks say: `next_attempt_at` is then the workflow's time, not this host's.
             due_now = [delivery for delivery in pending if not delivery.attempts or delivery.next_attempt_at <= now]
             await asyncio.gather(*(self._attempt(delivery) for delivery in due_now))
-            progress = await db.callbacks.delivery_progress(self._engine, deliver.event_ids)
+            progress = await db.callbacks.delivery_progress(self._database, deliver.event_ids)
         if progress.due is not None:
             raise ApplicationError(
                 f"{progress.pending} callback(s) wait for another try at {rfc3339(progress.due)}.",
@@ -89,7 +89,7 @@ class CallbackActivities:
             verdict="delivered" if reply.error is None else "dead" if gone or following is None else "pending",
             next_attempt_at=following or finished_at,
         )
-        await db.callbacks.record_attempt(self._engine, delivery, attempt)
+        await db.callbacks.record_attempt(self._database, delivery, attempt)
 
     async def _send(self, delivery: Delivery, now: datetime) -> Reply:
         if delivery.kind != "http":

@@ -1,24 +1,24 @@
 """Seats: taken, and given up."""
 
-from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio import activity
 
 import db.seats
 from activities.failures import database_failures
+from db.connection import Database
 from domain.errors import Refusal
 from domain.messages import LockSeat, OverdueSeats, RefusedSeat, ReleasedSeats, SeatAnswer
 
 
 class SeatActivities:
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     @activity.defn
     async def lock_seat(self, lock: LockSeat) -> SeatAnswer:
         """Takes a seat in one transaction, or says why not."""
         with database_failures():
             try:
-                return SeatAnswer(seat=await db.seats.lock_seat(self._engine, lock))
+                return SeatAnswer(seat=await db.seats.lock_seat(self._database, lock))
             except Refusal as refusal:
                 return SeatAnswer(refused=RefusedSeat(code=refusal.code, detail=refusal.detail))
 
@@ -26,4 +26,4 @@ class SeatActivities:
     async def release_overdue_seats(self, overdue: OverdueSeats) -> ReleasedSeats:
         """Cancels the orders whose payment window and grace are over."""
         with database_failures():
-            return await db.seats.release_overdue(self._engine, overdue)
+            return await db.seats.release_overdue(self._database, overdue)

@@ -1,26 +1,26 @@
 """Settlement: payments booked, and teams that end."""
 
-from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 import db.settlement
 import db.teams
 from activities.failures import database_failures
+from db.connection import Database
 from domain.errors import Refusal
 from domain.messages import ConcludedTeam, ConcludeTeam, ExtendedTeam, ExtendTeam, SettledPayment, SettlePayment
 
 
 class SettlementActivities:
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     @activity.defn
     async def settle_payment(self, payment: SettlePayment) -> SettledPayment:
         """Books a payment and, with the last one, completes the team."""
         with database_failures():
             try:
-                return await db.settlement.settle_payment(self._engine, payment)
+                return await db.settlement.settle_payment(self._database, payment)
             except Refusal as refusal:
                 raise ApplicationError(refusal.detail, type=refusal.code, non_retryable=True) from refusal
 
@@ -28,10 +28,10 @@ class SettlementActivities:
     async def conclude_team(self, asked: ConcludeTeam) -> ConcludedTeam:
         """Completes or fails a forming team."""
         with database_failures():
-            return await db.teams.conclude_team(self._engine, asked)
+            return await db.teams.conclude_team(self._database, asked)
 
     @activity.defn
     async def extend_team(self, asked: ExtendTeam) -> ExtendedTeam:
         """Gives a forming team a later deadline."""
         with database_failures():
-            return await db.teams.extend_team(self._engine, asked)
+            return await db.teams.extend_team(self._database, asked)

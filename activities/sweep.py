@@ -2,22 +2,22 @@
 
 from datetime import timedelta
 
-from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio import activity
 
 import db.sweep
 from activities.failures import database_failures
+from db.connection import Database
 from domain.messages import FindLeftovers, Leftovers
 
 LATE_BY = timedelta(minutes=2)
 
 
 class SweepActivities:
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     @activity.defn
     async def find_leftovers(self, find: FindLeftovers) -> Leftovers:
         """Teams and events that are late by more than a live workflow ever is."""
         with database_failures():
-            return await db.sweep.find_leftovers(self._engine, find.now, LATE_BY)
+            return await db.sweep.find_leftovers(self._database, find.now, LATE_BY)

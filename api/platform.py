@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
-from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
 from api.trading import Trading
 from db.access import MallAccess, OpsAccess, read_access
-from db.connection import create_engine
+from db.connection import Database, open_database
 from db.views import History
 from domain.errors import ErrorCode, Refusal
 from settings import Settings
@@ -30,7 +29,7 @@ Access = MallAccess | OpsAccess
 
 @dataclass(slots=True)
 class Platform:
-    engine: AsyncEngine
+    database: Database
     client: Client
     history: History
     trading: Trading
@@ -43,7 +42,7 @@ class Platform:
         now = time.monotonic()
         if known is not None and known[0] > now:
             return known[1]
-        found = await read_access(self.engine, key)
+        found = await read_access(self.database, key)
         if found is not None:
             if len(self._access) >= KEYS_KNOWN:
                 self._access.clear()
@@ -54,15 +53,15 @@ class Platform:
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = Settings()
-    engine = create_engine(settings.database_url, pool_size=settings.database_pool)
+    database = await open_database(settings.database_url, pool_size=settings.database_pool)
     client = await connect()
     base = f"{str(settings.temporal_ui_url).rstrip('/')}/namespaces/{client.namespace}/workflows/"
     history = History(base if settings.temporal_ui_url else "")
     app.state.platform = Platform(
-        engine=engine,
+        database=database,
         client=client,
         history=history,
-        trading=Trading(engine, client, history, settings),
+        trading=Trading(database, client, history, settings),
         settings=settings,
     )
     # What was imported stays for good: the collector need not look at it again and again.
@@ -71,7 +70,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await engine.dispose()
+        await database.close()
 
 
 async def platform(request: Request) -> Platform:  # async: FastAPI would run it in a thread

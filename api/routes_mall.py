@@ -23,7 +23,7 @@ REPLAYED = "Idempotent-Replayed"
 @routes.post("/quotes")
 async def get_quote(asked: QuoteRequest, mall: MallDep, platform: PlatformDep) -> Quote:
     """Price and eligibility for one buyer and goods, before anything is reserved."""
-    async with connection(platform.engine) as opened:
+    async with connection(platform.database) as opened:
         offer = await read_offer(
             opened,
             mall.source,
@@ -45,7 +45,7 @@ async def lock_seat(asked: NewOrder, mall: MallDep, platform: PlatformDep, respo
 
 @routes.get("/orders/{out_trade_no}")
 async def get_order(out_trade_no: Identifier, mall: MallDep, platform: PlatformDep) -> Order:
-    record = await read_order(platform.engine, platform.history, mall.source, out_trade_no)
+    record = await read_order(platform.database, platform.history, mall.source, out_trade_no)
     if record is None:
         raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {out_trade_no}.")
     return record.order
@@ -61,7 +61,7 @@ async def get_orders(
 ) -> Page[Order]:
     """A buyer's orders, newest first."""
     wanted = OrderFilter(source=mall.source, user_id=user_id)
-    rows = await list_orders(platform.engine, platform.history, wanted, position(cursor), limit + 1)
+    rows = await list_orders(platform.database, platform.history, wanted, position(cursor), limit + 1)
     found: Page[OpsOrder] = page(rows, limit, lambda order: (order.locked_at, order.order_id))
     orders = [Order(**{name: getattr(order, name) for name in Order.model_fields}) for order in found.data]
     return Page(data=orders, next_cursor=found.next_cursor)
@@ -81,7 +81,7 @@ async def pay(
 @routes.get("/teams/{team_id}")
 async def get_team(team_id: TeamId, mall: MallDep, platform: PlatformDep) -> Team:
     """A team with its members."""
-    team = await read_team(platform.engine, platform.history, mall.source, team_id)
+    team = await read_team(platform.database, platform.history, mall.source, team_id)
     if team is None:
         raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {team_id}.")
     return team

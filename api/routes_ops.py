@@ -58,13 +58,13 @@ class Check(Message):
 @routes.put("/goods/{goods_id}")
 async def put_goods(goods_id: Identifier, fields: GoodsFields, ops: OpsDep, platform: PlatformDep) -> Goods:
     goods = Goods(goods_id=goods_id, name=fields.name, original_price=fields.original_price)
-    await save_goods(platform.engine, goods, by=ops.key_name, now=datetime.now(UTC))
+    await save_goods(platform.database, goods, by=ops.key_name, now=datetime.now(UTC))
     return goods
 
 
 @routes.get("/goods/{goods_id}")
 async def get_goods(goods_id: Identifier, _ops: OpsDep, platform: PlatformDep) -> Goods:
-    goods = await read_goods(platform.engine, goods_id)
+    goods = await read_goods(platform.database, goods_id)
     if goods is None:
         raise Refusal(ErrorCode.GOODS_NOT_FOUND, f"There are no goods {goods_id}.")
     return goods
@@ -72,21 +72,21 @@ async def get_goods(goods_id: Identifier, _ops: OpsDep, platform: PlatformDep) -
 
 @routes.post("/campaigns", status_code=201)
 async def post_campaign(new: NewCampaign, ops: OpsDep, platform: PlatformDep) -> Campaign:
-    return await create_campaign(platform.engine, new, by=ops.key_name, now=datetime.now(UTC))
+    return await create_campaign(platform.database, new, by=ops.key_name, now=datetime.now(UTC))
 
 
 @routes.patch("/campaigns/{campaign_id}")
 async def patch_campaign(campaign_id: CampaignPath, changes: dict[str, Any], ops: OpsDep, platform: PlatformDep) -> Campaign:
     """Change any of the fields that a campaign was created with. Running teams keep their terms."""
     try:
-        return await change_campaign(platform.engine, campaign_id, changes, by=ops.key_name, now=datetime.now(UTC))
+        return await change_campaign(platform.database, campaign_id, changes, by=ops.key_name, now=datetime.now(UTC))
     except ValidationError as mistake:
         raise RequestValidationError(mistake.errors()) from mistake
 
 
 @routes.get("/campaigns/{campaign_id}")
 async def get_campaign(campaign_id: CampaignPath, _ops: OpsDep, platform: PlatformDep) -> Campaign:
-    campaign = await read_campaign(platform.engine, campaign_id)
+    campaign = await read_campaign(platform.database, campaign_id)
     if campaign is None:
         raise Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"There is no campaign {campaign_id}.")
     return campaign
@@ -98,7 +98,7 @@ async def get_campaigns(
 ) -> Page[Campaign]:
     before = position(cursor)
     last = campaign_id_of(before) if before else None
-    rows = await list_campaigns(platform.engine, status, last, limit + 1)
+    rows = await list_campaigns(platform.database, status, last, limit + 1)
     return page(rows, limit, lambda campaign: (campaign.updated_at, str(campaign.campaign_id)))
 
 
@@ -114,13 +114,13 @@ async def get_teams(
     cursor: Cursor = None,
 ) -> Page[OpsTeam]:
     wanted = TeamFilter(source=source, campaign_id=campaign_id, goods_id=goods_id, status=status)
-    rows = await list_teams(platform.engine, platform.history, wanted, position(cursor), limit + 1)
+    rows = await list_teams(platform.database, platform.history, wanted, position(cursor), limit + 1)
     return page(rows, limit, lambda team: (team.opened_at, team.team_id))
 
 
 @routes.get("/teams/{team_id}")
 async def get_team(team_id: TeamId, _ops: OpsDep, platform: PlatformDep) -> Team:
-    team = await read_team(platform.engine, platform.history, None, team_id)
+    team = await read_team(platform.database, platform.history, None, team_id)
     if team is None:
         raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {team_id}.")
     return team
@@ -150,7 +150,7 @@ async def get_orders(
         out_trade_no=out_trade_no,
         owed=owed,
     )
-    rows = await list_orders(platform.engine, platform.history, wanted, position(cursor), limit + 1)
+    rows = await list_orders(platform.database, platform.history, wanted, position(cursor), limit + 1)
     return page(rows, limit, lambda order: (order.locked_at, order.order_id))
 
 
@@ -176,4 +176,4 @@ async def close(team_id: TeamId, asked: Ending, ops: OpsDep, platform: PlatformD
 @routes.get("/invariants")
 async def get_invariants(_ops: OpsDep, platform: PlatformDep) -> Check:
     """What is broken; nothing, if all is well."""
-    return Check(violations=await violations(platform.engine))
+    return Check(violations=await violations(platform.database))

@@ -38,7 +38,7 @@ async def readyz(platform: PlatformDep) -> Response:
     """Database and Temporal answer."""
     try:
         async with asyncio.timeout(READY_WITHIN):
-            async with connection(platform.engine) as opened:
+            async with connection(platform.database) as opened:
                 await opened.fetchval("SELECT 1")
             temporal = await platform.client.service_client.check_health()
     except (*INFRASTRUCTURE_FAILURES, RPCError, RuntimeError) as failure:

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Any
 from weakref import WeakValueDictionary
 
-from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
@@ -26,7 +25,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from db.access import MallAccess
-from db.connection import connection
+from db.connection import Database, connection
 from db.offers import read_offer
 from db.settlement import record_other_amount
 from db.views import History, OrderRecord, Place, read_order, read_order_and_team, read_place, read_team
@@ -48,8 +47,8 @@ SUMMARY_BYTES = 200
 
 
 class Trading:
-    def __init__(self, engine: AsyncEngine, client: Client, history: History, settings: Settings) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, client: Client, history: History, settings: Settings) -> None:
+        self._database = database
         self._client = client
         self._history = history
         self._settings = settings
@@ -64,11 +63,11 @@ class Trading:
         """
         request = _seat_request(mall, new)
         async with self._answered_in_time():
-            place = await read_place(self._engine, self._history, request)
+            place = await read_place(self._database, self._history, request)
             if place.record is None:
                 async with self._turn(request.team_id) as waited:
                     if waited:
-                        place = await read_place(self._engine, self._history, request)
+                        place = await read_place(self._database, self._history, request)
                     if place.record is None:
                         return await self._ask_for_seat(request, place)
         return _replayed(place.record, new), True
@@ -81,11 +80,11 @@ class Trading:
                 _refuse_early(place, request)
                 repeated = await self._join_team(request)
         except Refusal:
-            record = await read_order(self._engine, self._history, request.source, request.out_trade_no)
+            record = await read_order(self._database, self._history, request.source, request.out_trade_no)
             if record is None:
                 raise
             return _replayed(record, request), True
-        record = await read_order(self._engine, self._history, request.source, request.out_trade_no)
+        record = await read_order(self._database, self._history, request.source, request.out_trade_no)
         if record is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A seat was confirmed that has no order.")
         return record.order, repeated
@@ -101,7 +100,7 @@ class Trading:
             record = await self._order(mall, out_trade_no)
             replayed = record.payment_outcome is not None
             if record.paid_amount is not None and record.paid_amount != payment.amount:
-                await record_other_amount(self._engine, record.order.order_id, payment, datetime.now(UTC))
+                await record_other_amount(self._database, record.order.order_id, payment, datetime.now(UTC))
                 raise Refusal(
                     ErrorCode.OUT_TRADE_NO_REUSED,
                     f"{record.paid_amount} was reported for {out_trade_no} before, not {payment.amount}.",
@@ -109,7 +108,7 @@ class Trading:
             if not replayed:
                 async with self._turn(record.order.team_id):
                     await self._settle(mall.source, record.order, payment)
-            record, team = await read_order_and_team(self._engine, self._history, mall.source, out_trade_no)
+            record, team = await read_order_and_team(self._database, self._history, mall.source, out_trade_no)
         if record.payment_outcome is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A payment was confirmed that has no outcome.")
         reason = record.payment_reason
@@ -122,7 +121,7 @@ class Trading:
             Refusal: team_not_found, team_closed when its workflow has ended.
         """
         async with self._answered_in_time():
-            if await read_team(self._engine, self._history, None, team) is None:
+            if await read_team(self._database, self._history, None, team) is None:
                 raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {team}.")
             try:
                 await self._team(team).signal(signal, payload)
@@ -134,7 +133,7 @@ class Trading:
     # --- the updates ---
 
     async def _open_team(self, request: SeatRequest) -> bool:
-        async with connection(self._engine) as opened:
+        async with connection(self._database) as opened:
             offer = await read_offer(
                 opened,
                 request.source,
@@ -248,7 +247,7 @@ class Trading:
             yield waited
 
     async def _order(self, mall: MallAccess, out_trade_no: str) -> OrderRecord:
-        record = await read_order(self._engine, self._history, mall.source, out_trade_no)
+        record = await read_order(self._database, self._history, mall.source, out_trade_no)
         if record is None:
             raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {out_trade_no}.")
         return record

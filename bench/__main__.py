@@ -21,7 +21,6 @@ from bench.load import Round
 from bench.outcome import Outcome, outcome, until_delivered
 from bench.processes import BenchError, Child, Meter, environment
 from bench.rounds import Measured, Pair, Side, total
-from db.connection import Connection
 from dev.errors import StackError
 from dev.http import answers
 from dev.ports import HOST, free_port
@@ -136,7 +135,7 @@ class Bench:
         say(f"pids: {', '.join(f'{name} {pid}' for name, pid in (pids | quoting).items())}")
 
         self._ops_key = addresses.ops_key
-        self._database: Connection = await asyncpg.connect(addresses.database_url)
+        self._database = await asyncpg.connect(addresses.database_url)
         self._cleanup.push_async_callback(self._database.close)
         self._http = await self._cleanup.enter_async_context(aiohttp.ClientSession(addresses.api_url))
         self._client = await Client.connect(addresses.temporal_address)

@@ -5,10 +5,10 @@ import time
 from dataclasses import dataclass
 
 import aiohttp
+import asyncpg
 from temporalio.client import Client
 
 from bench.processes import BenchError
-from db.connection import Connection
 
 LOOK_EVERY = 0.05
 DELIVERED_WITHIN = 120.0
@@ -34,7 +34,7 @@ class Outcome:
     violations: list[str]
 
 
-async def until_delivered(database: Connection) -> float:
+async def until_delivered(database: "asyncpg.Connection[asyncpg.Record]") -> float:
     """Waits until the mall has every callback; returns how long that took."""
     began = time.monotonic()
     while left := await database.fetchval(PENDING):
@@ -54,7 +54,9 @@ async def history_events(client: Client, workflow_id: str) -> int:
         await asyncio.sleep(LOOK_EVERY)
 
 
-async def outcome(database: Connection, client: Client, http: aiohttp.ClientSession, ops_key: str, played: int) -> Outcome:
+async def outcome(
+    database: "asyncpg.Connection[asyncpg.Record]", client: Client, http: aiohttp.ClientSession, ops_key: str, played: int
+) -> Outcome:
     teams = await database.fetch(SOME_TEAMS, HISTORIES)
     async with http.get("/v1/ops/invariants", headers={"Authorization": f"Bearer {ops_key}"}) as response:
         response.raise_for_status()

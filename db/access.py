@@ -4,9 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from db.connection import connection, transaction
+from db.connection import Database, connection, transaction
 from domain.messages import Address
 
 
@@ -39,8 +37,8 @@ SELECT k.name, m.source, m.callback_kind, m.callback_address, m.callback_hosts
 """
 
 
-async def read_access(engine: AsyncEngine, key: str) -> MallAccess | OpsAccess | None:
-    async with connection(engine) as opened:
+async def read_access(database: Database, key: str) -> MallAccess | OpsAccess | None:
+    async with connection(database) as opened:
         row = await opened.fetchrow(KEY, key_hash(key))
     if row is None:
         return None
@@ -60,9 +58,9 @@ INSERT INTO api_keys (key_hash, name, source, created_at) VALUES ($1, $2, $3, $4
 """
 
 
-async def save_key(engine: AsyncEngine, key: str, *, name: str, source: str | None, now: datetime) -> None:
+async def save_key(database: Database, key: str, *, name: str, source: str | None, now: datetime) -> None:
     """Admits a key, for a mall or (source None) for operations; a repeat changes nothing."""
-    async with transaction(engine) as opened:
+    async with transaction(database) as opened:
         await opened.execute(SAVE_KEY, key_hash(key), name, source, now)
 
 
@@ -86,9 +84,9 @@ ON CONFLICT (source) DO UPDATE
 """
 
 
-async def save_mall(engine: AsyncEngine, mall: Mall) -> None:
+async def save_mall(database: Database, mall: Mall) -> None:
     """Creates a mall, or changes it to these settings."""
-    async with transaction(engine) as opened:
+    async with transaction(database) as opened:
         await opened.execute(
             SAVE_MALL,
             mall.source,

@@ -5,9 +5,8 @@ from datetime import datetime
 from typing import Any
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.connection import Connection, Row, connection, transaction
+from db.connection import Connection, Database, Row, connection, transaction
 from db.offers import STOCK_GATE
 from domain.campaigns import Campaign, CampaignFields, CampaignStatus, NewCampaign
 from domain.errors import ErrorCode, Refusal
@@ -21,8 +20,8 @@ ON CONFLICT (goods_id) DO UPDATE SET name = excluded.name, original_price = excl
 """
 
 
-async def save_goods(engine: AsyncEngine, goods: Goods, *, by: str, now: datetime) -> None:
-    async with transaction(engine) as opened:
+async def save_goods(database: Database, goods: Goods, *, by: str, now: datetime) -> None:
+    async with transaction(database) as opened:
         await opened.execute(SAVE_GOODS, goods.goods_id, goods.name, goods.original_price)
         await opened.execute(RECORD_CHANGE, now, by, f"goods/{goods.goods_id}", goods.model_dump_json())
 
@@ -30,8 +29,8 @@ async def save_goods(engine: AsyncEngine, goods: Goods, *, by: str, now: datetim
 READ_GOODS = "SELECT goods_id, name, original_price FROM goods WHERE goods_id = $1"
 
 
-async def read_goods(engine: AsyncEngine, goods_id: str) -> Goods | None:
-    async with connection(engine) as opened:
+async def read_goods(database: Database, goods_id: str) -> Goods | None:
+    async with connection(database) as opened:
         row = await opened.fetchrow(READ_GOODS, goods_id)
     return Goods(**row) if row else None
 
@@ -53,13 +52,13 @@ UPDATE campaigns SET ({", ".join(COLUMNS[1:])}) = ({", ".join(f"${n}" for n in r
 """
 
 
-async def create_campaign(engine: AsyncEngine, new: NewCampaign, *, by: str, now: datetime) -> Campaign:
+async def create_campaign(database: Database, new: NewCampaign, *, by: str, now: datetime) -> Campaign:
     """Publishes a campaign under its own id, or under the next free one.
 
     Raises:
         Refusal: campaign_conflict (the id is taken, or another active campaign sells these goods there), goods_not_found.
     """
-    async with transaction(engine) as opened:
+    async with transaction(database) as opened:
         await opened.execute("SELECT pg_advisory_xact_lock($1)", CAMPAIGN_IDS)
         campaign_id = new.campaign_id or await opened.fetchval(FREE_CAMPAIGN_ID)
         campaign = Campaign(**_fields(new), campaign_id=campaign_id, version=1, updated_at=now)
@@ -76,16 +75,14 @@ LOCK_CAMPAIGN = "SELECT * FROM campaigns WHERE campaign_id = $1 FOR UPDATE"
 GOODS_OF = "SELECT source, channel, goods_id FROM campaign_goods WHERE campaign_id = $1 ORDER BY source, channel, goods_id"
 
 
-async def change_campaign(
-    engine: AsyncEngine, campaign_id: int, changes: dict[str, Any], *, by: str, now: datetime
-) -> Campaign:
+async def change_campaign(database: Database, campaign_id: int, changes: dict[str, Any], *, by: str, now: datetime) -> Campaign:
     """Applies some fields to a campaign. Running teams keep the terms that they were opened under.
 
     Raises:
         Refusal: campaign_not_found, campaign_conflict, goods_not_found.
         pydantic.ValidationError: the fields do not fit together.
     """
-    async with transaction(engine) as opened:
+    async with transaction(database) as opened:
         # The gate of the stock comes before any row: see offers.py.
         await opened.execute("SELECT pg_advisory_xact_lock($1, $2)", STOCK_GATE, campaign_id)
         before = await _read(opened, LOCK_CAMPAIGN, campaign_id)
@@ -102,8 +99,8 @@ async def change_campaign(
 READ_CAMPAIGN = "SELECT * FROM campaigns WHERE campaign_id = $1"
 
 
-async def read_campaign(engine: AsyncEngine, campaign_id: int) -> Campaign | None:
-    async with connection(engine) as opened:
+async def read_campaign(database: Database, campaign_id: int) -> Campaign | None:
+    async with connection(database) as opened:
         return await _read(opened, READ_CAMPAIGN, campaign_id)
 
 
@@ -118,9 +115,9 @@ SELECT campaign_id, source, channel, goods_id FROM campaign_goods WHERE campaign
 """
 
 
-async def list_campaigns(engine: AsyncEngine, status: CampaignStatus | None, before: int | None, limit: int) -> list[Campaign]:
+async def list_campaigns(database: Database, status: CampaignStatus | None, before: int | None, limit: int) -> list[Campaign]:
     """The highest campaign_id first, those below `before`."""
-    async with connection(engine) as opened:
+    async with connection(database) as opened:
         rows = await opened.fetch(LIST_CAMPAIGNS, status, before, limit)
         places = await opened.fetch(GOODS_OF_ALL, [row["campaign_id"] for row in rows])
     return [_campaign(row, [place for place in places if place["campaign_id"] == row["campaign_id"]]) for row in rows]

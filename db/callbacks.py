@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from db.connection import Row, connection, fetch_one, transaction
+from db.connection import Database, Row, connection, fetch_one, transaction
 
 SEQUENCE_GATE = 7_242_003
 
@@ -21,12 +19,12 @@ UPDATE events e SET sequence = numbered.sequence
 """
 
 
-async def give_sequences(engine: AsyncEngine, source: str) -> None:
+async def give_sequences(database: Database, source: str) -> None:
     """Numbers a mall's committed events: without gaps, and in the order in which the facts about one order came true.
 
     A transaction of its own, one at a time per mall: what it does not see yet gets a higher number later.
     """
-    async with transaction(engine) as opened:
+    async with transaction(database) as opened:
         await opened.execute(LOCK_SEQUENCE, source)
         await opened.execute(GIVE_SEQUENCE, source)
 
@@ -60,19 +58,19 @@ SELECT d.event_id, d.kind, d.address, d.format, e.source, e.type, e.occurred_at,
 """
 
 
-async def pending_deliveries(engine: AsyncEngine, event_ids: list[str]) -> list[Delivery]:
+async def pending_deliveries(database: Database, event_ids: list[str]) -> list[Delivery]:
     """What is still to be delivered of these events; each has its sequence from now on."""
-    rows = await _pending(engine, event_ids)
+    rows = await _pending(database, event_ids)
     unnumbered = {row["source"] for row in rows if row["sequence"] is None}
     if unnumbered:
         for source in sorted(unnumbered):
-            await give_sequences(engine, source)
-        rows = await _pending(engine, event_ids)
+            await give_sequences(database, source)
+        rows = await _pending(database, event_ids)
     return [Delivery(**{**row, "secrets": tuple(row["secrets"])}) for row in rows]
 
 
-async def _pending(engine: AsyncEngine, event_ids: list[str]) -> list[Row]:
-    async with connection(engine) as opened:
+async def _pending(database: Database, event_ids: list[str]) -> list[Row]:
+    async with connection(database) as opened:
         return await opened.fetch(PENDING, event_ids)
 
 
@@ -101,8 +99,8 @@ UPDATE deliveries
 """
 
 
-async def record_attempt(engine: AsyncEngine, delivery: Delivery, attempt: Attempt) -> None:
-    async with connection(engine) as opened:
+async def record_attempt(database: Database, delivery: Delivery, attempt: Attempt) -> None:
+    async with connection(database) as opened:
         await opened.execute(
             RECORD_ATTEMPT,
             delivery.event_id,
@@ -136,6 +134,6 @@ class Progress:
     """when the next attempt is due; None when none is pending"""
 
 
-async def delivery_progress(engine: AsyncEngine, event_ids: list[str]) -> Progress:
-    async with connection(engine) as opened:
+async def delivery_progress(database: Database, event_ids: list[str]) -> Progress:
+    async with connection(database) as opened:
         return Progress(**await fetch_one(opened, PROGRESS, event_ids))

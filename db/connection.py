@@ -1,28 +1,29 @@
-"""Connections: SQLAlchemy's pool, asyncpg's protocol."""
+"""Connections: asyncpg's pool and protocol. SQLAlchemy describes the schema (tables.py) and migrates it (migrate.py)."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import asyncpg
-from sqlalchemy import URL, event, make_url
-from sqlalchemy.exc import DBAPIError, DisconnectionError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+import asyncpg.pool
+from sqlalchemy import URL, make_url
 
 Row = asyncpg.Record
 
-if TYPE_CHECKING:
-    Connection = asyncpg.Connection[Row]  # generic for the type checker alone
+if TYPE_CHECKING:  # generic for the type checker alone
+    Database = asyncpg.Pool[Row]
+    Connection = asyncpg.pool.PoolConnectionProxy[Row]
 else:
-    Connection = asyncpg.Connection
+    Database = asyncpg.Pool
+    Connection = asyncpg.pool.PoolConnectionProxy
+
+CHECKOUT_WITHIN = 5.0
 
 INFRASTRUCTURE_FAILURES = (
     OSError,
     TimeoutError,
-    PoolTimeoutError,
-    DBAPIError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
@@ -42,48 +43,45 @@ def sqlalchemy_url(database_url: str) -> URL:
     return url.difference_update_query(["sslmode"]).update_query_dict({"ssl": modes[-1]}) if modes else url
 
 
-def create_engine(database_url: str, *, pool_size: int) -> AsyncEngine:
+async def open_database(database_url: str, *, pool_size: int) -> Database:
     """A pool of at most `pool_size` connections; none is opened before it is needed."""
-    engine = create_async_engine(
-        sqlalchemy_url(database_url),
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=5,
-        json_deserializer=str,  # JSON stays text: pydantic reads it faster and stricter
-        connect_args={
-            "timeout": 5,
-            "command_timeout": 30,
-            "server_settings": {
-                "application_name": "groupbuy",
-                # Every statement is prepared, and none gains by being planned anew for its values.
-                "plan_cache_mode": "force_generic_plan",
-                "jit": "off",
-            },
+
+    async def keep_as_it_is(_: object) -> None:
+        """A transaction leaves nothing behind, so the usual reset would be a round trip for nothing."""
+
+    return await asyncpg.create_pool(
+        re.sub(r"^postgres(ql)?(\+\w+)?:", "postgresql:", database_url),
+        min_size=0,
+        max_size=pool_size,
+        reset=keep_as_it_is,
+        timeout=5,
+        command_timeout=30,
+        server_settings={
+            "application_name": "groupbuy",
+            # Every statement is prepared, and none gains by being planned anew for its values.
+            "plan_cache_mode": "force_generic_plan",
+            "jit": "off",
         },
     )
 
-    @event.listens_for(engine.sync_engine, "checkout")
-    def refuse_closed(dbapi_connection: Any, _record: object, _proxy: object) -> None:  # noqa: ANN401
-        # The transactions below speak asyncpg, so SQLAlchemy does not see a connection break. asyncpg does, at once.
-        if dbapi_connection.driver_connection.is_closed():
-            raise DisconnectionError
-
-    return engine
-
 
 @asynccontextmanager
-async def connection(engine: AsyncEngine) -> AsyncIterator[Connection]:
+async def connection(database: Database) -> AsyncIterator[Connection]:
     """A connection without a transaction: for one statement."""
-    async with engine.connect() as pooled:
-        raw = await pooled.get_raw_connection()
-        opened: Connection | None = raw.driver_connection
-        assert opened is not None  # noqa: S101 - it is None only after the connection was given back
+    async with database.acquire(timeout=CHECKOUT_WITHIN) as opened:
         try:
             yield opened
         except (*INFRASTRUCTURE_FAILURES, asyncio.CancelledError):
             # A statement may still be under way on it: the next one to get this connection must not stumble over that.
             opened.terminate()
             raise
+
+
+@asynccontextmanager
+async def transaction(database: Database) -> AsyncIterator[Connection]:
+    """A connection in a READ COMMITTED transaction that ends with this block: committed, or rolled back on an exception."""
+    async with connection(database) as opened, opened.transaction():
+        yield opened
 
 
 async def fetch_one(opened: Connection, sql: str, *values: object) -> Row:
@@ -96,10 +94,3 @@ async def fetch_one(opened: Connection, sql: str, *values: object) -> Row:
     if row is None:
         raise LookupError(f"no row for {values!r}: {sql}")
     return row
-
-
-@asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[Connection]:
-    """A connection in a READ COMMITTED transaction that ends with this block: committed, or rolled back on an exception."""
-    async with connection(engine) as opened, opened.transaction():
-        yield opened

@@ -1,8 +1,6 @@
 """The check that tests, the benchmark and operators share."""
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from db.connection import connection
+from db.connection import Database, connection
 from domain.values import Message
 
 
@@ -13,7 +11,7 @@ class Violation(Message):
     detail: str
 
 
-async def violations(engine: AsyncEngine) -> list[Violation]:
+async def violations(database: Database) -> list[Violation]:
     """What is broken, at one moment; nothing, if all is well."""
-    async with connection(engine) as opened:
+    async with connection(database) as opened:
         return [Violation(**row) for row in await opened.fetch("SELECT * FROM groupbuy_invariants()")]

@@ -7,9 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from db.connection import Connection, Row, fetch_one, transaction
+from db.connection import Connection, Database, Row, fetch_one, transaction
 from db.events import ORDER_CANCELLED, record_order_events
 from db.offers import STOCK_GATE, read_offer
 from domain.campaigns import CampaignStatus
@@ -91,7 +89,7 @@ SELECT o.*, t.status AS team_status, t.deadline, t.payment_grace, t.refund_windo
 """
 
 
-async def lock_seat(engine: AsyncEngine, lock: LockSeat) -> HeldSeat:
+async def lock_seat(database: Database, lock: LockSeat) -> HeldSeat:
     """Takes a seat for this out_trade_no, or finds the one that it has: safe to repeat.
 
     Raises:
@@ -99,10 +97,10 @@ async def lock_seat(engine: AsyncEngine, lock: LockSeat) -> HeldSeat:
             team_closed, team_full (joiner); already_in_team, take_limit_reached, stock_exhausted, out_trade_no_reused.
     """
     try:
-        async with transaction(engine) as connection:
+        async with transaction(database) as connection:
             return await (_open(connection, lock) if lock.request.opens_team else _join(connection, lock))
     except Refusal:
-        async with transaction(engine) as connection:
+        async with transaction(database) as connection:
             known = await _held_already(connection, lock.request)
         if known is None:
             raise
@@ -305,12 +303,12 @@ SELECT order_id, out_trade_no FROM orders
 """
 
 
-async def release_overdue(engine: AsyncEngine, overdue: OverdueSeats) -> ReleasedSeats:
+async def release_overdue(database: Database, overdue: OverdueSeats) -> ReleasedSeats:
     """Cancels the orders of a team that are still unpaid after their window and grace; an emptied forming team fails.
 
     It can only ever end unpaid orders: one whose payment was settled meanwhile is no longer `locked`.
     """
-    async with transaction(engine) as connection:
+    async with transaction(database) as connection:
         team = await fetch_one(connection, LOCK_TEAM, overdue.team_id)
         expired_by = overdue.now - timedelta(seconds=team["payment_grace"])
         cancelled = await cancel_locked(connection, team, CancelReason.LOCK_TIMEOUT, overdue.now, expired_by=expired_by)

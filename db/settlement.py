@@ -2,9 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from db.connection import Connection, Row, transaction
+from db.connection import Connection, Database, Row, transaction
 from db.events import TEAM_COMPLETED, record_team_event
 from db.offers import STOCK_GATE
 from domain.errors import ErrorCode, Refusal
@@ -68,14 +66,14 @@ ON CONFLICT (order_id, amount) DO NOTHING
 """
 
 
-async def settle_payment(engine: AsyncEngine, payment: SettlePayment) -> SettledPayment:
+async def settle_payment(database: Database, payment: SettlePayment) -> SettledPayment:
     """Books the payment of an order, and with the last one completes the team; a repeat gets the first outcome again.
 
     Raises:
         Refusal: order_not_found; out_trade_no_reused for another amount than was reported first, which is recorded.
     """
     report, now = payment.report, payment.now
-    async with transaction(engine) as connection:
+    async with transaction(database) as connection:
         order = await connection.fetchrow(LOCK_ORDER, report.team_id, report.order_id)
         if order is None:
             raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {report.out_trade_no}.")
@@ -142,7 +140,7 @@ async def _book(connection: Connection, order: Row, payment: SettlePayment) -> S
     )
 
 
-async def record_other_amount(engine: AsyncEngine, order_id: str, payment: Payment, now: datetime) -> None:
+async def record_other_amount(database: Database, order_id: str, payment: Payment, now: datetime) -> None:
     """Keeps a report of another amount for an order that has a payment: a person will look at it."""
-    async with transaction(engine) as connection:
+    async with transaction(database) as connection:
         await connection.execute(OTHER_AMOUNT, order_id, payment.amount, payment.paid_at, now)

@@ -2,9 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from db.connection import connection
+from db.connection import Database, connection
 from domain.messages import Leftovers
 
 AT_ONCE = 100
@@ -24,9 +22,9 @@ SELECT event_id FROM deliveries WHERE status = 'pending' AND next_attempt_at < $
 """
 
 
-async def find_leftovers(engine: AsyncEngine, now: datetime, late_by: timedelta) -> Leftovers:
+async def find_leftovers(database: Database, now: datetime, late_by: timedelta) -> Leftovers:
     """Teams and events that are late by more than `late_by`, some at once."""
-    async with connection(engine) as opened:
+    async with connection(database) as opened:
         teams = await opened.fetch(OVERDUE_TEAMS, now - late_by, AT_ONCE)
         events = await opened.fetch(FORGOTTEN_EVENTS, now - late_by, AT_ONCE)
     return Leftovers(team_ids=[row["team_id"] for row in teams], event_ids=[row["event_id"] for row in events])

@@ -2,9 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from db.connection import Connection, Row, fetch_one, transaction
+from db.connection import Connection, Database, Row, fetch_one, transaction
 from db.events import ORDER_CANCELLED, TEAM_COMPLETED, TEAM_FAILED, record_team_event
 from db.seats import LOCK_TEAM, cancel_locked
 from domain.ids import event_id
@@ -23,9 +21,9 @@ SELECT order_id, out_trade_no, status, cancel_reason, lock_expires_at FROM order
 """
 
 
-async def conclude_team(engine: AsyncEngine, asked: ConcludeTeam) -> ConcludedTeam:
+async def conclude_team(database: Database, asked: ConcludeTeam) -> ConcludedTeam:
     """Completes or fails a forming team by its rows; a repeat, and whoever comes second, gets what is true now."""
-    async with transaction(engine) as connection:
+    async with transaction(database) as connection:
         team = await fetch_one(connection, LOCK_TEAM, asked.team_id)
         members = await connection.fetch(MEMBERS, asked.team_id)
         if team["status"] != TeamStatus.FORMING:
@@ -105,9 +103,9 @@ UPDATE teams SET deadline = greatest(deadline, $2) WHERE team_id = $1 AND status
 TEAM_NOW = "SELECT status, deadline FROM teams WHERE team_id = $1"
 
 
-async def extend_team(engine: AsyncEngine, asked: ExtendTeam) -> ExtendedTeam:
+async def extend_team(database: Database, asked: ExtendTeam) -> ExtendedTeam:
     """Moves a forming team's deadline to a later moment; a repeat changes nothing more."""
-    async with transaction(engine) as connection:
+    async with transaction(database) as connection:
         row = await connection.fetchrow(EXTEND, asked.team_id, asked.deadline)
         row = row or await fetch_one(connection, TEAM_NOW, asked.team_id)
     return ExtendedTeam(team_status=TeamStatus(row["status"]), deadline=row["deadline"])

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from db.connection import Row, connection, fetch_one
+from db.connection import Database, Row, connection, fetch_one
 from domain.ids import team_workflow_id
 from domain.messages import SeatRequest
 from domain.states import OrderStatus, PaymentOutcome, PaymentReason, TeamStatus
@@ -37,8 +35,8 @@ class OrderRecord:
 ORDER = "SELECT * FROM orders WHERE source = $1 AND out_trade_no = $2"
 
 
-async def read_order(engine: AsyncEngine, history: History, source: str, out_trade_no: str) -> OrderRecord | None:
-    async with connection(engine) as opened:
+async def read_order(database: Database, history: History, source: str, out_trade_no: str) -> OrderRecord | None:
+    async with connection(database) as opened:
         row = await opened.fetchrow(ORDER, source, out_trade_no)
     return _record(row, history) if row else None
 
@@ -69,8 +67,8 @@ SELECT o.*, t.team_id AS asked_team_id, t.status AS team_status, t.deadline,
 """
 
 
-async def read_place(engine: AsyncEngine, history: History, request: SeatRequest) -> Place:
-    async with connection(engine) as opened:
+async def read_place(database: Database, history: History, request: SeatRequest) -> Place:
+    async with connection(database) as opened:
         row = await fetch_one(
             opened,
             PLACE,
@@ -101,22 +99,20 @@ SELECT o AS "order", t AS team, {MEMBERS}
 """
 
 
-async def read_team(engine: AsyncEngine, history: History, source: str | None, team_id: str) -> Team | None:
+async def read_team(database: Database, history: History, source: str | None, team_id: str) -> Team | None:
     """A team with everybody who ever had a seat in it; `source` None reads any mall's."""
-    async with connection(engine) as opened:
+    async with connection(database) as opened:
         row = await opened.fetchrow(TEAM, team_id, source)
     return None if row is None else _team(row, row["members"], history)
 
 
-async def read_order_and_team(
-    engine: AsyncEngine, history: History, source: str, out_trade_no: str
-) -> tuple[OrderRecord, Team]:
+async def read_order_and_team(database: Database, history: History, source: str, out_trade_no: str) -> tuple[OrderRecord, Team]:
     """An order that is there, and its team, at one moment.
 
     Raises:
         LookupError: it is not there.
     """
-    async with connection(engine) as opened:
+    async with connection(database) as opened:
         row = await fetch_one(opened, ORDER_AND_TEAM, source, out_trade_no)
     return _record(row["order"], history), _team(row["team"], row["members"], history)
 
@@ -165,7 +161,7 @@ OWED = "(o.status = 'refunding' OR o.status = 'paid' AND t.status = 'failed')"
 
 
 async def list_orders(
-    engine: AsyncEngine, history: History, wanted: OrderFilter, after: Position | None, limit: int
+    database: Database, history: History, wanted: OrderFilter, after: Position | None, limit: int
 ) -> list[OpsOrder]:
     """Newest first."""
     conditions = Conditions()
@@ -177,7 +173,7 @@ async def list_orders(
         SELECT o.*, {OWED} AS owed FROM orders o JOIN teams t USING (team_id)
          WHERE {conditions} ORDER BY o.locked_at DESC, o.order_id DESC LIMIT {int(limit)}
     """
-    async with connection(engine) as opened:
+    async with connection(database) as opened:
         rows = await opened.fetch(sql, *conditions.values)
     return [OpsOrder(**_record(row, history).order.model_dump(), source=row["source"], owed=row["owed"]) for row in rows]
 
@@ -191,7 +187,7 @@ class TeamFilter:
 
 
 async def list_teams(
-    engine: AsyncEngine, history: History, wanted: TeamFilter, after: Position | None, limit: int
+    database: Database, history: History, wanted: TeamFilter, after: Position | None, limit: int
 ) -> list[OpsTeam]:
     """Newest first."""
     conditions = Conditions()
@@ -199,7 +195,7 @@ async def list_teams(
         conditions.equal(name, getattr(wanted, name))
     conditions.after("opened_at, team_id", after)
     sql = f"SELECT * FROM teams WHERE {conditions} ORDER BY opened_at DESC, team_id DESC LIMIT {int(limit)}"
-    async with connection(engine) as opened:
+    async with connection(database) as opened:
         rows = await opened.fetch(sql, *conditions.values)
     fields = set(OpsTeam.model_fields) - {"workflow"}
     return [

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from db.access import Mall, save_key, save_mall
 from db.administration import create_campaign, read_campaign, save_goods
-from db.connection import create_engine
+from db.connection import open_database
 from dev.keys import DemoKeys
 from domain.campaigns import CampaignGoods, CampaignStatus, NewCampaign
 from domain.discounts import Discount, DiscountPlan
@@ -40,11 +40,11 @@ DEMO_CAMPAIGNS = (
 
 async def seed(database_url: str, mall_url: str, keys: DemoKeys) -> None:
     """Makes what is missing. What an operator changed since stays changed; the mall's address and keys are today's."""
-    engine = create_engine(database_url, pool_size=1)
+    database = await open_database(database_url, pool_size=1)
     now = datetime.now(UTC)
     try:
         await save_mall(
-            engine,
+            database,
             Mall(
                 source=SOURCE,
                 name="Demo mall",
@@ -54,12 +54,12 @@ async def seed(database_url: str, mall_url: str, keys: DemoKeys) -> None:
                 local=True,
             ),
         )
-        await save_key(engine, keys.mall_key, name="demo mall", source=SOURCE, now=now)
-        await save_key(engine, keys.ops_key, name="demo operator", source=None, now=now)
+        await save_key(database, keys.mall_key, name="demo mall", source=SOURCE, now=now)
+        await save_key(database, keys.ops_key, name="demo operator", source=None, now=now)
         for goods, new in zip(DEMO_GOODS, DEMO_CAMPAIGNS, strict=True):
             assert new.campaign_id is not None  # noqa: S101 - the demo campaigns have their ids
-            if await read_campaign(engine, new.campaign_id) is None:
-                await save_goods(engine, goods, by="demo", now=now)
-                await create_campaign(engine, new, by="demo", now=now)
+            if await read_campaign(database, new.campaign_id) is None:
+                await save_goods(database, goods, by="demo", now=now)
+                await create_campaign(database, new, by="demo", now=now)
     finally:
-        await engine.dispose()
+        await database.close()

@@ -9,7 +9,7 @@ import pytest
 from temporalio.client import Client
 
 from db.access import Mall, save_key, save_mall
-from db.connection import create_engine
+from db.connection import open_database
 from dev.stack import Stack
 from tests.api.caller import Caller, http_session
 from tests.api.polling import until
@@ -36,12 +36,12 @@ async def shop(stack: Stack) -> AsyncIterator[Shop]:
 
 
 async def _admit_another_mall(database_url: str) -> None:
-    engine = create_engine(database_url, pool_size=1)
+    database = await open_database(database_url, pool_size=1)
     try:
-        await save_mall(engine, Mall(OTHER_SOURCE, "Another mall", None, (), (), local=True))
-        await save_key(engine, OTHER_KEY, name="another mall", source=OTHER_SOURCE, now=datetime.now(UTC))
+        await save_mall(database, Mall(OTHER_SOURCE, "Another mall", None, (), (), local=True))
+        await save_key(database, OTHER_KEY, name="another mall", source=OTHER_SOURCE, now=datetime.now(UTC))
     finally:
-        await engine.dispose()
+        await database.close()
 
 
 @pytest.fixture

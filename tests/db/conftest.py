@@ -11,9 +11,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.connection import connection, create_engine, transaction
+from db.connection import Database, connection, open_database, transaction
 from db.invariants import violations
 from db.migrate import upgrade
 from db.tables import metadata
@@ -78,18 +77,18 @@ async def server() -> AsyncIterator[Server]:
 
 
 @pytest.fixture(scope="session")
-async def pool(server: Server) -> AsyncIterator[AsyncEngine]:
+async def pool(server: Server) -> AsyncIterator[Database]:
     """Connected in full: the first race of a test is as close as the last."""
-    pool = create_engine(server.database_url, pool_size=CONNECTIONS)
+    pool = await open_database(server.database_url, pool_size=CONNECTIONS)
     async with AsyncExitStack() as all_of_them:
         for _ in range(CONNECTIONS):
             await all_of_them.enter_async_context(connection(pool))
     yield pool
-    await pool.dispose()
+    await pool.close()
 
 
 @pytest.fixture
-async def engine(pool: AsyncEngine) -> AsyncEngine:
+async def database(pool: Database) -> Database:
     """Of a database without a row."""
     async with transaction(pool) as opened:
         await opened.execute(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY")
@@ -97,9 +96,9 @@ async def engine(pool: AsyncEngine) -> AsyncEngine:
 
 
 @pytest.fixture
-async def shop(engine: AsyncEngine) -> AsyncIterator[Shop]:
+async def shop(database: Database) -> AsyncIterator[Shop]:
     """A mall to trade in. Whatever a test does there, the invariants of design.md section 4 hold afterwards."""
-    shop = Shop(engine)
+    shop = Shop(database)
     await shop.open()
     yield shop
-    assert await violations(engine) == []
+    assert await violations(database) == []

@@ -10,11 +10,10 @@ from itertools import count
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.access import Mall, save_mall
 from db.administration import create_campaign, save_goods
-from db.connection import INFRASTRUCTURE_FAILURES, Row, connection, fetch_one
+from db.connection import INFRASTRUCTURE_FAILURES, Database, Row, connection, fetch_one
 from db.seats import lock_seat, release_overdue
 from db.settlement import settle_payment
 from db.teams import conclude_team
@@ -75,20 +74,20 @@ class Member:
 
 
 class Shop:
-    def __init__(self, engine: AsyncEngine) -> None:
-        self.engine = engine
+    def __init__(self, database: Database) -> None:
+        self.database = database
         self.deadlocks = 0
         self._numbers = count(1)
         self._luck = random.Random(20260501)  # noqa: S311 - the same races in every run
 
     async def open(self) -> None:
-        await save_mall(self.engine, Mall(SOURCE, "Test mall", None, ("127.0.0.1",), ("whsec_dGVzdHM=",), local=True))
+        await save_mall(self.database, Mall(SOURCE, "Test mall", None, ("127.0.0.1",), ("whsec_dGVzdHM=",), local=True))
 
     # --- what is sold, and who buys ---
 
     async def goods(self) -> str:
         goods_id = self.fresh("g")
-        await save_goods(self.engine, Goods(goods_id=goods_id, name="Book", original_price=PRICE), by="tests", now=NOW)
+        await save_goods(self.database, Goods(goods_id=goods_id, name="Book", original_price=PRICE), by="tests", now=NOW)
         return goods_id
 
     async def campaign(self, **fields: Any) -> Campaign:  # noqa: ANN401
@@ -103,7 +102,7 @@ class Shop:
         }
         if "goods" not in fields:
             defaults["goods"] = [CampaignGoods(source=SOURCE, channel=CHANNEL, goods_id=await self.goods())]
-        return await create_campaign(self.engine, NewCampaign(**defaults | fields), by="tests", now=NOW)
+        return await create_campaign(self.database, NewCampaign(**defaults | fields), by="tests", now=NOW)
 
     def fresh(self, prefix: str) -> str:
         return f"{prefix}{next(self._numbers)}"
@@ -143,7 +142,7 @@ class Shop:
     # --- what they do ---
 
     async def lock(self, member: Member, now: datetime = NOW) -> HeldSeat:
-        return await lock_seat(self.engine, LockSeat(request=member.request, now=now))
+        return await lock_seat(self.database, LockSeat(request=member.request, now=now))
 
     async def try_lock(self, member: Member, now: datetime = NOW) -> HeldSeat | ErrorCode:
         try:
@@ -160,7 +159,7 @@ class Shop:
             amount=amount,
             paid_at=now,
         )
-        return await settle_payment(self.engine, SettlePayment(report=report, now=now))
+        return await settle_payment(self.database, SettlePayment(report=report, now=now))
 
     async def try_settle(self, member: Member, amount: Decimal = PAY_PRICE, now: datetime = NOW) -> SettledPayment | ErrorCode:
         try:
@@ -169,10 +168,10 @@ class Shop:
             return refusal.code
 
     async def release(self, of: Member, now: datetime = OVERDUE, numbers: Sequence[str] = ()) -> ReleasedSeats:
-        return await release_overdue(self.engine, OverdueSeats(team_id=of.team_id, now=now, out_trade_nos=list(numbers)))
+        return await release_overdue(self.database, OverdueSeats(team_id=of.team_id, now=now, out_trade_nos=list(numbers)))
 
     async def conclude(self, of: Member, ending: Ending, now: datetime = DEADLINE) -> ConcludedTeam:
-        return await conclude_team(self.engine, ConcludeTeam(team_id=of.team_id, ending=ending, now=now))
+        return await conclude_team(self.database, ConcludeTeam(team_id=of.team_id, ending=ending, now=now))
 
     # --- at once ---
 
@@ -205,19 +204,19 @@ class Shop:
     # --- what the rows say ---
 
     async def rows(self, sql: str, *values: object) -> list[Row]:
-        async with connection(self.engine) as opened:
+        async with connection(self.database) as opened:
             return await opened.fetch(sql, *values)
 
     async def value(self, sql: str, *values: object) -> Any:  # noqa: ANN401
-        async with connection(self.engine) as opened:
+        async with connection(self.database) as opened:
             return await opened.fetchval(sql, *values)
 
     async def team_row(self, of: Member) -> Row:
-        async with connection(self.engine) as opened:
+        async with connection(self.database) as opened:
             return await fetch_one(opened, "SELECT * FROM teams WHERE team_id = $1", of.team_id)
 
     async def order_row(self, of: Member) -> Row:
-        async with connection(self.engine) as opened:
+        async with connection(self.database) as opened:
             return await fetch_one(opened, "SELECT * FROM orders WHERE order_id = $1", of.order_id)
 
     async def event_types(self, of: Member) -> list[str]:

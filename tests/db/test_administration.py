@@ -18,7 +18,7 @@ LATER = NOW + timedelta(hours=1)
 
 async def change(shop: Shop, campaign: Campaign, by: str = "tests", **changes: Any) -> Campaign | ErrorCode:  # noqa: ANN401
     try:
-        return await change_campaign(shop.engine, campaign.campaign_id, changes, by=by, now=LATER)
+        return await change_campaign(shop.database, campaign.campaign_id, changes, by=by, now=LATER)
     except Refusal as refusal:
         return refusal.code
 
@@ -30,16 +30,16 @@ async def changes_of(shop: Shop, subject: str) -> list[tuple[str, Any]]:
 
 async def test_goods_are_kept_and_every_change_with_its_author(shop: Shop) -> None:
     for name, by in (("Book", "ann"), ("Book, second edition", "bob")):
-        await save_goods(shop.engine, Goods(goods_id="b1", name=name, original_price=PRICE), by=by, now=NOW)
+        await save_goods(shop.database, Goods(goods_id="b1", name=name, original_price=PRICE), by=by, now=NOW)
 
-    found = await read_goods(shop.engine, "b1")
+    found = await read_goods(shop.database, "b1")
 
     assert found == Goods(goods_id="b1", name="Book, second edition", original_price=PRICE)
     assert [(by, content["name"]) for by, content in await changes_of(shop, "goods/b1")] == [
         ("ann", "Book"),
         ("bob", "Book, second edition"),
     ]
-    assert await read_goods(shop.engine, "b2") is None
+    assert await read_goods(shop.database, "b2") is None
 
 
 async def test_a_campaign_is_read_as_it_was_set(shop: Shop) -> None:
@@ -47,17 +47,17 @@ async def test_a_campaign_is_read_as_it_was_set(shop: Shop) -> None:
         stock=5, min_count=2, audience="vip", audience_scope=["join"], discount={"plan": "full_cut", "expr": "100,20"}
     )
 
-    assert await read_campaign(shop.engine, campaign.campaign_id) == campaign
+    assert await read_campaign(shop.database, campaign.campaign_id) == campaign
     assert (campaign.version, campaign.updated_at) == (1, NOW)
-    assert await read_campaign(shop.engine, 1) is None
-    assert await list_campaigns(shop.engine, None, None, 10) == [campaign]
+    assert await read_campaign(shop.database, 1) is None
+    assert await list_campaigns(shop.database, None, None, 10) == [campaign]
 
 
 async def test_campaigns_are_listed_from_the_latest(shop: Shop) -> None:
     ids = [(await shop.campaign(status=status)).campaign_id for status in ("active", "draft", "active", "paused")]
 
     async def listed(status: CampaignStatus | None, before: int | None, limit: int) -> list[int]:
-        return [campaign.campaign_id for campaign in await list_campaigns(shop.engine, status, before, limit)]
+        return [campaign.campaign_id for campaign in await list_campaigns(shop.database, status, before, limit)]
 
     assert await listed(None, None, 10) == ids[::-1]
     assert await listed(None, ids[3], 2) == [ids[2], ids[1]]
@@ -76,7 +76,7 @@ async def test_an_id_that_is_taken_is_refused(shop: Shop) -> None:
         await shop.campaign(campaign_id=campaign.campaign_id)
 
     assert refused.value.code is ErrorCode.CAMPAIGN_CONFLICT
-    assert await read_campaign(shop.engine, campaign.campaign_id) == campaign
+    assert await read_campaign(shop.database, campaign.campaign_id) == campaign
 
 
 async def test_the_highest_id_does_not_use_up_the_others(shop: Shop) -> None:
@@ -92,10 +92,10 @@ async def test_goods_that_do_not_exist_are_refused_and_nothing_is_kept(shop: Sho
     assert await change(shop, campaign, goods=nowhere, name="new") is ErrorCode.GOODS_NOT_FOUND
     new = NewCampaign.model_validate(campaign.changed({"goods": nowhere}).model_dump())
     with pytest.raises(Refusal) as refused:
-        await create_campaign(shop.engine, new, by="tests", now=NOW)
+        await create_campaign(shop.database, new, by="tests", now=NOW)
 
     assert refused.value.code is ErrorCode.GOODS_NOT_FOUND
-    assert await list_campaigns(shop.engine, None, None, 10) == [campaign]
+    assert await list_campaigns(shop.database, None, None, 10) == [campaign]
     assert len(await changes_of(shop, f"campaign/{campaign.campaign_id}")) == 1
 
 
@@ -135,7 +135,7 @@ async def test_changes_at_once_all_apply_and_versions_count_up(shop: Shop) -> No
 
         answers = await shop.race(*(change(shop, campaign, field, **{field: value}) for field, value in changes.items()))
 
-        after = await read_campaign(shop.engine, campaign.campaign_id)
+        after = await read_campaign(shop.database, campaign.campaign_id)
         assert after is not None
         assert {field: getattr(after, field) for field in changes} == changes
         assert (after.version, after.updated_at) == (7, LATER)
@@ -152,7 +152,7 @@ async def test_a_change_that_does_not_fit_leaves_nothing(shop: Shop) -> None:
     with pytest.raises(ValidationError):
         await change(shop, campaign, target_count=1)
 
-    assert await read_campaign(shop.engine, campaign.campaign_id) == campaign
+    assert await read_campaign(shop.database, campaign.campaign_id) == campaign
     assert await change(shop, campaign.model_copy(update={"campaign_id": 1})) is ErrorCode.CAMPAIGN_NOT_FOUND
 
 
@@ -161,7 +161,7 @@ async def test_a_stock_counts_what_is_live_and_is_never_set_below(shop: Shop) ->
     members = await shop.team(campaign, paid=1, locked=2)
 
     assert await change(shop, campaign, stock=2) is ErrorCode.CAMPAIGN_CONFLICT
-    assert (await read_campaign(shop.engine, campaign.campaign_id)) == campaign
+    assert (await read_campaign(shop.database, campaign.campaign_id)) == campaign
     assert isinstance(await change(shop, campaign, stock=3), Campaign)
     assert await shop.try_lock(shop.joiner(members[0])) is ErrorCode.STOCK_EXHAUSTED
     assert await change(shop, campaign, stock=2) is ErrorCode.CAMPAIGN_CONFLICT

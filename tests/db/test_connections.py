@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.connection import INFRASTRUCTURE_FAILURES, connection, create_engine, fetch_one, transaction
+from db.connection import INFRASTRUCTURE_FAILURES, Database, connection, fetch_one, open_database, transaction
 from domain.messages import HeldSeat
 from tests.db.conftest import Server
 from tests.db.shop import Shop
@@ -16,11 +15,11 @@ WRITE = "INSERT INTO goods (goods_id, name, original_price) VALUES ('g', 'Book',
 
 
 @pytest.fixture
-async def doomed(server: Server) -> AsyncIterator[AsyncEngine]:
+async def doomed(server: Server) -> AsyncIterator[Database]:
     """A pool of two whose connections will be cut; the shop's own stay."""
-    engine = create_engine(server.database_url, pool_size=2)
-    yield engine
-    await engine.dispose()
+    database = await open_database(server.database_url, pool_size=2)
+    yield database
+    await database.close()
 
 
 async def cut(shop: Shop, *pids: int) -> None:
@@ -29,7 +28,7 @@ async def cut(shop: Shop, *pids: int) -> None:
         assert await shop.value("SELECT pg_terminate_backend($1)", pid)
 
 
-async def test_the_next_calls_after_a_cut_work(shop: Shop, doomed: AsyncEngine) -> None:
+async def test_the_next_calls_after_a_cut_work(shop: Shop, doomed: Database) -> None:
     campaign = await shop.campaign()
     for _ in range(5):
         noticed: dict[int, asyncio.Event] = {}
@@ -45,9 +44,7 @@ async def test_the_next_calls_after_a_cut_work(shop: Shop, doomed: AsyncEngine) 
         await shop.race(*(Shop(doomed).lock(shop.opener(campaign)) for _ in range(6)))
 
 
-async def test_a_cut_within_a_transaction_is_an_infrastructure_failure_and_leaves_nothing(
-    shop: Shop, doomed: AsyncEngine
-) -> None:
+async def test_a_cut_within_a_transaction_is_an_infrastructure_failure_and_leaves_nothing(shop: Shop, doomed: Database) -> None:
     async def write() -> None:
         async with transaction(doomed) as opened:
             await opened.execute(WRITE)
@@ -62,10 +59,10 @@ async def test_a_cut_within_a_transaction_is_an_infrastructure_failure_and_leave
         await opened.execute(WRITE)
 
 
-async def test_a_cut_while_a_seat_is_waited_for_is_an_infrastructure_failure(shop: Shop, doomed: AsyncEngine) -> None:
+async def test_a_cut_while_a_seat_is_waited_for_is_an_infrastructure_failure(shop: Shop, doomed: Database) -> None:
     (opener,) = await shop.team(await shop.campaign())
     joiner = shop.joiner(opener)
-    async with transaction(shop.engine) as holding:
+    async with transaction(shop.database) as holding:
         await holding.execute("SELECT FROM teams FOR UPDATE")
         joining: asyncio.Task[HeldSeat] = asyncio.create_task(Shop(doomed).lock(joiner))
         await shop.until_waiting(1)
@@ -79,10 +76,10 @@ async def test_a_cut_while_a_seat_is_waited_for_is_an_infrastructure_failure(sho
 
 async def test_a_cancelled_call_rolls_back_and_gives_its_connection_back(shop: Shop, server: Server) -> None:
     (opener,) = await shop.team(await shop.campaign())
-    only_one = create_engine(server.database_url, pool_size=1)
+    only_one = await open_database(server.database_url, pool_size=1)
     try:
         for _ in range(5):
-            async with transaction(shop.engine) as holding:
+            async with transaction(shop.database) as holding:
                 await holding.execute("SELECT FROM teams FOR UPDATE")
                 joining = asyncio.create_task(Shop(only_one).lock(shop.joiner(opener)))
                 await shop.until_waiting(1)
@@ -92,29 +89,29 @@ async def test_a_cancelled_call_rolls_back_and_gives_its_connection_back(shop: S
         async with connection(only_one) as opened:
             assert await opened.fetchval("SELECT lock_count FROM teams") == 1
     finally:
-        await only_one.dispose()
+        await only_one.close()
 
 
-async def test_a_transaction_rolls_back_on_an_exception(engine: AsyncEngine) -> None:
+async def test_a_transaction_rolls_back_on_an_exception(database: Database) -> None:
     async def write() -> None:
-        async with transaction(engine) as opened:
+        async with transaction(database) as opened:
             await opened.execute(WRITE)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         await write()
 
-    async with connection(engine) as opened:
+    async with connection(database) as opened:
         assert await opened.fetch("SELECT * FROM goods") == []
         with pytest.raises(LookupError):
             await fetch_one(opened, "SELECT * FROM goods")
 
 
 async def test_a_database_that_is_away_is_an_infrastructure_failure() -> None:
-    nobody = create_engine("postgresql://postgres@127.0.0.1:1/groupbuy", pool_size=1)
+    nobody = await open_database("postgresql://postgres@127.0.0.1:1/groupbuy", pool_size=1)
     try:
         with pytest.raises(INFRASTRUCTURE_FAILURES):
             async with connection(nobody):
                 pass
     finally:
-        await nobody.dispose()
+        await nobody.close()

@@ -41,7 +41,7 @@ async def told(shop: Shop) -> list[str]:
 async def test_what_is_pending_has_all_that_its_sender_needs(shop: Shop) -> None:
     ids = await told(shop)
 
-    pending = await pending_deliveries(shop.engine, ids)
+    pending = await pending_deliveries(shop.database, ids)
 
     assert [(delivery.type, delivery.sequence, delivery.kind) for delivery in pending] == [
         ("order.cancelled", 1, "http"),
@@ -54,33 +54,33 @@ async def test_what_is_pending_has_all_that_its_sender_needs(shop: Shop) -> None
     assert (first.source, first.address, first.format) == (SOURCE, SHOP_ADDRESS.address, "standard")
     assert first.since == first.next_attempt_at == first.occurred_at == DEADLINE
     assert first.data.startswith("{")
-    assert await pending_deliveries(shop.engine, ["evt_unknown"]) == []
+    assert await pending_deliveries(shop.database, ["evt_unknown"]) == []
 
 
 async def test_a_failed_attempt_leaves_it_pending_and_due_later(shop: Shop) -> None:
     ids = await told(shop)
-    (delivery, *_) = await pending_deliveries(shop.engine, ids)
+    (delivery, *_) = await pending_deliveries(shop.database, ids)
 
     for number in range(3):
-        await record_attempt(shop.engine, delivery, attempt("pending", number))
+        await record_attempt(shop.database, delivery, attempt("pending", number))
 
-    (after, *_) = await pending_deliveries(shop.engine, ids)
+    (after, *_) = await pending_deliveries(shop.database, ids)
     assert (after.attempts, after.since) == (3, delivery.since)
     assert after.next_attempt_at == NOW + timedelta(seconds=2, minutes=1)
-    assert await delivery_progress(shop.engine, ids) == Progress(pending=3, delivered=0, dead=0, due=after.next_attempt_at)
+    assert await delivery_progress(shop.database, ids) == Progress(pending=3, delivered=0, dead=0, due=after.next_attempt_at)
 
 
 async def test_finished_deliveries_are_counted_and_no_longer_pending(shop: Shop) -> None:
     ids = await told(shop)
-    one, two, three = await pending_deliveries(shop.engine, ids)
+    one, two, three = await pending_deliveries(shop.database, ids)
 
-    await record_attempt(shop.engine, one, attempt("delivered"))
-    await record_attempt(shop.engine, two, attempt("dead"))
+    await record_attempt(shop.database, one, attempt("delivered"))
+    await record_attempt(shop.database, two, attempt("dead"))
 
-    assert await pending_deliveries(shop.engine, ids) == [three]
-    assert await delivery_progress(shop.engine, ids) == Progress(pending=1, delivered=1, dead=1, due=DEADLINE)
-    await record_attempt(shop.engine, three, attempt("delivered"))
-    assert await delivery_progress(shop.engine, ids) == Progress(pending=0, delivered=2, dead=1, due=None)
+    assert await pending_deliveries(shop.database, ids) == [three]
+    assert await delivery_progress(shop.database, ids) == Progress(pending=1, delivered=1, dead=1, due=DEADLINE)
+    await record_attempt(shop.database, three, attempt("delivered"))
+    assert await delivery_progress(shop.database, ids) == Progress(pending=0, delivered=2, dead=1, due=None)
     (row,) = await shop.rows(STORED, one.event_id, one.address)
     assert (row["status"], row["attempts"]) == ("delivered", 1)
     assert row["finished_at"] == NOW + timedelta(milliseconds=250)
@@ -91,11 +91,11 @@ async def test_finished_deliveries_are_counted_and_no_longer_pending(shop: Shop)
 async def test_a_late_answer_changes_nothing_that_is_finished(
     shop: Shop, end: Literal["delivered", "dead"], late: Literal["delivered", "pending", "dead"]
 ) -> None:
-    (delivery, *_) = await pending_deliveries(shop.engine, await told(shop))
-    await record_attempt(shop.engine, delivery, attempt(end))
+    (delivery, *_) = await pending_deliveries(shop.database, await told(shop))
+    await record_attempt(shop.database, delivery, attempt(end))
     before = await shop.rows(STORED, delivery.event_id, delivery.address)
 
-    await record_attempt(shop.engine, delivery, attempt(late, 60))
+    await record_attempt(shop.database, delivery, attempt(late, 60))
 
     assert await shop.rows(STORED, delivery.event_id, delivery.address) == before
     assert await shop.value("SELECT count(*) FROM delivery_attempts") == 2
@@ -104,12 +104,12 @@ async def test_a_late_answer_changes_nothing_that_is_finished(
 async def test_of_answers_at_once_the_first_end_holds(shop: Shop) -> None:
     ends = set()
     for _ in range(30):
-        (delivery, *_) = await pending_deliveries(shop.engine, await told(shop))
+        (delivery, *_) = await pending_deliveries(shop.database, await told(shop))
 
         await shop.race(
-            record_attempt(shop.engine, delivery, attempt("delivered")),
-            record_attempt(shop.engine, delivery, attempt("dead")),
-            record_attempt(shop.engine, delivery, attempt("pending")),
+            record_attempt(shop.database, delivery, attempt("delivered")),
+            record_attempt(shop.database, delivery, attempt("dead")),
+            record_attempt(shop.database, delivery, attempt("pending")),
         )
 
         (row,) = await shop.rows(STORED, delivery.event_id, delivery.address)
@@ -122,12 +122,12 @@ async def test_of_answers_at_once_the_first_end_holds(shop: Shop) -> None:
 
 async def test_one_address_does_not_move_another(shop: Shop) -> None:
     ids = await told(shop)
-    _, team_to_one, team_to_other = await pending_deliveries(shop.engine, ids)
+    _, team_to_one, team_to_other = await pending_deliveries(shop.database, ids)
     assert team_to_one.event_id == team_to_other.event_id
 
-    await record_attempt(shop.engine, team_to_one, attempt("dead"))
+    await record_attempt(shop.database, team_to_one, attempt("dead"))
 
-    assert team_to_other in await pending_deliveries(shop.engine, ids)
+    assert team_to_other in await pending_deliveries(shop.database, ids)
 
 
 async def test_a_repeated_ending_writes_no_second_event(shop: Shop) -> None:
@@ -136,7 +136,7 @@ async def test_a_repeated_ending_writes_no_second_event(shop: Shop) -> None:
     deliveries: list[Delivery] = []
     for _ in range(2):
         again = await shop.conclude(members[0], Ending.CLOSE)
-        deliveries = await pending_deliveries(shop.engine, again.event_ids)
+        deliveries = await pending_deliveries(shop.database, again.event_ids)
     assert sorted({delivery.event_id for delivery in deliveries}) == sorted(first.event_ids)
     assert len(deliveries) == 3
     assert event_id("team.failed", members[0].team_id) in first.event_ids

@@ -247,7 +247,7 @@ async def test_an_extension_never_shortens(shop: Shop) -> None:
 
     for _ in range(10):
         asked = [ExtendTeam(team_id=opener.team_id, deadline=DEADLINE + timedelta(hours=hour)) for hour in hours]
-        answers = await shop.race(*(extend_team(shop.engine, extension) for extension in asked))
+        answers = await shop.race(*(extend_team(shop.database, extension) for extension in asked))
         assert all(answer.deadline >= extension.deadline for answer, extension in zip(answers, asked, strict=True))
         assert (await shop.team_row(opener))["deadline"] == DEADLINE + timedelta(hours=max(hours))
         hours = [hour + 1 for hour in hours]
@@ -257,7 +257,7 @@ async def test_a_team_that_ended_is_not_extended(shop: Shop) -> None:
     (opener,) = await shop.team(await shop.campaign())
     await shop.conclude(opener, Ending.CLOSE)
 
-    answer = await extend_team(shop.engine, ExtendTeam(team_id=opener.team_id, deadline=DEADLINE + timedelta(hours=1)))
+    answer = await extend_team(shop.database, ExtendTeam(team_id=opener.team_id, deadline=DEADLINE + timedelta(hours=1)))
 
     assert (answer.team_status, answer.deadline) == (TeamStatus.FAILED, DEADLINE)
 
@@ -270,7 +270,7 @@ async def test_an_extension_and_the_deadline_at_once_agree(shop: Shop) -> None:
         (opener,) = await shop.team(campaign, paid=1, locked=0)
 
         async def extend(of: Member) -> bool:
-            answer = await extend_team(shop.engine, ExtendTeam(team_id=of.team_id, deadline=later))
+            answer = await extend_team(shop.database, ExtendTeam(team_id=of.team_id, deadline=later))
             return answer.team_status is TeamStatus.FORMING
 
         async def conclude(of: Member) -> bool:

@@ -107,7 +107,7 @@ async def test_sequences_have_no_gaps_whoever_gives_and_writes_them(shop: Shop) 
     given: dict[str, int] = {}
 
     async def give() -> None:
-        await give_sequences(shop.engine, SOURCE)
+        await give_sequences(shop.database, SOURCE)
         rows = [row for row in await shop.rows(NUMBERED, SOURCE) if row["sequence"] is not None]
         assert [row["sequence"] for row in rows] == [*range(1, len(rows) + 1)]
         for row in rows:
@@ -133,14 +133,14 @@ async def test_who_gives_sequences_waits_for_who_gives_them_already(shop: Shop) 
     """An event that is committed late lies between two that are being numbered: it gets the number after them."""
     first, last = [(await shop.team(await shop.campaign(), locked=1))[0] for _ in range(2)]
     await shop.release(first)
-    async with transaction(shop.engine) as holding:
-        async with transaction(shop.engine) as late:
+    async with transaction(shop.database) as holding:
+        async with transaction(shop.database) as late:
             await late.execute(LATE_EVENT, SOURCE, NOW)
             await shop.release(last)
             await holding.execute("SELECT FROM events WHERE team_id = $1 FOR UPDATE", last.team_id)
-            giving = [asyncio.create_task(give_sequences(shop.engine, SOURCE))]
+            giving = [asyncio.create_task(give_sequences(shop.database, SOURCE))]
             await shop.until_waiting(1)
-        giving.append(asyncio.create_task(give_sequences(shop.engine, SOURCE)))
+        giving.append(asyncio.create_task(give_sequences(shop.database, SOURCE)))
         await shop.until_waiting(2)
 
     await asyncio.gather(*giving)
@@ -160,9 +160,9 @@ async def test_the_facts_about_one_order_are_numbered_in_their_order(shop: Shop)
         await shop.race(
             out_and_over(timed_out),
             *(shop.conclude(member, Ending.CLOSE) for member in others),
-            *(give_sequences(shop.engine, SOURCE) for _ in range(3)),
+            *(give_sequences(shop.database, SOURCE) for _ in range(3)),
         )
-    await give_sequences(shop.engine, SOURCE)
+    await give_sequences(shop.database, SOURCE)
 
     cancelled: dict[str, int] = {}
     for row in await shop.rows(NUMBERED, SOURCE):
@@ -176,7 +176,7 @@ async def test_the_facts_about_one_order_are_numbered_in_their_order(shop: Shop)
 
 
 async def test_each_mall_has_a_sequence_of_its_own(shop: Shop) -> None:
-    await save_mall(shop.engine, Mall("s02", "Another mall", None, (), (), local=True))
+    await save_mall(shop.database, Mall("s02", "Another mall", None, (), (), local=True))
     goods_id = await shop.goods()
     places = [CampaignGoods(source=source, channel=CHANNEL, goods_id=goods_id) for source in (SOURCE, "s02")]
     campaign = await shop.campaign(goods=places, take_limit=100)
@@ -188,7 +188,7 @@ async def test_each_mall_has_a_sequence_of_its_own(shop: Shop) -> None:
         await shop.release(opener)
         ids.append(event_id("order.cancelled", opener.order_id))
 
-    told = await shop.race(*(pending_deliveries(shop.engine, ids) for _ in range(3)))
+    told = await shop.race(*(pending_deliveries(shop.database, ids) for _ in range(3)))
 
     for source in (SOURCE, "s02"):
         assert [row["sequence"] for row in await shop.rows(NUMBERED, source)] == [1, 2, 3, 4, 5]

@@ -1,25 +1,24 @@
 """The check itself: it sees each kind of damage, and says where it is."""
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.connection import transaction
+from db.connection import Database, transaction
 from db.invariants import violations
 from domain.states import Ending
 from tests.db.shop import SHOP_ADDRESS, Shop
 
 
 @pytest.fixture
-async def traded(engine: AsyncEngine) -> Shop:
+async def traded(database: Database) -> Shop:
     """A shop where everything has happened once, without the check at its end."""
-    shop = Shop(engine)
+    shop = Shop(database)
     await shop.open()
     campaign = await shop.campaign(stock=50, min_count=1)
     for paid, locked, ending in ((3, 0, None), (2, 1, Ending.DEADLINE), (1, 1, Ending.CLOSE), (1, 1, None)):
         members = await shop.team(campaign, paid=paid, locked=locked, callback=SHOP_ADDRESS)
         if ending is not None:
             await shop.conclude(members[0], ending)
-    assert await violations(engine) == []
+    assert await violations(database) == []
     return shop
 
 
@@ -59,10 +58,10 @@ UPDATE orders SET paid_amount = 80, paid_at = locked_at, payment_outcome = 'sett
     ],
 )
 async def test_damage_is_seen(traded: Shop, damage: str, invariant: int, subject: str) -> None:
-    async with transaction(traded.engine) as opened:
+    async with transaction(traded.database) as opened:
         await opened.execute(damage)
 
-    found = await violations(traded.engine)
+    found = await violations(traded.database)
 
     assert found
     assert {(violation.invariant, violation.subject.startswith(subject)) for violation in found} == {(invariant, True)}

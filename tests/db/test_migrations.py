@@ -9,9 +9,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, make_url, pool
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from db.connection import connection, create_engine
+from db.connection import Database, connection, open_database, sqlalchemy_url
 from db.migrate import upgrade
 from db.tables import metadata
 from tests.db.conftest import Server
@@ -43,8 +43,8 @@ async def empty_url(server: Server) -> AsyncIterator[str]:
     await server.drop_database(url)
 
 
-async def schema(engine: AsyncEngine) -> set[tuple[Any, ...]]:
-    async with connection(engine) as opened:
+async def schema(database: Database) -> set[tuple[Any, ...]]:
+    async with connection(database) as opened:
         found = {tuple(row) for row in await opened.fetch(SCHEMA, list(metadata.tables))}
     return {entry for entry in found if entry[1] != "alembic_version"}
 
@@ -59,15 +59,15 @@ async def test_alembic_finds_no_difference(server: Server) -> None:
         assert await migrated.run_sync(differences) == []
 
 
-async def test_the_migrations_make_what_the_tables_say(engine: AsyncEngine, empty_url: str) -> None:
+async def test_the_migrations_make_what_the_tables_say(database: Database, empty_url: str) -> None:
     """Also the checks, partial indexes and storage options, which Alembic does not compare."""
-    described = create_engine(empty_url, pool_size=1)
+    described = await open_database(empty_url, pool_size=1)
     try:
-        async with described.begin() as fresh:
+        async with create_async_engine(sqlalchemy_url(empty_url), poolclass=pool.NullPool).begin() as fresh:
             await fresh.run_sync(metadata.create_all)
-        assert await schema(described) == await schema(engine)
+        assert await schema(described) == await schema(database)
     finally:
-        await described.dispose()
+        await described.close()
 
 
 async def test_processes_that_migrate_at_once_do_it_once(empty_url: str) -> None:
@@ -78,21 +78,21 @@ async def test_processes_that_migrate_at_once_do_it_once(empty_url: str) -> None
     ended = await asyncio.gather(*(process.communicate() for process in processes))
 
     assert [(process.returncode, said.decode()) for process, (_, said) in zip(processes, ended, strict=True)] == [(0, "")] * 3
-    migrated = create_engine(empty_url, pool_size=1)
+    migrated = await open_database(empty_url, pool_size=1)
     try:
         async with connection(migrated) as opened:
             assert await opened.fetchval("SELECT count(*) FROM alembic_version") == 1
             assert await opened.fetch("SELECT * FROM groupbuy_invariants()") == []
     finally:
-        await migrated.dispose()
+        await migrated.close()
 
 
-async def test_a_second_upgrade_changes_nothing(server: Server, engine: AsyncEngine) -> None:
-    before = await schema(engine)
+async def test_a_second_upgrade_changes_nothing(server: Server, database: Database) -> None:
+    before = await schema(database)
 
     await asyncio.to_thread(upgrade, server.database_url)
 
-    assert await schema(engine) == before
+    assert await schema(database) == before
 
 
 async def test_an_address_in_any_spelling_of_postgresql_is_migrated(empty_url: str) -> None:

@@ -63,7 +63,7 @@ class Mix:
 
     async def _extend(self) -> None:
         asked = ExtendTeam(team_id=self._members[0].team_id, deadline=LATEST + timedelta(hours=1))
-        await self._shop.retried(lambda: extend_team(self._shop.engine, asked))
+        await self._shop.retried(lambda: extend_team(self._shop.database, asked))
 
     async def check(self) -> str:
         """Raises where answers and rows disagree; how the team ended."""
@@ -109,7 +109,7 @@ async def test_one_consistent_end_whatever_comes_first(shop: Shop, seed: int) ->
         await shop.race(*(step() for step in mix.steps()))
 
         ends[await mix.check()] += 1
-        assert await violations(shop.engine) == []
+        assert await violations(shop.database) == []
     assert len(ends) > 2, ends
     assert shop.deadlocks == 0
 
@@ -130,7 +130,7 @@ async def test_teams_with_the_same_buyers_trade_at_once(shop: Shop) -> None:
 
         await shop.race(*(shop.retried(step) for step in luck.sample(steps, len(steps))))
 
-        assert await violations(shop.engine) == []
+        assert await violations(shop.database) == []
     assert shop.deadlocks == 0
 
 

@@ -123,7 +123,7 @@ async def test_a_stock_holds_over_many_teams(shop: Shop) -> None:
 async def test_a_stock_that_is_set_meanwhile_counts_every_live_order(shop: Shop) -> None:
     async def restock(campaign: Campaign, stock: int | None) -> None:
         try:
-            await change_campaign(shop.engine, campaign.campaign_id, {"stock": stock}, by="tests", now=NOW)
+            await change_campaign(shop.database, campaign.campaign_id, {"stock": stock}, by="tests", now=NOW)
         except Refusal as refused:
             assert refused.code is ErrorCode.CAMPAIGN_CONFLICT  # noqa: PT017 - one of several outcomes
 
@@ -148,7 +148,7 @@ async def test_a_stock_that_is_set_meanwhile_counts_every_live_order(shop: Shop)
             restock(campaign, 6),
         )
 
-        assert await violations(shop.engine) == []
+        assert await violations(shop.database) == []
         counted = await shop.rows("SELECT stock FROM campaign_stock WHERE campaign_id = $1", campaign.campaign_id)
         told = await shop.value("SELECT stock FROM campaigns WHERE campaign_id = $1", campaign.campaign_id)
         assert [row["stock"] for row in counted] == ([] if told is None else [told])
@@ -156,7 +156,7 @@ async def test_a_stock_that_is_set_meanwhile_counts_every_live_order(shop: Shop)
 
 async def test_a_joiner_who_loses_against_the_teams_end_hears_that_it_is_closed(shop: Shop) -> None:
     (opener,) = await shop.team(await shop.campaign())
-    async with transaction(shop.engine) as holding:
+    async with transaction(shop.database) as holding:
         await holding.execute("SELECT FROM teams WHERE team_id = $1 FOR UPDATE", opener.team_id)
         closing = asyncio.create_task(shop.conclude(opener, Ending.CLOSE))
         await shop.until_waiting(1)
@@ -183,11 +183,11 @@ async def test_whoever_begins_to_count_a_stock_waits_for_the_seats_under_way(sho
             case _:
                 return await shop.lock(newcomer)
 
-    async with transaction(shop.engine) as holding:
+    async with transaction(shop.database) as holding:
         await holding.execute(HOLD_QUOTA, campaign.campaign_id, SOURCE, buyer)
         under_way = asyncio.create_task(seat())
         await shop.until_waiting(1)
-        counting = asyncio.create_task(change_campaign(shop.engine, campaign.campaign_id, {"stock": 5}, by="tests", now=NOW))
+        counting = asyncio.create_task(change_campaign(shop.database, campaign.campaign_id, {"stock": 5}, by="tests", now=NOW))
         await shop.until_waiting(2)
 
     await under_way

@@ -50,9 +50,9 @@ async def test_a_team_keeps_the_terms_it_was_opened_under(shop: Shop) -> None:
     campaign = await shop.campaign()
     (opener,) = await shop.team(campaign)
     changes = {"discount": {"plan": "cut", "expr": "1"}, "target_count": 5, "lock_ttl": 1, "payment_grace": 0, "team_ttl": 1}
-    await change_campaign(shop.engine, campaign.campaign_id, changes, by="tests", now=NOW)
+    await change_campaign(shop.database, campaign.campaign_id, changes, by="tests", now=NOW)
     goods = Goods(goods_id=opener.request.goods_id, name="Book", original_price=Decimal("500.00"))
-    await save_goods(shop.engine, goods, by="tests", now=NOW)
+    await save_goods(shop.database, goods, by="tests", now=NOW)
 
     joiner = shop.joiner(opener)
     seat = await shop.lock(joiner)
@@ -66,7 +66,7 @@ async def test_goods_that_a_campaign_sells_no_more_stay_in_its_running_teams(sho
     campaign = await shop.campaign()
     (opener,) = await shop.team(campaign)
     others = CampaignGoods(source=SOURCE, channel=CHANNEL, goods_id=await shop.goods())
-    await change_campaign(shop.engine, campaign.campaign_id, {"goods": [others]}, by="tests", now=NOW)
+    await change_campaign(shop.database, campaign.campaign_id, {"goods": [others]}, by="tests", now=NOW)
 
     assert isinstance(await shop.try_lock(shop.joiner(opener)), HeldSeat)
 
@@ -95,7 +95,7 @@ async def test_what_is_not_there_is_refused(shop: Shop, wish: dict[str, object],
 async def test_a_campaigns_status_decides_about_new_seats(shop: Shop, status: str, may_join: bool) -> None:
     campaign = await shop.campaign()
     (opener,) = await shop.team(campaign)
-    await change_campaign(shop.engine, campaign.campaign_id, {"status": status}, by="tests", now=NOW)
+    await change_campaign(shop.database, campaign.campaign_id, {"status": status}, by="tests", now=NOW)
 
     assert await shop.try_lock(shop.opener(campaign)) is ErrorCode.CAMPAIGN_INACTIVE
     joined = await shop.try_lock(shop.joiner(opener))

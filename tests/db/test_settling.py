@@ -86,7 +86,7 @@ async def test_another_amount_can_be_recorded_without_a_workflow(shop: Shop) -> 
     (opener,) = await shop.team(await shop.campaign(), paid=1, locked=0)
     payment = Payment(amount=Decimal("1.00"), paid_at=NOW)
 
-    await shop.race(*(record_other_amount(shop.engine, opener.order_id, payment, NOW) for _ in range(5)))
+    await shop.race(*(record_other_amount(shop.database, opener.order_id, payment, NOW) for _ in range(5)))
 
     assert await shop.value("SELECT count(*) FROM payment_conflicts") == 1
 

@@ -13,7 +13,7 @@ INSTANT = timedelta(microseconds=1)
 
 
 async def found(shop: Shop, now: datetime) -> Leftovers:
-    return await find_leftovers(shop.engine, now, LATE)
+    return await find_leftovers(shop.database, now, LATE)
 
 
 async def test_an_unpaid_seat_is_found_when_its_grace_is_long_over(shop: Shop) -> None:
@@ -39,9 +39,9 @@ async def test_an_event_is_found_until_it_is_delivered_everywhere(shop: Shop) ->
 
     assert (await found(shop, NOW + LATE)).event_ids == []
     assert (await found(shop, NOW + LATE + INSTANT)).event_ids == ended.event_ids
-    (delivery,) = await pending_deliveries(shop.engine, ended.event_ids)
+    (delivery,) = await pending_deliveries(shop.database, ended.event_ids)
     for verdict in ("pending", "dead"):
         attempt = Attempt(NOW, 1, 500, "answered 500", verdict, NOW + timedelta(hours=1))
-        await record_attempt(shop.engine, delivery, attempt)
+        await record_attempt(shop.database, delivery, attempt)
         assert (await found(shop, NOW + LATE + INSTANT)).event_ids == []
     assert await found(shop, NOW + timedelta(days=1)) == Leftovers()

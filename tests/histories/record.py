@@ -13,11 +13,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import click
-from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
-from db.connection import create_engine
+from db.connection import Database, open_database
 from db.migrate import upgrade
 from dev.stack import Options, Stack
 from tests.workflows.play import Play, publish, working
@@ -117,10 +116,10 @@ STORIES: dict[str, tuple[Story, dict[str, object]]] = {
 }
 
 
-async def record(name: str, client: Client, engine: AsyncEngine, stack: Stack) -> None:
+async def record(name: str, client: Client, database: Database, stack: Stack) -> None:
     story, changes = STORIES[name]
-    campaign, campaign_id, goods_id = await publish(engine, **changes)
-    async with working(client, engine) as queue:
+    campaign, campaign_id, goods_id = await publish(database, **changes)
+    async with working(client, database) as queue:
         team = Play(client, queue, campaign, campaign_id, goods_id, local=not name.endswith("_regular"))
         await story(team, stack)
         with contextlib.suppress(WorkflowFailureError):
@@ -148,10 +147,10 @@ async def main(names: tuple[str, ...]) -> None:
             ) as server,
         ):
             await asyncio.to_thread(upgrade, stack.addresses.database_url)
-            engine = create_engine(stack.addresses.database_url, pool_size=8)
+            database = await open_database(stack.addresses.database_url, pool_size=8)
             for name in names:
-                await record(name, server.client, engine, stack)
-            await engine.dispose()
+                await record(name, server.client, database, stack)
+            await database.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -12,12 +12,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.testing import WorkflowEnvironment
 
-from db.connection import create_engine
+from db.connection import Database, open_database
 from db.migrate import upgrade
 from dev.stack import Options, Stack
 from workflows import search_attributes
@@ -40,10 +39,10 @@ async def services() -> AsyncIterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-async def engine(services: Stack) -> AsyncIterator[AsyncEngine]:
-    made = create_engine(services.addresses.database_url, pool_size=8)
+async def database(services: Stack) -> AsyncIterator[Database]:
+    made = await open_database(services.addresses.database_url, pool_size=8)
     yield made
-    await made.dispose()
+    await made.close()
 
 
 @pytest.fixture

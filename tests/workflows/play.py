@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import aiohttp
-from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
@@ -20,6 +19,7 @@ from activities.seats import SeatActivities
 from activities.settlement import SettlementActivities
 from activities.sweep import SweepActivities
 from db.administration import create_campaign, save_goods
+from db.connection import Database
 from domain.campaigns import CampaignFields, CampaignGoods, CampaignStatus, NewCampaign
 from domain.discounts import Discount, DiscountPlan
 from domain.ids import order_id, team_id, team_workflow_id
@@ -34,10 +34,10 @@ NO_RETRIES = RetryPlan(first=timedelta(seconds=1), most=timedelta(seconds=1), gi
 
 
 @asynccontextmanager
-async def working(client: Client, engine: AsyncEngine) -> AsyncIterator[str]:
+async def working(client: Client, database: Database) -> AsyncIterator[str]:
     """Workers for everything; yields their own queue for teams."""
     queue = f"test-{uuid.uuid4().hex}"
-    seats, settlement, sweep = SeatActivities(engine), SettlementActivities(engine), SweepActivities(engine)
+    seats, settlement, sweep = SeatActivities(database), SettlementActivities(database), SweepActivities(database)
     async with (
         aiohttp.ClientSession() as http,
         Worker(
@@ -55,7 +55,7 @@ async def working(client: Client, engine: AsyncEngine) -> AsyncIterator[str]:
             workflow_runner=SandboxedWorkflowRunner(),
             max_cached_workflows=50,
         ),
-        Worker(client, task_queue=CALLBACKS_QUEUE, activities=[CallbackActivities(engine, http, NO_RETRIES).deliver]),
+        Worker(client, task_queue=CALLBACKS_QUEUE, activities=[CallbackActivities(database, http, NO_RETRIES).deliver]),
     ):
         yield queue
 
@@ -138,10 +138,10 @@ class Play:
         return str(metadata.current_details)
 
 
-async def publish(engine: AsyncEngine, **changes: object) -> tuple[CampaignFields, int, str]:
+async def publish(database: Database, **changes: object) -> tuple[CampaignFields, int, str]:
     """A campaign of its own for a test: team of 3 at 80.00 instead of 100.00; `changes` to its fields."""
     goods_id, now = f"goods-{uuid.uuid4().hex[:8]}", datetime.now(UTC)
-    await save_goods(engine, Goods(goods_id=goods_id, name="a book", original_price=Decimal("100.00")), by="test", now=now)
+    await save_goods(database, Goods(goods_id=goods_id, name="a book", original_price=Decimal("100.00")), by="test", now=now)
     fields: dict[str, object] = {
         "name": "test",
         "status": CampaignStatus.ACTIVE,
@@ -152,5 +152,5 @@ async def publish(engine: AsyncEngine, **changes: object) -> tuple[CampaignField
         "target_count": 3,
     }
     new = NewCampaign.model_validate(fields | changes)
-    campaign = await create_campaign(engine, new, by="test", now=now)
+    campaign = await create_campaign(database, new, by="test", now=now)
     return campaign, campaign.campaign_id, goods_id
