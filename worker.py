@@ -12,7 +12,7 @@ import uvloop
 from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
-from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
 from activities.callbacks import CallbackActivities, RetryPlan
 from activities.seats import SeatActivities
@@ -31,8 +31,10 @@ GRACE = timedelta(seconds=5)
 TEAMS_IN_MEMORY = 5000
 
 
-def trade_worker(client: Client, database: Database, task_queue: str = TASK_QUEUE) -> Worker:
-    """Runs the workflows, and the transactions that malls wait for."""
+def trade_worker(
+    client: Client, database: Database, task_queue: str = TASK_QUEUE, runner: WorkflowRunner | None = None
+) -> Worker:
+    """Runs the workflows, and the transactions that malls wait for; `runner` None is the one without a sandbox."""
     seats, settlement, sweep = SeatActivities(database), SettlementActivities(database), SweepActivities(database)
     return Worker(
         client,
@@ -47,7 +49,7 @@ def trade_worker(client: Client, database: Database, task_queue: str = TASK_QUEU
             sweep.find_leftovers,
         ],
         # The sandbox costs a quarter of this process's CPU. The tests run and replay every workflow inside it.
-        workflow_runner=UnsandboxedWorkflowRunner(),
+        workflow_runner=runner or UnsandboxedWorkflowRunner(),
         max_cached_workflows=TEAMS_IN_MEMORY,
         # A fixed number of pollers leaves a tail of seconds under load.
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
@@ -56,14 +58,12 @@ def trade_worker(client: Client, database: Database, task_queue: str = TASK_QUEU
     )
 
 
-def callback_worker(
-    client: Client, database: Database, http: aiohttp.ClientSession, retries: RetryPlan, task_queue: str = CALLBACKS_QUEUE
-) -> Worker:
+def callback_worker(client: Client, database: Database, http: aiohttp.ClientSession, retries: RetryPlan) -> Worker:
     """Tells malls: slots of its own, so that a slow mall holds up nobody's lock."""
     callbacks = CallbackActivities(database, http, retries)
     return Worker(
         client,
-        task_queue=task_queue,
+        task_queue=CALLBACKS_QUEUE,
         activities=[callbacks.deliver],
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,

@@ -19,19 +19,13 @@ from dev.errors import StackError
 from dev.http import answers
 from dev.ports import HOST
 from dev.supervisor import Part, Program, Say
+from workflows import search_attributes
 
 NAMESPACE = "default"
 RETENTION = timedelta(days=30)
 
-SEARCH_ATTRIBUTES = {
-    "Mall": "Keyword",
-    "CampaignId": "Keyword",
-    "TeamStatus": "Keyword",
-    "RefundKind": "Keyword",
-    "RefundStatus": "Keyword",
-    "OutTradeNo": "Keyword",
-    "NeedsAttention": "Bool",
-}
+SEARCH_ATTRIBUTES = {key.name: key.indexed_value_type.name.capitalize() for key in search_attributes.ALL}
+"""with the kinds as Temporal's command line calls them"""
 
 DYNAMIC_CONFIG = {
     # One worker at a laptop's rate: more partitions are polls that find nothing, and forwarding.
@@ -40,11 +34,6 @@ DYNAMIC_CONFIG = {
     # Quotas protect tenants of a shared cluster; here they would only refuse a rush, or a list in the UI.
     "frontend.namespaceRPS": 20_000,
     "frontend.namespaceRPS.visibility": 200,
-}
-
-_VALUE_TYPES = {
-    "Keyword": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
-    "Bool": IndexedValueType.INDEXED_VALUE_TYPE_BOOL,
 }
 
 
@@ -123,7 +112,9 @@ async def reach_temporal(address: str, say: Say) -> None:
             await client.operator_service.add_search_attributes(
                 AddSearchAttributesRequest(
                     namespace=namespace,
-                    search_attributes={name: _VALUE_TYPES[kind] for name, kind in missing.items()},
+                    search_attributes={
+                        name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{kind.upper()}") for name, kind in missing.items()
+                    },
                 )
             )
             say(f"Temporal: registered the search attributes {', '.join(missing)}")

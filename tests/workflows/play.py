@@ -11,13 +11,9 @@ import aiohttp
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from activities.callbacks import CallbackActivities, RetryPlan
-from activities.seats import SeatActivities
-from activities.settlement import SettlementActivities
-from activities.sweep import SweepActivities
+from activities.callbacks import RetryPlan
 from db.administration import create_campaign, save_goods
 from db.connection import Database
 from domain.campaigns import CampaignFields, CampaignGoods, CampaignStatus, NewCampaign
@@ -25,8 +21,7 @@ from domain.discounts import Discount, DiscountPlan
 from domain.ids import order_id, team_id, team_workflow_id
 from domain.messages import PaymentReport, SeatRequest, SettledPayment, TeamInput
 from domain.trade import Goods
-from worker import WORKFLOWS
-from workflows.queues import CALLBACKS_QUEUE
+from worker import callback_worker, trade_worker
 from workflows.team import LOCK, SETTLE, TeamWorkflow
 
 SOURCE, CHANNEL = "s01", "c01"
@@ -37,25 +32,10 @@ NO_RETRIES = RetryPlan(first=timedelta(seconds=1), most=timedelta(seconds=1), gi
 async def working(client: Client, database: Database) -> AsyncIterator[str]:
     """Workers for everything; yields their own queue for teams."""
     queue = f"test-{uuid.uuid4().hex}"
-    seats, settlement, sweep = SeatActivities(database), SettlementActivities(database), SweepActivities(database)
     async with (
         aiohttp.ClientSession() as http,
-        Worker(
-            client,
-            task_queue=queue,
-            workflows=WORKFLOWS,
-            activities=[
-                seats.lock_seat,
-                seats.release_overdue_seats,
-                settlement.settle_payment,
-                settlement.conclude_team,
-                settlement.extend_team,
-                sweep.find_leftovers,
-            ],
-            workflow_runner=SandboxedWorkflowRunner(),
-            max_cached_workflows=50,
-        ),
-        Worker(client, task_queue=CALLBACKS_QUEUE, activities=[CallbackActivities(database, http, NO_RETRIES).deliver]),
+        trade_worker(client, database, queue, SandboxedWorkflowRunner()),
+        callback_worker(client, database, http, NO_RETRIES),
     ):
         yield queue
 
