@@ -93,9 +93,10 @@ async def run(settings: Settings) -> None:
             callback_worker(client, database, http, retries),
         ):
             await ensure_schedule(client)
-            # What was imported stays for good: the collector need not look at it again and again.
+            # What was imported stays for good: the collector need not look at it again and again, nor look so often.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(50_000, 50, 100)
             print("ready", flush=True)  # noqa: T201 - the supervisor waits for this line
             await stop.wait()
     finally:

@@ -64,9 +64,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         trading=Trading(database, client, history, settings),
         settings=settings,
     )
-    # What was imported stays for good: the collector need not look at it again and again.
+    # What was imported stays for good: the collector need not look at it again and again, nor look so often.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
     try:
         yield
     finally:
@@ -81,21 +82,24 @@ async def platform(request: Request) -> Platform:  # async: FastAPI would run it
 PlatformDep = Annotated[Platform, Depends(platform)]
 
 
-async def _access(request: Request, found: PlatformDep) -> Access:
+async def _access(request: Request) -> Access:
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    found = await platform(request)
     access = await found.access(key.strip()) if scheme.lower() == "bearer" and key else None
     if access is None:
         raise Refusal(ErrorCode.UNAUTHORIZED, "Send a key that is known: Authorization: Bearer <key>.")
     return access
 
 
-async def _mall(access: Annotated[Access, Depends(_access)]) -> MallAccess:
+async def _mall(request: Request) -> MallAccess:
+    access = await _access(request)
     if not isinstance(access, MallAccess):
         raise Refusal(ErrorCode.FORBIDDEN, "This is for the key of a mall.")
     return access
 
 
-async def _ops(access: Annotated[Access, Depends(_access)]) -> OpsAccess:
+async def _ops(request: Request) -> OpsAccess:
+    access = await _access(request)
     if not isinstance(access, OpsAccess):
         raise Refusal(ErrorCode.FORBIDDEN, "This is for a key of operations.")
     return access
