@@ -130,8 +130,13 @@ async def record(name: str, client: Client, database: Database, stack: Stack) ->
     for number, run in enumerate(sorted(runs, key=lambda run: run.start_time), 1):
         history = await client.get_workflow_handle(run.id, run_id=run.run_id).fetch_history()
         suffix = f"_{number}" if len(runs) > 1 else ""
-        (HERE / f"{name}{suffix}.json").write_text(history.to_json() + "\n")
+        (HERE / f"{name}{suffix}.json").write_text(without_places(history.to_json()) + "\n")
         click.echo(f"{name}{suffix}: {len(history.events)} events")
+
+
+def without_places(history: str) -> str:
+    """Stack traces name the folders of the machine that recorded them; nobody needs those."""
+    return history.replace(f"{sys.prefix}/", "").replace(f"{sys.base_prefix}/", "").replace(f"{HERE.parents[1]}/", "")
 
 
 async def main(names: tuple[str, ...]) -> None:
