@@ -24,14 +24,7 @@ REPLAYED = "Idempotent-Replayed"
 async def get_quote(asked: QuoteRequest, mall: MallDep, platform: PlatformDep) -> Quote:
     """Price and eligibility for one buyer and goods, before anything is reserved."""
     async with connection(platform.database) as opened:
-        offer = await read_offer(
-            opened,
-            mall.source,
-            channel=asked.channel,
-            goods_id=asked.goods_id,
-            user_id=asked.user_id,
-            campaign_id=asked.campaign_id,
-        )
+        offer = await read_offer(opened, mall.source, asked)
     return quote(offer, datetime.now(UTC))
 
 

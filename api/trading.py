@@ -134,14 +134,7 @@ class Trading:
 
     async def _open_team(self, request: SeatRequest) -> bool:
         async with connection(self._database) as opened:
-            offer = await read_offer(
-                opened,
-                request.source,
-                channel=request.channel,
-                goods_id=request.goods_id,
-                user_id=request.user_id,
-                campaign_id=request.campaign_id,
-            )
+            offer = await read_offer(opened, request.source, request)
         require(against_opening(offer, datetime.now(UTC)), f"Campaign {offer.campaign_id} lets nobody open a team now.")
         require(against_another_order(offer), f"{request.user_id} has reached the limit of campaign {offer.campaign_id}.")
         require(against_another_sale(offer), f"Campaign {offer.campaign_id} has nothing left.")

@@ -1,12 +1,12 @@
 """Reading what is on offer to a buyer."""
 
-from datetime import datetime
-
 from db.connection import Connection, Row
 from domain.campaigns import CampaignStatus
 from domain.discounts import Discount
 from domain.eligibility import Offer
 from domain.errors import ErrorCode, Refusal
+from domain.messages import SeatRequest
+from domain.trade import QuoteRequest
 
 OFFER = """
 SELECT c.campaign_id, c.version AS campaign_version, c.status, c.starts_at, c.ends_at, c.target_count, c.min_count,
@@ -35,36 +35,30 @@ GOODS_EXIST = "SELECT EXISTS (SELECT FROM goods WHERE goods_id = $1)"
 
 
 async def read_offer(
-    connection: Connection,
-    source: str,
-    *,
-    channel: str,
-    goods_id: str,
-    user_id: str,
-    campaign_id: int | None,
-    for_lock: bool = False,
+    connection: Connection, source: str, asked: QuoteRequest | SeatRequest, *, for_lock: bool = False
 ) -> Offer:
     """The campaign that sells these goods in this place: the named one, else the active one, else the latest.
 
     Raises:
         Refusal: goods_not_found, campaign_not_found.
     """
-    row = await connection.fetchrow(GATED_OFFER if for_lock else OFFER, source, channel, goods_id, user_id, campaign_id)
+    sql = GATED_OFFER if for_lock else OFFER
+    row = await connection.fetchrow(sql, source, asked.channel, asked.goods_id, asked.user_id, asked.campaign_id)
     if row is not None:
         return _offer(row)
-    if not await connection.fetchval(GOODS_EXIST, goods_id):
-        raise Refusal(ErrorCode.GOODS_NOT_FOUND, f"There are no goods {goods_id}.")
-    wanted = "No campaign" if campaign_id is None else f"Campaign {campaign_id} does not exist, or none of its offers"
-    raise Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"{wanted} sells goods {goods_id} in channel {channel} of {source}.")
+    if not await connection.fetchval(GOODS_EXIST, asked.goods_id):
+        raise Refusal(ErrorCode.GOODS_NOT_FOUND, f"There are no goods {asked.goods_id}.")
+    wanted = "No campaign" if asked.campaign_id is None else f"No campaign {asked.campaign_id}"
+    where = f"in channel {asked.channel} of {source}"
+    raise Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"{wanted} sells goods {asked.goods_id} {where}.")
 
 
 def _offer(row: Row) -> Offer:
-    starts_at: datetime = row["starts_at"]
     return Offer(
         campaign_id=row["campaign_id"],
         campaign_version=row["campaign_version"],
         status=CampaignStatus(row["status"]),
-        starts_at=starts_at,
+        starts_at=row["starts_at"],
         ends_at=row["ends_at"],
         target_count=row["target_count"],
         min_count=row["min_count"],

@@ -109,15 +109,7 @@ async def lock_seat(database: Database, lock: LockSeat) -> HeldSeat:
 
 async def _open(connection: Connection, lock: LockSeat) -> HeldSeat:
     request, now = lock.request, lock.now
-    offer = await read_offer(
-        connection,
-        request.source,
-        channel=request.channel,
-        goods_id=request.goods_id,
-        user_id=request.user_id,
-        campaign_id=request.campaign_id,
-        for_lock=True,
-    )
+    offer = await read_offer(connection, request.source, request, for_lock=True)
     require(against_opening(offer, now), f"Campaign {offer.campaign_id} lets nobody open a team now.")
     price = offer.pay_price
     taken = await fetch_one(
