@@ -15,31 +15,35 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
 from activities.callbacks import CallbackActivities, RetryPlan
+from activities.refunds import RefundActivities, RefundStartActivities
 from activities.seats import SeatActivities
 from activities.settlement import SettlementActivities
 from activities.sweep import SweepActivities
 from db.connection import Database, open_database
 from settings import Settings
 from workflows.client import connect
-from workflows.queues import CALLBACKS_QUEUE, TASK_QUEUE
+from workflows.queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TASK_QUEUE
 from workflows.refund import RefundWorkflow
+from workflows.starting import RefundStarter
 from workflows.sweep import SweepWorkflow, ensure_schedule
 from workflows.team import TeamWorkflow
 
 WORKFLOWS: list[type] = [TeamWorkflow, RefundWorkflow, SweepWorkflow]
 GRACE = timedelta(seconds=5)
 TEAMS_IN_MEMORY = 5000
+REFUNDS_AT_ONCE = 8
+"""transactions of refunds that run side by side: the connections that are left are for locks and settlements"""
 
 
 def trade_worker(
     client: Client, database: Database, task_queue: str = TASK_QUEUE, runner: WorkflowRunner | None = None
 ) -> Worker:
-    """Runs the workflows, and the transactions that malls wait for; `runner` None is the one without a sandbox."""
+    """Runs the teams, and the transactions that malls wait for; `runner` None is the one without a sandbox."""
     seats, settlement, sweep = SeatActivities(database), SettlementActivities(database), SweepActivities(database)
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=WORKFLOWS,
+        workflows=[TeamWorkflow, SweepWorkflow],
         activities=[
             seats.lock_seat,
             seats.release_overdue_seats,
@@ -52,6 +56,37 @@ def trade_worker(
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
         max_cached_workflows=TEAMS_IN_MEMORY,
         # A fixed number of pollers leaves a tail of seconds under load.
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        graceful_shutdown_timeout=GRACE,
+    )
+
+
+def refund_worker(client: Client, database: Database, runner: WorkflowRunner | None = None) -> Worker:
+    """Runs the refunds: of a team of a thousand that fails they come all at once, and only so many take a turn."""
+    refunds, starts = RefundActivities(database), RefundStartActivities(database, RefundStarter(client))
+    return Worker(
+        client,
+        task_queue=REFUNDS_QUEUE,
+        workflows=[RefundWorkflow],
+        activities=[
+            SettlementActivities(database).settle_payment,
+            refunds.open_refund,
+            refunds.answer_refund,
+            refunds.release_refund,
+            refunds.reject_refund,
+            refunds.finish_refund,
+            refunds.flag_refund,
+            refunds.resume_refund,
+            starts.start_refund,
+            starts.start_team_refunds,
+            starts.start_wished_refund,
+            starts.start_left_refunds,
+        ],
+        workflow_runner=runner or UnsandboxedWorkflowRunner(),
+        max_concurrent_workflow_tasks=20,
+        max_concurrent_local_activities=REFUNDS_AT_ONCE,
+        max_concurrent_activities=REFUNDS_AT_ONCE,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,
@@ -90,6 +125,7 @@ async def run(settings: Settings) -> None:
         async with (
             aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as http,
             trade_worker(client, database),
+            refund_worker(client, database),
             callback_worker(client, database, http, retries),
         ):
             await ensure_schedule(client)

@@ -6,9 +6,10 @@ import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
+from pydantic import BaseModel, ValidationError
 from standardwebhooks import Webhook
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -17,11 +18,13 @@ import db.callbacks
 from activities.failures import database_failures
 from db.callbacks import Attempt, Delivery
 from db.connection import Database
-from domain.messages import Deliver, Delivered, WorkflowFailure
+from domain.events import EventType
+from domain.messages import Deliver, Delivered, MallAnswer, WorkflowFailure
 from domain.values import rfc3339
 
-GONE = 410
+GONE, CONFLICT = 410, 409
 READ_AT_MOST = 4096
+NOTE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Reply:
     status: int | None
     error: str | None
     retry_after: timedelta | None = None
+    answer: MallAnswer | None = None
+    note: str = ""
 
 
 class CallbackActivities:
@@ -88,6 +93,8 @@ class CallbackActivities:
             error=reply.error,
             verdict="delivered" if reply.error is None else "dead" if gone or following is None else "pending",
             next_attempt_at=following or finished_at,
+            answer=reply.answer,
+            note=reply.note,
         )
         await db.callbacks.record_attempt(self._database, delivery, attempt)
 
@@ -98,13 +105,17 @@ class CallbackActivities:
         headers = {"Content-Type": "application/json", "User-Agent": "groupbuy"} | signature(delivery, body, now)
         try:
             async with self._http.post(delivery.address, data=body, headers=headers, allow_redirects=False) as response:
-                await response.content.read(READ_AT_MOST)
+                answered = await response.content.read(READ_AT_MOST)
                 status = response.status
-                if 200 <= status < 300:
-                    return Reply(status, None)
-                return Reply(status, f"answered {status}", _retry_after(response.headers.get("Retry-After"), now))
+                retry_after = _retry_after(response.headers.get("Retry-After"), now)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failure:
             return Reply(None, f"{type(failure).__name__}: {failure}"[:500])
+        is_question = delivery.type == EventType.ORDER_REFUND_REQUESTED
+        if 200 <= status < 300:
+            return Reply(status, None, answer=MallAnswer.AGREED if is_question else None)
+        if is_question and status == CONFLICT and (veto := _veto(answered)):
+            return Reply(status, None, answer=MallAnswer.VETOED, note=veto.detail[:NOTE])
+        return Reply(status, f"answered {status}", retry_after)
 
 
 def envelope(delivery: Delivery) -> bytes:
@@ -126,6 +137,20 @@ def signature(delivery: Delivery, body: bytes, now: datetime) -> dict[str, str]:
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": " ".join(signatures),
     }
+
+
+class Veto(BaseModel):
+    """How a mall says no to a refund; other members are its own affair."""
+
+    code: Literal["refund_rejected"]
+    detail: str = ""
+
+
+def _veto(body: bytes) -> Veto | None:
+    try:
+        return Veto.model_validate_json(body)
+    except ValidationError:
+        return None
 
 
 def _retry_after(header: str | None, now: datetime) -> timedelta | None:

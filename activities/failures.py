@@ -7,6 +7,7 @@ import asyncpg
 from temporalio.exceptions import ApplicationError
 
 from db.connection import INFRASTRUCTURE_FAILURES
+from domain.errors import Refusal
 from domain.messages import WorkflowFailure
 
 SHORT = 300
@@ -19,10 +20,13 @@ def database_failures() -> Iterator[None]:
     Raises:
         ApplicationError: of type BrokenInvariant where the database says that our code is wrong: a retry would only say so
             again. Of type DatabaseAway for what passes by; without the stack of the connection's library, which alone is
-            larger than what Temporal shows of a pending activity's last failure.
+            larger than what Temporal shows of a pending activity's last failure. Of a refusal's code for a rule's no, which is
+            final.
     """
     try:
         yield
+    except Refusal as refusal:
+        raise ApplicationError(refusal.detail, type=refusal.code, non_retryable=True) from None
     except INFRASTRUCTURE_FAILURES as away:
         raise ApplicationError(_short(away), type=WorkflowFailure.DATABASE_AWAY) from None
     except (asyncpg.IntegrityConstraintViolationError, asyncpg.SyntaxOrAccessError, asyncpg.DataError, LookupError) as defect:

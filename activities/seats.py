@@ -2,6 +2,7 @@
 
 from temporalio import activity
 
+import db.leaving
 import db.seats
 from activities.failures import database_failures
 from db.connection import Database
@@ -26,4 +27,4 @@ class SeatActivities:
     async def release_overdue_seats(self, overdue: OverdueSeats) -> ReleasedSeats:
         """Cancels the orders whose payment window and grace are over."""
         with database_failures():
-            return await db.seats.release_overdue(self._database, overdue)
+            return await db.leaving.release_overdue(self._database, overdue)

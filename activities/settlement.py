@@ -1,13 +1,11 @@
 """Settlement: payments booked, and teams that end."""
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 import db.settlement
 import db.teams
 from activities.failures import database_failures
 from db.connection import Database
-from domain.errors import Refusal
 from domain.messages import ConcludedTeam, ConcludeTeam, ExtendedTeam, ExtendTeam, SettledPayment, SettlePayment
 
 
@@ -19,10 +17,7 @@ class SettlementActivities:
     async def settle_payment(self, payment: SettlePayment) -> SettledPayment:
         """Books a payment and, with the last one, completes the team."""
         with database_failures():
-            try:
-                return await db.settlement.settle_payment(self._database, payment)
-            except Refusal as refusal:
-                raise ApplicationError(refusal.detail, type=refusal.code, non_retryable=True) from refusal
+            return await db.settlement.settle_payment(self._database, payment)
 
     @activity.defn
     async def conclude_team(self, asked: ConcludeTeam) -> ConcludedTeam:

@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Request
 from temporalio.client import Client
 
+from api.refunding import Refunding
 from api.trading import Trading
 from db.access import MallAccess, OpsAccess, read_access
 from db.connection import Database, open_database
@@ -33,6 +34,7 @@ class Platform:
     client: Client
     history: History
     trading: Trading
+    refunding: Refunding
     settings: Settings
     _access: dict[str, tuple[float, Access]] = field(default_factory=dict)
 
@@ -62,6 +64,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         client=client,
         history=history,
         trading=Trading(database, client, history, settings),
+        refunding=Refunding(database, client, history, settings),
         settings=settings,
     )
     # What was imported stays for good: the collector need not look at it again and again, nor look so often.

@@ -9,11 +9,14 @@ from api.pages import Cursor, Limit, Page, page, position
 from api.platform import MallDep, PlatformDep
 from db.connection import connection
 from db.offers import read_offer
+from db.refund_views import read_refund_place
 from db.views import OrderFilter, list_orders, read_order, read_team
 from domain.eligibility import quote
 from domain.errors import ErrorCode, Refusal
+from domain.messages import RefundRequest
+from domain.refunds import Refund
 from domain.trade import NewOrder, OpsOrder, Order, Payment, Quote, QuoteRequest, Settlement, Team
-from domain.values import Identifier, TeamId
+from domain.values import Identifier, Message, Note, TeamId
 
 routes = APIRouter(prefix="/v1", tags=["mall"])
 
@@ -32,7 +35,7 @@ async def get_quote(asked: QuoteRequest, mall: MallDep, platform: PlatformDep) -
 async def lock_seat(asked: NewOrder, mall: MallDep, platform: PlatformDep, response: Response) -> Order:
     """Hold a seat at the team price; without team_id, open a team."""
     order, replayed = await platform.trading.lock(mall, asked)
-    _mark(response, replayed=replayed)
+    mark_replayed(response, replayed=replayed)
     return order
 
 
@@ -66,9 +69,37 @@ async def pay(
 ) -> Settlement:
     """Report the payment that was taken for an order. It is a fact: what cannot be settled goes back."""
     settlement, replayed = await platform.trading.pay(mall, out_trade_no, payment)
-    if replayed:
-        _mark(response, replayed=True)
+    mark_replayed(response, replayed=replayed)
     return settlement
+
+
+class RefundReason(Message):
+    reason: Note = ""
+
+
+@routes.post("/orders/{out_trade_no}/refund", status_code=202)
+async def refund(
+    out_trade_no: Identifier,
+    mall: MallDep,
+    platform: PlatformDep,
+    response: Response,
+    asked: RefundReason | None = None,
+) -> Refund:
+    """Undo an order, in whatever state it is. A member of a completed team leaves only with the mall's consent."""
+    request = RefundRequest(reason=asked.reason if asked else "")
+    found, replayed = await platform.refunding.refund(mall.source, out_trade_no, request)
+    mark_replayed(response, replayed=replayed)
+    return found
+
+
+@routes.get("/orders/{out_trade_no}/refund")
+async def get_refund(out_trade_no: Identifier, mall: MallDep, platform: PlatformDep) -> Refund:
+    place = await read_refund_place(platform.database, platform.history, mall.source, out_trade_no)
+    if place is None:
+        raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {out_trade_no}.")
+    if place.refund is None:
+        raise Refusal(ErrorCode.REFUND_NOT_FOUND, f"Order {out_trade_no} is {place.order_status}, and has no refund.")
+    return place.refund
 
 
 @routes.get("/teams/{team_id}")
@@ -80,7 +111,7 @@ async def get_team(team_id: TeamId, mall: MallDep, platform: PlatformDep) -> Tea
     return team
 
 
-def _mark(response: Response, *, replayed: bool) -> None:
+def mark_replayed(response: Response, *, replayed: bool) -> None:
     if replayed:
         response.status_code = 200
         response.headers[REPLAYED] = "true"

@@ -5,45 +5,44 @@ refusal, since another request for the same number may have been quicker.
 """
 
 import asyncio
-import logging
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
 from weakref import WeakValueDictionary
 
-from temporalio.client import (
-    Client,
-    WithStartWorkflowOperation,
-    WorkflowHandle,
-    WorkflowUpdateFailedError,
-    WorkflowUpdateRPCTimeoutOrCancelledError,
-)
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from api.answers import answered_within, start_looked_at, workflow_answers
+from api.refunding import ask_refund
 from db.access import MallAccess
 from db.connection import Database, connection
 from db.offers import read_offer
+from db.refund_views import read_refund_place
 from db.settlement import record_other_amount
 from db.views import History, OrderRecord, Place, read_order, read_order_and_team, read_place, read_team
 from domain.eligibility import Offer, against_another_order, against_another_sale, against_opening, require
-from domain.errors import ErrorCode, GroupBuyError, Refusal, Unavailable
-from domain.ids import refund_workflow_id, team_id, team_workflow_id
-from domain.messages import Address, PaymentReport, RefundInput, SeatRequest, TeamInput, WorkflowFailure
+from domain.errors import ErrorCode, GroupBuyError, Refusal
+from domain.ids import team_id, team_workflow_id
+from domain.messages import (
+    PROTOCOL,
+    Address,
+    PaymentReport,
+    RefundInput,
+    RefundRequest,
+    SeatRequest,
+    StartRefund,
+    TeamInput,
+)
 from domain.states import TeamStatus
 from domain.trade import AmqpCallback, NewOrder, Order, Payment, Settlement
 from settings import Settings
 from workflows.queues import TASK_QUEUE
-from workflows.refund import REQUEST, RefundWorkflow
-from workflows.search_attributes import CAMPAIGN_ID, MALL, OUT_TRADE_NO, TEAM_STATUS
+from workflows.search_attributes import CAMPAIGN_ID, MALL, TEAM_STATUS
+from workflows.starting import summary
 from workflows.team import LOCK, SETTLE, TeamWorkflow
-
-log = logging.getLogger("groupbuy.api")
-
-SUMMARY_BYTES = 200
 
 
 class Trading:
@@ -62,7 +61,7 @@ class Trading:
             Unavailable: the outcome is open.
         """
         request = _seat_request(mall, new)
-        async with self._answered_in_time():
+        async with answered_within(self._settings.answer_within):
             place = await read_place(self._database, self._history, request)
             if place.record is None:
                 async with self._turn(request.team_id) as waited:
@@ -96,7 +95,7 @@ class Trading:
             Refusal: order_not_found; out_trade_no_reused when another amount was reported before.
             Unavailable: the outcome is open.
         """
-        async with self._answered_in_time():
+        async with answered_within(self._settings.answer_within):
             record = await self._order(mall, out_trade_no)
             replayed = record.payment_outcome is not None
             if record.paid_amount is not None and record.paid_amount != payment.amount:
@@ -120,7 +119,7 @@ class Trading:
         Raises:
             Refusal: team_not_found, team_closed when its workflow has ended.
         """
-        async with self._answered_in_time():
+        async with answered_within(self._settings.answer_within):
             if await read_team(self._database, self._history, None, team) is None:
                 raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {team}.")
             try:
@@ -148,6 +147,7 @@ class Trading:
                 goods_name=offer.goods_name,
                 target_count=offer.target_count,
                 local_activities=self._settings.local_activities,
+                protocol=PROTOCOL,
             ),
             id=team_workflow_id(request.team_id),
             task_queue=TASK_QUEUE,
@@ -163,14 +163,14 @@ class Trading:
             ),
             static_summary=_summary(offer, request.source),
         )
-        async with _workflow_answers(), _start_looked_at(start):
+        async with workflow_answers(), start_looked_at(start):
             repeated: bool = await self._client.execute_update_with_start_workflow(
                 LOCK, request, start_workflow_operation=start, id=_lock_id(request), result_type=bool
             )
         return repeated
 
     async def _join_team(self, request: SeatRequest) -> bool:
-        async with _workflow_answers():
+        async with workflow_answers():
             repeated: bool = await self._team(request.team_id).execute_update(
                 LOCK, request, id=_lock_id(request), result_type=bool
             )
@@ -194,40 +194,19 @@ class Trading:
             await self._settle_alone(report)
 
     async def _settle_in_team(self, report: PaymentReport) -> None:
-        async with _workflow_answers():
+        async with workflow_answers():
             await self._team(report.team_id).execute_update(SETTLE, report, id=_settle_id(report))
 
     async def _settle_alone(self, report: PaymentReport) -> None:
-        order = RefundInput(source=report.source, out_trade_no=report.out_trade_no, order_id=report.order_id)
-        start = WithStartWorkflowOperation(
-            RefundWorkflow.run,
-            order,
-            id=refund_workflow_id(order.order_id, order.attempt),
-            task_queue=TASK_QUEUE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            search_attributes=TypedSearchAttributes(
-                [SearchAttributePair(MALL, order.source), SearchAttributePair(OUT_TRADE_NO, order.out_trade_no)]
-            ),
-            static_summary=_cut(f"Payment of {order.out_trade_no}, mall {order.source}, after its team had ended"),
+        place = await read_refund_place(self._database, self._history, report.source, report.out_trade_no)
+        order = RefundInput(source=report.source, out_trade_no=report.out_trade_no, awaits_request=True)
+        await ask_refund(
+            self._client,
+            StartRefund(order=order, attempt=place.next_attempt if place else 1),
+            RefundRequest(payment=report),
         )
-        async with _workflow_answers(), _start_looked_at(start):
-            await self._client.execute_update_with_start_workflow(
-                REQUEST, report, start_workflow_operation=start, id=_settle_id(report)
-            )
 
     # --- what they stand on ---
-
-    @asynccontextmanager
-    async def _answered_in_time(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._settings.answer_within):
-                yield
-        except TimeoutError as late:
-            raise Unavailable(f"No answer within {self._settings.answer_within:g} s; repeat the same request.") from late
-        except RPCError as error:
-            log.warning("Temporal did not serve a request: %s: %s", error.status.name, error)
-            raise Unavailable(f"Temporal did not answer ({error.status.name}); repeat the same request.") from error
 
     @asynccontextmanager
     async def _turn(self, team: str) -> AsyncIterator[bool]:
@@ -311,49 +290,4 @@ def _settle_id(report: PaymentReport) -> str:
 
 
 def _summary(offer: Offer, source: str) -> str:
-    return _cut(f"Team of {offer.target_count} for {offer.goods_name}, campaign {offer.campaign_id}, mall {source}")
-
-
-def _cut(summary: str) -> str:
-    """To the bytes that Temporal takes; a Chinese character has three."""
-    return summary.encode()[:SUMMARY_BYTES].decode(errors="ignore")
-
-
-@asynccontextmanager
-async def _start_looked_at(start: WithStartWorkflowOperation[Any, Any]) -> AsyncIterator[None]:
-    """Looks at the start's own failure: asyncio reports one that nobody has looked at."""
-    try:
-        yield
-    except (RPCError, WorkflowAlreadyStartedError, WorkflowUpdateRPCTimeoutOrCancelledError):
-        with suppress(Exception):
-            await start.workflow_handle()
-        raise
-
-
-@asynccontextmanager
-async def _workflow_answers() -> AsyncIterator[None]:
-    """Turns what an update failed with into our own errors."""
-    try:
-        yield
-    except WorkflowUpdateFailedError as failure:
-        raise _error_of(failure.cause) from failure
-    except WorkflowUpdateRPCTimeoutOrCancelledError as late:
-        raise Unavailable("The team did not answer in time; repeat the same request.") from late
-    except WorkflowAlreadyStartedError as closed:
-        raise Refusal(ErrorCode.TEAM_CLOSED, "This order's team has ended.") from closed
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            raise Refusal(ErrorCode.TEAM_CLOSED, "The team's workflow has ended.") from error
-        raise
-
-
-def _error_of(cause: BaseException | None) -> GroupBuyError:
-    if isinstance(cause, ApplicationError):
-        if cause.type == WorkflowFailure.TEAM_OVER:
-            return Refusal(ErrorCode.TEAM_CLOSED, cause.message)
-        if cause.type in set(ErrorCode):
-            return Refusal(ErrorCode(cause.type), cause.message)
-        if cause.type == WorkflowFailure.BROKEN_INVARIANT:
-            return GroupBuyError(ErrorCode.INTERNAL_ERROR, "This is a defect of ours; an operator has been shown it.")
-    # The team ended while the update was on its way.
-    return Unavailable("The team was ending; repeat the same request.")
+    return summary(f"Team of {offer.target_count} for {offer.goods_name}, campaign {offer.campaign_id}, mall {source}")

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from db.connection import Database, Row, connection, fetch_one, transaction
+from domain.messages import MallAnswer
 
 SEQUENCE_GATE = 7_242_003
 
@@ -84,6 +85,9 @@ class Attempt:
     error: str | None
     verdict: Literal["delivered", "pending", "dead"]
     next_attempt_at: datetime
+    answer: MallAnswer | None = None
+    """to the question that the event is, when it is one"""
+    note: str = ""
 
 
 # A late answer of a slow attempt cannot bring a finished delivery back: only a pending one moves.
@@ -99,8 +103,14 @@ UPDATE deliveries
 """
 
 
+# The first answer stands, the mall's or an operator's for it.
+RECORD_ANSWER = "UPDATE refunds SET answer = $2, note = nullif($3, '') WHERE question = $1 AND answer IS NULL"
+
+
 async def record_attempt(database: Database, delivery: Delivery, attempt: Attempt) -> None:
-    async with connection(database) as opened:
+    async with transaction(database) if attempt.answer else connection(database) as opened:
+        if attempt.answer:
+            await opened.execute(RECORD_ANSWER, delivery.event_id, attempt.answer, attempt.note)
         await opened.execute(
             RECORD_ATTEMPT,
             delivery.event_id,

@@ -5,11 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from db.connection import Connection
+from domain.events import EventType
 from domain.ids import event_id
-
-TEAM_COMPLETED = "team.completed"
-TEAM_FAILED = "team.failed"
-ORDER_CANCELLED = "order.cancelled"
 
 # A delivery for each distinct address of the orders that an event names, due at once.
 ORDER_EVENTS = """
@@ -46,20 +43,26 @@ SELECT DISTINCT event_id, callback_kind, callback_address, callback_format, 'pen
 
 async def record_order_events(
     connection: Connection,
-    event_type: str,
+    event_type: EventType,
     order_ids: Sequence[str],
     now: datetime,
+    *,
+    attempt: int = 1,
     **data: str | int,
-) -> None:
-    """One event for each order. Inside the transaction that changed them, after their quotas: it locks no row of others."""
+) -> list[str]:
+    """One event for each order; returns their ids. `attempt` tells a refund's attempts apart.
+
+    Inside the transaction that changed the orders, after their quotas: it locks no row of others.
+    """
+    event_ids = [event_id(event_type, order, attempt) for order in order_ids]
     if order_ids:
-        event_ids = [event_id(event_type, order) for order in order_ids]
         await connection.execute(ORDER_EVENTS, list(order_ids), event_ids, event_type, json.dumps(data), now)
+    return event_ids
 
 
 async def record_team_event(
     connection: Connection,
-    event_type: str,
+    event_type: EventType,
     team_id: str,
     out_trade_nos: Sequence[str],
     now: datetime,

@@ -11,6 +11,9 @@ LANGUAGE sql STABLE AS $$
   ), told AS (
     SELECT team_id, count(*) AS times, max(jsonb_array_length(data -> 'out_trade_nos')) AS members
       FROM events WHERE type = 'team.completed' GROUP BY team_id
+  ), gone AS (
+    SELECT o.team_id, count(*) AS members
+      FROM refunds r JOIN orders o USING (order_id) WHERE r.kind = 'paid_formed' AND r.released_at IS NOT NULL GROUP BY o.team_id
   )
   SELECT 1, 'team ' || team_id, format('%s complete, %s locked, of %s', complete_count, lock_count, target_count)
     FROM teams WHERE NOT (0 <= complete_count AND complete_count <= lock_count AND lock_count <= target_count)
@@ -25,6 +28,13 @@ LANGUAGE sql STABLE AS $$
       OR coalesce(told.times, 0) > 1
       OR told.members < CASE t.completion WHEN 'target' THEN t.target_count WHEN 'min_count' THEN t.min_count ELSE 1 END
   UNION ALL
+  SELECT 3, 'team ' || t.team_id, format('%s with %s of %s members, %s gone', t.status, t.complete_count, told.members,
+                                         coalesce(gone.members, 0))
+    FROM teams t JOIN told USING (team_id) LEFT JOIN gone USING (team_id)
+   WHERE t.complete_count + coalesce(gone.members, 0) <> told.members
+      OR t.status <> CASE WHEN t.complete_count = 0 THEN 'failed' WHEN gone.members > 0 THEN 'completed_with_refunds'
+                          ELSE 'completed' END
+  UNION ALL
   SELECT 4, 'team ' || team_id, 'no order ever' FROM live WHERE orders = 0
   UNION ALL
   SELECT 5, format('user %s of %s in campaign %s', user_id, source, campaign_id),
@@ -38,6 +48,23 @@ LANGUAGE sql STABLE AS $$
   UNION ALL
   SELECT 6, 'order ' || order_id, format('paid %s, outcome %s, but %s', paid_amount, payment_outcome, status)
     FROM orders WHERE paid_amount IS NOT NULL AND status IN ('locked', 'cancelled')
+  UNION ALL
+  SELECT 6, 'order ' || o.order_id, format('%s, but its refund %s is %s', o.status, r.attempt, r.status)
+    FROM orders o LEFT JOIN LATERAL (SELECT * FROM refunds WHERE order_id = o.order_id ORDER BY attempt DESC LIMIT 1) r ON true
+   WHERE (o.status = 'refunding') <> coalesce(r.finished_at IS NULL AND r.attempt IS NOT NULL, false)
+      OR (o.status = 'refunded') <> coalesce(r.status = 'done' AND r.kind <> 'unpaid', false)
+      OR o.status = 'refunding' AND o.live <> (r.released_at IS NULL)
+      OR o.status IN ('refunding', 'refunded') AND r.amount <> o.paid_amount
+  UNION ALL
+  SELECT 6, 'order ' || r.order_id, format('refund %s released, and %s event(s) say so', r.attempt, count(e.event_id))
+    FROM refunds r LEFT JOIN events e ON e.order_id = r.order_id AND e.type = 'order.refunded'
+                                     AND e.data ->> 'kind' = r.kind AND e.occurred_at = r.released_at
+   WHERE r.kind <> 'unpaid' AND r.released_at IS NOT NULL GROUP BY r.order_id, r.attempt HAVING count(e.event_id) <> 1
+  UNION ALL
+  SELECT 6, 'order ' || r.order_id, 'refunded, and the mall was not told: ' || d.status
+    FROM refunds r JOIN events e ON e.order_id = r.order_id AND e.type = 'order.refunded' AND e.occurred_at = r.released_at
+    JOIN deliveries d USING (event_id)
+   WHERE r.status = 'done' AND r.operator IS NULL AND d.status <> 'delivered'
   UNION ALL
   SELECT 7, 'order ' || o.order_id, 'cancelled, and no event says so'
     FROM orders o WHERE o.status = 'cancelled'

@@ -1,4 +1,4 @@
-"""Taking a seat, and giving up seats that nobody paid for.
+"""Taking a seat.
 
 Row locks are taken in one order everywhere: team, orders, user quotas, campaign stock.
 """
@@ -8,15 +8,14 @@ from decimal import Decimal
 from typing import Any
 
 from db.connection import Connection, Database, Row, fetch_one, transaction
-from db.events import ORDER_CANCELLED, record_order_events
 from db.offers import STOCK_GATE, read_offer
 from domain.campaigns import CampaignStatus
 from domain.discounts import Discount, pay_price
 from domain.eligibility import against_joining, against_opening, require
 from domain.errors import ErrorCode, Refusal
-from domain.ids import event_id, order_id
-from domain.messages import HeldSeat, LockSeat, OverdueSeats, ReleasedSeats, SeatRequest
-from domain.states import CancelReason, FailReason, OrderStatus, TeamStatus
+from domain.ids import order_id
+from domain.messages import HeldSeat, LockSeat, SeatRequest
+from domain.states import OrderStatus, TeamStatus
 
 # One statement takes the seat: every step feeds on the row of the step before, so that all of them happen or (after the
 # rollback) none. The columns of the answer tell which step said no.
@@ -229,88 +228,4 @@ async def _held_already(connection: Connection, request: SeatRequest) -> HeldSea
         payment_grace=row["payment_grace"],
         refund_window=row["refund_window"],
         repeated=True,
-    )
-
-
-LOCK_TEAM = f"""
-WITH gate AS MATERIALIZED (
-  SELECT pg_advisory_xact_lock_shared({STOCK_GATE}, campaign_id) FROM teams WHERE team_id = $1
-)
-SELECT t.* FROM gate, teams t WHERE t.team_id = $1 FOR UPDATE OF t
-"""
-
-# The quotas are locked in the order of their keys before they change: two teams that give back the seats of the same buyers
-# at the same time cannot wait for each other.
-CANCEL_LOCKED = """
-WITH cancelled AS (
-  UPDATE orders SET status = 'cancelled', live = false, cancel_reason = $2, cancelled_at = $3
-   WHERE team_id = $1 AND status = 'locked' AND ($4::timestamptz IS NULL OR lock_expires_at <= $4)
-  RETURNING order_id, out_trade_no, campaign_id, source, user_id
-), held AS MATERIALIZED (
-  SELECT q.campaign_id, q.source, q.user_id
-    FROM user_quotas q JOIN cancelled USING (campaign_id, source, user_id)
-   ORDER BY q.campaign_id, q.source, q.user_id FOR UPDATE OF q
-), quotas AS (
-  UPDATE user_quotas q SET live = q.live - 1 FROM held
-   WHERE (q.campaign_id, q.source, q.user_id) = (held.campaign_id, held.source, held.user_id)
-  RETURNING q.campaign_id
-), stock AS (
-  UPDATE campaign_stock s SET live = s.live - given.seats
-    FROM (SELECT campaign_id, count(*) AS seats FROM quotas GROUP BY campaign_id) given
-   WHERE s.campaign_id = given.campaign_id
-), team AS (
-  UPDATE teams SET lock_count = lock_count - (SELECT count(*) FROM cancelled) WHERE team_id = $1
-)
-SELECT order_id, out_trade_no FROM cancelled ORDER BY out_trade_no
-"""
-
-
-async def cancel_locked(
-    connection: Connection,
-    team: Row,
-    reason: CancelReason,
-    now: datetime,
-    *,
-    expired_by: datetime | None = None,
-) -> list[str]:
-    """Ends the unpaid orders of a locked team with their quotas and events; returns their out_trade_nos.
-
-    Args:
-        connection: in a transaction that holds the team's row lock, taken with LOCK_TEAM.
-        team: the team's row.
-        reason: why they end.
-        now: when.
-        expired_by: only those whose payment window was over at this moment; None: all of them.
-    """
-    cancelled = await connection.fetch(CANCEL_LOCKED, team["team_id"], reason, now, expired_by)
-    await record_order_events(connection, ORDER_CANCELLED, [row["order_id"] for row in cancelled], now, reason=reason)
-    return [row["out_trade_no"] for row in cancelled]
-
-
-ABANDON = "UPDATE teams SET status = 'failed', fail_reason = $2, failed_at = $3 WHERE team_id = $1 AND lock_count = 0"
-
-TIMED_OUT = """
-SELECT order_id, out_trade_no FROM orders
- WHERE team_id = $1 AND out_trade_no = ANY($2::text[]) AND cancel_reason = 'lock_timeout'
-"""
-
-
-async def release_overdue(database: Database, overdue: OverdueSeats) -> ReleasedSeats:
-    """Cancels the orders of a team that are still unpaid after their window and grace; an emptied forming team fails.
-
-    It can only ever end unpaid orders: one whose payment was settled meanwhile is no longer `locked`.
-    """
-    async with transaction(database) as connection:
-        team = await fetch_one(connection, LOCK_TEAM, overdue.team_id)
-        expired_by = overdue.now - timedelta(seconds=team["payment_grace"])
-        cancelled = await cancel_locked(connection, team, CancelReason.LOCK_TIMEOUT, overdue.now, expired_by=expired_by)
-        status = TeamStatus(team["status"])
-        if status is TeamStatus.FORMING and team["lock_count"] == len(cancelled):
-            await connection.execute(ABANDON, overdue.team_id, FailReason.ABANDONED, overdue.now)
-            status = TeamStatus.FAILED
-        ended = await connection.fetch(TIMED_OUT, overdue.team_id, [*overdue.out_trade_nos, *cancelled])
-    return ReleasedSeats(
-        cancelled=[row["out_trade_no"] for row in ended],
-        team_status=status,
-        event_ids=[event_id(ORDER_CANCELLED, row["order_id"]) for row in ended],
     )

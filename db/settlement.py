@@ -2,60 +2,78 @@
 
 from datetime import datetime
 
-from db.connection import Connection, Database, Row, transaction
-from db.events import TEAM_COMPLETED, record_team_event
-from db.offers import STOCK_GATE
+from db.connection import Connection, Database, Row, fetch_one, transaction
+from db.events import record_order_events, record_team_event
+from db.leaving import LOCK_ORDER, NOT_SETTLED, leave
+from db.refunds import open_unsettled, unsettled_attempt
 from domain.errors import ErrorCode, Refusal
+from domain.events import EventType
 from domain.ids import event_id
 from domain.messages import SettledPayment, SettlePayment
-from domain.states import Completion, OrderStatus, PaymentOutcome, PaymentReason, TeamStatus, decide_payment
+from domain.states import (
+    CancelReason,
+    Completion,
+    OrderStatus,
+    PaymentDecision,
+    PaymentOutcome,
+    PaymentReason,
+    TeamStatus,
+    decide_payment,
+    may_be_reseated,
+)
 from domain.trade import Payment
 
-# The team's row is locked before the order's, as everywhere. `now` is not asked: a locked order's seat is still held.
-LOCK_ORDER = f"""
-WITH gate AS MATERIALIZED (
-  SELECT pg_advisory_xact_lock_shared({STOCK_GATE}, campaign_id) FROM teams WHERE team_id = $1
-), team AS MATERIALIZED (
-  SELECT t.* FROM gate, teams t WHERE t.team_id = $1 FOR UPDATE OF t
-)
-SELECT o.order_id, o.team_id, o.campaign_id, o.source, o.user_id, o.status, o.pay_price, o.paid_amount, o.payment_outcome,
-       o.payment_reason, team.status AS team_status, team.target_count, team.complete_count, team.completed_at
-  FROM team JOIN orders o USING (team_id) WHERE o.order_id = $2 FOR UPDATE OF o
+# A team that the last payment completes; $2 is the moment.
+COUNT_PAID = """
+complete_count = t.complete_count + 1,
+status = CASE WHEN t.complete_count + 1 = t.target_count THEN 'completed' ELSE t.status END,
+completed_at = CASE WHEN t.complete_count + 1 = t.target_count THEN $2::timestamptz END,
+completion = CASE WHEN t.complete_count + 1 = t.target_count THEN 'target' END
 """
 
-SETTLE = """
+# `now` is not asked: a locked order's seat is still held.
+SETTLE = f"""
 WITH paid AS (
-  UPDATE orders SET status = 'paid', paid_amount = $3, paid_at = $4, payment_reported_at = $5, payment_outcome = 'settled'
-   WHERE order_id = $2
+  UPDATE orders SET status = 'paid', payment_reported_at = $2, payment_outcome = 'settled', paid_amount = $3, paid_at = $4
+   WHERE order_id = $1 RETURNING team_id
 )
-UPDATE teams
-   SET complete_count = complete_count + 1,
-       status = CASE WHEN complete_count + 1 = target_count THEN 'completed' ELSE status END,
-       completed_at = CASE WHEN complete_count + 1 = target_count THEN $5 END,
-       completion = CASE WHEN complete_count + 1 = target_count THEN 'target' END
- WHERE team_id = $1
+UPDATE teams t SET {COUNT_PAID} FROM paid WHERE t.team_id = paid.team_id RETURNING t.status
 """
 
-# A payment that cannot be settled: what was paid is owed back, and a seat that is still held goes free with it.
-OWE = """
-WITH owed AS (
-  UPDATE orders SET status = 'refunding', live = false, paid_amount = $3, paid_at = $4, payment_reported_at = $5,
-                    payment_outcome = 'refunding', payment_reason = $6
-   WHERE order_id = $2
-), seat AS (
-  UPDATE teams SET lock_count = lock_count - 1,
-                   status = CASE WHEN status = 'forming' AND lock_count = 1 THEN 'failed' ELSE status END,
-                   fail_reason = CASE WHEN status = 'forming' AND lock_count = 1 THEN 'abandoned' ELSE fail_reason END,
-                   failed_at = CASE WHEN status = 'forming' AND lock_count = 1 THEN $5 ELSE failed_at END
-   WHERE team_id = $1 AND $7::boolean RETURNING status, campaign_id
+# A seat that had timed out, taken again by the rules of every seat: each step feeds on the row of the step before.
+RESEAT = f"""
+WITH team AS (
+  UPDATE teams t SET lock_count = t.lock_count + 1, {COUNT_PAID}
+    FROM orders late
+   WHERE late.order_id = $1 AND t.team_id = late.team_id
+     AND t.status = 'forming' AND t.deadline > $2 AND t.lock_count < t.target_count
+     AND NOT EXISTS (SELECT FROM orders o WHERE o.team_id = late.team_id AND o.user_id = late.user_id AND o.live)
+  RETURNING t.team_id, t.campaign_id, t.status
+), "order" AS (
+  UPDATE orders o
+     SET status = 'paid', live = true, cancel_reason = NULL, cancelled_at = NULL, take_limit = c.take_limit,
+         payment_reported_at = $2, payment_outcome = 'reseated', paid_amount = $3, paid_at = $4
+    FROM team JOIN campaigns c USING (campaign_id)
+   WHERE o.order_id = $1
+  RETURNING o.campaign_id, o.source, o.user_id, o.take_limit
 ), quota AS (
-  UPDATE user_quotas q SET live = q.live - 1 FROM seat
-   WHERE q.campaign_id = seat.campaign_id AND q.source = $8 AND q.user_id = $9
-  RETURNING q.campaign_id
+  INSERT INTO user_quotas AS q (campaign_id, source, user_id, live)
+  SELECT campaign_id, source, user_id, 1 FROM "order"
+  ON CONFLICT (campaign_id, source, user_id) DO UPDATE SET live = q.live + 1 WHERE q.live < (SELECT take_limit FROM "order")
+  RETURNING campaign_id
 ), stock AS (
-  UPDATE campaign_stock s SET live = s.live - 1 FROM quota WHERE s.campaign_id = quota.campaign_id
+  UPDATE campaign_stock s SET live = s.live + 1 FROM quota WHERE s.campaign_id = quota.campaign_id AND s.live < s.stock
+  RETURNING s.campaign_id
 )
-SELECT status FROM seat
+SELECT team.status FROM team, quota
+ WHERE EXISTS (SELECT FROM stock) OR NOT EXISTS (SELECT FROM campaign_stock s WHERE s.campaign_id = team.campaign_id)
+"""
+
+# The seat is gone already; a seat that is still held goes with NOT_SETTLED of leaving.py.
+OWE = """
+UPDATE orders SET status = 'refunding', payment_reported_at = $2, payment_outcome = 'refunding', paid_amount = $3, paid_at = $4,
+                  payment_reason = $5
+ WHERE order_id = $1
 """
 
 MEMBERS = "SELECT out_trade_no FROM orders WHERE team_id = $1 AND status = 'paid' ORDER BY paid_at, out_trade_no"
@@ -74,69 +92,111 @@ async def settle_payment(database: Database, payment: SettlePayment) -> SettledP
     """
     report, now = payment.report, payment.now
     async with transaction(database) as connection:
-        order = await connection.fetchrow(LOCK_ORDER, report.team_id, report.order_id)
+        order = await connection.fetchrow(LOCK_ORDER, report.order_id)
         if order is None:
             raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {report.out_trade_no}.")
-        if order["paid_amount"] is not None:
-            if order["paid_amount"] == report.amount:
-                return _first_outcome(order)
-            await connection.execute(OTHER_AMOUNT, report.order_id, report.amount, report.paid_at, now)
-        else:
+        if order["paid_amount"] is None:
             return await _book(connection, order, payment)
+        if order["paid_amount"] == report.amount:
+            return await _first_outcome(connection, order)
+        await connection.execute(OTHER_AMOUNT, report.order_id, report.amount, report.paid_at, now)
     raise Refusal(
         ErrorCode.OUT_TRADE_NO_REUSED,
         f"{order['paid_amount']} was reported for {report.out_trade_no} before, not {report.amount}; a person will look at it.",
     )
 
 
-def _first_outcome(order: Row) -> SettledPayment:
-    completed = order["completed_at"] is not None
+async def _first_outcome(connection: Connection, order: Row) -> SettledPayment:
+    outcome = PaymentOutcome(order["payment_outcome"])
+    events = []
+    if outcome is PaymentOutcome.RESEATED:
+        events.append(event_id(EventType.ORDER_RESEATED, order["order_id"]))
+    if order["completed_at"] is not None:
+        events.append(event_id(EventType.TEAM_COMPLETED, order["team_id"]))
+    refunding = outcome is PaymentOutcome.REFUNDING
     return SettledPayment(
-        outcome=PaymentOutcome(order["payment_outcome"]),
+        outcome=outcome,
         reason=order["payment_reason"] and PaymentReason(order["payment_reason"]),
         order_status=OrderStatus(order["status"]),
         team_status=TeamStatus(order["team_status"]),
         completed_at=order["completed_at"],
-        event_ids=[event_id(TEAM_COMPLETED, order["team_id"])] if completed else [],
+        event_ids=events,
+        user_id=order["user_id"],
+        refund_attempt=await unsettled_attempt(connection, order["order_id"]) if refunding else None,
     )
 
 
 async def _book(connection: Connection, order: Row, payment: SettlePayment) -> SettledPayment:
     report, now = payment.report, payment.now
-    status = OrderStatus(order["status"])
-    decision = decide_payment(status, amount_is_right=report.amount == order["pay_price"])
-    values = (order["team_id"], report.order_id, report.amount, report.paid_at, now)
-    if decision.outcome is not PaymentOutcome.SETTLED:
-        seat_held = status is OrderStatus.LOCKED
-        freed = await connection.fetchval(OWE, *values, decision.reason, seat_held, order["source"], order["user_id"])
-        return SettledPayment(
-            outcome=decision.outcome,
-            reason=decision.reason,
-            order_status=OrderStatus.REFUNDING,
-            team_status=TeamStatus(freed or order["team_status"]),
-            completed_at=order["completed_at"],
-        )
-    await connection.execute(SETTLE, *values)
-    if order["complete_count"] + 1 < order["target_count"]:
-        return SettledPayment(
-            outcome=decision.outcome, order_status=OrderStatus.PAID, team_status=TeamStatus(order["team_status"])
-        )
+    status, reason = OrderStatus(order["status"]), order["cancel_reason"] and CancelReason(order["cancel_reason"])
+    amount_is_right, is_blocked = report.amount == order["pay_price"], order["is_blocked"]
+    values = (report.order_id, now, report.amount, report.paid_at)
+
+    reseated: TeamStatus | None = None
+    if may_be_reseated(status, reason, amount_is_right=amount_is_right, mall_is_blocked=is_blocked):
+        reseated = await _reseat(connection, values)
+    decision = decide_payment(
+        status, amount_is_right=amount_is_right, mall_is_blocked=is_blocked, seat_is_back=reseated is not None
+    )
+    match decision.outcome:
+        case PaymentOutcome.REFUNDING:
+            return await _owe(connection, order, payment, decision)
+        case PaymentOutcome.RESEATED:
+            events = await record_order_events(connection, EventType.ORDER_RESEATED, [report.order_id], now)
+        case PaymentOutcome.SETTLED:
+            events = []
+    team_status = reseated or TeamStatus(await connection.fetchval(SETTLE, *values))
+    if team_status is TeamStatus.COMPLETED:
+        events.append(await _tell_completed(connection, order, now))
+    return SettledPayment(
+        outcome=decision.outcome,
+        order_status=OrderStatus.PAID,
+        team_status=team_status,
+        completed_at=now if team_status is TeamStatus.COMPLETED else None,
+        event_ids=events,
+        user_id=order["user_id"],
+    )
+
+
+async def _reseat(connection: Connection, values: tuple[object, ...]) -> TeamStatus | None:
+    """Takes a seat again, all of it or nothing; returns the team's status, or None where there is none for this buyer."""
+    try:
+        async with connection.transaction():
+            return TeamStatus((await fetch_one(connection, RESEAT, *values))["status"])
+    except LookupError:
+        return None  # what some of the steps took is rolled back
+
+
+async def _owe(connection: Connection, order: Row, payment: SettlePayment, decision: PaymentDecision) -> SettledPayment:
+    """What was paid goes back, and a seat that is still held goes free with it."""
+    report, now, reason = payment.report, payment.now, decision.reason
+    team_status = TeamStatus(order["team_status"])
+    if order["live"]:
+        money = (report.amount, report.paid_at, reason)
+        team_status = await leave(connection, order, NOT_SETTLED, now, *money, has_paid=False)
+    else:
+        await connection.execute(OWE, report.order_id, now, report.amount, report.paid_at, reason)
+    return SettledPayment(
+        outcome=decision.outcome,
+        reason=reason,
+        order_status=OrderStatus.REFUNDING,
+        team_status=team_status,
+        completed_at=order["completed_at"],
+        user_id=order["user_id"],
+        refund_attempt=await open_unsettled(connection, order, report.amount, str(reason), now),
+    )
+
+
+async def _tell_completed(connection: Connection, order: Row, now: datetime) -> str:
     members = [row["out_trade_no"] for row in await connection.fetch(MEMBERS, order["team_id"])]
-    event = await record_team_event(
+    return await record_team_event(
         connection,
-        TEAM_COMPLETED,
+        EventType.TEAM_COMPLETED,
         order["team_id"],
         members,
         now,
         campaign_id=order["campaign_id"],
         completion=Completion.TARGET,
-    )
-    return SettledPayment(
-        outcome=decision.outcome,
-        order_status=OrderStatus.PAID,
-        team_status=TeamStatus.COMPLETED,
-        completed_at=now,
-        event_ids=[event],
     )
 
 

@@ -16,9 +16,11 @@ SELECT t.team_id FROM teams t
                       AND o.lock_expires_at + t.payment_grace * interval '1 second' < $1))
  ORDER BY t.deadline LIMIT $2
 """
+# A question is left to its refund's workflow, which waits for the answer.
 FORGOTTEN_EVENTS = """
-SELECT event_id FROM deliveries WHERE status = 'pending' AND next_attempt_at < $1
- GROUP BY event_id ORDER BY min(next_attempt_at) LIMIT $2
+SELECT event_id FROM deliveries d JOIN events e USING (event_id)
+ WHERE d.status = 'pending' AND d.next_attempt_at < $1 AND e.type <> 'order.refund_requested'
+ GROUP BY event_id ORDER BY min(d.next_attempt_at) LIMIT $2
 """
 
 

@@ -158,6 +158,7 @@ teams = Table(
     CheckConstraint("status NOT IN ('completed', 'completed_with_refunds') OR completed_at IS NOT NULL", name="completed"),
     CheckConstraint("(status = 'failed') = (failed_at IS NOT NULL)", name="failed"),
     Index("teams_forming_idx", "deadline", postgresql_where=text("status = 'forming'")),
+    Index("teams_failed_idx", "failed_at", postgresql_where=text("status = 'failed' AND complete_count > 0")),
     Index("teams_opened_idx", "opened_at", "team_id"),
     Index("teams_campaign_idx", "campaign_id", "opened_at"),
     # Counters change with every seat: room on the page keeps those updates off the indexes.
@@ -208,6 +209,45 @@ orders = Table(
     postgresql_with={"fillfactor": 80},
 )
 
+refunds = Table(
+    "refunds",
+    metadata,
+    Column("order_id", ForeignKey("orders.order_id"), primary_key=True),
+    Column("attempt", Integer, primary_key=True, comment="a new one after a veto, or when money came for a cancelled order"),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("operator", Text, comment="who asked for it or stepped in last; null: the buyer or the platform"),
+    Column("note", Text, comment="what the mall or an operator said to it"),
+    _money("amount"),
+    Column("question", Text, unique=True, comment="the event that asks the mall, before anything is released"),
+    Column("answer", Text, comment="the mall's, or an operator's for it: agreed, vetoed"),
+    _moment("requested_at"),
+    _moment("released_at", nullable=True),
+    _moment("finished_at", nullable=True),
+    Column("looked_at", DateTime(timezone=True), nullable=False, comment="when somebody last saw to its workflow"),
+    CheckConstraint("kind IN ('unpaid', 'paid_unformed', 'paid_formed', 'unsettled')", name="kind"),
+    CheckConstraint("status IN ('requested', 'awaiting_mall', 'done', 'rejected', 'attention')", name="status"),
+    CheckConstraint("(finished_at IS NULL) = (status NOT IN ('done', 'rejected'))", name="finished"),
+    CheckConstraint("answer IS NULL OR (question IS NOT NULL AND answer IN ('agreed', 'vetoed'))", name="answer"),
+    CheckConstraint("status <> 'rejected' OR (released_at IS NULL AND answer = 'vetoed')", name="rejected"),
+    CheckConstraint("status <> 'done' OR released_at IS NOT NULL", name="released"),
+    Index("refunds_one_open_idx", "order_id", unique=True, postgresql_where=text("finished_at IS NULL")),
+    Index("refunds_unfinished_idx", "looked_at", postgresql_where=text("finished_at IS NULL")),
+    Index("refunds_requested_idx", "requested_at", "order_id"),
+    Index("refunds_attention_idx", "requested_at", postgresql_where=text("status = 'attention'")),
+)
+
+switches = Table(
+    "switches",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", JSONB, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    _moment("changed_at"),
+)
+
 payment_conflicts = Table(
     "payment_conflicts",
     metadata,
@@ -251,6 +291,7 @@ deliveries = Table(
     _moment("finished_at", nullable=True),
     CheckConstraint("status IN ('pending', 'delivered', 'dead')", name="status"),
     Index("deliveries_pending_idx", "next_attempt_at", postgresql_where=text("status = 'pending'")),
+    Index("deliveries_dead_idx", "finished_at", postgresql_where=text("status = 'dead'")),
 )
 
 delivery_attempts = Table(

@@ -3,8 +3,9 @@
 from datetime import datetime, timedelta
 
 from db.connection import Connection, Database, Row, fetch_one, transaction
-from db.events import ORDER_CANCELLED, TEAM_COMPLETED, TEAM_FAILED, record_team_event
-from db.seats import LOCK_TEAM, cancel_locked
+from db.events import record_team_event
+from db.leaving import LOCK_TEAM, cancel_locked
+from domain.events import EventType
 from domain.ids import event_id
 from domain.messages import ConcludedTeam, ConcludeTeam, ExtendedTeam, ExtendTeam
 from domain.states import CancelReason, Conclusion, Ending, FailReason, TeamStatus, conclude
@@ -61,9 +62,11 @@ async def _end(
     paid = [member["out_trade_no"] for member in members if member["status"] == "paid"]
     if completed:
         data: dict[str, str | int] = {"campaign_id": team["campaign_id"], "completion": conclusion.how}
-        event = await record_team_event(connection, TEAM_COMPLETED, team_id, paid, now, **data)
+        event = await record_team_event(connection, EventType.TEAM_COMPLETED, team_id, paid, now, **data)
     else:
-        event = await record_team_event(connection, TEAM_FAILED, team_id, paid + cancelled, now, reason=conclusion.how)
+        event = await record_team_event(
+            connection, EventType.TEAM_FAILED, team_id, paid + cancelled, now, reason=conclusion.how
+        )
     order_ids = {member["out_trade_no"]: member["order_id"] for member in members}
     return ConcludedTeam(
         team_status=conclusion.status,
@@ -72,7 +75,7 @@ async def _end(
         completed_at=now if completed else None,
         cancelled=cancelled,
         owed=[] if completed else paid,
-        event_ids=[event, *(event_id(ORDER_CANCELLED, order_ids[cancelled_one]) for cancelled_one in cancelled)],
+        event_ids=[event, *(event_id(EventType.ORDER_CANCELLED, order_ids[cancelled_one]) for cancelled_one in cancelled)],
     )
 
 
@@ -81,11 +84,11 @@ def _as_it_is(team: Row, members: list[Row], detail: str) -> ConcludedTeam:
     failed = status is TeamStatus.FAILED
     by_ending = {CancelReason.TEAM_FAILED, CancelReason.TEAM_COMPLETED}
     ended_unpaid = [member for member in members if member["cancel_reason"] in by_ending]
-    events = [event_id(ORDER_CANCELLED, member["order_id"]) for member in ended_unpaid]
+    events = [event_id(EventType.ORDER_CANCELLED, member["order_id"]) for member in ended_unpaid]
     if team["completed_at"] is not None:
-        events.append(event_id(TEAM_COMPLETED, team["team_id"]))
+        events.append(event_id(EventType.TEAM_COMPLETED, team["team_id"]))
     if failed and team["fail_reason"] != FailReason.ABANDONED:
-        events.append(event_id(TEAM_FAILED, team["team_id"]))
+        events.append(event_id(EventType.TEAM_FAILED, team["team_id"]))
     return ConcludedTeam(
         team_status=status,
         changed=False,

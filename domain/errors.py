@@ -28,6 +28,7 @@ class ErrorCode(StrEnum):
     ALREADY_IN_TEAM = "already_in_team"
     TEAM_FULL = "team_full"
     TEAM_CLOSED = "team_closed"
+    REFUND_WINDOW_CLOSED = "refund_window_closed"
     OUT_TRADE_NO_REUSED = "out_trade_no_reused"
     TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
     INTERNAL_ERROR = "internal_error"
@@ -58,6 +59,7 @@ MEANINGS: dict[ErrorCode, ErrorMeaning] = {
     ErrorCode.ALREADY_IN_TEAM: ErrorMeaning(409, "The buyer has a seat in this team already"),
     ErrorCode.TEAM_FULL: ErrorMeaning(409, "Every seat of the team is taken"),
     ErrorCode.TEAM_CLOSED: ErrorMeaning(409, "The team takes nobody any more"),
+    ErrorCode.REFUND_WINDOW_CLOSED: ErrorMeaning(409, "The time for refunds is over"),
     ErrorCode.OUT_TRADE_NO_REUSED: ErrorMeaning(422, "This out_trade_no stands for something else"),
     ErrorCode.TEMPORARILY_UNAVAILABLE: ErrorMeaning(503, "Try the same request again", retryable=True),
     ErrorCode.INTERNAL_ERROR: ErrorMeaning(500, "A defect of ours", retryable=True),

@@ -9,7 +9,15 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.errors import ErrorCode
-from domain.states import Ending, OrderStatus, PaymentOutcome, PaymentReason, TeamStatus
+from domain.states import (
+    Ending,
+    OrderStatus,
+    PaymentOutcome,
+    PaymentReason,
+    RefundKind,
+    RefundStatus,
+    TeamStatus,
+)
 from domain.values import Moment, Money
 
 
@@ -117,6 +125,9 @@ class SettledPayment(WorkflowMessage):
     team_status: TeamStatus
     completed_at: Moment | None = None
     event_ids: list[str] = []
+    user_id: str = ""
+    refund_attempt: int | None = None
+    """the refund that returns this payment, when it could not be settled and has not gone back yet"""
 
 
 # --- the team's end ---
@@ -176,14 +187,116 @@ class Leftovers(WorkflowMessage):
     event_ids: list[str] = []
 
 
-# --- money that arrives when the team's workflow has ended ---
+# --- refunds ---
 
 
 class RefundInput(WorkflowMessage):
-    source: str
-    out_trade_no: str
+    """Whose order, and why. An operator may start a refund by hand with this object; the order's id follows from it."""
+
+    source: Annotated[str, Field(min_length=1)]
+    out_trade_no: Annotated[str, Field(min_length=1)]
+    reason: Annotated[str, Field(max_length=500)] = ""
+    operator: Annotated[str, Field(max_length=128)] = ""
+    force: Annotated[bool, Field(strict=True)] = False
+    """an operator sets the refund window aside"""
+    awaits_request: bool = False
+    """the update `request` comes with the start, and its answer is the first transaction's"""
+
+
+class RefundRequest(WorkflowMessage):
+    """What the API asks of a refund's workflow: to undo the order or, with `payment`, to book money first."""
+
+    reason: str = ""
+    operator: str = ""
+    force: bool = False
+    payment: PaymentReport | None = None
+
+
+class OpenRefund(WorkflowMessage):
     order_id: str
-    attempt: int = 1
+    reason: str = ""
+    operator: str = ""
+    force: bool = False
+    now: Moment
+
+
+class MallAnswer(StrEnum):
+    """To the question whether a member of a completed team may leave."""
+
+    AGREED = "agreed"
+    VETOED = "vetoed"
+
+
+class RefundState(WorkflowMessage):
+    """A refund as its rows have it: what is left to do follows from this, wherever an earlier run stopped."""
+
+    order_id: str
+    team_id: str
+    attempt: int
+    kind: RefundKind
+    status: RefundStatus
+    asks: bool
+    """the mall is asked before the seat is released"""
+    answer: MallAnswer | None = None
+    note: str = ""
+    released: bool
+    team_status: TeamStatus
+    team_changed: bool = False
+    """this transaction took the member out of a team whose workflow may want to know"""
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in {RefundStatus.DONE, RefundStatus.REJECTED}
+
+
+class RefundAnswer(WorkflowMessage):
+    """What the first transaction did."""
+
+    refund: RefundState | None = None
+    payment: SettledPayment | None = None
+
+
+class ChangeRefund(WorkflowMessage):
+    """Moves one refund on; `operator` and `note` are kept where somebody stepped in."""
+
+    order_id: str
+    attempt: int
+    now: Moment
+    operator: str = ""
+    note: str = ""
+    answer: MallAnswer | None = None
+
+
+class StartRefund(WorkflowMessage):
+    order: RefundInput
+    attempt: int
+
+
+class StartTeamRefunds(WorkflowMessage):
+    """Asks to start a refund for every paid order of a failed team."""
+
+    team_id: str
+
+
+class StartedRefunds(WorkflowMessage):
+    count: int
+
+
+class RefundWish(WorkflowMessage):
+    """What an operator asks of a team's workflow."""
+
+    team_id: str
+    out_trade_no: str
+    reason: str = ""
+    operator: str = ""
+    now: Moment
+
+
+class MemberLeft(WorkflowMessage):
+    """Tells a team's workflow what its rows say already."""
+
+    out_trade_no: str = ""
+    team_status: TeamStatus | None = None
 
 
 # --- what operators send: one JSON object each. A handler takes any JSON and judges it with these, since a signal that the
@@ -202,6 +315,24 @@ class ExtendSignal(BaseModel):
 
     minutes: Annotated[int, Field(strict=True, ge=1, le=525_600)]
     operator: Annotated[str, Field(max_length=128)] = ""
+
+
+class RefundSignal(OperatorSignal):
+    out_trade_no: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class ResendSignal(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    operator: Annotated[str, Field(max_length=128)] = ""
+
+
+class CloseManuallySignal(ResendSignal):
+    note: Annotated[str, Field(max_length=500)] = ""
+
+
+class DecideSignal(CloseManuallySignal):
+    approve: Annotated[bool, Field(strict=True)]
 
 
 # --- the team workflow itself ---
@@ -236,7 +367,13 @@ class TeamInput(WorkflowMessage):
     goods_name: str
     target_count: int
     local_activities: bool = True
+    protocol: int = 1
+    """which steps the workflow takes: a running team keeps those that it was started with"""
     view: Annotated[TeamView | None, Field(description="set by continue-as-new")] = None
+
+
+PROTOCOL = 2
+"""1: refunds are not started by the team. 2: they are."""
 
 
 class WorkflowFailure(StrEnum):
@@ -247,3 +384,6 @@ class WorkflowFailure(StrEnum):
     DATABASE_AWAY = "DatabaseAway"
     CALLBACKS_PENDING = "CallbacksPending"
     TEAM_OVER = "TeamOver"
+    REFUND_REJECTED = "RefundRejected"
+    NO_REQUEST = "NoRequest"
+    UNUSABLE_INPUT = "UnusableInput"

@@ -1,9 +1,9 @@
-"""What an operator reads of a team in the Temporal UI."""
+"""What an operator reads of a team, or of a refund, in the Temporal UI."""
 
 from collections.abc import Mapping
 from datetime import datetime
 
-from domain.messages import Seat
+from domain.messages import RefundInput, RefundState, Seat, SettledPayment
 from domain.states import OrderStatus, TeamStatus
 
 SEATS_SHOWN = 50
@@ -32,4 +32,24 @@ def team_details(
             lines.append(f"| {out_trade_no} | {seat.user_id} | {seat.status} | {kept} |")
         if len(seats) > SEATS_SHOWN:
             lines.append(f"\n… and {len(seats) - SEATS_SHOWN} more.")
+    return "\n".join([*lines, *(f"\n{note}" for note in notes)])
+
+
+def refund_details(
+    order: RefundInput | None, refund: RefundState | None, booked: SettledPayment | None, notes: list[str]
+) -> str:
+    """Markdown: what is undone and how far, and what operators did."""
+    lines = []
+    if order is not None:
+        lines.append(f"Order **{order.out_trade_no}** of {order.source}.")
+    if booked is not None:
+        lines.append(f"Its payment: {booked.outcome}{f', {booked.reason}' if booked.reason else ''}.")
+    if refund is not None:
+        seat = "free" if refund.released else "held"
+        answer = refund.answer or ("asked" if refund.asks else "not asked")
+        columns = (refund.attempt, refund.kind, refund.status, seat, answer, f"{refund.team_id}: {refund.team_status}")
+        lines += ["", "| refund | kind | status | seat | the mall's answer | team |", "|---|---|---|---|---|---|"]
+        lines.append(f"| {' | '.join(map(str, columns))} |")
+        if refund.note:
+            lines.append(f"\nSaid to it: {refund.note}")
     return "\n".join([*lines, *(f"\n{note}" for note in notes)])

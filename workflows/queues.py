@@ -1,4 +1,5 @@
-"""The task queues. Callbacks have one of their own: a slow mall never takes a slot from a lock or a settlement."""
+"""The task queues: what is slow or comes in crowds never takes a slot from a lock or a settlement."""
 
 TASK_QUEUE = "groupbuy"
+REFUNDS_QUEUE = "groupbuy-refunds"
 CALLBACKS_QUEUE = "groupbuy-callbacks"

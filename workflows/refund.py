@@ -1,39 +1,359 @@
-"""The refund saga. So far it books the money that arrives when an order's team has no workflow any more."""
+"""The refund saga: undoes one order, asks the mall where it must agree, and ends when the mall knows.
+
+PostgreSQL decides what is undone, in one transaction each. This workflow orders the steps in time, takes the order back when
+the mall says no, and waits for a person when the mall says nothing. Wherever an earlier run stopped, the rows say what is left.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import FailureError
+from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
+    from activities.refunds import RefundActivities
     from activities.settlement import SettlementActivities
-    from domain.messages import PaymentReport, RefundInput, SettledPayment, SettlePayment
-    from workflows.steps import durably, refusal_of
+    from domain.events import EventType
+    from domain.ids import event_id, order_id, team_workflow_id
+    from domain.messages import (
+        ChangeRefund,
+        CloseManuallySignal,
+        DecideSignal,
+        MallAnswer,
+        MemberLeft,
+        OpenRefund,
+        PaymentReport,
+        RefundAnswer,
+        RefundInput,
+        RefundRequest,
+        RefundState,
+        ResendSignal,
+        SettledPayment,
+        SettlePayment,
+        WorkflowFailure,
+    )
+    from domain.states import RefundKind, RefundStatus
+    from workflows.details import moment, refund_details
+    from workflows.operators import UnusableError, Wanted, judge
+    from workflows.saga import Compensations, ends_the_workflow, to_its_end
+    from workflows.search_attributes import MALL, NEEDS_ATTENTION, OUT_TRADE_NO, REFUND_KIND, REFUND_STATUS
+    from workflows.steps import Step, delivery, failure_of, locally_first, refusal_of
 
-REQUEST = "request"  # see team.py
+# Callers name the update: the SDK types one that has a description as if its result were a coroutine.
+REQUEST = "request"
+REQUEST_WITHIN = timedelta(minutes=1)
+MEMBER_LEFT = "member_left"
+LAST_NOTES = 5
 
 
 @workflow.defn
 class RefundWorkflow:
     @workflow.init
-    def __init__(self, order: RefundInput) -> None:
-        self._order = order
+    def __init__(self, payload: Any = None) -> None:  # noqa: ANN401 - an operator may have written it
+        # A handler may run before run() does: all that it reads is made here.
+        self._order: RefundInput | None = None
+        self._unusable = ""
+        try:
+            self._order = judge(RefundInput, payload)
+        except UnusableError as mistake:
+            self._unusable = str(mistake)
+        self._refund: RefundState | None = None
         self._booked: SettledPayment | None = None
+        self._refused: ApplicationError | None = None
+        self._undo = Compensations()
+        self._is_asking = False
+        self._cancelled = False
+        self._decided: DecideSignal | None = None
+        self._resend: ResendSignal | None = None
+        self._closed: CloseManuallySignal | None = None
+        self._shown: tuple[RefundKind, RefundStatus] | None = None
+        self._is_flagged = False
+        self._notes: list[str] = []
 
     @workflow.run
-    async def run(self, order: RefundInput) -> str:  # noqa: ARG002 - __init__ has it
-        await workflow.wait_condition(lambda: self._booked is not None and workflow.all_handlers_finished())
-        assert self._booked is not None  # noqa: S101 - the condition above
-        workflow.set_current_details(f"{self._order.out_trade_no}: {self._booked.outcome}, {self._booked.reason}.")
-        return self._booked.outcome
-
-    @workflow.update(name=REQUEST, description="Book a payment that arrived after the team's workflow had ended.")
-    async def request(self, report: PaymentReport) -> SettledPayment:
+    async def run(self, payload: Any = None) -> str:  # noqa: ANN401, ARG002 - __init__ has it
+        if self._order is None:
+            raise ApplicationError(self._unusable, type=WorkflowFailure.UNUSABLE_INPUT, non_retryable=True)
+        self._undo.add(self._make_paid_again)
         try:
-            booked = await durably(
-                SettlementActivities.settle_payment,
-                SettlePayment(report=report, now=workflow.now()),
-                summary=f"book {report.amount} for {report.out_trade_no}",
-            )
+            await self._begin()
+            if self._has_a_question():
+                await self._ask_mall()
+                await self._release()
+            self._undo.forget()
+            await self._tell_mall()
+            await self._finish()
+        except BaseException as stopped:
+            if not ends_the_workflow(stopped):
+                raise
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            await self._undo.run()
+            raise self._as_failure(stopped) from stopped
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return self._ending()
+
+    # --- what is asked for ---
+
+    @workflow.update(
+        name=REQUEST, description="Undo the order, or book a payment that its team's workflow cannot book any more."
+    )
+    async def request(self, asked: RefundRequest) -> RefundAnswer:
+        """Answers with what the first transaction did; a refusal fails the update."""
+        try:
+            if asked.payment is not None:
+                self._booked = await self._book(asked.payment)
+                return RefundAnswer(payment=self._booked)
+            return RefundAnswer(refund=await self._open(asked))
         except FailureError as failure:
-            raise refusal_of(failure) from failure
-        self._booked = booked
-        return booked
+            self._refused = refusal_of(failure)
+            raise self._refused from failure
+
+    # --- what operators ask for: any JSON is accepted, and judged here ---
+
+    @workflow.signal(description='Answer in the mall\'s place: {"approve": true, "operator": "you", "note": "why"}')
+    async def decide(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
+        asked = self._judge(DecideSignal, payload, surplus, "decide")
+        if asked is not None and not self._is_asking:
+            self._note("decide changed nothing: the mall is not being asked.")
+        elif asked is not None:
+            self._decided = asked
+
+    @workflow.signal(description='Tell the mall again, now: {"operator": "you"}')
+    async def resend(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
+        self._resend = self._judge(ResendSignal, payload, surplus, "resend") or self._resend
+
+    @workflow.signal(description='The mall was told outside the platform: {"operator": "you", "note": "how"}')
+    async def close_manually(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
+        self._closed = self._judge(CloseManuallySignal, payload, surplus, "close_manually") or self._closed
+
+    # --- the steps of the saga ---
+
+    async def _begin(self) -> None:
+        """The first transaction: by the request that came with the start, or else by this workflow's input."""
+        if self._asked.awaits_request:
+            await to_its_end(self._until_request(), self._note_cancel)
+        if self._refund is None and (self._booked is None or self._booked.refund_attempt is not None):
+            asked = RefundRequest(reason=self._asked.reason, operator=self._asked.operator, force=self._asked.force)
+            await to_its_end(self._open(asked), self._note_cancel)
+
+    async def _until_request(self) -> None:
+        def has_answer() -> bool:
+            return bool(self._refund or self._booked or self._refused) and workflow.all_handlers_finished()
+
+        try:
+            await workflow.wait_condition(has_answer, timeout=REQUEST_WITHIN, timeout_summary="the request")
+        except TimeoutError:
+            await workflow.wait_condition(workflow.all_handlers_finished)
+        if self._refund is None and self._booked is None:
+            nothing = ApplicationError("No request came.", type=WorkflowFailure.NO_REQUEST, non_retryable=True)
+            raise self._refused or nothing
+
+    async def _ask_mall(self) -> None:
+        """Until the mall, or an operator in its place, has answered. A cancel of the workflow is a no."""
+        self._is_asking = True
+        question = event_id(EventType.ORDER_REFUND_REQUESTED, self._now.order_id, self._now.attempt)
+        try:
+            await self._deliver([question], "ask the mall")
+        finally:
+            self._is_asking = False
+        if self._cancelled:
+            raise ApplicationError("An operator took it back.", type=WorkflowFailure.REFUND_REJECTED, non_retryable=True)
+        if by := self._closed or self._decided:
+            no = isinstance(by, DecideSignal) and not by.approve
+            answer = MallAnswer.VETOED if no else MallAnswer.AGREED
+            who = by.operator or "an operator"
+            await self._change(RefundActivities.answer_refund, f"{answer} by {who}", by.operator, by.note, answer)
+
+    async def _release(self) -> None:
+        """After a yes the seat goes; after a no everything stays as it was."""
+        released = await self._change(RefundActivities.release_refund, "free the seat")
+        if released.answer is not MallAnswer.AGREED:
+            no = released.note or "The mall said no."
+            raise ApplicationError(no, type=WorkflowFailure.REFUND_REJECTED, non_retryable=True)
+
+    async def _make_paid_again(self) -> None:
+        """The compensation of a question that got a no, or was taken back."""
+        if self._has_a_question():
+            await self._change(RefundActivities.reject_refund, "make the order paid again")
+
+    async def _tell_mall(self) -> None:
+        if self._cancelled:
+            self._refuse_cancel()
+        events = list(self._booked.event_ids) if self._booked else []
+        if self._refund is not None and self._refund.kind is RefundKind.UNPAID:
+            events.append(event_id(EventType.ORDER_CANCELLED, self._refund.order_id))
+        elif self._refund is not None and not self._refund.is_over:
+            events.append(event_id(EventType.ORDER_REFUNDED, self._refund.order_id, self._refund.attempt))
+        if events and self._closed is None:
+            await self._deliver(events, "tell the mall")
+
+    async def _finish(self) -> None:
+        if self._refund is not None and not self._refund.is_over:
+            operator, note = (self._closed.operator or "an operator", self._closed.note) if self._closed else ("", "")
+            await self._change(RefundActivities.finish_refund, "the mall knows", operator, note)
+        if self._closed is not None:
+            self._note(f"close_manually by {self._closed.operator or 'an operator'}: {self._closed.note or 'no note'}.")
+        self._flag(needs_attention=False)
+
+    # --- telling the mall ---
+
+    async def _deliver(self, events: list[str], what: str) -> None:
+        """Until the mall has taken these events, or an operator has said that it need not."""
+        while True:
+            under_way = delivery(events, summary=f"{what}: {self._asked.out_trade_no}")
+            await self._until(lambda: under_way.done() or self._somebody_spoke())  # noqa: B023 - awaited within this turn
+            if under_way.done() and not self._somebody_spoke():
+                failure = under_way.exception()
+                if failure is None and under_way.result().dead == 0:
+                    return
+                await self._wait_for_a_person(f"{what}: {failure or 'it did not take it'}.")
+            under_way.cancel()
+            if self._resend is None:
+                return
+            by, self._resend = self._resend.operator, None
+            self._note(f"resend by {by or 'an operator'}.")
+            if self._refund is not None:
+                await self._change(RefundActivities.resume_refund, "tell the mall again", by)
+
+    async def _wait_for_a_person(self, why: str) -> None:
+        self._note(f"{why} It waits for resend, close_manually{' or decide' if self._is_asking else ''}.")
+        if self._refund is not None:
+            await self._change(RefundActivities.flag_refund, "wait for an operator")
+        self._flag(needs_attention=True)
+        await self._until(self._somebody_spoke)
+        self._flag(needs_attention=False)
+
+    def _somebody_spoke(self) -> bool:
+        taken_back = self._is_asking and self._cancelled
+        return taken_back or bool(self._resend or self._closed or self._decided)
+
+    async def _until(self, so: Callable[[], bool]) -> None:
+        await to_its_end(workflow.wait_condition(so), self._note_cancel)
+
+    def _note_cancel(self) -> None:
+        self._cancelled = True
+        if self._refund is not None and not self._has_a_question():
+            self._refuse_cancel()
+
+    def _refuse_cancel(self) -> None:
+        self._note("cancel was refused: the mall must be told, or nobody returns the money.")
+        self._flag(needs_attention=True)
+
+    # --- the transactions ---
+
+    async def _book(self, report: PaymentReport) -> SettledPayment:
+        return await locally_first(
+            SettlementActivities.settle_payment,
+            SettlePayment(report=report, now=workflow.now()),
+            local=True,
+            summary=f"book {report.amount} for {report.out_trade_no}",
+        )
+
+    async def _open(self, asked: RefundRequest) -> RefundState:
+        order = self._asked
+        opened = await locally_first(
+            RefundActivities.open_refund,
+            OpenRefund(
+                order_id=order_id(order.source, order.out_trade_no),
+                reason=asked.reason,
+                operator=asked.operator,
+                force=asked.force,
+                now=workflow.now(),
+            ),
+            local=True,
+            summary=f"undo {order.out_trade_no}",
+        )
+        await self._take_over(opened)
+        return opened
+
+    async def _change(
+        self,
+        step: Step[ChangeRefund, RefundState],
+        summary: str,
+        operator: str = "",
+        note: str = "",
+        answer: MallAnswer | None = None,
+    ) -> RefundState:
+        """Moves the refund on; a cancel of the workflow does not interrupt it."""
+        change = ChangeRefund(
+            order_id=self._now.order_id,
+            attempt=self._now.attempt,
+            now=workflow.now(),
+            operator=operator,
+            note=note,
+            answer=answer,
+        )
+
+        async def moved_on() -> RefundState:
+            changed = await locally_first(step, change, local=True, summary=summary)
+            await self._take_over(changed)
+            return changed
+
+        return await to_its_end(moved_on(), self._note_cancel)
+
+    async def _take_over(self, state: RefundState) -> None:
+        self._refund = state
+        self._show()
+        if not state.team_changed:
+            return
+        left = MemberLeft(out_trade_no=self._asked.out_trade_no, team_status=state.team_status)
+        try:
+            await workflow.get_external_workflow_handle(team_workflow_id(state.team_id)).signal(MEMBER_LEFT, left)
+        except FailureError:
+            self._note("The team's workflow has ended; its rows are what counts.")
+
+    @property
+    def _asked(self) -> RefundInput:
+        assert self._order is not None  # noqa: S101 - run() has looked
+        return self._order
+
+    @property
+    def _now(self) -> RefundState:
+        assert self._refund is not None  # noqa: S101 - it is open in every step that asks
+        return self._refund
+
+    def _has_a_question(self) -> bool:
+        return self._refund is not None and self._refund.asks and not self._refund.released and not self._refund.is_over
+
+    # --- what operators see ---
+
+    def _judge(self, expected: type[Wanted], payload: object, surplus: tuple[object, ...], name: str) -> Wanted | None:
+        try:
+            return judge(expected, payload, surplus)
+        except UnusableError as mistake:
+            self._note(f"{name} changed nothing: {mistake}")
+            return None
+
+    def _note(self, text: str) -> None:
+        self._notes = [*self._notes, f"{moment(workflow.now())}: {text}"][-LAST_NOTES:]
+        self._show()
+
+    def _flag(self, *, needs_attention: bool) -> None:
+        if needs_attention is not self._is_flagged:
+            self._is_flagged = needs_attention
+            workflow.upsert_search_attributes([NEEDS_ATTENTION.value_set(needs_attention)])
+
+    def _show(self) -> None:
+        workflow.set_current_details(refund_details(self._order, self._refund, self._booked, self._notes))
+        if self._refund is None:
+            return
+        shown = (self._refund.kind, self._refund.status)
+        if self._shown is None:
+            whose = [MALL.value_set(self._asked.source), OUT_TRADE_NO.value_set(self._asked.out_trade_no)]
+            workflow.upsert_search_attributes([*whose, REFUND_KIND.value_set(shown[0]), REFUND_STATUS.value_set(shown[1])])
+        elif shown != self._shown:
+            workflow.upsert_search_attributes([REFUND_STATUS.value_set(shown[1])])
+        self._shown = shown
+
+    def _ending(self) -> str:
+        if self._refund is not None:
+            return f"{self._refund.kind}: {self._refund.status}"
+        return f"payment {self._booked.outcome}" if self._booked else "nothing"
+
+    def _as_failure(self, stopped: BaseException) -> BaseException:
+        cause = failure_of(stopped)
+        if cause is not None and cause.type == WorkflowFailure.BROKEN_INVARIANT:
+            self._note(f"a defect stopped it: {cause.message}")
+            self._flag(needs_attention=True)
+        return cause or stopped

@@ -15,7 +15,9 @@ from temporalio.exceptions import (
 )
 
 with workflow.unsafe.imports_passed_through():
-    from domain.messages import WorkflowFailure
+    from activities.callbacks import CallbackActivities
+    from domain.messages import Deliver, Delivered, WorkflowFailure
+    from workflows.queues import CALLBACKS_QUEUE
 
 Argument = TypeVar("Argument")
 Answer = TypeVar("Answer")
@@ -23,19 +25,26 @@ Step = Callable[[Any, Argument], Awaitable[Answer]]
 
 LOCAL_TRY = timedelta(seconds=2)
 TRANSACTION = timedelta(seconds=10)
+# Longer than a callback may take (settings.py bounds it): after a crash the next try waits for this.
+DELIVERY = timedelta(seconds=30)
 UNTIL_IT_WORKS = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=timedelta(seconds=5)
 )
 
 
-async def durably(step: Step[Argument, Answer], argument: Argument, *, summary: str) -> Answer:
+async def durably(step: Step[Argument, Answer], argument: Argument, *, summary: str, task_queue: str | None = None) -> Answer:
     """Runs one transaction, again and again while the database is away.
 
     Raises:
         FailureError: a defect, or a refusal that the activity raised: both not retryable.
     """
     return await workflow.execute_activity_method(
-        step, argument, start_to_close_timeout=TRANSACTION, retry_policy=UNTIL_IT_WORKS, summary=summary
+        step,
+        argument,
+        task_queue=task_queue,
+        start_to_close_timeout=TRANSACTION,
+        retry_policy=UNTIL_IT_WORKS,
+        summary=summary,
     )
 
 
@@ -59,6 +68,31 @@ async def locally_first(step: Step[Argument, Answer], argument: Argument, *, loc
     return await durably(step, argument, summary=summary)
 
 
+async def slices(step: Step[Argument, Answer], argument: Argument, *, summary: str, task_queue: str) -> Answer:
+    """Runs an activity that works through many rows and says after each slice how far it is."""
+    return await workflow.execute_activity_method(
+        step,
+        argument,
+        task_queue=task_queue,
+        start_to_close_timeout=timedelta(hours=1),
+        heartbeat_timeout=timedelta(seconds=30),
+        retry_policy=UNTIL_IT_WORKS,
+        summary=summary,
+    )
+
+
+def delivery(event_ids: list[str], *, summary: str) -> workflow.ActivityHandle[Delivered]:
+    """Starts to tell a mall of events. It goes on for days until each is delivered or dead; who waits for it decides how."""
+    return workflow.start_activity_method(
+        CallbackActivities.deliver,
+        Deliver(event_ids=event_ids),
+        task_queue=CALLBACKS_QUEUE,
+        start_to_close_timeout=DELIVERY,
+        retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=10)),
+        summary=summary,
+    )
+
+
 def refusal(detail: str, code: str) -> ApplicationError:
     """An expected no: it fails the update, and nothing else."""
     return ApplicationError(detail, type=code, non_retryable=True, category=ApplicationErrorCategory.BENIGN)
@@ -66,17 +100,19 @@ def refusal(detail: str, code: str) -> ApplicationError:
 
 def refusal_of(failure: FailureError) -> ApplicationError:
     """What an update answers when its transaction failed for good."""
-    cause = _own(failure)
-    if isinstance(cause, ApplicationError) and cause.type:
+    cause = failure_of(failure)
+    if cause is not None and cause.type:
         return refusal(cause.message, cause.type)
-    return refusal(str(cause), WorkflowFailure.BROKEN_INVARIANT)
+    return refusal(str(failure.cause or failure), WorkflowFailure.BROKEN_INVARIANT)
+
+
+def failure_of(failure: BaseException) -> ApplicationError | None:
+    """What an activity, or a step of ours, raised; None for a cancel, a timeout and whatever else Temporal ends steps with."""
+    # A regular activity's failure comes wrapped in an ActivityError, a local activity's does not.
+    own = failure.cause if isinstance(failure, ActivityError) else failure
+    return own if isinstance(own, ApplicationError) else None
 
 
 def _is_final(failure: FailureError) -> bool:
-    cause = _own(failure)
-    return isinstance(cause, ApplicationError) and cause.non_retryable
-
-
-def _own(failure: FailureError) -> BaseException | None:
-    # A regular activity's failure comes wrapped in an ActivityError, a local activity's does not.
-    return failure.cause if isinstance(failure, ActivityError) else failure
+    cause = failure_of(failure)
+    return cause is not None and cause.non_retryable

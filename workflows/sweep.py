@@ -19,13 +19,14 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.callbacks import CallbackActivities
+    from activities.refunds import RefundStartActivities
     from activities.seats import SeatActivities
     from activities.settlement import SettlementActivities
     from activities.sweep import SweepActivities
     from domain.messages import ConcludeTeam, Deliver, FindLeftovers, OverdueSeats
     from domain.states import Ending
-    from workflows.queues import CALLBACKS_QUEUE, TASK_QUEUE
-    from workflows.steps import durably
+    from workflows.queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TASK_QUEUE
+    from workflows.steps import durably, slices
 
 SCHEDULE_ID = "groupbuy-sweep"
 
@@ -37,6 +38,7 @@ class SweepWorkflow:
         now = workflow.now()
         left = await durably(SweepActivities.find_leftovers, FindLeftovers(now=now), summary="look for what is late")
         event_ids = list(left.event_ids)
+        done = [f"{len(left.team_ids)} teams"]
         for team_id in left.team_ids:
             overdue = OverdueSeats(team_id=team_id, now=now)
             released = await durably(
@@ -45,6 +47,12 @@ class SweepWorkflow:
             ending = ConcludeTeam(team_id=team_id, ending=Ending.DEADLINE, now=now)
             concluded = await durably(SettlementActivities.conclude_team, ending, summary=f"end {team_id} at its deadline")
             event_ids += [*released.event_ids, *concluded.event_ids]
+        # A sweep that was under way when this step came would not replay with it.
+        if workflow.patched("refunds"):
+            summary = "start refunds that nobody sees to"
+            find = FindLeftovers(now=now)
+            refunds = await slices(RefundStartActivities.start_left_refunds, find, summary=summary, task_queue=REFUNDS_QUEUE)
+            done.append(f"{refunds.count} refunds")
         if event_ids:
             # One try: what fails again is late again in the next minutes.
             with suppress(ActivityError):
@@ -57,7 +65,7 @@ class SweepWorkflow:
                     retry_policy=RetryPolicy(maximum_attempts=1),
                     summary=f"deliver {len(event_ids)} events",
                 )
-        return f"{len(left.team_ids)} teams, {len(event_ids)} events"
+        return ", ".join([*done, f"{len(event_ids)} events"])
 
 
 async def ensure_schedule(client: Client) -> None:

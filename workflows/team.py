@@ -6,54 +6,55 @@ deadlines, tells the mall, and shows operators what is going on. Its view of the
 
 import asyncio
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from pydantic import BaseModel, ValidationError
-
-    from activities.callbacks import CallbackActivities
+    from activities.refunds import RefundStartActivities
     from activities.seats import SeatActivities
     from activities.settlement import SettlementActivities
     from domain.messages import (
         ConcludedTeam,
         ConcludeTeam,
-        Deliver,
         Delivered,
         ExtendSignal,
         ExtendTeam,
         HeldSeat,
         LockSeat,
+        MemberLeft,
         OperatorSignal,
         OverdueSeats,
         PaymentReport,
+        RefundInput,
+        RefundSignal,
+        RefundWish,
         Seat,
         SeatRequest,
         SettledPayment,
         SettlePayment,
+        StartRefund,
+        StartTeamRefunds,
         TeamInput,
         TeamView,
         WorkflowFailure,
     )
     from domain.states import Ending, OrderStatus, PaymentOutcome, TeamStatus
     from workflows.details import moment, team_details
-    from workflows.queues import CALLBACKS_QUEUE
+    from workflows.operators import UnusableError, Wanted, judge
+    from workflows.queues import REFUNDS_QUEUE
     from workflows.search_attributes import NEEDS_ATTENTION, TEAM_STATUS
-    from workflows.steps import Answer, Argument, Step, durably, locally_first, refusal, refusal_of
+    from workflows.steps import Answer, Argument, Step, delivery, durably, locally_first, refusal, refusal_of, slices
 
 FIRST_SEAT_WITHIN = timedelta(minutes=1)
 LOOK_AGAIN = timedelta(seconds=5)
 LAST_NOTES = 5
-# Longer than a callback may take (settings.py bounds it): after a crash the next try waits for this.
-DELIVERY = timedelta(seconds=30)
+STARTS_REFUNDS = 2
+"""the protocol from which on a team starts the refunds that it causes"""
 
 # Callers name the updates: the SDK types one that has a description as if its result were a coroutine.
 LOCK, SETTLE = "lock", "settle"
-
-Signal = TypeVar("Signal", bound=BaseModel)
 
 
 @workflow.defn
@@ -141,6 +142,16 @@ class TeamWorkflow:
             f"settle {report.amount} for {report.out_trade_no}",
         )
         self._book(report.out_trade_no, settled)
+        if settled.refund_attempt is not None and self._team.protocol >= STARTS_REFUNDS:
+            # Before the answer: whoever is told that the money goes back can look at its way.
+            await durably(
+                RefundStartActivities.start_refund,
+                StartRefund(
+                    order=RefundInput(source=report.source, out_trade_no=report.out_trade_no), attempt=settled.refund_attempt
+                ),
+                summary=f"start the refund of {report.out_trade_no}",
+                task_queue=REFUNDS_QUEUE,
+            )
         return settled
 
     # --- what operators ask for: any JSON is accepted, and judged here ---
@@ -169,6 +180,30 @@ class TeamWorkflow:
         asked = self._judge(OperatorSignal, payload, surplus, "close")
         if asked is not None:
             await self._end_by_operator(Ending.CLOSE, "close", asked)
+
+    @workflow.signal(description='Undo a member\'s order: {"out_trade_no": "T1", "reason": "why", "operator": "you"}')
+    async def refund(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
+        asked = self._judge(RefundSignal, payload, surplus, "refund")
+        if asked is None:
+            return
+        wish = RefundWish(
+            team_id=self._team.team_id,
+            out_trade_no=asked.out_trade_no,
+            reason=asked.reason,
+            operator=asked.operator,
+            now=workflow.now(),
+        )
+        number, who = asked.out_trade_no, asked.operator or "an operator"
+        summary = f"start a refund of {number}"
+        found = await durably(RefundStartActivities.start_wished_refund, wish, summary=summary, task_queue=REFUNDS_QUEUE)
+        self._note(f"refund of {number} by {who}: {found}.")
+
+    @workflow.signal(description="A refund's workflow says that a member has left; the rows say so already.")
+    def member_left(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
+        left = self._judge(MemberLeft, payload, surplus, "member_left")
+        if left is not None and self._deadline is not None:
+            self._seats.pop(left.out_trade_no, None)
+            self._see(left.team_status or self._status)
 
     @workflow.query(description="The team as its workflow sees it; the API reads the database instead.")
     def view(self) -> TeamView | None:
@@ -250,6 +285,13 @@ class TeamWorkflow:
         self._tell(concluded.event_ids, f"the mall: team {concluded.team_status}")
         if concluded.owed:
             self._note(f"Owed back to {len(concluded.owed)} paid member(s): {', '.join(concluded.owed[:10])}.")
+            if self._team.protocol >= STARTS_REFUNDS:
+                await slices(
+                    RefundStartActivities.start_team_refunds,
+                    StartTeamRefunds(team_id=self._team.team_id),
+                    summary=f"start {len(concluded.owed)} refund(s)",
+                    task_queue=REFUNDS_QUEUE,
+                )
         return concluded
 
     async def _end_by_operator(self, ending: Ending, name: str, asked: OperatorSignal) -> None:
@@ -265,22 +307,14 @@ class TeamWorkflow:
         if not news:
             return
         self._told.update(news)
-        delivery = workflow.start_activity_method(
-            CallbackActivities.deliver,
-            Deliver(event_ids=news),
-            task_queue=CALLBACKS_QUEUE,
-            start_to_close_timeout=DELIVERY,
-            retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=10)),
-            summary=f"tell {whom}",
-        )
-        self._callbacks.append((news, delivery))
+        self._callbacks.append((news, delivery(news, summary=f"tell {whom}")))
 
     def _look_at_callbacks(self) -> None:
         """Takes note of the deliveries that have ended; a dead callback waits for a person."""
-        for news, delivery in [callback for callback in self._callbacks if callback[1].done()]:
-            self._callbacks.remove((news, delivery))
-            failure = delivery.exception()
-            dead = len(news) if failure else delivery.result().dead
+        for news, told in [callback for callback in self._callbacks if callback[1].done()]:
+            self._callbacks.remove((news, told))
+            failure = told.exception()
+            dead = len(news) if failure else told.result().dead
             if dead:
                 workflow.upsert_search_attributes([NEEDS_ATTENTION.value_set(True)])
                 self._note(f"{dead} callback(s) could not be delivered: {failure or 'given up'}.")
@@ -290,7 +324,7 @@ class TeamWorkflow:
         window = None if self._callbacks or self._refund_until is None else self._refund_until - workflow.now()
         try:
             await workflow.wait_condition(
-                lambda: self._is_over() or self._is_long() or any(delivery.done() for _, delivery in self._callbacks),
+                lambda: self._is_over() or self._is_long() or any(told.done() for _, told in self._callbacks),
                 timeout=window,
                 timeout_summary="end of the refund window",
             )
@@ -330,6 +364,9 @@ class TeamWorkflow:
         if settled.outcome is PaymentOutcome.REFUNDING:
             self._seats.pop(out_trade_no, None)
             self._note(f"{out_trade_no} was paid, and its money is owed back: {settled.reason}.")
+        elif settled.outcome is PaymentOutcome.RESEATED:
+            self._seats[out_trade_no] = Seat(user_id=settled.user_id, status=settled.order_status, keep_until=workflow.now())
+            self._note(f"{out_trade_no} was paid late, and got a free seat again.")
         elif out_trade_no in self._seats:
             self._seats[out_trade_no] = self._seats[out_trade_no].model_copy(update={"status": settled.order_status})
         self._see(settled.team_status, settled.completed_at)
@@ -344,21 +381,18 @@ class TeamWorkflow:
         if status is not self._status:
             self._status = status
             workflow.upsert_search_attributes([TEAM_STATUS.value_set(status)])
-        if completed_at is not None:
+        if status is TeamStatus.FAILED:
+            self._refund_until = None
+        elif completed_at is not None:
             self._refund_until = completed_at + timedelta(seconds=self._refund_window)
         self._show()
 
-    def _judge(self, expected: type[Signal], payload: object, surplus: tuple[object, ...], name: str) -> Signal | None:
-        """What an operator asks for; None, and a note, when it cannot be used."""
-        if surplus:
-            self._note(f"{name} changed nothing: one JSON object is expected, not several.")
-            return None
+    def _judge(self, expected: type[Wanted], payload: object, surplus: tuple[object, ...], name: str) -> Wanted | None:
+        """What somebody asks for; None, and a note, when it cannot be used."""
         try:
-            return expected.model_validate({} if payload is None else payload)
-        except ValidationError as mistake:
-            first = mistake.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the payload"
-            self._note(f"{name} changed nothing: {where}: {first['msg']}.")
+            return judge(expected, payload, surplus)
+        except UnusableError as mistake:
+            self._note(f"{name} changed nothing: {mistake}")
             return None
 
     def _note(self, text: str) -> None:

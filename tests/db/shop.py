@@ -1,6 +1,7 @@
 """A mall with buyers, who do what the tests say: requests with good defaults, and the rows behind them."""
 
 import asyncio
+import json
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,9 @@ import asyncpg
 from db.access import Mall, save_mall
 from db.administration import create_campaign, save_goods
 from db.connection import INFRASTRUCTURE_FAILURES, Database, Row, connection, fetch_one
-from db.seats import lock_seat, release_overdue
+from db.leaving import release_overdue
+from db.refunds import answer_refund, finish_refund, open_refund, reject_refund, release_refund
+from db.seats import lock_seat
 from db.settlement import settle_payment
 from db.teams import conclude_team
 from domain.campaigns import Campaign, CampaignGoods, CampaignStatus, NewCampaign
@@ -23,12 +26,16 @@ from domain.errors import ErrorCode, Refusal
 from domain.ids import order_id, team_id
 from domain.messages import (
     Address,
+    ChangeRefund,
     ConcludedTeam,
     ConcludeTeam,
     HeldSeat,
     LockSeat,
+    MallAnswer,
+    OpenRefund,
     OverdueSeats,
     PaymentReport,
+    RefundState,
     ReleasedSeats,
     SeatRequest,
     SettledPayment,
@@ -173,6 +180,29 @@ class Shop:
     async def conclude(self, of: Member, ending: Ending, now: datetime = DEADLINE) -> ConcludedTeam:
         return await conclude_team(self.database, ConcludeTeam(team_id=of.team_id, ending=ending, now=now))
 
+    # --- undoing ---
+
+    async def refund(self, member: Member, now: datetime = NOW, **asked: Any) -> RefundState:  # noqa: ANN401
+        return await open_refund(self.database, OpenRefund(order_id=member.order_id, now=now, **asked))
+
+    async def try_refund(self, member: Member, now: datetime = NOW, **asked: Any) -> RefundState | ErrorCode:  # noqa: ANN401
+        try:
+            return await self.refund(member, now, **asked)
+        except Refusal as refusal:
+            return refusal.code
+
+    async def answer(self, member: Member, answer: MallAnswer, attempt: int = 1) -> RefundState:
+        """What an operator says in the mall's place, and what follows from the answer that stands."""
+        change = ChangeRefund(order_id=member.order_id, attempt=attempt, now=NOW, answer=answer)
+        await answer_refund(self.database, change)
+        released = await release_refund(self.database, change)
+        return released if released.released else await reject_refund(self.database, change)
+
+    async def finish(self, member: Member, attempt: int = 1) -> RefundState:
+        """The mall was told, as an operator knows who puts his name to it."""
+        change = ChangeRefund(order_id=member.order_id, attempt=attempt, now=NOW, operator="ann")
+        return await finish_refund(self.database, change)
+
     # --- at once ---
 
     async def race(self, *runners: Awaitable[Answer]) -> list[Answer]:
@@ -201,7 +231,19 @@ class Shop:
             while await self.value("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted") < transactions:
                 pass
 
+    async def block(self, source: str = SOURCE, channel: str = CHANNEL) -> None:
+        """From now on nobody trades there."""
+        await self.execute(
+            "INSERT INTO switches (name, value, version, changed_by, changed_at) VALUES ('blocked', $1, 1, 'tests', $2)",
+            json.dumps([{"source": source, "channel": channel}]),
+            NOW,
+        )
+
     # --- what the rows say ---
+
+    async def execute(self, sql: str, *values: object) -> None:
+        async with connection(self.database) as opened:
+            await opened.execute(sql, *values)
 
     async def rows(self, sql: str, *values: object) -> list[Row]:
         async with connection(self.database) as opened:
@@ -218,6 +260,12 @@ class Shop:
     async def order_row(self, of: Member) -> Row:
         async with connection(self.database) as opened:
             return await fetch_one(opened, "SELECT * FROM orders WHERE order_id = $1", of.order_id)
+
+    async def refund_row(self, of: Member) -> Row:
+        async with connection(self.database) as opened:
+            return await fetch_one(
+                opened, "SELECT * FROM refunds WHERE order_id = $1 ORDER BY attempt DESC LIMIT 1", of.order_id
+            )
 
     async def event_types(self, of: Member) -> list[str]:
         rows = await self.rows("SELECT type FROM events WHERE team_id = $1 ORDER BY event_no", of.team_id)

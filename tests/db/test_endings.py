@@ -9,7 +9,7 @@ import pytest
 from db.teams import extend_team
 from domain.ids import event_id
 from domain.messages import ConcludedTeam, ExtendTeam
-from domain.states import Ending, PaymentReason, TeamStatus
+from domain.states import Ending, PaymentOutcome, PaymentReason, TeamStatus
 from tests.db.shop import DEADLINE, GRACE, NOW, OVERDUE, Member, Shop
 
 INSTANT = timedelta(microseconds=1)
@@ -92,16 +92,29 @@ async def test_releases_at_once_and_their_repeats_tell_the_same(shop: Shop) -> N
 
 async def test_a_repeat_tells_the_same_when_a_late_payment_came_between(shop: Shop) -> None:
     """The first answer may be lost on its way: then only the repeat reaches the workflow, which delivers the events."""
-    timed_out = await shop.team(await shop.campaign(), paid=1, locked=1)
+    full = await shop.team(await shop.campaign(target_count=2), paid=1, locked=1)
     closed = await shop.team(await shop.campaign(), paid=1, locked=1)
-    asked = [timed_out[1].number]
-    released = await shop.release(timed_out[0], OVERDUE, asked)
+    asked = [full[1].number]
+    released = await shop.release(full[0], OVERDUE, asked)
+    await shop.lock(shop.joiner(full[0]), OVERDUE)
     ended = await shop.conclude(closed[0], Ending.CLOSE)
-    for late in (timed_out[1], closed[1]):
-        assert (await shop.settle(late)).reason is PaymentReason.LATE_PAYMENT
+    for late in (full[1], closed[1]):
+        assert (await shop.settle(late, now=OVERDUE)).reason is PaymentReason.LATE_PAYMENT
 
     assert same(await shop.conclude(closed[0], Ending.CLOSE), ended)
-    assert await shop.release(timed_out[0], OVERDUE, asked) == released
+    assert await shop.release(full[0], OVERDUE, asked) == released
+
+
+async def test_who_came_back_with_a_late_payment_is_given_up_no_more_but_the_mall_hears_of_both(shop: Shop) -> None:
+    members = await shop.team(await shop.campaign(), paid=1, locked=1)
+    asked = [members[1].number]
+    released = await shop.release(members[0], OVERDUE, asked)
+    assert (await shop.settle(members[1], now=OVERDUE)).outcome is PaymentOutcome.RESEATED
+
+    again = await shop.release(members[0], OVERDUE, asked)
+
+    assert (released.cancelled, again.cancelled) == (asked, [])
+    assert again.event_ids == released.event_ids
 
 
 # --- conclude_team ---

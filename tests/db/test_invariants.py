@@ -43,7 +43,7 @@ UPDATE orders SET paid_amount = 80, paid_at = locked_at, payment_outcome = 'sett
     ("damage", "invariant", "subject"),
     [
         ("UPDATE teams SET lock_count = lock_count - 1 WHERE lock_count > complete_count", 2, "team "),
-        ("UPDATE teams SET complete_count = complete_count - 1 WHERE complete_count > 0", 2, "team "),
+        ("UPDATE teams SET complete_count = complete_count - 1 WHERE status = 'forming'", 2, "team "),
         (UNTOLD, 3, "team "),
         (TOLD_TWICE, 3, "team "),
         (TOO_FEW, 3, "team "),

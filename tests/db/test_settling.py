@@ -19,7 +19,10 @@ async def test_a_payment_is_booked(shop: Shop) -> None:
     settled = await shop.settle(opener, now=NOW + timedelta(seconds=9))
 
     assert settled == SettledPayment(
-        outcome=PaymentOutcome.SETTLED, order_status=OrderStatus.PAID, team_status=TeamStatus.FORMING
+        outcome=PaymentOutcome.SETTLED,
+        order_status=OrderStatus.PAID,
+        team_status=TeamStatus.FORMING,
+        user_id=opener.request.user_id,
     )
     team, order = await shop.team_row(opener), await shop.order_row(opener)
     assert (team["lock_count"], team["complete_count"]) == (2, 1)
@@ -116,7 +119,7 @@ async def test_a_wrong_amount_for_the_only_seat_ends_the_team_without_news(shop:
     assert answer.team_status is TeamStatus.FAILED
     team = await shop.team_row(opener)
     assert (team["status"], team["fail_reason"], team["lock_count"]) == ("failed", "abandoned", 0)
-    assert await shop.event_types(opener) == []
+    assert await shop.event_types(opener) == ["order.refunded"]
 
 
 @pytest.mark.parametrize("amount", [PAY_PRICE, Decimal("1.00")])

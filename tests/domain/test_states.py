@@ -31,7 +31,7 @@ MISMATCH = PaymentDecision(PaymentOutcome.REFUNDING, PaymentReason.AMOUNT_MISMAT
     ],
 )
 def test_the_first_payment_of_an_order(order: OrderStatus, amount_is_right: bool, decision: PaymentDecision) -> None:
-    assert decide_payment(order, amount_is_right=amount_is_right) == decision
+    assert decide_payment(order, amount_is_right=amount_is_right, mall_is_blocked=False) == decision
 
 
 EXPIRED = Conclusion(TeamStatus.FAILED, FailReason.EXPIRED)

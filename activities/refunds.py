@@ -1,0 +1,129 @@
+"""Refunds: their transactions, and the start of their workflows."""
+
+import asyncio
+from datetime import timedelta
+from typing import Protocol
+
+from temporalio import activity
+
+import db.refunds
+from activities.failures import database_failures
+from db.connection import Database
+from domain.messages import (
+    ChangeRefund,
+    FindLeftovers,
+    OpenRefund,
+    RefundState,
+    RefundWish,
+    StartedRefunds,
+    StartRefund,
+    StartTeamRefunds,
+)
+
+AT_ONCE = 20
+"""refunds that are started side by side, and between two heartbeats"""
+LATE_BY = timedelta(minutes=2)
+
+
+class RefundActivities:
+    """One transaction for each step of a refund."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @activity.defn
+    async def open_refund(self, asked: OpenRefund) -> RefundState:
+        """Decides what is to be undone, and undoes what needs nobody's consent."""
+        with database_failures():
+            return await db.refunds.open_refund(self._database, asked)
+
+    @activity.defn
+    async def answer_refund(self, change: ChangeRefund) -> RefundState:
+        """Keeps an operator's answer in the mall's place."""
+        with database_failures():
+            return await db.refunds.answer_refund(self._database, change)
+
+    @activity.defn
+    async def release_refund(self, change: ChangeRefund) -> RefundState:
+        """Frees the seat after a yes."""
+        with database_failures():
+            return await db.refunds.release_refund(self._database, change)
+
+    @activity.defn
+    async def reject_refund(self, change: ChangeRefund) -> RefundState:
+        """Makes the order paid again after a no."""
+        with database_failures():
+            return await db.refunds.reject_refund(self._database, change)
+
+    @activity.defn
+    async def finish_refund(self, change: ChangeRefund) -> RefundState:
+        """Books that the mall was told."""
+        with database_failures():
+            return await db.refunds.finish_refund(self._database, change)
+
+    @activity.defn
+    async def flag_refund(self, change: ChangeRefund) -> RefundState:
+        """Shows that the mall did not answer."""
+        with database_failures():
+            return await db.refunds.flag_refund(self._database, change)
+
+    @activity.defn
+    async def resume_refund(self, change: ChangeRefund) -> RefundState:
+        """Makes the refund's dead callbacks due again."""
+        with database_failures():
+            return await db.refunds.resume_refund(self._database, change)
+
+
+class StartsRefund(Protocol):
+    """Starts the workflow of a refund; one that runs already is left alone."""
+
+    async def __call__(self, refund: StartRefund) -> None: ...
+
+
+class RefundStartActivities:
+    """What starts refunds: the team's workflow, its failure, an operator, and the net."""
+
+    def __init__(self, database: Database, start: StartsRefund) -> None:
+        self._database = database
+        self._start = start
+
+    @activity.defn
+    async def start_refund(self, refund: StartRefund) -> None:
+        """Starts the refund of a payment that could not be settled."""
+        await self._start(refund)
+
+    @activity.defn
+    async def start_team_refunds(self, asked: StartTeamRefunds) -> StartedRefunds:
+        """Starts a refund for every paid order of a failed team, in slices; a retry goes on where the last one stopped."""
+        after = str(activity.info().heartbeat_details[0]) if activity.info().heartbeat_details else ""
+        started = 0
+        while True:
+            with database_failures():
+                slice_ = await db.refunds.owed_by_team(self._database, asked.team_id, after, AT_ONCE)
+            if not slice_:
+                return StartedRefunds(count=started)
+            await asyncio.gather(*(self._start(refund) for refund in slice_))
+            started += len(slice_)
+            after = slice_[-1].order.out_trade_no
+            activity.heartbeat(after)
+
+    @activity.defn
+    async def start_wished_refund(self, wish: RefundWish) -> str:
+        """Starts a refund that an operator wants for a member of a team; returns what came of it, in a sentence."""
+        with database_failures():
+            found = await db.refunds.wished_refund(self._database, wish)
+        if isinstance(found, str):
+            return found
+        await self._start(found)
+        return f"refund {found.attempt} of this order has a workflow of its own now"
+
+    @activity.defn
+    async def start_left_refunds(self, find: FindLeftovers) -> StartedRefunds:
+        """Starts, again where need be, what is owed and has no live workflow, some at once."""
+        since = find.now - LATE_BY
+        with database_failures():
+            left = await db.refunds.unfinished_refunds(self._database, find.now, since, AT_ONCE * 5)
+            left += await db.refunds.owed_by_failed_teams(self._database, since, AT_ONCE * 5)
+        for begin in range(0, len(left), AT_ONCE):
+            await asyncio.gather(*(self._start(refund) for refund in left[begin : begin + AT_ONCE]))
+        return StartedRefunds(count=len(left))

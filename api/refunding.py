@@ -1,0 +1,93 @@
+"""Refunds through their workflows: a request becomes an update, its answer is read from the rows."""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from temporalio.client import Client, WithStartWorkflowOperation
+
+from api.answers import answered_within, start_looked_at, workflow_answers
+from db.connection import Database
+from db.refund_views import RefundPlace, read_refund_place, read_refund_place_of_order
+from db.views import History
+from domain.errors import ErrorCode, GroupBuyError, Refusal
+from domain.messages import RefundAnswer, RefundInput, RefundRequest, StartRefund
+from domain.refunds import Refund
+from settings import Settings
+from workflows.refund import REQUEST, RefundWorkflow
+from workflows.starting import RefundStarter, refund_start
+
+
+async def ask_refund(client: Client, refund: StartRefund, request: RefundRequest) -> None:
+    """Starts a refund's workflow with a request, or asks the one that runs.
+
+    Raises:
+        Refusal, Unavailable: as workflow_answers.
+    """
+    start = WithStartWorkflowOperation(RefundWorkflow.run, refund.order, **refund_start(refund))
+    async with workflow_answers(), start_looked_at(start):
+        await client.execute_update_with_start_workflow(
+            # Fresh per request: a refusal stays with its update id for the life of the run, and is not for ever.
+            REQUEST,
+            request,
+            start_workflow_operation=start,
+            id=f"request:{uuid.uuid4().hex}",
+            result_type=RefundAnswer,
+        )
+
+
+class Refunding:
+    def __init__(self, database: Database, client: Client, history: History, settings: Settings) -> None:
+        self._database = database
+        self._client = client
+        self._history = history
+        self._settings = settings
+
+    async def refund(self, source: str, out_trade_no: str, request: RefundRequest) -> tuple[Refund, bool]:
+        """Undoes an order; returns its refund, and whether that was there before.
+
+        Raises:
+            Refusal: order_not_found, refund_window_closed.
+            Unavailable: the outcome is open.
+        """
+        async with answered_within(self._settings.answer_within):
+            place = await self._place(source, out_trade_no)
+            if place.is_undone and place.refund is not None:
+                return place.refund, True
+            place.require_window(datetime.now(UTC), force=request.force)
+            order = RefundInput(source=source, out_trade_no=out_trade_no, awaits_request=True)
+            try:
+                await ask_refund(self._client, StartRefund(order=order, attempt=place.next_attempt), request)
+            except Refusal:
+                # Another request, or the team's end, may have been quicker.
+                place = await self._place(source, out_trade_no)
+                if place.is_undone and place.refund is not None:
+                    return place.refund, True
+                raise
+            place = await self._place(source, out_trade_no)
+        if place.refund is None:
+            raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A refund was confirmed that has no row.")
+        return place.refund, False
+
+    async def signal(self, order_id: str, signal: str, payload: dict[str, Any]) -> None:
+        """Brings an operator's word to a refund that is under way.
+
+        Raises:
+            Refusal: order_not_found, refund_not_found.
+            Unavailable: the outcome is open.
+        """
+        async with answered_within(self._settings.answer_within):
+            place = await read_refund_place_of_order(self._database, self._history, order_id)
+            if place is None:
+                raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {order_id}.")
+            if place.open_attempt is None:
+                raise Refusal(ErrorCode.REFUND_NOT_FOUND, f"No refund of order {order_id} is under way.")
+            order = RefundInput(source=place.source, out_trade_no=place.out_trade_no)
+            refund = StartRefund(order=order, attempt=place.open_attempt)
+            await RefundStarter(self._client).signal(refund, signal, payload)
+
+    async def _place(self, source: str, out_trade_no: str) -> RefundPlace:
+        place = await read_refund_place(self._database, self._history, source, out_trade_no)
+        if place is None:
+            raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {out_trade_no}.")
+        return place

@@ -1,0 +1,97 @@
+"""What operators do to refunds, and what waits for them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+from pydantic import Field
+
+from api.pages import Cursor, Limit, Page, page, position
+from api.platform import OpsDep, PlatformDep
+from api.routes_mall import mark_replayed
+from api.routes_ops import Accepted
+from db.refund_views import RefundFilter, list_attention, list_refunds, read_refund_place_of_order
+from domain.errors import ErrorCode, Refusal
+from domain.messages import RefundRequest
+from domain.refunds import Attention, OpsRefund, Refund
+from domain.states import RefundKind, RefundStatus
+from domain.values import Identifier, Message, Note, TeamId
+
+routes = APIRouter(prefix="/v1/ops", tags=["operations"])
+
+
+class ForcedRefund(Message):
+    reason: Note = ""
+    force: Annotated[bool, Field(strict=True)] = False
+    """sets the refund window aside"""
+
+
+class Decision(Message):
+    approve: Annotated[bool, Field(strict=True)]
+    note: Note = ""
+
+
+class Remark(Message):
+    note: Note = ""
+
+
+@routes.get("/refunds")
+async def get_refunds(
+    _ops: OpsDep,
+    platform: PlatformDep,
+    source: Identifier | None = None,
+    team_id: TeamId | None = None,
+    out_trade_no: Identifier | None = None,
+    kind: RefundKind | None = None,
+    status: RefundStatus | None = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[OpsRefund]:
+    """Refunds, newest first, every attempt."""
+    wanted = RefundFilter(source=source, team_id=team_id, out_trade_no=out_trade_no, kind=kind, status=status)
+    rows = await list_refunds(platform.database, platform.history, wanted, position(cursor), limit + 1)
+    return page(rows, limit, lambda refund: (refund.requested_at, refund.order_id))
+
+
+@routes.get("/attention")
+async def get_attention(_ops: OpsDep, platform: PlatformDep, limit: Limit = 20, cursor: Cursor = None) -> Page[Attention]:
+    """What waits for a person, newest first."""
+    rows = await list_attention(platform.database, platform.history, position(cursor), limit + 1)
+    return page(rows, limit, lambda waiting: (waiting.since, waiting.subject))
+
+
+@routes.post("/orders/{order_id}/refund", status_code=202)
+async def refund(
+    order_id: Identifier, ops: OpsDep, platform: PlatformDep, response: Response, asked: ForcedRefund | None = None
+) -> Refund:
+    """Undo an order; `force` sets the refund window aside."""
+    asked = asked or ForcedRefund()
+    place = await read_refund_place_of_order(platform.database, platform.history, order_id)
+    if place is None:
+        raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {order_id}.")
+    request = RefundRequest(reason=asked.reason, operator=ops.key_name, force=asked.force)
+    found, replayed = await platform.refunding.refund(place.source, place.out_trade_no, request)
+    mark_replayed(response, replayed=replayed)
+    return found
+
+
+@routes.post("/refunds/{order_id}/decision", status_code=202)
+async def decide(order_id: Identifier, asked: Decision, ops: OpsDep, platform: PlatformDep) -> Accepted:
+    """Answer in the mall's place, while it is being asked."""
+    payload = {"approve": asked.approve, "note": asked.note, "operator": ops.key_name}
+    await platform.refunding.signal(order_id, "decide", payload)
+    return Accepted()
+
+
+@routes.post("/refunds/{order_id}/resend", status_code=202)
+async def resend(order_id: Identifier, ops: OpsDep, platform: PlatformDep) -> Accepted:
+    """Tell the mall again, now."""
+    await platform.refunding.signal(order_id, "resend", {"operator": ops.key_name})
+    return Accepted()
+
+
+@routes.post("/refunds/{order_id}/close_manually", status_code=202)
+async def close_manually(order_id: Identifier, asked: Remark, ops: OpsDep, platform: PlatformDep) -> Accepted:
+    """The mall was told outside the platform."""
+    payload = {"note": asked.note, "operator": ops.key_name}
+    await platform.refunding.signal(order_id, "close_manually", payload)
+    return Accepted()

@@ -1,0 +1,52 @@
+"""What malls and operators see of a refund (design.md section 8)."""
+
+from enum import StrEnum
+
+from domain.messages import MallAnswer
+from domain.states import RefundKind, RefundStatus
+from domain.trade import WorkflowLink
+from domain.values import Message, Moment, Money
+
+
+class Refund(Message):
+    order_id: str
+    out_trade_no: str
+    kind: RefundKind
+    status: RefundStatus
+    reason: str
+    amount: Money
+    requested_at: Moment
+    finished_at: Moment | None
+    workflow: WorkflowLink
+
+
+class OpsRefund(Refund):
+    source: str
+    team_id: str
+    attempt: int
+    operator: str | None
+    answer: MallAnswer | None
+    note: str | None
+
+
+class AttentionKind(StrEnum):
+    REFUND = "refund"
+    """a refund that the mall does not answer to"""
+    PAYMENT_CONFLICT = "payment_conflict"
+    """another amount was reported for an order that has a payment"""
+    CALLBACK = "callback"
+    """an event that was given up"""
+
+
+class Attention(Message):
+    """Something that waits for a person."""
+
+    kind: AttentionKind
+    subject: str
+    """the order's id or, of a callback, the event's"""
+    source: str
+    out_trade_no: str | None
+    team_id: str
+    since: Moment
+    detail: str
+    workflow: WorkflowLink

@@ -1,0 +1,30 @@
+"""What operators send. A handler takes any JSON and judges it here: the SDK drops a signal that it cannot decode."""
+
+from typing import TypeVar
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from pydantic import BaseModel, ValidationError
+
+Wanted = TypeVar("Wanted", bound=BaseModel)
+
+
+class UnusableError(Exception):
+    """Says in a sentence why a payload cannot be used."""
+
+
+def judge(expected: type[Wanted], payload: object, surplus: tuple[object, ...] = ()) -> Wanted:
+    """What somebody asks for.
+
+    Raises:
+        UnusableError: it is not the one JSON object that is expected.
+    """
+    if surplus:
+        raise UnusableError("one JSON object is expected, not several.")
+    try:
+        return expected.model_validate({} if payload is None else payload)
+    except ValidationError as mistake:
+        first = mistake.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the payload"
+        raise UnusableError(f"{where}: {first['msg']}.") from None

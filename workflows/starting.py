@@ -1,0 +1,54 @@
+"""How a refund's workflow is started, whoever does it: the API, a team's workflow, an operator's signal, the net."""
+
+from typing import Any, TypedDict
+
+from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+
+from domain.ids import order_id, refund_workflow_id
+from domain.messages import StartRefund
+from workflows.queues import REFUNDS_QUEUE
+from workflows.refund import RefundWorkflow
+
+SUMMARY_BYTES = 200
+
+
+class RefundStart(TypedDict):
+    id: str
+    task_queue: str
+    id_conflict_policy: WorkflowIDConflictPolicy
+    id_reuse_policy: WorkflowIDReusePolicy
+    static_summary: str
+
+
+def refund_start(refund: StartRefund) -> RefundStart:
+    """One workflow at a time for one attempt. A second run of an ended one finds its end in the rows, and ends."""
+    order = refund.order
+    return RefundStart(
+        id=refund_workflow_id(order_id(order.source, order.out_trade_no), refund.attempt),
+        task_queue=REFUNDS_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        static_summary=summary(f"Refund {refund.attempt} of order {order.out_trade_no}, mall {order.source}"),
+    )
+
+
+def summary(text: str) -> str:
+    """Cut to the bytes that Temporal takes; a Chinese character has three."""
+    return text.encode()[:SUMMARY_BYTES].decode(errors="ignore")
+
+
+class RefundStarter:
+    """Starts refunds that nobody waits for."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def __call__(self, refund: StartRefund) -> None:
+        await self._client.start_workflow(RefundWorkflow.run, refund.order, **refund_start(refund))
+
+    async def signal(self, refund: StartRefund, signal: str, payload: dict[str, Any]) -> None:
+        """An operator's word for a refund's workflow, which is started again where it is gone."""
+        await self._client.start_workflow(
+            RefundWorkflow.run, refund.order, start_signal=signal, start_signal_args=[payload], **refund_start(refund)
+        )
