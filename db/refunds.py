@@ -209,13 +209,19 @@ UPDATE refunds SET status = 'done', finished_at = $3, operator = coalesce(nullif
 """
 
 
+# Whoever says that the mall was told elsewhere ends what is still on its way: nobody tells it again.
+GIVE_UP = "UPDATE deliveries SET status = 'dead', finished_at = $2 WHERE event_id = ANY($1::text[]) AND status = 'pending'"
+
+
 async def finish_refund(database: Database, change: ChangeRefund) -> RefundState:
-    """The mall has been told."""
+    """The mall has been told; by an operator, when the change names one."""
     async with transaction(database) as opened:
         order, refund = await _lock(opened, change)
         if refund["released_at"] is not None and refund["finished_at"] is None:
             await opened.execute(REFUNDED, change.order_id)
             await opened.execute(FINISH, change.order_id, change.attempt, change.now, change.operator, change.note)
+            if change.operator:
+                await opened.execute(GIVE_UP, _told(change), change.now)
         return await _now(opened, order, change)
 
 
@@ -223,9 +229,10 @@ FLAG = """
 UPDATE refunds SET status = $3, operator = coalesce(nullif($4, ''), operator)
  WHERE order_id = $1 AND attempt = $2 AND finished_at IS NULL
 """
+# What waits for its next try is due at once, too.
 REVIVE = """
 UPDATE deliveries SET status = 'pending', attempts = 0, since = $2, next_attempt_at = $2, finished_at = NULL
- WHERE event_id = ANY($1::text[]) AND status = 'dead'
+ WHERE event_id = ANY($1::text[]) AND status <> 'delivered'
 """
 
 
@@ -244,9 +251,14 @@ async def _flag(database: Database, change: ChangeRefund, status: RefundStatus) 
         order, _ = await _lock(opened, change)
         await opened.execute(FLAG, change.order_id, change.attempt, status, change.operator)
         if status is RefundStatus.AWAITING_MALL:
-            told = (EventType.ORDER_REFUND_REQUESTED, EventType.ORDER_REFUNDED)
-            await opened.execute(REVIVE, [event_id(kind, change.order_id, change.attempt) for kind in told], change.now)
+            await opened.execute(REVIVE, _told(change), change.now)
         return await _now(opened, order, change)
+
+
+def _told(change: ChangeRefund) -> list[str]:
+    """The events that a refund may have."""
+    kinds = (EventType.ORDER_REFUND_REQUESTED, EventType.ORDER_REFUNDED)
+    return [event_id(kind, change.order_id, change.attempt) for kind in kinds]
 
 
 async def _lock(opened: Connection, change: ChangeRefund) -> tuple[Row, Row]:

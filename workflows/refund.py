@@ -89,7 +89,8 @@ class RefundWorkflow:
                 raise
             await workflow.wait_condition(workflow.all_handlers_finished)
             await self._undo.run()
-            raise self._as_failure(stopped) from stopped
+            self._flag_defect(stopped)
+            raise
         await workflow.wait_condition(workflow.all_handlers_finished)
         return self._ending()
 
@@ -159,7 +160,8 @@ class RefundWorkflow:
             self._is_asking = False
         if self._cancelled:
             raise ApplicationError("An operator took it back.", type=WorkflowFailure.REFUND_REJECTED, non_retryable=True)
-        if by := self._closed or self._decided:
+        by, self._decided = self._closed or self._decided, None
+        if by is not None:
             no = isinstance(by, DecideSignal) and not by.approve
             answer = MallAnswer.VETOED if no else MallAnswer.AGREED
             who = by.operator or "an operator"
@@ -351,9 +353,8 @@ class RefundWorkflow:
             return f"{self._refund.kind}: {self._refund.status}"
         return f"payment {self._booked.outcome}" if self._booked else "nothing"
 
-    def _as_failure(self, stopped: BaseException) -> BaseException:
+    def _flag_defect(self, stopped: BaseException) -> None:
         cause = failure_of(stopped)
         if cause is not None and cause.type == WorkflowFailure.BROKEN_INVARIANT:
             self._note(f"a defect stopped it: {cause.message}")
             self._flag(needs_attention=True)
-        return cause or stopped

@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.seats import SeatActivities
     from activities.settlement import SettlementActivities
     from activities.sweep import SweepActivities
-    from domain.messages import ConcludeTeam, Deliver, FindLeftovers, OverdueSeats
+    from domain.messages import ConcludeTeam, Deliver, FindLeftovers, OverdueSeats, StartTeamRefunds
     from domain.states import Ending
     from workflows.queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TASK_QUEUE
     from workflows.steps import durably, slices
@@ -37,6 +37,8 @@ class SweepWorkflow:
     async def run(self) -> str:
         now = workflow.now()
         left = await durably(SweepActivities.find_leftovers, FindLeftovers(now=now), summary="look for what is late")
+        # A sweep that was under way when refunds came would not replay with them.
+        with_refunds = workflow.patched("refunds")
         event_ids = list(left.event_ids)
         done = [f"{len(left.team_ids)} teams"]
         for team_id in left.team_ids:
@@ -47,8 +49,10 @@ class SweepWorkflow:
             ending = ConcludeTeam(team_id=team_id, ending=Ending.DEADLINE, now=now)
             concluded = await durably(SettlementActivities.conclude_team, ending, summary=f"end {team_id} at its deadline")
             event_ids += [*released.event_ids, *concluded.event_ids]
-        # A sweep that was under way when this step came would not replay with it.
-        if workflow.patched("refunds"):
+            if with_refunds and concluded.owed:
+                owed, summary = StartTeamRefunds(team_id=team_id), f"start {len(concluded.owed)} refund(s) of {team_id}"
+                await slices(RefundStartActivities.start_team_refunds, owed, summary=summary, task_queue=REFUNDS_QUEUE)
+        if with_refunds:
             summary = "start refunds that nobody sees to"
             find = FindLeftovers(now=now)
             refunds = await slices(RefundStartActivities.start_left_refunds, find, summary=summary, task_queue=REFUNDS_QUEUE)

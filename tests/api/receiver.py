@@ -39,6 +39,7 @@ class Receiver:
         self.unverified: list[str] = []
         self._webhook = Webhook(webhook_secret)
         self._answers: defaultdict[str, deque[web.Response]] = defaultdict(deque)
+        self._answers_to: defaultdict[str, deque[web.Response]] = defaultdict(deque)
         self._runner: web.AppRunner | None = None
 
     def callback(self, path: str = "/callbacks") -> dict[str, str]:
@@ -48,6 +49,13 @@ class Receiver:
     def answer_first(self, *answers: web.Response, path: str = "/callbacks") -> None:
         """The next requests get these answers, in this order; those after them 200."""
         self._answers[path].extend(answers)
+
+    def answer_to(self, kind: str, *answers: web.Response) -> None:
+        """The next events of this type get these answers."""
+        self._answers_to[kind].extend(answers)
+
+    def types(self) -> set[str]:
+        return {one.type for one in self.received}
 
     def at(self, path: str) -> list[Received]:
         return [one for one in self.received if one.path == path]
@@ -80,7 +88,7 @@ class Receiver:
             self.unverified.append(f"{wrong!r}: {headers} {text}")
         lower = {name.lower(): value for name, value in headers.items()}
         self.received.append(Received(request.path, lower.get("webhook-id", ""), lower, json.loads(text)))
-        answers = self._answers[request.path]
+        answers = self._answers_to[self.received[-1].type] or self._answers[request.path]
         return answers.popleft() if answers else web.Response()
 
 

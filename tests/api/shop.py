@@ -84,6 +84,15 @@ class Shop:
             assert settlement["outcome"] == "settled"
         return settlement
 
+    async def refund(self, order: Json, **fields: object) -> Answer:
+        return await self.mall.post(f"/v1/orders/{order['out_trade_no']}/refund", fields)
+
+    async def until_refund(self, order: Json, status: str) -> Any:  # noqa: ANN401
+        async def look() -> Any:  # noqa: ANN401
+            return (await self.mall.get(f"/v1/orders/{order['out_trade_no']}/refund")).ok()
+
+        return await until(look, lambda seen: seen["status"] == status)
+
     async def until_order(self, order: Json, status: str) -> Any:  # noqa: ANN401
         return await until(lambda: self.order(order["out_trade_no"]), lambda seen: seen["status"] == status)
 

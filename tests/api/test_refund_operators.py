@@ -1,0 +1,368 @@
+"""Refunds that wait for a person, and everything that an operator can do to one: over HTTP and with Temporal's own tools."""
+
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from aiohttp import web
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.exceptions import ApplicationError
+
+from tests.api.polling import until
+from tests.api.receiver import Receiver
+from tests.api.shop import Json, Shop, fresh, now
+from tests.api.signals import Handle, details, team_workflow, until_details
+from workflows.queues import REFUNDS_QUEUE
+from workflows.sweep import SCHEDULE_ID
+
+GONE = 410
+by_http_and_signal = pytest.mark.parametrize("by", ["http", "signal"])
+
+
+def refund_workflow(temporal: Client, order: Json, attempt: int = 1) -> Handle:
+    return temporal.get_workflow_handle(f"refund-{order['order_id']}-{attempt}")
+
+
+async def send(shop: Shop, temporal: Client, by: str, order: Json, signal: str, payload: Json) -> None:
+    if by == "http":
+        path = {"decide": "decision"}.get(signal, signal)
+        (await shop.ops.post(f"/v1/ops/refunds/{order['order_id']}/{path}", payload)).ok(202)
+    else:
+        await refund_workflow(temporal, order).signal(signal, {**payload, "operator": "ann"})
+
+
+async def ended(workflow: Handle, status: WorkflowExecutionStatus = WorkflowExecutionStatus.COMPLETED) -> None:
+    async def look() -> WorkflowExecutionStatus | None:
+        return (await workflow.describe()).status
+
+    await until(look, lambda seen: seen is status)
+
+
+async def unanswered_question(shop: Shop, receiver: Receiver) -> Json:
+    """A member of a completed team who wants to leave, and a mall that is gone: the refund waits for a person."""
+    offer = await shop.sell(target_count=2)
+    orders = await offer.seats(2, callback=receiver.callback())
+    await shop.settle(*orders)
+    await receiver.of_type("team.completed")
+    receiver.answer_to("order.refund_requested", web.Response(status=GONE))
+    (await shop.refund(orders[0])).ok(202)
+    await shop.until_refund(orders[0], "attention")
+    return orders[0]
+
+
+async def untold_refund(shop: Shop, receiver: Receiver) -> Json:
+    """A seat that was given back, and a mall that does not want to hear of it."""
+    offer = await shop.sell()
+    order, _ = await offer.seats(2, callback=receiver.callback())
+    await shop.settle(order)
+    receiver.answer_to("order.refunded", web.Response(status=GONE))
+    (await shop.refund(order)).ok(202)
+    await shop.until_refund(order, "attention")
+    return order
+
+
+async def attention(shop: Shop, order: Json) -> list[Json]:
+    found = (await shop.ops.get("/v1/ops/attention", limit=100)).ok()["data"]
+    return [one for one in found if one["out_trade_no"] == order["out_trade_no"]]
+
+
+async def flagged(temporal: Client, workflow: Handle) -> bool:
+    query = f"NeedsAttention = true AND WorkflowId = '{workflow.id}'"
+    return [one async for one in temporal.list_workflows(query)] != []
+
+
+# --- attention ---
+
+
+async def test_an_unanswered_question_waits_for_a_person_who_finds_it(shop: Shop, receiver: Receiver, temporal: Client) -> None:
+    order = await unanswered_question(shop, receiver)
+    assert (await shop.order(order["out_trade_no"]))["status"] == "refunding"
+    assert (await shop.team(order["team_id"]))["complete_count"] == 2
+    [waiting] = await attention(shop, order)
+    assert (waiting["kind"], waiting["subject"], waiting["source"]) == ("refund", order["order_id"], "s01")
+    listed = (await shop.ops.get("/v1/ops/refunds", status="attention", team_id=order["team_id"])).ok()["data"]
+    assert [refund["order_id"] for refund in listed] == [order["order_id"]]
+    workflow = refund_workflow(temporal, order)
+    await until(lambda: flagged(temporal, workflow), bool)
+    await until_details(workflow, say="It waits for resend, close_manually or decide.")
+    (await shop.ops.post(f"/v1/ops/refunds/{order['order_id']}/decision", {"approve": True})).ok(202)
+    await shop.until_order(order, "refunded")
+    await ended(workflow)
+    assert await attention(shop, order) == []
+    await until(lambda: flagged(temporal, workflow), lambda seen: not seen)
+
+
+@by_http_and_signal
+@pytest.mark.parametrize("approve", [True, False])
+async def test_decide_answers_for_the_mall(shop: Shop, receiver: Receiver, temporal: Client, by: str, approve: bool) -> None:
+    order = await unanswered_question(shop, receiver)
+    await send(shop, temporal, by, order, "decide", {"approve": approve, "note": "they said so on the phone"})
+    await shop.until_order(order, "refunded" if approve else "paid")
+    [refund] = (await shop.ops.get("/v1/ops/refunds", out_trade_no=order["out_trade_no"])).ok()["data"]
+    assert refund["answer"] == ("agreed" if approve else "vetoed")
+    assert refund["operator"] == ("demo operator" if by == "http" else "ann")
+    assert refund["note"] == "they said so on the phone"
+    team = await shop.team(order["team_id"])
+    assert (team["status"], team["complete_count"]) == (("completed_with_refunds", 1) if approve else ("completed", 2))
+    status = WorkflowExecutionStatus.COMPLETED if approve else WorkflowExecutionStatus.FAILED
+    await ended(refund_workflow(temporal, order), status)
+
+
+@by_http_and_signal
+async def test_resend_asks_again(shop: Shop, receiver: Receiver, temporal: Client, by: str) -> None:
+    order = await unanswered_question(shop, receiver)
+    await send(shop, temporal, by, order, "resend", {})
+    await shop.until_order(order, "refunded")
+    first, second = await receiver.of_type("order.refund_requested", 2)
+    assert first.event_id == second.event_id
+    assert len(receiver.received) == 4  # completed, asked twice, refunded
+
+
+@by_http_and_signal
+async def test_resend_tells_again(shop: Shop, receiver: Receiver, temporal: Client, by: str) -> None:
+    order = await untold_refund(shop, receiver)
+    assert (await shop.order(order["out_trade_no"]))["status"] == "refunding"
+    await send(shop, temporal, by, order, "resend", {})
+    await shop.until_order(order, "refunded")
+    first, second = await receiver.of_type("order.refunded", 2)
+    assert first.event_id == second.event_id
+
+
+@by_http_and_signal
+@pytest.mark.parametrize("asked", [True, False])
+async def test_close_manually_ends_any_kind(shop: Shop, receiver: Receiver, temporal: Client, by: str, asked: bool) -> None:
+    order = await (unanswered_question if asked else untold_refund)(shop, receiver)
+    await send(shop, temporal, by, order, "close_manually", {"note": "by mail"})
+    await shop.until_order(order, "refunded")
+    await ended(refund_workflow(temporal, order))
+    [refund] = (await shop.ops.get("/v1/ops/refunds", out_trade_no=order["out_trade_no"])).ok()["data"]
+    assert (refund["status"], refund["note"]) == ("done", "by mail")
+    assert await attention(shop, order) == []
+
+
+async def test_without_a_broker_a_refund_waits_and_nothing_else_does(shop: Shop) -> None:
+    offer = await shop.sell(target_count=2, stock=2)
+    queue = {"kind": "amqp", "routing_key": "topic.orders"}
+    orders = await offer.seats(2, callback=queue)
+    await shop.settle(*orders)
+    assert (await shop.refund(orders[0])).ok(202)["kind"] == "paid_formed"
+    await shop.until_refund(orders[0], "attention")
+    team = await shop.team(orders[0]["team_id"])
+    assert (team["status"], team["lock_count"]) == ("completed_with_refunds", 1)
+    assert (await offer.quote(user_id=orders[0]["user_id"]))["joinable"]
+    (await shop.ops.post(f"/v1/ops/refunds/{orders[0]['order_id']}/close_manually", {"note": "by phone"})).ok(202)
+    await shop.until_order(orders[0], "refunded")
+
+
+async def test_another_amount_shows_in_attention(shop: Shop) -> None:
+    offer = await shop.sell()
+    order = await offer.seat()
+    await shop.settle(order)
+    (await shop.pay(order, "79.00")).refused("out_trade_no_reused", 422)
+    [waiting] = await attention(shop, order)
+    assert (waiting["kind"], waiting["detail"]) == ("payment_conflict", "80.00 was booked, and 79.00 reported afterwards")
+
+
+async def test_there_is_nothing_to_decide_where_no_refund_is_under_way(shop: Shop) -> None:
+    offer = await shop.sell()
+    order = await offer.seat()
+    path = f"/v1/ops/refunds/{order['order_id']}"
+    (await shop.ops.post(f"{path}/decision", {"approve": True})).refused("refund_not_found", 404)
+    (await shop.ops.post(f"{path}/resend")).refused("refund_not_found", 404)
+    (await shop.ops.post("/v1/ops/refunds/nothing/close_manually", {})).refused("order_not_found", 404)
+    (await shop.ops.post(f"{path}/decision", {})).refused("invalid_request", 422)
+    (await shop.ops.post(f"{path}/decision", {"approve": "yes"})).refused("invalid_request", 422)
+
+
+# --- bad payloads ---
+
+
+@pytest.mark.parametrize("payload", ["yes", ["a"], 7, {}, {"approve": "yes"}, {"approve": True, "unknown": 1}], ids=str)
+async def test_an_unusable_decision_changes_nothing_and_is_explained(
+    shop: Shop, receiver: Receiver, temporal: Client, payload: object
+) -> None:
+    order = await unanswered_question(shop, receiver)
+    workflow = refund_workflow(temporal, order)
+    await workflow.signal("decide", payload)
+    await until_details(workflow, say="decide changed nothing")
+    assert (await shop.order(order["out_trade_no"]))["status"] == "refunding"
+    await workflow.signal("decide", args=[{"approve": True}, {"approve": False}])
+    await until_details(workflow, say="one JSON object is expected, not several")
+    await workflow.signal("decide", {"approve": True})
+    await shop.until_order(order, "refunded")
+
+
+async def test_nobody_decides_where_nobody_is_asked(shop: Shop, receiver: Receiver, temporal: Client) -> None:
+    order = await untold_refund(shop, receiver)
+    workflow = refund_workflow(temporal, order)
+    await workflow.signal("decide", {"approve": False})
+    await until_details(workflow, say="decide changed nothing: the mall is not being asked.")
+    await workflow.signal("resend")
+    await shop.until_order(order, "refunded")
+
+
+# --- a refund by hand ---
+
+
+async def test_a_refund_can_be_started_by_hand(shop: Shop, receiver: Receiver, temporal: Client) -> None:
+    offer = await shop.sell()
+    order, _ = await offer.seats(2, callback=receiver.callback())
+    await shop.settle(order)
+    by_hand = {"source": "s01", "out_trade_no": order["out_trade_no"], "reason": "a call", "operator": "ann"}
+    result = await temporal.execute_workflow("RefundWorkflow", by_hand, id=fresh("by-hand"), task_queue=REFUNDS_QUEUE)
+    assert result == "paid_unformed: done"
+    refund = (await shop.refund(order)).body
+    assert (refund["status"], refund["reason"]) == ("done", "a call")
+    assert (await temporal.execute_workflow("RefundWorkflow", by_hand, id=fresh("by-hand"), task_queue=REFUNDS_QUEUE)) == result
+    assert len(await receiver.of_type("order.refunded")) == 1
+
+
+@pytest.mark.parametrize(
+    ("payload", "says"),
+    [
+        (None, "source: Field required"),
+        ("T1", "Input should be a valid dictionary"),
+        ({"source": "s01"}, "out_trade_no: Field required"),
+        ({"source": "s01", "out_trade_no": 5}, "out_trade_no: Input should be a valid string"),
+        ({"source": "s01", "out_trade_no": "x", "force": "yes"}, "force: Input should be a valid boolean"),
+    ],
+    ids=str,
+)
+async def test_an_unusable_start_fails_at_once_and_says_why(temporal: Client, payload: Any, says: str) -> None:  # noqa: ANN401
+    arguments = [] if payload is None else [payload]
+    with pytest.raises(WorkflowFailureError) as failed:
+        await temporal.execute_workflow("RefundWorkflow", args=arguments, id=fresh("by-hand"), task_queue=REFUNDS_QUEUE)
+    assert isinstance(failed.value.cause, ApplicationError)
+    assert failed.value.cause.type == "UnusableInput"
+    assert says in failed.value.cause.message
+
+
+async def test_a_start_by_hand_that_is_refused_says_why(temporal: Client) -> None:
+    by_hand = {"source": "s01", "out_trade_no": fresh("trade")}
+    with pytest.raises(WorkflowFailureError) as failed:
+        await temporal.execute_workflow("RefundWorkflow", by_hand, id=fresh("by-hand"), task_queue=REFUNDS_QUEUE)
+    assert isinstance(failed.value.cause, ApplicationError)
+    assert failed.value.cause.type == "order_not_found"
+
+
+async def test_a_team_s_workflow_takes_the_signal_refund(shop: Shop, receiver: Receiver, temporal: Client) -> None:
+    offer = await shop.sell()
+    opener, order = await offer.seats(2, callback=receiver.callback())
+    await shop.settle(order)
+    workflow = team_workflow(temporal, order["team_id"])
+    number = order["out_trade_no"]
+    await workflow.signal("refund", {"out_trade_no": number, "reason": "a call", "operator": "ann"})
+    await shop.until_order(order, "refunded")
+    await until_details(workflow, say=f"refund of {number} by ann: refund 1 of this order has a workflow of its own now.")
+    [refund] = (await shop.ops.get("/v1/ops/refunds", out_trade_no=number)).ok()["data"]
+    assert (refund["operator"], refund["reason"]) == ("ann", "a call")
+    await workflow.signal("refund", {"out_trade_no": number})
+    await until_details(workflow, say="the order is refunded already")
+    await workflow.signal("refund", {"out_trade_no": "nobody's"})
+    await until_details(workflow, say="this team has no such order")
+    await workflow.signal("refund", {"reason": "no number"})
+    await until_details(workflow, say="refund changed nothing: out_trade_no: Field required.")
+    assert (await shop.order(opener["out_trade_no"]))["status"] == "locked"
+
+
+# --- cancel, terminate, reset ---
+
+
+async def test_a_cancel_while_the_mall_is_asked_is_a_veto(shop: Shop, receiver: Receiver, temporal: Client) -> None:
+    order = await unanswered_question(shop, receiver)
+    workflow = refund_workflow(temporal, order)
+    await workflow.cancel()
+    await shop.until_refund(order, "rejected")
+    assert (await shop.order(order["out_trade_no"]))["status"] == "paid"
+    await ended(workflow, WorkflowExecutionStatus.FAILED)
+
+
+async def test_a_cancel_while_the_mall_is_told_is_refused_and_flagged(shop: Shop, receiver: Receiver, temporal: Client) -> None:
+    order = await untold_refund(shop, receiver)
+    workflow = refund_workflow(temporal, order)
+    await workflow.cancel()
+    await until_details(workflow, say="cancel was refused")
+    assert await flagged(temporal, workflow)
+    await workflow.signal("resend", {"operator": "ann"})
+    await shop.until_order(order, "refunded")
+    await ended(workflow)
+
+
+async def test_a_refund_whose_workflow_was_terminated_is_taken_up_again(
+    shop: Shop, receiver: Receiver, temporal: Client, database: asyncpg.Connection
+) -> None:
+    order = await unanswered_question(shop, receiver)
+    await refund_workflow(temporal, order).terminate("by mistake")
+    await database.execute(
+        "UPDATE refunds SET looked_at = $2 WHERE order_id = $1", order["order_id"], now() - timedelta(minutes=3)
+    )
+    await temporal.get_schedule_handle(SCHEDULE_ID).trigger()
+    await ended(refund_workflow(temporal, order), WorkflowExecutionStatus.RUNNING)
+    await refund_workflow(temporal, order).signal("decide", {"approve": True})
+    await shop.until_order(order, "refunded")
+
+
+async def test_an_operator_s_word_revives_a_terminated_refund(shop: Shop, receiver: Receiver, temporal: Client) -> None:
+    order = await unanswered_question(shop, receiver)
+    await refund_workflow(temporal, order).terminate("by mistake")
+    (await shop.ops.post(f"/v1/ops/refunds/{order['order_id']}/resend")).ok(202)
+    await shop.until_order(order, "refunded")
+
+
+async def test_a_reset_refund_ends_as_its_rows_say(shop: Shop, receiver: Receiver, temporal: Client) -> None:
+    offer = await shop.sell()
+    order, _ = await offer.seats(2, callback=receiver.callback())
+    await shop.settle(order)
+    (await shop.refund(order)).ok(202)
+    await shop.until_order(order, "refunded")
+    workflow = refund_workflow(temporal, order)
+    await ended(workflow)
+    await temporal.workflow_service.reset_workflow_execution(
+        ResetWorkflowExecutionRequest(
+            namespace=temporal.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=workflow.id),
+            workflow_task_finish_event_id=4,
+            request_id=fresh("reset"),
+            reason="a test",
+        )
+    )
+    assert await temporal.get_workflow_handle(workflow.id).result() == "paid_unformed: done"
+    assert len(await receiver.of_type("order.refunded")) == 1
+    assert (await shop.order(order["out_trade_no"]))["status"] == "refunded"
+
+
+async def test_paid_members_of_a_team_that_failed_without_a_workflow_get_their_money(
+    shop: Shop, receiver: Receiver, temporal: Client, database: asyncpg.Connection
+) -> None:
+    offer = await shop.sell(lock_ttl=1, payment_grace=0)
+    order, _ = await offer.seats(2, callback=receiver.callback())
+    await shop.settle(order)
+    await team_workflow(temporal, order["team_id"]).terminate("by mistake")
+    await database.execute("UPDATE teams SET deadline = $2 WHERE team_id = $1", order["team_id"], now() - timedelta(minutes=5))
+    await database.execute(
+        "UPDATE orders SET lock_expires_at = $2 WHERE team_id = $1", order["team_id"], now() - timedelta(minutes=5)
+    )
+    await temporal.get_schedule_handle(SCHEDULE_ID).trigger()
+    await shop.until_team(order["team_id"], "failed")
+    await shop.until_order(order, "refunded")
+
+
+async def test_a_refund_reads_in_the_temporal_ui(shop: Shop, receiver: Receiver, temporal: Client) -> None:
+    order = await untold_refund(shop, receiver)
+    workflow = refund_workflow(temporal, order)
+    shown = await details(workflow)
+    assert f"Order **{order['out_trade_no']}** of s01." in shown
+    assert "| 1 | paid_unformed | attention | free | not asked |" in shown
+    query = f"Mall = 's01' AND OutTradeNo = '{order['out_trade_no']}' AND RefundKind = 'paid_unformed'"
+
+    async def listed() -> list[str]:
+        return [one.id async for one in temporal.list_workflows(f"{query} AND RefundStatus = 'attention'")]
+
+    await until(listed, lambda seen: seen == [workflow.id])
+    described = await workflow.describe()
+    assert await described.static_summary() == f"Refund 1 of order {order['out_trade_no']}, mall s01"
+    await workflow.signal("close_manually", {"operator": "ann"})
+    await ended(workflow)
