@@ -5,7 +5,10 @@ import gc
 import logging
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 import aiohttp
 import uvloop
@@ -15,6 +18,7 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
 from activities.callbacks import CallbackActivities, RetryPlan
+from activities.first_tries import FirstTries
 from activities.refunds import RefundActivities, RefundStartActivities
 from activities.seats import SeatActivities
 from activities.settlement import SettlementActivities
@@ -23,8 +27,8 @@ from db.connection import Database, open_database
 from settings import Settings
 from workflows.client import connect
 from workflows.queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TASK_QUEUE
+from workflows.reaching import RefundStarter, hand_over
 from workflows.refund import RefundWorkflow
-from workflows.starting import RefundStarter
 from workflows.sweep import SweepWorkflow, ensure_schedule
 from workflows.team import TeamWorkflow
 
@@ -36,10 +40,15 @@ REFUNDS_AT_ONCE = 8
 
 
 def trade_worker(
-    client: Client, database: Database, task_queue: str = TASK_QUEUE, runner: WorkflowRunner | None = None
+    client: Client,
+    database: Database,
+    first_tries: FirstTries,
+    task_queue: str = TASK_QUEUE,
+    runner: WorkflowRunner | None = None,
 ) -> Worker:
     """Runs the teams, and the transactions that malls wait for; `runner` None is the one without a sandbox."""
-    seats, settlement, sweep = SeatActivities(database), SettlementActivities(database), SweepActivities(database)
+    seats, settlement = SeatActivities(database), SettlementActivities(database, first_tries)
+    sweep = SweepActivities(database)
     return Worker(
         client,
         task_queue=task_queue,
@@ -57,6 +66,7 @@ def trade_worker(
         max_cached_workflows=TEAMS_IN_MEMORY,
         # A fixed number of pollers leaves a tail of seconds under load.
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        max_workflow_task_external_storage_concurrency=1,
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,
     )
@@ -93,9 +103,8 @@ def refund_worker(client: Client, database: Database, runner: WorkflowRunner | N
     )
 
 
-def callback_worker(client: Client, database: Database, http: aiohttp.ClientSession, retries: RetryPlan) -> Worker:
+def callback_worker(client: Client, callbacks: CallbackActivities) -> Worker:
     """Tells malls: slots of its own, so that a slow mall holds up nobody's lock."""
-    callbacks = CallbackActivities(database, http, retries)
     return Worker(
         client,
         task_queue=CALLBACKS_QUEUE,
@@ -103,6 +112,24 @@ def callback_worker(client: Client, database: Database, http: aiohttp.ClientSess
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,
     )
+
+
+@asynccontextmanager
+async def all_workers(
+    client: Client,
+    database: Database,
+    callbacks: CallbackActivities,
+    task_queue: str = TASK_QUEUE,
+    runner: WorkflowRunner | None = None,
+) -> AsyncIterator[None]:
+    """Everything that a worker process does; `task_queue` is the teams'."""
+    async with (
+        aclosing(FirstTries(callbacks, partial(hand_over, client))) as first_tries,
+        trade_worker(client, database, first_tries, task_queue, runner),
+        refund_worker(client, database, runner),
+        callback_worker(client, callbacks),
+    ):
+        yield
 
 
 async def run(settings: Settings) -> None:
@@ -124,9 +151,7 @@ async def run(settings: Settings) -> None:
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as http,
-            trade_worker(client, database),
-            refund_worker(client, database),
-            callback_worker(client, database, http, retries),
+            all_workers(client, database, CallbackActivities(database, http, retries)),
         ):
             await ensure_schedule(client)
             # What was imported stays for good: the collector need not look at it again and again, nor look so often.

@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError
 
 import db.callbacks
 from activities.failures import database_failures
-from db.callbacks import Attempt, Delivery
+from db.callbacks import Attempt, Delivery, Verdict
 from db.connection import Database
 from domain.events import EventType
 from domain.messages import Deliver, Delivered, MallAnswer, WorkflowFailure
@@ -80,7 +80,13 @@ class CallbackActivities:
             )
         return Delivered(delivered=progress.delivered, dead=progress.dead)
 
-    async def _attempt(self, delivery: Delivery) -> None:
+    async def try_once(self, event_ids: list[str]) -> bool:
+        """Tries what is pending of these events; returns whether all of it is delivered now."""
+        pending = await db.callbacks.pending_deliveries(self._database, event_ids)
+        verdicts = await asyncio.gather(*(self._attempt(delivery) for delivery in pending))
+        return all(verdict == "delivered" for verdict in verdicts)
+
+    async def _attempt(self, delivery: Delivery) -> Verdict:
         started_at = datetime.now(UTC)
         reply = await self._send(delivery, started_at)
         finished_at = datetime.now(UTC)
@@ -97,6 +103,7 @@ class CallbackActivities:
             note=reply.note,
         )
         await db.callbacks.record_attempt(self._database, delivery, attempt)
+        return attempt.verdict
 
     async def _send(self, delivery: Delivery, now: datetime) -> Reply:
         if delivery.kind != "http":

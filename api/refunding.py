@@ -14,8 +14,8 @@ from domain.errors import ErrorCode, GroupBuyError, Refusal
 from domain.messages import RefundAnswer, RefundInput, RefundRequest, StartRefund
 from domain.refunds import Refund
 from settings import Settings
+from workflows.reaching import RefundStarter, refund_start
 from workflows.refund import REQUEST, RefundWorkflow
-from workflows.starting import RefundStarter, refund_start
 
 
 async def ask_refund(client: Client, refund: StartRefund, request: RefundRequest) -> None:

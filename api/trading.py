@@ -40,8 +40,8 @@ from domain.states import TeamStatus
 from domain.trade import AmqpCallback, NewOrder, Order, Payment, Settlement
 from settings import Settings
 from workflows.queues import TASK_QUEUE
+from workflows.reaching import summary
 from workflows.search_attributes import CAMPAIGN_ID, MALL, TEAM_STATUS
-from workflows.starting import summary
 from workflows.team import LOCK, SETTLE, TeamWorkflow
 
 

@@ -44,6 +44,7 @@ async def work() -> None:
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_cached_workflows=TEAMS_IN_MEMORY,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        max_workflow_task_external_storage_concurrency=1,
         graceful_shutdown_timeout=GRACE,
     ):
         gc.collect()

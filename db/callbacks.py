@@ -7,27 +7,14 @@ from typing import Literal
 from db.connection import Database, Row, connection, fetch_one, transaction
 from domain.messages import MallAnswer
 
-SEQUENCE_GATE = 7_242_003
-
-LOCK_SEQUENCE = f"SELECT pg_advisory_xact_lock({SEQUENCE_GATE}, hashtext($1))"
-GIVE_SEQUENCE = """
-UPDATE events e SET sequence = numbered.sequence
-  FROM (SELECT event_no,
-               coalesce((SELECT max(sequence) FROM events WHERE source = $1), 0) + row_number() OVER (ORDER BY event_no)
-               AS sequence
-          FROM events WHERE source = $1 AND sequence IS NULL) numbered
- WHERE e.event_no = numbered.event_no
-"""
+# A transaction of its own, as one statement: functions/give_sequences.sql.
+GIVE_SEQUENCES = "SELECT groupbuy_give_sequences($1)"
 
 
 async def give_sequences(database: Database, source: str) -> None:
-    """Numbers a mall's committed events: without gaps, and in the order in which the facts about one order came true.
-
-    A transaction of its own, one at a time per mall: what it does not see yet gets a higher number later.
-    """
-    async with transaction(database) as opened:
-        await opened.execute(LOCK_SEQUENCE, source)
-        await opened.execute(GIVE_SEQUENCE, source)
+    """Numbers a mall's committed events: without gaps, and in the order in which the facts about one order came true."""
+    async with connection(database) as opened:
+        await opened.execute(GIVE_SEQUENCES, source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +62,9 @@ async def _pending(database: Database, event_ids: list[str]) -> list[Row]:
         return await opened.fetch(PENDING, event_ids)
 
 
+Verdict = Literal["delivered", "pending", "dead"]
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """What came of one try, and what follows from it."""
@@ -83,7 +73,7 @@ class Attempt:
     duration_ms: int
     http_status: int | None
     error: str | None
-    verdict: Literal["delivered", "pending", "dead"]
+    verdict: Verdict
     next_attempt_at: datetime
     answer: MallAnswer | None = None
     """to the question that the event is, when it is one"""

@@ -116,6 +116,8 @@ class PaymentReport(WorkflowMessage):
 class SettlePayment(WorkflowMessage):
     report: PaymentReport
     now: Moment
+    tells_mall: bool = False
+    """whoever books it makes the first try to tell the mall, and hands to the team's workflow what that leaves"""
 
 
 class SettledPayment(WorkflowMessage):
@@ -292,6 +294,12 @@ class RefundWish(WorkflowMessage):
     now: Moment
 
 
+class Undelivered(WorkflowMessage):
+    """Events that the first try did not deliver: their team's workflow goes on with them."""
+
+    event_ids: list[str] = []
+
+
 class MemberLeft(WorkflowMessage):
     """Tells a team's workflow what its rows say already."""
 
@@ -356,6 +364,7 @@ class TeamView(WorkflowMessage):
     refund_window: int
     seats: dict[str, Seat] = {}
     undelivered: list[str] = []
+    told_elsewhere: list[str] = []
     notes: list[str] = []
 
 
@@ -373,7 +382,8 @@ class TeamInput(WorkflowMessage):
 
 
 PROTOCOL = 2
-"""1: refunds are not started by the team. 2: they are."""
+"""1: the team starts no refunds, and delivers every event by itself. 2: it starts those that it causes, and leaves the
+first try of what a payment completes to the worker that booked it."""
 
 
 class WorkflowFailure(StrEnum):

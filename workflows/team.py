@@ -38,6 +38,7 @@ with workflow.unsafe.imports_passed_through():
         StartTeamRefunds,
         TeamInput,
         TeamView,
+        Undelivered,
         WorkflowFailure,
     )
     from domain.states import Ending, OrderStatus, PaymentOutcome, TeamStatus
@@ -50,8 +51,8 @@ with workflow.unsafe.imports_passed_through():
 FIRST_SEAT_WITHIN = timedelta(minutes=1)
 LOOK_AGAIN = timedelta(seconds=5)
 LAST_NOTES = 5
-STARTS_REFUNDS = 2
-"""the protocol from which on a team starts the refunds that it causes"""
+# The protocol from which on a team starts the refunds that it causes, and leaves the first try of a completion to its worker.
+STARTS_REFUNDS = LEAVES_FIRST_TRY = 2
 
 # Callers name the updates: the SDK types one that has a description as if its result were a coroutine.
 LOCK, SETTLE = "lock", "settle"
@@ -73,6 +74,8 @@ class TeamWorkflow:
         self._locking: set[str] = set()
         self._first_seat_refused = False
         self._told: set[str] = set()
+        self._told_elsewhere: list[str] = []
+        """events whose first try was not this workflow's: before it ends it makes sure of them"""
         self._callbacks: list[tuple[list[str], workflow.ActivityHandle[Delivered]]] = []
         self._notes: list[str] = []
         if team.view is not None:
@@ -97,6 +100,8 @@ class TeamWorkflow:
                 await self._end_by_operator(Ending.CLOSE, "cancel", OperatorSignal(reason="the workflow was cancelled"))
         while not self._is_over():
             try:
+                if self._window_is_over():
+                    self._tell(self._unsure(), "the mall, to be sure")
                 await self._until_news()
                 self._look_at_callbacks()
                 self._continue_as_new_when_long()
@@ -138,7 +143,7 @@ class TeamWorkflow:
     async def settle(self, report: PaymentReport) -> SettledPayment:
         settled = await self._transaction(
             SettlementActivities.settle_payment,
-            SettlePayment(report=report, now=workflow.now()),
+            SettlePayment(report=report, now=workflow.now(), tells_mall=self._team.protocol >= LEAVES_FIRST_TRY),
             f"settle {report.amount} for {report.out_trade_no}",
         )
         self._book(report.out_trade_no, settled)
@@ -205,6 +210,12 @@ class TeamWorkflow:
             self._seats.pop(left.out_trade_no, None)
             self._see(left.team_status or self._status)
 
+    @workflow.signal(description="A worker says that the mall did not take these events; the team goes on with them.")
+    def undelivered(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
+        left = self._judge(Undelivered, payload, surplus, "undelivered")
+        if left is not None:
+            self._tell(left.event_ids, "the mall, again")
+
     @workflow.query(description="The team as its workflow sees it; the API reads the database instead.")
     def view(self) -> TeamView | None:
         if self._deadline is None:
@@ -217,6 +228,7 @@ class TeamWorkflow:
             refund_until=self._refund_until,
             seats=self._seats,
             undelivered=[event_id for news, _ in self._callbacks for event_id in news],
+            told_elsewhere=self._unsure(),
             notes=self._notes,
         )
 
@@ -321,18 +333,28 @@ class TeamWorkflow:
 
     async def _until_news(self) -> None:
         """Waits for a delivery to end; where none is under way, for the end of the refund window."""
+
+        def is_news() -> bool:
+            return self._is_over() or self._is_long() or any(told.done() for _, told in self._callbacks) or is_to_make_sure()
+
+        def is_to_make_sure() -> bool:
+            return self._window_is_over() and bool(self._unsure())
+
         window = None if self._callbacks or self._refund_until is None else self._refund_until - workflow.now()
         try:
-            await workflow.wait_condition(
-                lambda: self._is_over() or self._is_long() or any(told.done() for _, told in self._callbacks),
-                timeout=window,
-                timeout_summary="end of the refund window",
-            )
+            await workflow.wait_condition(is_news, timeout=window, timeout_summary="end of the refund window")
         except TimeoutError:
             return
 
     def _is_over(self) -> bool:
-        return not self._callbacks and (self._refund_until is None or workflow.now() >= self._refund_until)
+        return self._window_is_over() and not self._callbacks and not self._unsure()
+
+    def _window_is_over(self) -> bool:
+        return self._refund_until is None or workflow.now() >= self._refund_until
+
+    def _unsure(self) -> list[str]:
+        """Events whose first try was elsewhere, and of which nobody has said since whether it was enough."""
+        return [event_id for event_id in self._told_elsewhere if event_id not in self._told]
 
     def _is_long(self) -> bool:
         return workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished()
@@ -370,7 +392,10 @@ class TeamWorkflow:
         elif out_trade_no in self._seats:
             self._seats[out_trade_no] = self._seats[out_trade_no].model_copy(update={"status": settled.order_status})
         self._see(settled.team_status, settled.completed_at)
-        self._tell(settled.event_ids, f"the mall: team {settled.team_status}")
+        if self._team.protocol < LEAVES_FIRST_TRY:
+            self._tell(settled.event_ids, f"the mall: team {settled.team_status}")
+        else:
+            self._told_elsewhere += [event_id for event_id in settled.event_ids if event_id not in self._told_elsewhere]
 
     def _end_unpaid(self, out_trade_nos: list[str]) -> None:
         for out_trade_no in out_trade_nos:
@@ -439,5 +464,6 @@ class TeamWorkflow:
         self._refund_window = view.refund_window
         self._refund_until = view.refund_until
         self._seats = dict(view.seats)
+        self._told_elsewhere = list(view.told_elsewhere)
         self._notes = list(view.notes)
         self._show()

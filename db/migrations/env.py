@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from db.tables import metadata
 
-INVARIANTS = Path(__file__).parents[1] / "invariants.sql"
+FUNCTIONS = Path(__file__).parents[1] / "functions"
 MIGRATION_LOCK = 7_242_001
 
 
@@ -20,8 +20,9 @@ def migrate(connection: Connection) -> None:
         context.run_migrations()
         if "upgrading" not in context.config.attributes:
             return
-        # The check of the invariants belongs to this version of the code, not to a step of the schema's history.
-        connection.exec_driver_sql(INVARIANTS.read_text())
+        # Functions belong to this version of the code, not to a step of the schema's history.
+        for function in sorted(FUNCTIONS.glob("*.sql")):
+            connection.exec_driver_sql(function.read_text())
 
 
 async def connect_and_migrate() -> None:

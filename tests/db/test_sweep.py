@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from db.callbacks import Attempt, pending_deliveries, record_attempt
-from db.sweep import find_leftovers
+from db.sweep import FIRST_TRY_WITHIN, find_leftovers
 from domain.messages import Leftovers
 from domain.states import Ending
 from tests.db.shop import DEADLINE, GRACE, NOW, OVERDUE, SHOP_ADDRESS, Shop
@@ -37,9 +37,13 @@ async def test_an_event_is_found_until_it_is_delivered_everywhere(shop: Shop) ->
     (opener,) = await shop.team(await shop.campaign(), paid=1, locked=0, callback=SHOP_ADDRESS)
     ended = await shop.conclude(opener, Ending.CLOSE, NOW)
 
+    # Never tried: whoever was to try it first is gone.
+    assert (await found(shop, NOW + FIRST_TRY_WITHIN)).event_ids == []
+    assert (await found(shop, NOW + FIRST_TRY_WITHIN + INSTANT)).event_ids == ended.event_ids
+    (delivery,) = await pending_deliveries(shop.database, ended.event_ids)
+    await record_attempt(shop.database, delivery, Attempt(NOW, 1, 500, "answered 500", "pending", NOW))
     assert (await found(shop, NOW + LATE)).event_ids == []
     assert (await found(shop, NOW + LATE + INSTANT)).event_ids == ended.event_ids
-    (delivery,) = await pending_deliveries(shop.database, ended.event_ids)
     for verdict in ("pending", "dead"):
         attempt = Attempt(NOW, 1, 500, "answered 500", verdict, NOW + timedelta(hours=1))
         await record_attempt(shop.database, delivery, attempt)

@@ -13,15 +13,15 @@ from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from activities.callbacks import RetryPlan
+from activities.callbacks import CallbackActivities, RetryPlan
 from db.administration import create_campaign, save_goods
 from db.connection import Database
 from domain.campaigns import CampaignFields, CampaignGoods, CampaignStatus, NewCampaign
 from domain.discounts import Discount, DiscountPlan
 from domain.ids import order_id, team_id, team_workflow_id
-from domain.messages import PaymentReport, SeatRequest, SettledPayment, TeamInput
+from domain.messages import PROTOCOL, PaymentReport, SeatRequest, SettledPayment, TeamInput
 from domain.trade import Goods
-from worker import callback_worker, trade_worker
+from worker import all_workers
 from workflows.team import LOCK, SETTLE, TeamWorkflow
 
 SOURCE, CHANNEL = "s01", "c01"
@@ -34,8 +34,7 @@ async def working(client: Client, database: Database) -> AsyncIterator[str]:
     queue = f"test-{uuid.uuid4().hex}"
     async with (
         aiohttp.ClientSession() as http,
-        trade_worker(client, database, queue, SandboxedWorkflowRunner()),
-        callback_worker(client, database, http, NO_RETRIES),
+        all_workers(client, database, CallbackActivities(database, http, NO_RETRIES), queue, SandboxedWorkflowRunner()),
     ):
         yield queue
 
@@ -85,6 +84,7 @@ class Play:
                 goods_name="a book",
                 target_count=self.campaign.target_count,
                 local_activities=self.local,
+                protocol=PROTOCOL,
             ),
             id=team_workflow_id(self.team),
             task_queue=self.queue,

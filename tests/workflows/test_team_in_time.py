@@ -12,6 +12,7 @@ from db.connection import Database
 from db.invariants import violations
 from db.views import History, OrderFilter, list_orders, read_team
 from domain.errors import ErrorCode
+from domain.ids import order_id, refund_workflow_id
 from domain.messages import WorkflowFailure
 from domain.states import OrderStatus, PaymentOutcome, TeamStatus
 from tests.workflows.play import SOURCE, Play, publish, working
@@ -93,7 +94,7 @@ async def test_a_team_whose_last_member_leaves_is_abandoned(time: WorkflowEnviro
     assert {order.cancel_reason for order in found} == {"lock_timeout"}
 
 
-async def test_a_team_that_ran_out_of_time_fails_and_owes_its_paid_members(
+async def test_a_team_that_ran_out_of_time_fails_and_pays_back_its_paid_members(
     time: WorkflowEnvironment, database: Database, queue: str
 ) -> None:
     team = await play(time, database, queue)
@@ -102,8 +103,8 @@ async def test_a_team_that_ran_out_of_time_fails_and_owes_its_paid_members(
     await team.pay(1)
     await time.sleep(DAY + HOUR)
     assert await handle.result() == "failed, 1 paid"
-    owed = await list_orders(database, History(), OrderFilter(team_id=team.team, owed=True), None, 10)
-    assert [order.out_trade_no for order in owed] == [team.number(1)]
+    await time.client.get_workflow_handle(refund_workflow_id(order_id(SOURCE, team.number(1)), 1)).result()
+    assert await orders_of(database, team) == {"1": ("refunded", None), "2": ("cancelled", "lock_timeout")}
 
 
 async def test_min_count_completes_at_the_deadline(time: WorkflowEnvironment, database: Database, queue: str) -> None:

@@ -1,16 +1,17 @@
-"""How a refund's workflow is started, whoever does it: the API, a team's workflow, an operator's signal, the net."""
+"""How what is no workflow reaches one: refunds are started, teams are told of callbacks that their malls did not take."""
 
 from typing import Any, TypedDict
 
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
-from domain.ids import order_id, refund_workflow_id
-from domain.messages import StartRefund
+from domain.ids import order_id, refund_workflow_id, team_workflow_id
+from domain.messages import StartRefund, Undelivered
 from workflows.queues import REFUNDS_QUEUE
 from workflows.refund import RefundWorkflow
 
 SUMMARY_BYTES = 200
+UNDELIVERED = "undelivered"
 
 
 class RefundStart(TypedDict):
@@ -36,6 +37,11 @@ def refund_start(refund: StartRefund) -> RefundStart:
 def summary(text: str) -> str:
     """Cut to the bytes that Temporal takes; a Chinese character has three."""
     return text.encode()[:SUMMARY_BYTES].decode(errors="ignore")
+
+
+async def hand_over(client: Client, team_id: str, event_ids: list[str]) -> None:
+    """Gives events that a mall did not take to its team's workflow, which goes on with them for days."""
+    await client.get_workflow_handle(team_workflow_id(team_id)).signal(UNDELIVERED, Undelivered(event_ids=event_ids))
 
 
 class RefundStarter:

@@ -1,0 +1,14 @@
+CREATE OR REPLACE FUNCTION groupbuy_give_sequences(mall text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  -- One at a time per mall. The next statement has a snapshot of its own, of after the wait: it sees what was committed till then,
+  -- and what it does not see yet gets a higher number later.
+  PERFORM pg_advisory_xact_lock(7242003, hashtext(mall));
+  UPDATE events e SET sequence = numbered.sequence
+    FROM (SELECT event_no,
+                 coalesce((SELECT max(sequence) FROM events WHERE source = mall), 0) + row_number() OVER (ORDER BY event_no)
+                 AS sequence
+            FROM events WHERE source = mall AND sequence IS NULL) numbered
+   WHERE e.event_no = numbered.event_no;
+END
+$$
