@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -35,6 +36,8 @@ from workflows.team import TeamWorkflow
 WORKFLOWS: list[type] = [TeamWorkflow, RefundWorkflow, SweepWorkflow]
 GRACE = timedelta(seconds=5)
 TEAMS_IN_MEMORY = 5000
+WORKFLOW_THREADS = 2
+"""Python runs one at a time anyway; more of them cost hand-overs"""
 REFUNDS_AT_ONCE = 8
 """transactions of refunds that run side by side: the connections that are left are for locks and settlements"""
 
@@ -43,6 +46,7 @@ def trade_worker(
     client: Client,
     database: Database,
     first_tries: FirstTries,
+    threads: ThreadPoolExecutor,
     task_queue: str = TASK_QUEUE,
     runner: WorkflowRunner | None = None,
 ) -> Worker:
@@ -66,13 +70,17 @@ def trade_worker(
         max_cached_workflows=TEAMS_IN_MEMORY,
         # A fixed number of pollers leaves a tail of seconds under load.
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        # External storage is not used; above 1 the SDK makes a task of every payload all the same.
         max_workflow_task_external_storage_concurrency=1,
+        workflow_task_executor=threads,
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,
     )
 
 
-def refund_worker(client: Client, database: Database, runner: WorkflowRunner | None = None) -> Worker:
+def refund_worker(
+    client: Client, database: Database, threads: ThreadPoolExecutor, runner: WorkflowRunner | None = None
+) -> Worker:
     """Runs the refunds: of a team of a thousand that fails they come all at once, and only so many take a turn."""
     refunds, starts = RefundActivities(database), RefundStartActivities(database, RefundStarter(client))
     return Worker(
@@ -95,6 +103,7 @@ def refund_worker(client: Client, database: Database, runner: WorkflowRunner | N
         ],
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
         max_concurrent_workflow_tasks=20,
+        workflow_task_executor=threads,
         max_concurrent_local_activities=REFUNDS_AT_ONCE,
         max_concurrent_activities=REFUNDS_AT_ONCE,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
@@ -123,13 +132,14 @@ async def all_workers(
     runner: WorkflowRunner | None = None,
 ) -> AsyncIterator[None]:
     """Everything that a worker process does; `task_queue` is the teams'."""
-    async with (
-        aclosing(FirstTries(callbacks, partial(hand_over, client))) as first_tries,
-        trade_worker(client, database, first_tries, task_queue, runner),
-        refund_worker(client, database, runner),
-        callback_worker(client, callbacks),
-    ):
-        yield
+    with ThreadPoolExecutor(WORKFLOW_THREADS) as threads:
+        async with (
+            aclosing(FirstTries(callbacks, partial(hand_over, client))) as first_tries,
+            trade_worker(client, database, first_tries, threads, task_queue, runner),
+            refund_worker(client, database, threads, runner),
+            callback_worker(client, callbacks),
+        ):
+            yield
 
 
 async def run(settings: Settings) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import uvloop
 from temporalio import workflow
@@ -12,7 +13,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
 from bench.load import READY, Stopwatch, serve
-from worker import GRACE, TEAMS_IN_MEMORY
+from worker import GRACE, TEAMS_IN_MEMORY, WORKFLOW_THREADS
 from workflows.client import connect
 
 QUEUE = "bench-floor"
@@ -45,6 +46,7 @@ async def work() -> None:
         max_cached_workflows=TEAMS_IN_MEMORY,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         max_workflow_task_external_storage_concurrency=1,
+        workflow_task_executor=ThreadPoolExecutor(WORKFLOW_THREADS),
         graceful_shutdown_timeout=GRACE,
     ):
         gc.collect()

@@ -7,7 +7,6 @@ from typing import Any
 import asyncpg
 
 from db.connection import Connection, Database, Row, connection, transaction
-from db.offers import STOCK_GATE
 from domain.campaigns import Campaign, CampaignFields, CampaignStatus, NewCampaign
 from domain.errors import ErrorCode, Refusal
 from domain.trade import Goods
@@ -71,6 +70,10 @@ async def create_campaign(database: Database, new: NewCampaign, *, by: str, now:
     return campaign
 
 
+# Every statement that changes a live order writes its quota, too. So whoever begins to count a campaign's stock waits for those
+# under way, and those to come see that it is counted. Before any row.
+NO_SEAT_CHANGES = "LOCK TABLE user_quotas IN SHARE MODE"
+
 LOCK_CAMPAIGN = "SELECT * FROM campaigns WHERE campaign_id = $1 FOR UPDATE"
 GOODS_OF = "SELECT source, channel, goods_id FROM campaign_goods WHERE campaign_id = $1 ORDER BY source, channel, goods_id"
 
@@ -83,8 +86,8 @@ async def change_campaign(database: Database, campaign_id: int, changes: dict[st
         pydantic.ValidationError: the fields do not fit together.
     """
     async with transaction(database) as opened:
-        # The gate of the stock comes before any row: see offers.py.
-        await opened.execute("SELECT pg_advisory_xact_lock($1, $2)", STOCK_GATE, campaign_id)
+        if "stock" in changes:
+            await opened.execute(NO_SEAT_CHANGES)
         before = await _read(opened, LOCK_CAMPAIGN, campaign_id)
         if before is None:
             raise Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"There is no campaign {campaign_id}.")

@@ -7,18 +7,12 @@ from datetime import datetime, timedelta
 
 from db.connection import Connection, Database, Row, fetch_one, transaction
 from db.events import record_order_events
-from db.offers import STOCK_GATE
 from domain.events import EventType
 from domain.ids import event_id
 from domain.messages import OverdueSeats, ReleasedSeats
 from domain.states import CancelReason, FailReason, TeamStatus
 
-LOCK_TEAM = f"""
-WITH gate AS MATERIALIZED (
-  SELECT pg_advisory_xact_lock_shared({STOCK_GATE}, campaign_id) FROM teams WHERE team_id = $1
-)
-SELECT t.* FROM gate, teams t WHERE t.team_id = $1 FOR UPDATE OF t
-"""
+LOCK_TEAM = "SELECT * FROM teams WHERE team_id = $1 FOR UPDATE"
 
 # The quotas are locked in the order of their keys before they change: two teams that give back the seats of the same buyers
 # at the same time cannot wait for each other.
@@ -98,16 +92,19 @@ async def release_overdue(database: Database, overdue: OverdueSeats) -> Released
     )
 
 
+# Whether the place where order `o` was made may not trade now.
+IS_BLOCKED = """
+EXISTS (SELECT FROM switches s WHERE s.name = 'blocked'
+           AND s.value @> jsonb_build_array(jsonb_build_object('source', o.source, 'channel', o.channel)))
+"""
+
 # One order with its team, both locked, the team first. Whether its place may trade is a fact of this moment, too.
 LOCK_ORDER = f"""
-WITH place AS MATERIALIZED (
-  SELECT team_id, pg_advisory_xact_lock_shared({STOCK_GATE}, campaign_id) FROM orders WHERE order_id = $1
-), team AS MATERIALIZED (
-  SELECT t.* FROM place JOIN teams t USING (team_id) FOR UPDATE OF t
+WITH team AS MATERIALIZED (
+  SELECT t.* FROM teams t WHERE t.team_id = (SELECT team_id FROM orders WHERE order_id = $1) FOR UPDATE
 )
 SELECT o.*, team.status AS team_status, team.target_count, team.complete_count, team.completed_at, team.refund_window,
-       EXISTS (SELECT FROM switches s WHERE s.name = 'blocked'
-                  AND s.value @> jsonb_build_array(jsonb_build_object('source', o.source, 'channel', o.channel))) AS is_blocked
+       {IS_BLOCKED} AS is_blocked
   FROM team JOIN orders o USING (team_id) WHERE o.order_id = $1 FOR UPDATE OF o
 """
 

@@ -23,27 +23,16 @@ SELECT c.campaign_id, c.version AS campaign_version, c.status, c.starts_at, c.en
  LIMIT 1
 """
 
-# Who changes a live order takes this lock first, shared and before any row; who begins to count a campaign's stock takes
-# it alone (administration.py), and so counts neither too few nor too many.
-STOCK_GATE = 7_242_002
-GATED_OFFER = f"""
-WITH offer AS MATERIALIZED ({OFFER})
-SELECT offer.*, pg_advisory_xact_lock_shared({STOCK_GATE}, campaign_id)::text FROM offer
-"""
-
 GOODS_EXIST = "SELECT EXISTS (SELECT FROM goods WHERE goods_id = $1)"
 
 
-async def read_offer(
-    connection: Connection, source: str, asked: QuoteRequest | SeatRequest, *, for_lock: bool = False
-) -> Offer:
+async def read_offer(connection: Connection, source: str, asked: QuoteRequest | SeatRequest) -> Offer:
     """The campaign that sells these goods in this place: the named one, else the active one, else the latest.
 
     Raises:
         Refusal: goods_not_found, campaign_not_found.
     """
-    sql = GATED_OFFER if for_lock else OFFER
-    row = await connection.fetchrow(sql, source, asked.channel, asked.goods_id, asked.user_id, asked.campaign_id)
+    row = await connection.fetchrow(OFFER, source, asked.channel, asked.goods_id, asked.user_id, asked.campaign_id)
     if row is not None:
         return _offer(row)
     if not await connection.fetchval(GOODS_EXIST, asked.goods_id):

@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from db.connection import Connection, Database, Row, fetch_one, transaction
-from db.offers import STOCK_GATE, read_offer
+import asyncpg
+
+from db.connection import Connection, Database, Row, connection, fetch_one
+from db.offers import read_offer
 from domain.campaigns import CampaignStatus
 from domain.discounts import Discount, pay_price
 from domain.eligibility import against_joining, against_opening, require
@@ -17,8 +19,8 @@ from domain.ids import order_id
 from domain.messages import HeldSeat, LockSeat, SeatRequest
 from domain.states import OrderStatus, TeamStatus
 
-# One statement takes the seat: every step feeds on the row of the step before, so that all of them happen or (after the
-# rollback) none. The columns of the answer tell which step said no.
+# One statement takes the seat: every step feeds on the row of the step before, and where one takes nothing the whole statement
+# fails and says which (functions/all_or_nothing.sql).
 TAKE_SEAT = """
 , "order" AS (
   INSERT INTO orders (order_id, source, out_trade_no, user_id, team_id, opened_team, campaign_id, goods_id, channel, status,
@@ -39,11 +41,10 @@ TAKE_SEAT = """
   UPDATE campaign_stock s SET live = s.live + 1 FROM quota WHERE s.campaign_id = quota.campaign_id AND s.live < s.stock
   RETURNING s.campaign_id
 )
-SELECT (SELECT count(*) FROM team) AS team_taken, (SELECT count(*) FROM "order") AS order_taken,
-       (SELECT count(*) FROM quota) AS quota_taken,
-       (SELECT count(*) FROM stock) >= (SELECT count(*) FROM campaign_stock s, team WHERE s.campaign_id = team.campaign_id)
-         AS stock_taken,
-       (SELECT lock_expires_at FROM "order") AS lock_expires_at, (SELECT deadline FROM team) AS deadline
+SELECT (SELECT lock_expires_at FROM "order") AS lock_expires_at, (SELECT deadline FROM team) AS deadline,
+       groupbuy_all_or_nothing(
+         (SELECT count(*) FROM team), (SELECT count(*) FROM "order"), (SELECT count(*) FROM quota),
+         (SELECT count(*) FROM stock) >= (SELECT count(*) FROM campaign_stock s, team WHERE s.campaign_id = team.campaign_id))
 """
 
 OPEN_TEAM = (
@@ -68,17 +69,14 @@ WITH team AS (
     + TAKE_SEAT
 )
 
-JOINED_TEAM = f"""
-WITH place AS MATERIALIZED (
-  SELECT t.*, c.status AS campaign_status, c.take_limit
-    FROM teams t JOIN campaigns c USING (campaign_id)
-   WHERE t.team_id = $1 AND t.source = $2 AND t.goods_id = $3 AND ($5::int IS NULL OR t.campaign_id = $5)
-     -- Goods that the campaign sells no more in this channel: the teams that were opened there go on.
-     AND (EXISTS (SELECT FROM campaign_goods b WHERE b.campaign_id = t.campaign_id AND b.source = t.source
-                     AND b.goods_id = t.goods_id AND b.channel = $4)
-          OR EXISTS (SELECT FROM orders o WHERE o.team_id = t.team_id AND o.opened_team AND o.channel = $4))
-)
-SELECT place.*, pg_advisory_xact_lock_shared({STOCK_GATE}, campaign_id)::text FROM place
+JOINED_TEAM = """
+SELECT t.*, c.status AS campaign_status, c.take_limit
+  FROM teams t JOIN campaigns c USING (campaign_id)
+ WHERE t.team_id = $1 AND t.source = $2 AND t.goods_id = $3 AND ($5::int IS NULL OR t.campaign_id = $5)
+   -- Goods that the campaign sells no more in this channel: the teams that were opened there go on.
+   AND (EXISTS (SELECT FROM campaign_goods b WHERE b.campaign_id = t.campaign_id AND b.source = t.source
+                   AND b.goods_id = t.goods_id AND b.channel = $4)
+        OR EXISTS (SELECT FROM orders o WHERE o.team_id = t.team_id AND o.opened_team AND o.channel = $4))
 """
 
 HELD_SEAT = """
@@ -95,24 +93,26 @@ async def lock_seat(database: Database, lock: LockSeat) -> HeldSeat:
         Refusal: goods_not_found, campaign_not_found, campaign_inactive, campaign_not_open (opener); team_not_found,
             team_closed, team_full (joiner); already_in_team, take_limit_reached, stock_exhausted, out_trade_no_reused.
     """
-    try:
-        async with transaction(database) as connection:
-            return await (_open(connection, lock) if lock.request.opens_team else _join(connection, lock))
-    except Refusal:
-        async with transaction(database) as connection:
-            known = await _held_already(connection, lock.request)
-        if known is None:
-            raise
-        return known
+    async with connection(database) as opened:
+        # No transaction around it: what the first statement reads is only read, and the second takes all or nothing.
+        try:
+            return await (_open(opened, lock) if lock.request.opens_team else _join(opened, lock))
+        except Refusal:
+            known = await _held_already(opened, lock.request)
+            if known is None:
+                raise
+            return known
 
 
-async def _open(connection: Connection, lock: LockSeat) -> HeldSeat:
+async def _open(opened: Connection, lock: LockSeat) -> HeldSeat:
     request, now = lock.request, lock.now
-    offer = await read_offer(connection, request.source, request, for_lock=True)
+    offer = await read_offer(opened, request.source, request)
     require(against_opening(offer, now), f"Campaign {offer.campaign_id} lets nobody open a team now.")
     price = offer.pay_price
-    taken = await fetch_one(
-        connection,
+    taken = await _take(
+        opened,
+        request,
+        ErrorCode.OUT_TRADE_NO_REUSED,
         OPEN_TEAM,
         *_order_values(request, now, offer.original_price, price, offer.take_limit),
         offer.campaign_id,
@@ -126,13 +126,12 @@ async def _open(connection: Connection, lock: LockSeat) -> HeldSeat:
         offer.refund_window,
         min(now + timedelta(seconds=offer.team_ttl), offer.ends_at),
     )
-    _require_taken(taken, request, no_team=ErrorCode.OUT_TRADE_NO_REUSED)
     return _new_seat(request, taken, offer.payment_grace, offer.refund_window)
 
 
-async def _join(connection: Connection, lock: LockSeat) -> HeldSeat:
+async def _join(opened: Connection, lock: LockSeat) -> HeldSeat:
     request, now = lock.request, lock.now
-    team = await connection.fetchrow(
+    team = await opened.fetchrow(
         JOINED_TEAM, request.team_id, request.source, request.goods_id, request.channel, request.campaign_id
     )
     if team is None:
@@ -143,12 +142,13 @@ async def _join(connection: Connection, lock: LockSeat) -> HeldSeat:
         f"Campaign {team['campaign_id']} takes no new seats now.",
     )
     price = pay_price(team["original_price"], Discount.model_validate_json(team["discount"]))
-    taken = await fetch_one(
-        connection, JOIN_TEAM, *_order_values(request, now, team["original_price"], price, team["take_limit"])
-    )
-    if not taken["team_taken"]:
-        _require_open(await fetch_one(connection, TEAM, request.team_id), now)  # it may have ended since the read above
-    _require_taken(taken, request, no_team=ErrorCode.TEAM_FULL)
+    values = _order_values(request, now, team["original_price"], price, team["take_limit"])
+    try:
+        taken = await _take(opened, request, ErrorCode.TEAM_FULL, JOIN_TEAM, *values)
+    except Refusal as refusal:
+        if refusal.code is ErrorCode.TEAM_FULL:  # or it has ended since the read above
+            _require_open(await fetch_one(opened, TEAM, request.team_id), now)
+        raise
     return _new_seat(request, taken, team["payment_grace"], team["refund_window"])
 
 
@@ -181,16 +181,27 @@ def _order_values(request: SeatRequest, now: datetime, original: Decimal, price:
     )
 
 
-def _require_taken(taken: Row, request: SeatRequest, *, no_team: ErrorCode) -> None:
-    """Raises the refusal of the first step that took nothing."""
-    if not taken["team_taken"]:
-        raise Refusal(no_team, f"Team {request.team_id} has no seat for {request.out_trade_no}.")
-    if not taken["order_taken"]:
-        raise Refusal(ErrorCode.ALREADY_IN_TEAM, f"{request.user_id} has a seat in team {request.team_id} already.")
-    if not taken["quota_taken"]:
-        raise Refusal(ErrorCode.TAKE_LIMIT_REACHED, f"{request.user_id} has reached the limit of this campaign.")
-    if not taken["stock_taken"]:
-        raise Refusal(ErrorCode.STOCK_EXHAUSTED, "The campaign has nothing left.")
+STEP_TOOK_NOTHING = "GB001"
+
+
+async def _take(opened: Connection, request: SeatRequest, no_team: ErrorCode, sql: str, *values: object) -> Row:
+    """Takes the seat; raises the refusal of the first step that took nothing, and then nothing is taken."""
+    try:
+        return await fetch_one(opened, sql, *values)
+    except asyncpg.PostgresError as failure:
+        if failure.sqlstate != STEP_TOOK_NOTHING:
+            raise
+        match failure.as_dict().get("detail"):
+            case "team":
+                raise Refusal(no_team, f"Team {request.team_id} has no seat for {request.out_trade_no}.") from None
+            case "order":
+                seated = f"{request.user_id} has a seat in team {request.team_id} already."
+                raise Refusal(ErrorCode.ALREADY_IN_TEAM, seated) from None
+            case "quota":
+                limit = f"{request.user_id} has reached the limit of this campaign."
+                raise Refusal(ErrorCode.TAKE_LIMIT_REACHED, limit) from None
+            case _:
+                raise Refusal(ErrorCode.STOCK_EXHAUSTED, "The campaign has nothing left.") from None
 
 
 def _new_seat(request: SeatRequest, taken: Row, payment_grace: int, refund_window: int) -> HeldSeat:
@@ -206,13 +217,13 @@ def _new_seat(request: SeatRequest, taken: Row, payment_grace: int, refund_windo
     )
 
 
-async def _held_already(connection: Connection, request: SeatRequest) -> HeldSeat | None:
+async def _held_already(opened: Connection, request: SeatRequest) -> HeldSeat | None:
     """The order that this out_trade_no has already.
 
     Raises:
         Refusal: out_trade_no_reused, when it was asked for with other content.
     """
-    row = await connection.fetchrow(HELD_SEAT, request.source, request.out_trade_no)
+    row = await opened.fetchrow(HELD_SEAT, request.source, request.out_trade_no)
     if row is None:
         return None
     asked = (request.user_id, request.goods_id, request.channel, request.opens_team, request.team_id)

@@ -74,22 +74,27 @@ async def test_a_cut_while_a_seat_is_waited_for_is_an_infrastructure_failure(sho
     assert (await shop.team_row(opener))["lock_count"] == 2
 
 
-async def test_a_cancelled_call_rolls_back_and_gives_its_connection_back(shop: Shop, server: Server) -> None:
-    (opener,) = await shop.team(await shop.campaign())
+async def test_a_cancelled_call_gives_its_connection_back_and_its_repeat_finds_what_became_of_it(
+    shop: Shop, server: Server
+) -> None:
+    """The statement of who was cancelled may still be carried out on the server: the outcome is open, and taken once."""
+    (opener,) = await shop.team(await shop.campaign(target_count=9))
+    joiners = [shop.joiner(opener) for _ in range(5)]
     only_one = await open_database(server.database_url, pool_size=1)
     try:
-        for _ in range(5):
+        for joiner in joiners:
             async with transaction(shop.database) as holding:
                 await holding.execute("SELECT FROM teams FOR UPDATE")
-                joining = asyncio.create_task(Shop(only_one).lock(shop.joiner(opener)))
+                joining = asyncio.create_task(Shop(only_one).lock(joiner))
                 await shop.until_waiting(1)
                 joining.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await joining
-        async with connection(only_one) as opened:
-            assert await opened.fetchval("SELECT lock_count FROM teams") == 1
+        for joiner in joiners:
+            assert (await Shop(only_one).lock(joiner)).out_trade_no == joiner.number
     finally:
         await only_one.close()
+    assert (await shop.team_row(opener))["lock_count"] == 6
 
 
 async def test_a_transaction_rolls_back_on_an_exception(database: Database) -> None:
