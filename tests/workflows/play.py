@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import aiohttp
 from temporalio.api.sdk.v1 import WorkflowMetadata
@@ -14,17 +15,33 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.callbacks import CallbackActivities, RetryPlan
+from db.access import Mall, save_mall
 from db.administration import create_campaign, save_goods
 from db.connection import Database
 from domain.campaigns import CampaignFields, CampaignGoods, CampaignStatus, NewCampaign
 from domain.discounts import Discount, DiscountPlan
-from domain.ids import order_id, team_id, team_workflow_id
-from domain.messages import PROTOCOL, PaymentReport, SeatRequest, SettledPayment, TeamInput
+from domain.ids import order_id, refund_workflow_id, team_id, team_workflow_id
+from domain.messages import (
+    PROTOCOL,
+    Address,
+    PaymentReport,
+    RefundAnswer,
+    RefundInput,
+    RefundRequest,
+    RefundState,
+    SeatRequest,
+    SettledPayment,
+    StartRefund,
+    TeamInput,
+)
 from domain.trade import Goods
 from worker import all_workers
+from workflows.reaching import refund_start
+from workflows.refund import REQUEST, RefundWorkflow
 from workflows.team import LOCK, SETTLE, TeamWorkflow
 
 SOURCE, CHANNEL = "s01", "c01"
+SECRET = "whsec_dGVzdHM="
 NO_RETRIES = RetryPlan(first=timedelta(seconds=1), most=timedelta(seconds=1), give_up=timedelta())
 
 
@@ -49,6 +66,7 @@ class Play:
     campaign_id: int
     goods_id: str
     local: bool = True
+    callback: Address | None = None
     name: str = field(default_factory=lambda: uuid.uuid4().hex[:10])
 
     @property
@@ -71,6 +89,7 @@ class Play:
             channel=CHANNEL,
             team_id=self.team,
             opens_team=buyer == 1,
+            callback=self.callback,
         )
 
     async def open(self) -> WorkflowHandle[TeamWorkflow, str]:
@@ -99,18 +118,52 @@ class Play:
     async def join(self, buyer: int) -> None:
         await self.handle.execute_update(LOCK, self.request(buyer), id=uuid.uuid4().hex)
 
-    async def pay(self, buyer: int, amount: str = "80.00") -> SettledPayment:
-        report = PaymentReport(
+    def report(self, buyer: int, amount: str = "80.00") -> PaymentReport:
+        return PaymentReport(
             source=SOURCE,
             out_trade_no=self.number(buyer),
-            order_id=order_id(SOURCE, self.number(buyer)),
+            order_id=self.order(buyer),
             team_id=self.team,
             amount=Decimal(amount),
             paid_at=datetime.now(UTC),
         )
+
+    async def pay(self, buyer: int, amount: str = "80.00") -> SettledPayment:
+        report = self.report(buyer, amount)
         settled = await self.handle.execute_update(SETTLE, report, id=uuid.uuid4().hex, result_type=SettledPayment)
         assert isinstance(settled, SettledPayment)
         return settled
+
+    def order(self, buyer: int) -> str:
+        return order_id(SOURCE, self.number(buyer))
+
+    def refund_handle(self, buyer: int, attempt: int = 1) -> WorkflowHandle[RefundWorkflow, str]:
+        return self.client.get_workflow_handle_for(RefundWorkflow.run, refund_workflow_id(self.order(buyer), attempt))
+
+    async def refund(self, buyer: int, *, attempt: int = 1, **request: Any) -> RefundState:  # noqa: ANN401
+        """As the mall asks for it; `request` are the fields of a RefundRequest."""
+        answer = await self._ask(buyer, attempt, RefundRequest(**request))
+        assert answer.refund is not None
+        return answer.refund
+
+    async def pay_alone(self, buyer: int, *, attempt: int = 1) -> SettledPayment:
+        """As the API books a payment when the team's workflow has ended."""
+        answer = await self._ask(buyer, attempt, RefundRequest(payment=self.report(buyer)))
+        assert answer.payment is not None
+        return answer.payment
+
+    async def _ask(self, buyer: int, attempt: int, request: RefundRequest) -> RefundAnswer:
+        named = RefundInput(source=SOURCE, out_trade_no=self.number(buyer), awaits_request=True)
+        started = refund_start(StartRefund(order=named, attempt=attempt))
+        answer = await self.client.execute_update_with_start_workflow(
+            REQUEST,
+            request,
+            start_workflow_operation=WithStartWorkflowOperation(RefundWorkflow.run, named, **started),
+            id=uuid.uuid4().hex,
+            result_type=RefundAnswer,
+        )
+        assert isinstance(answer, RefundAnswer)
+        return answer
 
     async def details(self) -> str:
         """What an operator reads in the Temporal UI."""
@@ -120,6 +173,7 @@ class Play:
 
 async def publish(database: Database, **changes: object) -> tuple[CampaignFields, int, str]:
     """A campaign of its own for a test: team of 3 at 80.00 instead of 100.00; `changes` to its fields."""
+    await save_mall(database, Mall(SOURCE, "Test mall", None, ("127.0.0.1",), (SECRET,), local=True))
     goods_id, now = f"goods-{uuid.uuid4().hex[:8]}", datetime.now(UTC)
     await save_goods(database, Goods(goods_id=goods_id, name="a book", original_price=Decimal("100.00")), by="test", now=now)
     fields: dict[str, object] = {
