@@ -13,10 +13,10 @@ from domain.messages import (
     ChangeRefund,
     FindLeftovers,
     OpenRefund,
+    RefundInput,
     RefundState,
     RefundWish,
     StartedRefunds,
-    StartRefund,
     StartTeamRefunds,
 )
 
@@ -77,7 +77,7 @@ class RefundActivities:
 class StartsRefund(Protocol):
     """Starts the workflow of a refund; one that runs already is left alone."""
 
-    async def __call__(self, refund: StartRefund) -> None: ...
+    async def __call__(self, refund: RefundInput) -> None: ...
 
 
 class RefundStartActivities:
@@ -88,7 +88,7 @@ class RefundStartActivities:
         self._start = start
 
     @activity.defn
-    async def start_refund(self, refund: StartRefund) -> None:
+    async def start_refund(self, refund: RefundInput) -> None:
         """Starts the refund of a payment that could not be settled."""
         await self._start(refund)
 
@@ -104,7 +104,7 @@ class RefundStartActivities:
                 return StartedRefunds(count=started)
             await asyncio.gather(*(self._start(refund) for refund in slice_))
             started += len(slice_)
-            after = slice_[-1].order.out_trade_no
+            after = slice_[-1].out_trade_no
             activity.heartbeat(after)
 
     @activity.defn

@@ -11,20 +11,20 @@ from db.connection import Database
 from db.refund_views import RefundPlace, read_refund_place, read_refund_place_of_order
 from db.views import History
 from domain.errors import ErrorCode, GroupBuyError, Refusal
-from domain.messages import RefundAnswer, RefundInput, RefundRequest, StartRefund
+from domain.messages import RefundAnswer, RefundInput, RefundRequest
 from domain.refunds import Refund
 from settings import Settings
 from workflows.reaching import RefundStarter, refund_start
 from workflows.refund import REQUEST, RefundWorkflow
 
 
-async def ask_refund(client: Client, refund: StartRefund, request: RefundRequest) -> None:
+async def ask_refund(client: Client, refund: RefundInput, request: RefundRequest) -> None:
     """Starts a refund's workflow with a request, or asks the one that runs.
 
     Raises:
         Refusal, Unavailable: as workflow_answers.
     """
-    start = WithStartWorkflowOperation(RefundWorkflow.run, refund.order, **refund_start(refund))
+    start = WithStartWorkflowOperation(RefundWorkflow.run, refund, **refund_start(refund))
     async with workflow_answers(), start_looked_at(start):
         await client.execute_update_with_start_workflow(
             # Fresh per request: a refusal stays with its update id for the life of the run, and is not for ever.
@@ -55,9 +55,10 @@ class Refunding:
             if place.is_undone and place.refund is not None:
                 return place.refund, True
             place.require_window(datetime.now(UTC), force=request.force)
-            order = RefundInput(source=source, out_trade_no=out_trade_no, awaits_request=True)
+            attempt = place.next_attempt
+            named = RefundInput(source=source, out_trade_no=out_trade_no, attempt=attempt, awaits_request=True)
             try:
-                await ask_refund(self._client, StartRefund(order=order, attempt=place.next_attempt), request)
+                await ask_refund(self._client, named, request)
             except Refusal:
                 # Another request, or the team's end, may have been quicker.
                 place = await self._place(source, out_trade_no)
@@ -82,9 +83,8 @@ class Refunding:
                 raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {order_id}.")
             if place.open_attempt is None:
                 raise Refusal(ErrorCode.REFUND_NOT_FOUND, f"No refund of order {order_id} is under way.")
-            order = RefundInput(source=place.source, out_trade_no=place.out_trade_no)
-            refund = StartRefund(order=order, attempt=place.open_attempt)
-            await RefundStarter(self._client).signal(refund, signal, payload)
+            named = RefundInput(source=place.source, out_trade_no=place.out_trade_no, attempt=place.open_attempt)
+            await RefundStarter(self._client).signal(named, signal, payload)
 
     async def _place(self, source: str, out_trade_no: str) -> RefundPlace:
         place = await read_refund_place(self._database, self._history, source, out_trade_no)

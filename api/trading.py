@@ -33,7 +33,6 @@ from domain.messages import (
     RefundInput,
     RefundRequest,
     SeatRequest,
-    StartRefund,
     TeamInput,
 )
 from domain.states import TeamStatus
@@ -199,12 +198,9 @@ class Trading:
 
     async def _settle_alone(self, report: PaymentReport) -> None:
         place = await read_refund_place(self._database, self._history, report.source, report.out_trade_no)
-        order = RefundInput(source=report.source, out_trade_no=report.out_trade_no, awaits_request=True)
-        await ask_refund(
-            self._client,
-            StartRefund(order=order, attempt=place.next_attempt if place else 1),
-            RefundRequest(payment=report),
-        )
+        attempt = place.next_attempt if place else 1
+        named = RefundInput(source=report.source, out_trade_no=report.out_trade_no, attempt=attempt, awaits_request=True)
+        await ask_refund(self._client, named, RefundRequest(payment=report))
 
     # --- what they stand on ---
 

@@ -9,7 +9,7 @@ from db.leaving import CANCELLED, LOCK_ORDER, RETURNED, leave
 from domain.errors import ErrorCode, Refusal
 from domain.events import EventType
 from domain.ids import event_id
-from domain.messages import ChangeRefund, OpenRefund, RefundInput, RefundState, RefundWish, StartRefund
+from domain.messages import ChangeRefund, OpenRefund, RefundInput, RefundState, RefundWish
 from domain.states import CancelReason, OrderStatus, RefundKind, RefundStatus, RefundStep, TeamStatus, decide_refund
 
 LATEST = "SELECT * FROM refunds WHERE order_id = $1 ORDER BY attempt DESC LIMIT 1"
@@ -20,6 +20,8 @@ BEGIN = "UPDATE refunds SET status = 'awaiting_mall', looked_at = $3 WHERE order
 async def open_refund(database: Database, asked: OpenRefund) -> RefundState:
     """Decides by the rows what is to be undone, and undoes what needs nobody's consent; a repeat finds the refund there is.
 
+    Asked for an attempt that is there already, also a rejected one, it opens no other: whoever asks has not seen its end yet.
+
     Raises:
         Refusal: order_not_found; refund_window_closed; refund_not_found for an order that was cancelled without a refund.
     """
@@ -27,10 +29,13 @@ async def open_refund(database: Database, asked: OpenRefund) -> RefundState:
         order = await opened.fetchrow(LOCK_ORDER, asked.order_id)
         if order is None:
             raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {asked.order_id}.")
+        latest = await opened.fetchrow(LATEST, asked.order_id)
         team_status, in_window = TeamStatus(order["team_status"]), asked.now < _window_end(order)
+        if latest is not None and asked.attempt is not None and asked.attempt <= latest["attempt"]:
+            return await _as_it_is(opened, order, latest, asked.now)
         match decide_refund(OrderStatus(order["status"]), team_status, in_window=in_window, force=asked.force):
             case RefundStep.AS_IT_IS:
-                return await _as_it_is(opened, order, asked.now)
+                return await _as_it_is(opened, order, latest, asked.now)
             case RefundStep.REFUSE:
                 over = f"{_window_end(order):%Y-%m-%d %H:%M:%S} UTC"
                 raise Refusal(ErrorCode.REFUND_WINDOW_CLOSED, f"The refund window was over at {over}.")
@@ -55,8 +60,7 @@ def _window_end(order: Row) -> datetime:
     return completed_at + timedelta(seconds=order["refund_window"])
 
 
-async def _as_it_is(opened: Connection, order: Row, now: datetime) -> RefundState:
-    refund = await opened.fetchrow(LATEST, order["order_id"])
+async def _as_it_is(opened: Connection, order: Row, refund: Row | None, now: datetime) -> RefundState:
     if refund is None:
         raise Refusal(ErrorCode.REFUND_NOT_FOUND, f"Order {order['out_trade_no']} was cancelled: {order['cancel_reason']}.")
     if refund["status"] == RefundStatus.REQUESTED:
@@ -298,13 +302,13 @@ OWED_BY_TEAM = f"{OWED} AND t.team_id = $1 AND o.out_trade_no > $2 ORDER BY o.ou
 OWED_BY_FAILED_TEAMS = f"{OWED} AND t.complete_count > 0 AND t.failed_at < $1 ORDER BY t.failed_at LIMIT $2"
 
 
-async def owed_by_team(database: Database, team_id: str, after: str, limit: int) -> list[StartRefund]:
+async def owed_by_team(database: Database, team_id: str, after: str, limit: int) -> list[RefundInput]:
     """Paid orders of a failed team that no refund has begun for, by out_trade_no, those after the given one."""
     async with connection(database) as opened:
         return _to_start(await opened.fetch(OWED_BY_TEAM, team_id, after, limit))
 
 
-async def owed_by_failed_teams(database: Database, since: datetime, limit: int) -> list[StartRefund]:
+async def owed_by_failed_teams(database: Database, since: datetime, limit: int) -> list[RefundInput]:
     """The same of all teams that had failed by a moment."""
     async with connection(database) as opened:
         return _to_start(await opened.fetch(OWED_BY_FAILED_TEAMS, since, limit))
@@ -317,7 +321,7 @@ SELECT o.source, o.status, t.status AS team_status, t.completed_at, t.refund_win
 """
 
 
-async def wished_refund(database: Database, wish: RefundWish) -> StartRefund | str:
+async def wished_refund(database: Database, wish: RefundWish) -> RefundInput | str:
     """What to start when an operator wants an order undone, or why there is nothing to start."""
     async with connection(database) as opened:
         order = await opened.fetchrow(WISHED, wish.team_id, wish.out_trade_no)
@@ -329,10 +333,13 @@ async def wished_refund(database: Database, wish: RefundWish) -> StartRefund | s
             return f"the order is {order['status']} already"
         case RefundStep.REFUSE:
             return "the refund window is over: start a RefundWorkflow with force, or ask the API to"
-    named = RefundInput(
-        source=order["source"], out_trade_no=wish.out_trade_no, reason=wish.reason, operator=wish.operator or "operator"
+    return RefundInput(
+        source=order["source"],
+        out_trade_no=wish.out_trade_no,
+        reason=wish.reason,
+        operator=wish.operator or "operator",
+        attempt=order["attempts"] + 1,
     )
-    return StartRefund(order=named, attempt=order["attempts"] + 1)
 
 
 UNFINISHED = """
@@ -345,14 +352,11 @@ RETURNING o.source, o.out_trade_no, r.attempt
 """
 
 
-async def unfinished_refunds(database: Database, now: datetime, since: datetime, limit: int) -> list[StartRefund]:
+async def unfinished_refunds(database: Database, now: datetime, since: datetime, limit: int) -> list[RefundInput]:
     """Refunds that nobody has seen to since a moment: their workflows are started again where they are gone."""
     async with connection(database) as opened:
         return _to_start(await opened.fetch(UNFINISHED, now, since, limit))
 
 
-def _to_start(rows: list[Row]) -> list[StartRefund]:
-    return [
-        StartRefund(order=RefundInput(source=row["source"], out_trade_no=row["out_trade_no"]), attempt=row["attempt"])
-        for row in rows
-    ]
+def _to_start(rows: list[Row]) -> list[RefundInput]:
+    return [RefundInput(source=row["source"], out_trade_no=row["out_trade_no"], attempt=row["attempt"]) for row in rows]

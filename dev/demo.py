@@ -1,4 +1,4 @@
-"""`groupbuy demo`: one team from the first seat to the mall's callback, played against a running stack."""
+"""`groupbuy demo`: a team from the first seat to the mall's callback, then all that undoes one, against a running stack."""
 
 import asyncio
 import os
@@ -6,6 +6,7 @@ import secrets
 import signal
 import sys
 import termios
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -29,8 +30,10 @@ LATE_BUYER = "dan"
 
 _REQUEST_SECONDS = 15.0  # the API answers within 8
 _TRIES = 5  # of a request whose outcome is open
-_CALLBACK_SECONDS = 60.0
-_PAUSE_SECONDS = 0.6  # for somebody who reads along
+_PATIENCE_SECONDS = 60.0  # for what the platform does by itself
+_SILENCE_SECONDS = 5.0  # of waiting, before the account says so
+_STEP_PAUSE_SECONDS = 0.6  # for somebody who reads along
+_LINE_PAUSE_SECONDS = 0.25
 
 
 # The answers, as far as the demo reads them.
@@ -57,9 +60,11 @@ class Order(BaseModel):
     out_trade_no: str
     user_id: str
     team_id: str
+    goods_id: str
     status: str
     pay_price: Decimal
     lock_expires_at: datetime
+    cancel_reason: str | None
 
 
 class Team(BaseModel):
@@ -67,12 +72,13 @@ class Team(BaseModel):
     target_count: int
     lock_count: int
     complete_count: int
+    deadline: datetime
     workflow: Workflow | None
 
     @property
     def seats(self) -> str:
-        unpaid, free = self.lock_count - self.complete_count, self.target_count - self.lock_count
-        return "●" * self.complete_count + "◐" * unpaid + "○" * free
+        unpaid, empty = self.lock_count - self.complete_count, self.target_count - self.lock_count
+        return "●" * self.complete_count + "◐" * unpaid + ("○" if self.status == "forming" else "–") * empty
 
 
 class Payment(BaseModel):
@@ -124,7 +130,14 @@ class RefusedError(DemoError):
         self.problem = problem
 
 
+def require(what: str, found: object, wanted: object) -> None:
+    """Ends the demo where the platform does not do what the account is about to tell."""
+    if found != wanted:
+        raise DemoError(f"{what} is {found}, and should be {wanted}")
+
+
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
+SeenT = TypeVar("SeenT")
 
 
 @dataclass(frozen=True)
@@ -186,18 +199,117 @@ class Client:
         return Answer(response.status, response.headers.get("Idempotent-Replayed") == "true", answer)
 
 
-class Journey:
-    """The forward journey of one team, told while it happens."""
+class Stage:
+    """What both journeys are played on: the stack's addresses, this run's buyers, and the account of what happens."""
 
     def __init__(self, addresses: "Addresses", http: aiohttp.ClientSession) -> None:
-        self._api_url = addresses.api_url.rstrip("/")
-        self._mall_url = addresses.mall_url.rstrip("/")
-        self._api = Client(self._api_url, http, addresses.mall_key)
-        self._mall = Client(self._mall_url, http)
-        self._run = secrets.token_hex(3)  # fresh buyers every time: the campaign's take limit is 1
+        self.api_url = addresses.api_url.rstrip("/")
+        self.mall_url = addresses.mall_url.rstrip("/")
+        self.webhook_secret = addresses.webhook_secret
+        self.api = Client(self.api_url, http, addresses.mall_key)
+        self.ops = Client(self.api_url, http, addresses.ops_key)
+        self.run = secrets.token_hex(3)  # fresh buyers every time: the campaign's take limit is 1
+        self._mall = Client(self.mall_url, http)
+        self._links: dict[str, str] = {}
         self._steps = 0
 
-    async def play(self) -> None:
+    # The buyers' calls.
+
+    def user(self, name: str) -> str:
+        return f"{name}-{self.run}"
+
+    async def lock(
+        self, name: str, team_id: str | None = None, goods_id: str = GOODS, callback_url: str | None = None
+    ) -> Answer[Order]:
+        """Without a callback_url, the order is called back at the demo mall."""
+        request: dict[str, JsonValue] = {
+            "out_trade_no": f"demo-{self.run}-{name}",
+            "user_id": self.user(name),
+            "goods_id": goods_id,
+            "channel": CHANNEL,
+        }
+        if team_id is not None:
+            request["team_id"] = team_id
+        if callback_url is not None:
+            request["callback"] = {"kind": "http", "url": callback_url}
+        return await self.api.call(Order, "POST", "/v1/orders", request)
+
+    async def pay(self, name: str, order: Order, outcome: str = "settled") -> Payment:
+        report: dict[str, JsonValue] = {"amount": str(order.pay_price), "paid_at": datetime.now(UTC).isoformat()}
+        payment = (await self.api.call(Payment, "POST", f"/v1/orders/{order.out_trade_no}/payment", report)).body
+        if payment.outcome != outcome:
+            raise DemoError(f"{name}'s payment was not {outcome}: {payment.outcome} {payment.reason or ''}".rstrip())
+        return payment
+
+    async def order(self, out_trade_no: str) -> Order:
+        return (await self.api.call(Order, "GET", f"/v1/orders/{out_trade_no}")).body
+
+    async def team(self, team_id: str) -> Team:
+        return (await self.api.call(Team, "GET", f"/v1/teams/{team_id}")).body
+
+    # What the platform does by itself.
+
+    async def until(self, what: str, look: Callable[[], Awaitable[SeenT]], so: Callable[[SeenT], bool]) -> SeenT:
+        """Looks again and again until it is so; returns what was seen then. `what` says what is waited for."""
+        began, silent = monotonic(), True
+        while not so(seen := await look()):
+            waited = monotonic() - began
+            if waited > _PATIENCE_SECONDS:
+                raise DemoError(f"waited {_PATIENCE_SECONDS:g} s in vain for {what}")
+            if silent and waited > _SILENCE_SECONDS:
+                silent = False
+                click.echo(f"   … still waiting for {what}")
+            await asyncio.sleep(0.1)
+        return seen
+
+    async def callbacks(self, team_id: str, *wanted: tuple[str, str | None]) -> list[Callback]:
+        """These types, of these out_trade_nos, as the mall received them, oldest first; as soon as all are there."""
+
+        async def look() -> list[Callback]:
+            received = (await self._mall.call(Callbacks, "GET", f"/callbacks?team_id={team_id}")).body.data
+            return [callback for callback in reversed(received) if (callback.type, callback.data.get("out_trade_no")) in wanted]
+
+        types = " and ".join(dict.fromkeys(kind for kind, _ in wanted))
+        what = f"{types} to reach the mall at {self.mall_url}"
+        return await self.until(what, look, lambda found: len(found) == len(wanted))
+
+    # The account.
+
+    async def step(self, title: str) -> None:
+        self._steps += 1
+        click.echo()
+        click.secho(f"{self._steps:<2} {title}", bold=True)
+        await _pause(_STEP_PAUSE_SECONDS)
+
+    async def tell(self, line: str) -> None:
+        click.echo(f"   {line}")
+        await _pause(_LINE_PAUSE_SECONDS)
+
+    def link(self, what: str, workflow: Workflow | None) -> None:
+        """To be shown at the end; without a Temporal UI, the workflow's id is what to look for."""
+        if workflow is not None:
+            self._links[what] = workflow.url or workflow.id
+
+    async def show_links(self, team_id: str) -> None:
+        await self.step("Look for yourself")
+        links = self._links | {
+            "the mall's page of the first team": f"{self.mall_url}/?team_id={team_id}",
+            "the mall's page of every team": self.mall_url,
+            "the API": f"{self.api_url}/docs",
+        }
+        width = max(map(len, links)) + 2
+        for what, address in links.items():
+            await self.tell(f"{what:<{width}}{address}")
+
+
+class ForwardJourney:
+    """One team from the first seat to the mall's callback, told while it happens."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    async def play(self) -> str:
+        """Returns the team's id."""
         await self._quote()
         opened = await self._open()
         orders = [opened, *await self._join(opened.team_id)]
@@ -205,13 +317,15 @@ class Journey:
         team = await self._pay(orders)
         await self._hear(opened.team_id)
         await self._list(orders)
-        await self._links(opened.team_id, team)
+        self._stage.link("the first team's history in Temporal", team.workflow)
+        return opened.team_id
 
     async def _quote(self) -> None:
-        await self._step("A quote: what the goods cost in a team, before anything is reserved")
-        request: dict[str, JsonValue] = {"goods_id": GOODS, "channel": CHANNEL, "user_id": self._user(BUYERS[0])}
-        quote = (await self._api.call(Quote, "POST", "/v1/quotes", request)).body
-        await self._tell(
+        stage = self._stage
+        await stage.step("A quote: what the goods cost in a team, before anything is reserved")
+        request: dict[str, JsonValue] = {"goods_id": GOODS, "channel": CHANNEL, "user_id": stage.user(BUYERS[0])}
+        quote = (await stage.api.call(Quote, "POST", "/v1/quotes", request)).body
+        await stage.tell(
             f"{quote.goods_name} ({GOODS}): {quote.original_price} − {quote.deduction} = {quote.pay_price} "
             f"in a team of {quote.target_count}, campaign {quote.campaign_id}"
         )
@@ -221,114 +335,74 @@ class Journey:
             raise DemoError(f"the demo plays a team of {len(BUYERS)}, and the campaign now wants {quote.target_count}")
 
     async def _open(self) -> Order:
-        await self._step("The opener locks a seat, which opens a team   ● paid  ◐ locked  ○ free")
+        stage = self._stage
+        await stage.step("The opener locks a seat, which opens a team   ● paid  ◐ locked  ○ free")
         opener = BUYERS[0]
-        order = (await self._lock(opener)).body
+        order = (await stage.lock(opener)).body
         await self._tell_seat(opener, order)
-        again = await self._lock(opener)
+        again = await stage.lock(opener)
         if again.body.order_id != order.order_id or not again.replayed:
             raise DemoError(f"the repeat of {order.out_trade_no} was not answered with the order it already has")
-        await self._tell(f"the same request again: {again.status}, Idempotent-Replayed: true, the same order")
+        await stage.tell(f"the same request again: {again.status}, Idempotent-Replayed: true, the same order")
         return order
 
     async def _join(self, team_id: str) -> list[Order]:
-        await self._step("Two more buyers join")
+        await self._stage.step("Two more buyers join")
         orders = []
         for name in BUYERS[1:]:
-            order = (await self._lock(name, team_id)).body
+            order = (await self._stage.lock(name, team_id)).body
             await self._tell_seat(name, order)
             orders.append(order)
         return orders
 
     async def _one_too_many(self, team_id: str) -> None:
-        await self._step("A fourth buyer comes too late")
+        await self._stage.step("A fourth buyer comes too late")
         try:
-            await self._lock(LATE_BUYER, team_id)
+            await self._stage.lock(LATE_BUYER, team_id)
         except RefusedError as refused:
             if refused.problem.code != "team_full":
                 raise
-            await self._tell(f"{LATE_BUYER} is refused: {refused.status} team_full: {refused.problem.detail}")
+            await self._stage.tell(f"{LATE_BUYER} is refused: {refused.status} team_full: {refused.problem.detail}")
         else:
             raise DemoError(f"{LATE_BUYER} got a seat in a full team")
 
     async def _pay(self, orders: list[Order]) -> Team:
-        await self._step("The mall takes the money and reports each payment")
+        stage = self._stage
+        await stage.step("The mall takes the money and reports each payment")
         for name, order in zip(BUYERS, orders, strict=True):
-            report: dict[str, JsonValue] = {"amount": str(order.pay_price), "paid_at": datetime.now(UTC).isoformat()}
-            path = f"/v1/orders/{order.out_trade_no}/payment"
-            payment = (await self._api.call(Payment, "POST", path, report)).body
-            if payment.outcome != "settled":
-                raise DemoError(f"{name}'s payment was not settled: {payment.outcome} {payment.reason or ''}")
+            payment = await stage.pay(name, order)
             team = payment.team
-            await self._tell(f"{team.seats}  {name} paid {order.pay_price}: {payment.outcome}, team {team.status}")
+            await stage.tell(f"{team.seats}  {name} paid {order.pay_price}: {payment.outcome}, team {team.status}")
         if team.status != "completed":
             raise DemoError(f"everybody has paid, but the team is {team.status}")
         return team
 
     async def _hear(self, team_id: str) -> None:
-        await self._step("The mall is called back to ship")
-        give_up = monotonic() + _CALLBACK_SECONDS
-        while not (received := (await self._mall.call(Callbacks, "GET", f"/callbacks?team_id={team_id}")).body.data):
-            if monotonic() > give_up:
-                raise DemoError(f"the mall at {self._mall_url} was not called back within {_CALLBACK_SECONDS:g} s")
-            await asyncio.sleep(0.1)
-        for callback in reversed(received):
+        stage = self._stage
+        await stage.step("The mall is called back to ship")
+        for callback in await stage.callbacks(team_id, ("team.completed", None)):
             # The mall keeps, and so lists, only what it has verified.
-            await self._tell(f"{callback.type}: signature verified, sequence {callback.sequence}, {callback.event_id}")
+            await stage.tell(f"{callback.type}: signature verified, sequence {callback.sequence}, {callback.event_id}")
             for name, value in callback.data.items():
-                await self._tell(f"  {name}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
+                await stage.tell(f"  {name}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
 
     async def _list(self, orders: list[Order]) -> None:
-        await self._step("The orders, as the mall reads them")
+        stage = self._stage
+        await stage.step("The orders, as the mall reads them")
         for order in orders:
-            listed = (await self._api.call(Orders, "GET", f"/v1/orders?user_id={order.user_id}")).body
+            listed = (await stage.api.call(Orders, "GET", f"/v1/orders?user_id={order.user_id}")).body
             for found in listed.data:
-                await self._tell(f"{found.user_id:<12} {found.out_trade_no:<18} {found.status:<10} {found.pay_price}")
-
-    async def _links(self, team_id: str, team: Team) -> None:
-        await self._step("Look for yourself")
-        links = {
-            "the team's history in Temporal": team.workflow.url if team.workflow else None,
-            "the mall's page": f"{self._mall_url}/?team_id={team_id}",
-            "the API": f"{self._api_url}/docs",
-        }
-        for what, url in links.items():
-            if url is not None:
-                await self._tell(f"{what:<32}{url}")
-
-    def _user(self, name: str) -> str:
-        return f"{name}-{self._run}"
-
-    async def _lock(self, name: str, team_id: str | None = None) -> Answer[Order]:
-        request: dict[str, JsonValue] = {
-            "out_trade_no": f"demo-{self._run}-{name}",
-            "user_id": self._user(name),
-            "goods_id": GOODS,
-            "channel": CHANNEL,
-        }
-        if team_id is not None:
-            request["team_id"] = team_id
-        return await self._api.call(Order, "POST", "/v1/orders", request)
+                await stage.tell(f"{found.user_id:<12} {found.out_trade_no:<18} {found.status:<10} {found.pay_price}")
 
     async def _tell_seat(self, name: str, order: Order) -> None:
-        team = (await self._api.call(Team, "GET", f"/v1/teams/{order.team_id}")).body
+        team = await self._stage.team(order.team_id)
         until = f"{order.lock_expires_at:%H:%M:%S} UTC"
-        await self._tell(f"{team.seats}  {name} locked a seat at {order.pay_price} until {until}, team {order.team_id}")
-
-    async def _step(self, title: str) -> None:
-        self._steps += 1
-        click.echo()
-        click.secho(f"{self._steps}  {title}", bold=True)
-        await _pause()
-
-    async def _tell(self, line: str) -> None:
-        click.echo(f"   {line}")
-        await _pause()
+        await self._stage.tell(f"{team.seats}  {name} locked a seat at {order.pay_price} until {until}, team {order.team_id}")
 
 
-async def _pause() -> None:
+async def _pause(seconds: float) -> None:
     if sys.stdout.isatty():
-        await asyncio.sleep(_PAUSE_SECONDS)
+        await asyncio.sleep(seconds)
 
 
 @click.command()
@@ -340,7 +414,7 @@ async def _pause() -> None:
     help="the stack's data directory, as in `groupbuy up`",
 )
 def demo(data_dir: Path) -> None:
-    """Play a whole team, from a quote to the mall's callback.
+    """Play a whole team, from a quote to the mall's callback, and then all that undoes one.
 
     It plays against the stack that runs on the data directory. If none runs, it starts one of its own there and stops
     it at the end.
@@ -368,9 +442,14 @@ def demo(data_dir: Path) -> None:
 
 
 async def _play(addresses: "Addresses") -> None:
-    click.echo(f"groupbuy demo: one team, from the first seat to the callback, at {addresses.api_url}")
+    from dev.demo_reverse import ReverseJourney  # which is played on this module's stage
+
+    click.echo(f"groupbuy demo: one team from the first seat to the callback, then all that undoes one, at {addresses.api_url}")
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_REQUEST_SECONDS)) as http:
-        await Journey(addresses, http).play()
+        stage = Stage(addresses, http)
+        team_id = await ForwardJourney(stage).play()
+        await ReverseJourney(stage).play()
+        await stage.show_links(team_id)
 
 
 async def _play_on_own_stack(options: "Options") -> int:

@@ -203,6 +203,8 @@ class RefundInput(WorkflowMessage):
     """an operator sets the refund window aside"""
     awaits_request: bool = False
     """the update `request` comes with the start, and its answer is the first transaction's"""
+    attempt: int | None = None
+    """which of the order's refunds this is; none: the next one, or the one under way"""
 
 
 class RefundRequest(WorkflowMessage):
@@ -216,6 +218,7 @@ class RefundRequest(WorkflowMessage):
 
 class OpenRefund(WorkflowMessage):
     order_id: str
+    attempt: int | None = None
     reason: str = ""
     operator: str = ""
     force: bool = False
@@ -267,11 +270,6 @@ class ChangeRefund(WorkflowMessage):
     operator: str = ""
     note: str = ""
     answer: MallAnswer | None = None
-
-
-class StartRefund(WorkflowMessage):
-    order: RefundInput
-    attempt: int
 
 
 class StartTeamRefunds(WorkflowMessage):

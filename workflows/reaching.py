@@ -6,7 +6,7 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from domain.ids import order_id, refund_workflow_id, team_workflow_id
-from domain.messages import StartRefund, Undelivered
+from domain.messages import RefundInput, Undelivered
 from workflows.queues import REFUNDS_QUEUE
 from workflows.refund import RefundWorkflow
 
@@ -22,15 +22,15 @@ class RefundStart(TypedDict):
     static_summary: str
 
 
-def refund_start(refund: StartRefund) -> RefundStart:
+def refund_start(refund: RefundInput) -> RefundStart:
     """One workflow at a time for one attempt. A second run of an ended one finds its end in the rows, and ends."""
-    order = refund.order
+    attempt = refund.attempt or 1
     return RefundStart(
-        id=refund_workflow_id(order_id(order.source, order.out_trade_no), refund.attempt),
+        id=refund_workflow_id(order_id(refund.source, refund.out_trade_no), attempt),
         task_queue=REFUNDS_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        static_summary=summary(f"Refund {refund.attempt} of order {order.out_trade_no}, mall {order.source}"),
+        static_summary=summary(f"Refund {attempt} of order {refund.out_trade_no}, mall {refund.source}"),
     )
 
 
@@ -50,11 +50,11 @@ class RefundStarter:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def __call__(self, refund: StartRefund) -> None:
-        await self._client.start_workflow(RefundWorkflow.run, refund.order, **refund_start(refund))
+    async def __call__(self, refund: RefundInput) -> None:
+        await self._client.start_workflow(RefundWorkflow.run, refund, **refund_start(refund))
 
-    async def signal(self, refund: StartRefund, signal: str, payload: dict[str, Any]) -> None:
+    async def signal(self, refund: RefundInput, signal: str, payload: dict[str, Any]) -> None:
         """An operator's word for a refund's workflow, which is started again where it is gone."""
         await self._client.start_workflow(
-            RefundWorkflow.run, refund.order, start_signal=signal, start_signal_args=[payload], **refund_start(refund)
+            RefundWorkflow.run, refund, start_signal=signal, start_signal_args=[payload], **refund_start(refund)
         )

@@ -258,6 +258,7 @@ class RefundWorkflow:
             RefundActivities.open_refund,
             OpenRefund(
                 order_id=order_id(order.source, order.out_trade_no),
+                attempt=order.attempt,
                 reason=asked.reason,
                 operator=asked.operator,
                 force=asked.force,

@@ -34,7 +34,6 @@ with workflow.unsafe.imports_passed_through():
         SeatRequest,
         SettledPayment,
         SettlePayment,
-        StartRefund,
         StartTeamRefunds,
         TeamInput,
         TeamView,
@@ -151,9 +150,7 @@ class TeamWorkflow:
             # Before the answer: whoever is told that the money goes back can look at its way.
             await durably(
                 RefundStartActivities.start_refund,
-                StartRefund(
-                    order=RefundInput(source=report.source, out_trade_no=report.out_trade_no), attempt=settled.refund_attempt
-                ),
+                RefundInput(source=report.source, out_trade_no=report.out_trade_no, attempt=settled.refund_attempt),
                 summary=f"start the refund of {report.out_trade_no}",
                 task_queue=REFUNDS_QUEUE,
             )

@@ -31,7 +31,6 @@ from domain.messages import (
     RefundState,
     SeatRequest,
     SettledPayment,
-    StartRefund,
     TeamInput,
 )
 from domain.trade import Goods
@@ -46,9 +45,9 @@ NO_RETRIES = RetryPlan(first=timedelta(seconds=1), most=timedelta(seconds=1), gi
 
 
 @asynccontextmanager
-async def working(client: Client, database: Database) -> AsyncIterator[str]:
-    """Workers for everything; yields their own queue for teams."""
-    queue = f"test-{uuid.uuid4().hex}"
+async def working(client: Client, database: Database, queue: str = "") -> AsyncIterator[str]:
+    """Workers for everything; yields their queue for teams, which is their own unless one is named."""
+    queue = queue or f"test-{uuid.uuid4().hex}"
     async with (
         aiohttp.ClientSession() as http,
         all_workers(client, database, CallbackActivities(database, http, NO_RETRIES), queue, SandboxedWorkflowRunner()),
@@ -67,6 +66,7 @@ class Play:
     goods_id: str
     local: bool = True
     callback: Address | None = None
+    task_timeout: timedelta | None = None
     name: str = field(default_factory=lambda: uuid.uuid4().hex[:10])
 
     @property
@@ -109,6 +109,7 @@ class Play:
             task_queue=self.queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            task_timeout=self.task_timeout,
         )
         await self.client.execute_update_with_start_workflow(
             LOCK, self.request(1), start_workflow_operation=start, id=uuid.uuid4().hex
@@ -153,12 +154,14 @@ class Play:
         return answer.payment
 
     async def _ask(self, buyer: int, attempt: int, request: RefundRequest) -> RefundAnswer:
-        named = RefundInput(source=SOURCE, out_trade_no=self.number(buyer), awaits_request=True)
-        started = refund_start(StartRefund(order=named, attempt=attempt))
+        named = RefundInput(source=SOURCE, out_trade_no=self.number(buyer), attempt=attempt, awaits_request=True)
+        started = refund_start(named)
         answer = await self.client.execute_update_with_start_workflow(
             REQUEST,
             request,
-            start_workflow_operation=WithStartWorkflowOperation(RefundWorkflow.run, named, **started),
+            start_workflow_operation=WithStartWorkflowOperation(
+                RefundWorkflow.run, named, task_timeout=self.task_timeout, **started
+            ),
             id=uuid.uuid4().hex,
             result_type=RefundAnswer,
         )

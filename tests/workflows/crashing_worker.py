@@ -1,0 +1,68 @@
+"""A worker that dies at one point: `python -m tests.workflows.crashing_worker <point> <queue>`.
+
+A point is a step and a side of it, for example `db.refunds.release_refund:after`: when the step has been committed, and before
+anybody knows. The process kills itself there, as an operator's SIGKILL or the kernel's would.
+"""
+
+import asyncio
+import functools
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+from temporalio.worker import Worker
+
+import worker
+from activities.callbacks import CallbackActivities
+from db.connection import open_database
+from tests.workflows.play import NO_RETRIES
+from workflows import steps
+from workflows.client import connect
+
+SOON = timedelta(seconds=1)
+
+
+def die(side: str, step: Callable[..., Awaitable[Any]], occurrence: int) -> Callable[..., Awaitable[Any]]:
+    """The step, with the end of this process before or after its n-th call."""
+    calls = 0
+
+    @functools.wraps(step)
+    async def last_step(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        nonlocal calls
+        calls += 1
+        if calls == occurrence and side == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = await step(*arguments, **named)
+        if calls == occurrence:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    return last_step
+
+
+async def main(point: str, queue: str) -> None:
+    # What a dead worker had in hand is missed soon.
+    steps.DELIVERY = SOON
+    setattr(worker, "Worker", functools.partial(Worker, sticky_queue_schedule_to_start_timeout=SOON))  # noqa: B010 - a class, to mypy
+    path, side, *nth = point.split(":")
+    owner_path, _, name = path.rpartition(".")
+    owner: Any = CallbackActivities if owner_path == "mall" else importlib.import_module(owner_path)
+    name = {"send": "_send"}.get(name, name)
+    setattr(owner, name, die(side, getattr(owner, name), int(nth[0]) if nth else 1))
+    database = await open_database(os.environ["GROUPBUY_DATABASE_URL"], pool_size=4)
+    client = await connect()
+    async with (
+        aiohttp.ClientSession() as http,
+        worker.all_workers(client, database, CallbackActivities(database, http, NO_RETRIES), queue),
+    ):
+        print("ready", flush=True)  # noqa: T201 - the test waits for it
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2]))

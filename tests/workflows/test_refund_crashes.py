@@ -1,0 +1,169 @@
+"""The worker dies before and after each transaction and each callback of a refund: always the same end, and one event."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.service import RPCError
+
+from db.connection import Database
+from db.invariants import violations
+from db.refund_views import read_refund_place
+from db.views import History, read_order, read_team
+from dev.stack import Stack
+from domain.messages import Address
+from tests.api.receiver import listening
+from tests.workflows.crashing_worker import SOON
+from tests.workflows.play import SECRET, SOURCE, Play, publish, working
+from workflows import steps
+from workflows.client import data_converter
+
+VETO = {"code": "refund_rejected", "detail": "shipped already"}
+
+Story = Callable[[Play], Coroutine[None, None, None]]
+
+
+def sides(*steps: str) -> list[str]:
+    """Before and after each step; `:2` after a step is its second time."""
+    points = []
+    for step in steps:
+        name, _, nth = step.partition(":")
+        points += [f"{name}:{side}{':' + nth if nth else ''}" for side in ("before", "after")]
+    return points
+
+
+OPEN, RELEASE, REJECT, FINISH = (f"db.refunds.{step}_refund" for step in ("open", "release", "reject", "finish"))
+SEND, RECORD = "mall.send", "db.callbacks.record_attempt"
+
+
+async def forming(team: Play) -> None:
+    await team.open()
+    await team.join(2)
+
+
+async def paid(team: Play) -> None:
+    await forming(team)
+    await team.pay(2)
+
+
+async def completed(team: Play) -> None:
+    await forming(team)
+    await team.join(3)
+    for buyer in (1, 2, 3):
+        await team.pay(buyer)
+
+
+async def ask(team: Play) -> None:
+    await team.refund(2)
+
+
+async def pay_wrongly(team: Play) -> None:
+    await team.pay(2, "1.00")
+
+
+STORIES: dict[str, tuple[Story, Story, str, list[str], list[str]]] = {
+    "unpaid": (forming, ask, "cancelled", sides(OPEN, SEND, RECORD), ["order.cancelled"]),
+    "paid_unformed": (paid, ask, "refunded", sides(OPEN, SEND, RECORD, FINISH), ["order.refunded"]),
+    "unsettled": (
+        forming,
+        pay_wrongly,
+        "refunded",
+        sides("db.settlement.settle_payment", OPEN, SEND, RECORD, FINISH),
+        ["order.refunded"],
+    ),
+    "paid_formed": (
+        completed,
+        ask,
+        "refunded",
+        sides(OPEN, SEND, RECORD, RELEASE, f"{SEND}:2", f"{RECORD}:2", FINISH),
+        ["order.refund_requested", "order.refunded"],
+    ),
+    "veto": (completed, ask, "paid", sides(OPEN, SEND, RECORD, RELEASE, REJECT), ["order.refund_requested"]),
+}
+"""What came before, what is asked, the order's end, where the worker dies, and what the mall hears of the order."""
+
+CASES = [(story, point) for story, (*_, points, _) in STORIES.items() for point in points]
+
+
+@pytest.fixture(scope="session")
+async def client(services: Stack) -> Client:
+    """Of Temporal's own server: the one that skips time does not survive the death of a worker."""
+    return await Client.connect(services.addresses.temporal_address, data_converter=data_converter)
+
+
+@asynccontextmanager
+async def crashing(services: Stack, point: str, queue: str) -> AsyncIterator[None]:
+    """A worker that will die at this point; at the end it has."""
+    addresses = services.addresses
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-P", "-m", "tests.workflows.crashing_worker", point, queue),
+        env={
+            **os.environ,
+            "TEMPORAL_ADDRESS": addresses.temporal_address,
+            "GROUPBUY_DATABASE_URL": addresses.database_url,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        },
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        assert (await process.stdout.readline()).strip() == b"ready"
+        yield
+        async with asyncio.timeout(20):
+            assert await process.wait() == -signal.SIGKILL
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+@pytest.mark.parametrize(("story", "point"), CASES, ids=lambda value: value.rpartition(".")[2])
+async def test_the_same_end_wherever_the_worker_dies(
+    client: Client, database: Database, services: Stack, monkeypatch: pytest.MonkeyPatch, story: str, point: str
+) -> None:
+    monkeypatch.setattr(steps, "DELIVERY", SOON)
+    before, act, end, _, told = STORIES[story]
+    campaign, campaign_id, goods_id = await publish(database)
+    queue = f"test-{uuid.uuid4().hex}"
+    async with listening(SECRET) as receiver:
+        if story == "veto":
+            receiver.answer_to("order.refund_requested", *(web.json_response(VETO, status=409) for _ in range(3)))
+        callback = Address(kind="http", address=receiver.callback()["url"])
+        team = Play(client, queue, campaign, campaign_id, goods_id, callback=callback, task_timeout=SOON)
+        async with working(client, database, queue):
+            await before(team)
+        async with crashing(services, point, queue):
+            acting = asyncio.create_task(act(team))
+        async with working(client, database, queue):
+            # The caller does what a mall does that got no answer.
+            with contextlib.suppress(RPCError, WorkflowUpdateFailedError):
+                await acting
+            await act(team)
+            with contextlib.suppress(WorkflowFailureError):
+                await team.refund_handle(2).result()
+
+        order = await read_order(database, History(), SOURCE, team.number(2))
+        assert order is not None
+        assert order.order.status == end
+        place = await read_refund_place(database, History(), SOURCE, team.number(2))
+        assert place is not None
+        assert place.refund is not None
+        assert (place.attempts, place.refund.finished_at is not None) == (1, True)
+        about_it = {(one.type, one.event_id) for one in receiver.received if one.data.get("out_trade_no") == team.number(2)}
+        assert sorted(kind for kind, _ in about_it) == told
+        team_now = await read_team(database, History(), SOURCE, team.team)
+        assert team_now is not None
+        others = {"unpaid": (1, 0), "unsettled": (1, 0), "paid_unformed": (1, 0), "paid_formed": (2, 2), "veto": (3, 3)}
+        assert (team_now.lock_count, team_now.complete_count) == others[story]
+        await team.handle.terminate()
+    assert await violations(database) == []
