@@ -13,7 +13,7 @@ from domain.messages import ChangeRefund, OpenRefund, RefundInput, RefundState, 
 from domain.states import CancelReason, OrderStatus, RefundKind, RefundStatus, RefundStep, TeamStatus, decide_refund
 
 LATEST = "SELECT * FROM refunds WHERE order_id = $1 ORDER BY attempt DESC LIMIT 1"
-ATTEMPT = "SELECT * FROM refunds WHERE order_id = $1 AND attempt = $2"
+ATTEMPT = "SELECT * FROM refunds WHERE order_id = $1 AND attempt = $2 FOR UPDATE"
 BEGIN = "UPDATE refunds SET status = 'awaiting_mall', looked_at = $3 WHERE order_id = $1 AND attempt = $2 RETURNING *"
 
 
@@ -158,7 +158,8 @@ async def _tell_refunded(opened: Connection, order: Row, refund: Row, now: datet
 # --- the mall's answer, and what follows ---
 
 ANSWER = """
-UPDATE refunds SET answer = $3, operator = coalesce(nullif($4, ''), operator), note = coalesce(nullif($5, ''), note)
+UPDATE refunds SET answer = $3, status = 'awaiting_mall', operator = coalesce(nullif($4, ''), operator),
+                   note = coalesce(nullif($5, ''), note)
  WHERE order_id = $1 AND attempt = $2 AND question IS NOT NULL AND answer IS NULL
 """
 
@@ -172,7 +173,7 @@ async def answer_refund(database: Database, change: ChangeRefund) -> RefundState
         return await _now(opened, order, change)
 
 
-RELEASED = "UPDATE refunds SET released_at = $3 WHERE order_id = $1 AND attempt = $2"
+RELEASED = "UPDATE refunds SET released_at = $3, status = 'awaiting_mall' WHERE order_id = $1 AND attempt = $2"
 
 
 async def release_refund(database: Database, change: ChangeRefund) -> RefundState:
@@ -230,8 +231,7 @@ async def finish_refund(database: Database, change: ChangeRefund) -> RefundState
 
 
 FLAG = """
-UPDATE refunds SET status = $3, operator = coalesce(nullif($4, ''), operator)
- WHERE order_id = $1 AND attempt = $2 AND finished_at IS NULL
+UPDATE refunds SET status = $3, operator = coalesce(nullif($4, ''), operator) WHERE order_id = $1 AND attempt = $2
 """
 # What waits for its next try is due at once, too.
 REVIVE = """
@@ -252,10 +252,11 @@ async def resume_refund(database: Database, change: ChangeRefund) -> RefundState
 
 async def _flag(database: Database, change: ChangeRefund, status: RefundStatus) -> RefundState:
     async with transaction(database) as opened:
-        order, _ = await _lock(opened, change)
-        await opened.execute(FLAG, change.order_id, change.attempt, status, change.operator)
-        if status is RefundStatus.AWAITING_MALL:
-            await opened.execute(REVIVE, _told(change), change.now)
+        order, refund = await _lock(opened, change)
+        if refund["finished_at"] is None:
+            await opened.execute(FLAG, change.order_id, change.attempt, status, change.operator)
+            if status is RefundStatus.AWAITING_MALL:
+                await opened.execute(REVIVE, _told(change), change.now)
         return await _now(opened, order, change)
 
 
@@ -266,6 +267,7 @@ def _told(change: ChangeRefund) -> list[str]:
 
 
 async def _lock(opened: Connection, change: ChangeRefund) -> tuple[Row, Row]:
+    """The order and its refund, locked after team and order: the mall's answer is written under the refund's lock alone."""
     order = await fetch_one(opened, LOCK_ORDER, change.order_id)
     return order, await fetch_one(opened, ATTEMPT, change.order_id, change.attempt)
 

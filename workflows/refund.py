@@ -151,17 +151,18 @@ class RefundWorkflow:
             raise self._refused or nothing
 
     async def _ask_mall(self) -> None:
-        """Until the mall, or an operator in its place, has answered. A cancel of the workflow is a no."""
+        """Until the mall, or an operator in its place, has answered. A cancel of the workflow is an operator's no."""
         self._is_asking = True
         question = event_id(EventType.ORDER_REFUND_REQUESTED, self._now.order_id, self._now.attempt)
         try:
             await self._deliver([question], "ask the mall")
         finally:
             self._is_asking = False
-        if self._cancelled:
-            raise ApplicationError("An operator took it back.", type=WorkflowFailure.REFUND_REJECTED, non_retryable=True)
         by, self._decided = self._closed or self._decided, None
+        if by is None and self._cancelled:
+            by = DecideSignal(approve=False, note="The workflow was cancelled.")
         if by is not None:
+            # The first answer stands: it may be the mall's, which was on its way.
             no = isinstance(by, DecideSignal) and not by.approve
             answer = MallAnswer.VETOED if no else MallAnswer.AGREED
             who = by.operator or "an operator"

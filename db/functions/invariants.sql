@@ -62,7 +62,8 @@ LANGUAGE sql STABLE AS $$
    WHERE r.kind <> 'unpaid' AND r.released_at IS NOT NULL GROUP BY r.order_id, r.attempt HAVING count(e.event_id) <> 1
   UNION ALL
   SELECT 6, 'order ' || r.order_id, 'refunded, and the mall was not told: ' || d.status
-    FROM refunds r JOIN events e ON e.order_id = r.order_id AND e.type = 'order.refunded' AND e.occurred_at = r.released_at
+    FROM refunds r JOIN events e ON e.order_id = r.order_id AND e.type = 'order.refunded' AND e.data ->> 'kind' = r.kind
+                                AND e.occurred_at = r.released_at
     JOIN deliveries d USING (event_id)
    WHERE r.status = 'done' AND r.operator IS NULL AND d.status <> 'delivered'
   UNION ALL

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +40,7 @@ class Receiver:
         self._webhook = Webhook(webhook_secret)
         self._answers: defaultdict[str, deque[web.Response]] = defaultdict(deque)
         self._answers_to: defaultdict[str, deque[web.Response]] = defaultdict(deque)
+        self._answer_with: Callable[[str], web.Response] = lambda _: web.Response()
         self._runner: web.AppRunner | None = None
 
     def callback(self, path: str = "/callbacks") -> dict[str, str]:
@@ -53,6 +54,10 @@ class Receiver:
     def answer_to(self, kind: str, *answers: web.Response) -> None:
         """The next events of this type get these answers."""
         self._answers_to[kind].extend(answers)
+
+    def answer_with(self, answer: Callable[[str], web.Response]) -> None:
+        """From now on every event gets what this says to its type."""
+        self._answer_with = answer
 
     def types(self) -> set[str]:
         return {one.type for one in self.received}
@@ -89,7 +94,7 @@ class Receiver:
         lower = {name.lower(): value for name, value in headers.items()}
         self.received.append(Received(request.path, lower.get("webhook-id", ""), lower, json.loads(text)))
         answers = self._answers_to[self.received[-1].type] or self._answers[request.path]
-        return answers.popleft() if answers else web.Response()
+        return answers.popleft() if answers else self._answer_with(self.received[-1].type)
 
 
 @asynccontextmanager

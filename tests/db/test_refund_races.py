@@ -57,7 +57,7 @@ async def duel(
 
 async def with_a_run_up(shop: Shop, runner: Awaitable[One]) -> One:
     """Some round trips later, so that the side with the shorter way is not always ahead."""
-    for _ in range(LUCK.randint(0, 3)):
+    for _ in range(LUCK.randint(0, 5)):
         await shop.value("SELECT 1")
     return await runner
 
@@ -224,22 +224,31 @@ async def test_a_seat_that_a_refund_frees_is_sold_once(shop: Shop) -> None:
     assert len(winners) == 2
 
 
-async def test_a_late_payment_races_against_a_newcomer_for_the_last_seat(shop: Shop) -> None:
-    campaign = await shop.campaign(target_count=2, stock=1000)
-    outcomes = set()
+async def gets_a_seat(shop: Shop, member: Member, *, by_payment: bool) -> bool:
+    if by_payment:
+        return (await shop.settle(member, now=OVERDUE)).outcome is PaymentOutcome.RESEATED
+    return isinstance(await shop.try_lock(shop.joiner(member), OVERDUE), HeldSeat)
+
+
+@pytest.mark.parametrize("rival_is_late", [False, True], ids=["newcomer", "late_payer"])
+async def test_a_late_payer_races_against_another_buyer_for_the_last_seat(shop: Shop, rival_is_late: bool) -> None:
+    campaign = await shop.campaign(stock=1000)
+    winners = set()
     for round_ in range(ROUNDS):
-        late = (await shop.team(campaign, paid=1, locked=1))[1]
+        _, late, rival = await shop.team(campaign, paid=1, locked=2)
         await shop.release(late)
-        newcomer = shop.try_lock(shop.joiner(late), OVERDUE)
+        await shop.lock(shop.joiner(late), OVERDUE)
+        payment, rivals = gets_a_seat(shop, late, by_payment=True), gets_a_seat(shop, rival, by_payment=rival_is_late)
 
-        settled, seat = await duel(shop, round_, late, shop.settle(late, now=OVERDUE), newcomer)
+        is_back, rival_is_in = await duel(shop, round_, late, payment, rivals)
 
-        is_back = settled.outcome is PaymentOutcome.RESEATED
-        assert isinstance(seat, HeldSeat) is not is_back
-        assert await traces(shop, late) == ([CANCELLED, RESEATED] if is_back else [UNSETTLED, CANCELLED, REFUNDED])
-        assert await counts(shop, late) == (("completed", 2, 2) if is_back else ("forming", 2, 1))
-        outcomes.add(settled.outcome)
-    assert len(outcomes) == 2
+        assert is_back is not rival_is_in
+        back, too_late = [CANCELLED, RESEATED], [UNSETTLED, CANCELLED, REFUNDED]
+        assert await traces(shop, late) == (back if is_back else too_late)
+        assert not rival_is_late or await traces(shop, rival) == (too_late if is_back else back)
+        assert await counts(shop, late) == ("forming", 3, 2 if is_back or rival_is_late else 1)
+        winners.add(is_back)
+    assert len(winners) == 2
 
 
 @pytest.mark.parametrize("target_count", [2, 3])
@@ -262,25 +271,6 @@ async def test_a_late_payment_races_against_the_deadline(shop: Shop, target_coun
         assert (f'"{late.number}"' in news) is is_back
         outcomes.add(settled.outcome)
     assert len(outcomes) == 2
-
-
-async def test_two_late_payers_race_for_one_seat(shop: Shop) -> None:
-    campaign = await shop.campaign(stock=1000)
-    winners = set()
-    for round_ in range(ROUNDS):
-        _, one, other = await shop.team(campaign, paid=1, locked=2)
-        await shop.release(one)
-        await shop.lock(shop.joiner(one), OVERDUE)
-
-        settled = await duel(shop, round_, one, shop.settle(one, now=OVERDUE), shop.settle(other, now=OVERDUE))
-
-        assert {payment.outcome for payment in settled} == {"refunding", "reseated"}
-        winner, loser = (one, other) if settled[0].outcome is PaymentOutcome.RESEATED else (other, one)
-        assert await traces(shop, winner) == [CANCELLED, RESEATED]
-        assert await traces(shop, loser) == [UNSETTLED, CANCELLED, REFUNDED]
-        assert await counts(shop, one) == ("forming", 3, 2)
-        winners.add(winner is one)
-    assert len(winners) == 2
 
 
 # --- the mall's answer, and the steps after it ---
