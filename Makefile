@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup up demo test lint bench lock
+.PHONY: help setup up demo test soak lint bench lock
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -20,11 +20,14 @@ setup: $(VENV)/.installed ## make .venv from the lock
 up: setup ## start everything on this machine and print where it is
 	@$(BIN)/groupbuy up
 
-demo: setup ## play a whole team against the running stack, or one of its own
+demo: setup ## play a team, and all that undoes one, against the running stack or one of its own
 	@$(BIN)/groupbuy demo
 
 test: setup ## all tests
 	$(BIN)/pytest
+
+soak: setup ## random buyers, operators and crashes for MINUTES (10) against a stack of its own
+	$(BIN)/python -m tests.soak.run --minutes $(or $(MINUTES),10)
 
 lint: setup ## ruff, mypy --strict, the import rules
 	$(BIN)/ruff check .
@@ -32,7 +35,7 @@ lint: setup ## ruff, mypy --strict, the import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## throughput and latency against the floor of bare Temporal updates
+bench: setup ## throughput and latency against the floor of bare Temporal updates; the cost of refunds
 	@$(BIN)/python -m bench
 
 lock: ## renew requirements.lock (needs uv)

@@ -20,6 +20,7 @@ from bench import report
 from bench.load import Round
 from bench.outcome import Outcome, outcome, until_delivered
 from bench.processes import BenchError, Child, Meter, environment
+from bench.reverse import Reverse
 from bench.rounds import Measured, Pair, Side, total
 from dev.errors import StackError
 from dev.http import answers
@@ -29,6 +30,8 @@ from dev.stack import Options, Stack
 WARM_UP_SECONDS = 5.0
 WARM_UP_CALLERS = 16
 QUOTE_CALLERS = 16
+ORDERS_PER_SECOND = 9
+"""orders of each kind that are undone, per second that a round is long"""
 
 
 def parse_callers(_: click.Context, __: click.Parameter, text: str) -> list[int]:
@@ -51,8 +54,8 @@ def main(*, seconds: float, rounds: int, callers: list[int], json_file: Path | N
 
     Starts a stack of its own in a temporary directory and measures in turns: (a) the floor, a bare workflow with no-op
     updates called without HTTP and database; (b) ours, whole teams of three over HTTP (3 locks, 3 payments). Then quotes
-    beside a bare FastAPI route. Prints numbers and asserts none of them; exits with 1 when a team is missing or an
-    invariant is broken.
+    beside a bare FastAPI route, refunds of every kind, and a team of a hundred that fails. Prints numbers and asserts none
+    of them; exits with 1 when a team is missing or an invariant is broken.
     """
     try:
         _leave(asyncio.run(_until_signal(Plan(seconds=seconds, rounds=rounds, callers=callers, json_file=json_file))))
@@ -102,10 +105,14 @@ class Bench:
             pairs.append(pair)
         pairs.append(await self._quotes())
         print(report.quotes(pairs[-1]), flush=True)
+        reverse = Reverse(self._http, self._mall_key, self._ops_key, self._database, self._meter)
+        say("refunds")
+        undone = [*await reverse.kinds(round(self._plan.seconds * ORDERS_PER_SECOND)), await reverse.failed_team()]
+        print(report.undone(undone, pairs[0].base), flush=True)
         end = await outcome(self._database, self._client, self._http, self._ops_key, total(self._teams))
         print(report.end(end, self._callbacks_late), flush=True)
         if self._plan.json_file:
-            self._plan.json_file.write_text(json.dumps(report.as_json(pairs, end), indent=1))
+            self._plan.json_file.write_text(json.dumps(report.as_json(pairs, undone, end), indent=1))
         return 0 if _is_whole(end) else 1
 
     async def _start(self, data_dir: Path) -> None:
@@ -134,7 +141,7 @@ class Bench:
         self._quotes_meter = Meter({"postgres": pids["postgres"]} | quoting)
         say(f"pids: {', '.join(f'{name} {pid}' for name, pid in (pids | quoting).items())}")
 
-        self._ops_key = addresses.ops_key
+        self._mall_key, self._ops_key = addresses.mall_key, addresses.ops_key
         self._database = await asyncpg.connect(addresses.database_url)
         self._cleanup.push_async_callback(self._database.close)
         self._http = await self._cleanup.enter_async_context(aiohttp.ClientSession(addresses.api_url))

@@ -13,6 +13,7 @@ import psutil
 
 from bench.outcome import Outcome
 from bench.processes import OTHERS
+from bench.reverse import CALLERS, Undone
 from bench.rounds import Pair, Side, percentile
 
 EVENTS_AT_MOST = 60
@@ -51,6 +52,21 @@ def quotes(pair: Pair) -> str:
 def _pair(pair: Pair, title: str, goal: str) -> str:
     ratio = f"b/a = {pair.ratio:.2f}  (goal {goal}); by CPU per request: {pair.cpu_ratio:.2f}"
     return "\n".join([title, "", _rounds(pair), "", _latencies(pair), "", _cpu(pair), "", ratio, ""])
+
+
+def undone(kinds: Sequence[Undone], floor: Side) -> str:
+    """Refunds per second, from the first request until the mall knows of the last one, beside the floor's updates."""
+    rows = [
+        [
+            each.kind,
+            *(str(each.orders), f"{each.seconds:.1f}", f"{each.rate:.0f}", f"{each.rate / floor.rate:.2f}"),
+            f"{sum(seconds for name, seconds in each.cpu.items() if name != OTHERS) / each.orders * 1000:.0f}",
+            f"{each.cpu['temporal'] / each.orders * 1000:.0f} / {each.cpu['worker-1'] / each.orders * 1000:.0f}",
+        ]
+        for each in kinds
+    ]
+    head = ["undone", "orders", "seconds", "per second", "to the floor", "CPU ms each", "of it Temporal / worker"]
+    return "\n".join([f"=== {CALLERS} concurrent callers: refunds, until the mall knows ===", "", _table(head, rows), ""])
 
 
 def end(outcome: Outcome, callbacks_late: float) -> str:
@@ -122,7 +138,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def as_json(pairs: Sequence[Pair], outcome: Outcome) -> dict[str, Any]:
+def as_json(pairs: Sequence[Pair], kinds: Sequence[Undone], outcome: Outcome) -> dict[str, Any]:
     return {
         "machine": machine(),
         "pairs": [
@@ -136,6 +152,7 @@ def as_json(pairs: Sequence[Pair], outcome: Outcome) -> dict[str, Any]:
             }
             for pair in pairs
         ],
+        "undone": [vars(each) | {"per_second": each.rate} for each in kinds],
         "outcome": vars(outcome),
     }
 
