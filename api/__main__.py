@@ -26,6 +26,8 @@ def main() -> int:
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=3,
+        # Longer than the clients keep an idle connection: else one of them sends on it just as it is closed here.
+        timeout_keep_alive=75,
         server_header=False,
     )
     return 0

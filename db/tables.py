@@ -248,6 +248,45 @@ switches = Table(
     _moment("changed_at"),
 )
 
+audiences = Table(
+    "audiences",
+    metadata,
+    Column("audience_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("filling", BigInteger, comment="whose members are in force; null: it was never filled, and has none"),
+    Column("member_count", BigInteger, nullable=False),
+    _moment("updated_at"),
+    CheckConstraint("member_count >= 0", name="member_count"),
+)
+
+audience_fillings = Table(
+    "audience_fillings",
+    metadata,
+    Column("filling", BigInteger, Identity(always=True), primary_key=True),
+    Column("audience_id", ForeignKey("audiences.audience_id"), nullable=False),
+    Column("kind", Text, nullable=False, comment="upload, or rule: a query over the orders"),
+    Column("rule", JSONB),
+    Column("status", Text, nullable=False),
+    Column("accepted", BigInteger, nullable=False, comment="lines that named a user"),
+    Column("bad", BigInteger, nullable=False, comment="lines that did not"),
+    Column("report", JSONB, nullable=False, comment="the first bad lines, each with its number and what is wrong with it"),
+    Column("started_by", Text, nullable=False),
+    _moment("started_at"),
+    _moment("finished_at", nullable=True),
+    CheckConstraint("kind IN ('upload', 'rule')", name="kind"),
+    CheckConstraint("status IN ('running', 'done', 'failed')", name="status"),
+    CheckConstraint("(finished_at IS NULL) = (status = 'running')", name="finished"),
+    Index("audience_fillings_audience_idx", "audience_id", "filling"),
+)
+
+audience_members = Table(
+    "audience_members",
+    metadata,
+    Column("filling", BigInteger, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    comment="The members of every filling; an audience names the one in force, so that it is replaced in one row.",
+)
+
 payment_conflicts = Table(
     "payment_conflicts",
     metadata,

@@ -18,11 +18,21 @@ class ErrorCode(StrEnum):
     GOODS_NOT_FOUND = "goods_not_found"
     CAMPAIGN_NOT_FOUND = "campaign_not_found"
     REFUND_NOT_FOUND = "refund_not_found"
+    AUDIENCE_NOT_FOUND = "audience_not_found"
+    EVENT_NOT_FOUND = "event_not_found"
+    KEY_NOT_FOUND = "key_not_found"
+    MALL_NOT_FOUND = "mall_not_found"
+    SWITCH_NOT_FOUND = "switch_not_found"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     CAMPAIGN_INACTIVE = "campaign_inactive"
     CAMPAIGN_NOT_OPEN = "campaign_not_open"
     CAMPAIGN_CONFLICT = "campaign_conflict"
+    AUDIENCE_CONFLICT = "audience_conflict"
+    CONFIRMATION_REQUIRED = "confirmation_required"
+    AUDIENCE_RESTRICTED = "audience_restricted"
+    USER_OUTSIDE_ROLLOUT = "user_outside_rollout"
+    MALL_BLOCKED = "mall_blocked"
     TAKE_LIMIT_REACHED = "take_limit_reached"
     STOCK_EXHAUSTED = "stock_exhausted"
     ALREADY_IN_TEAM = "already_in_team"
@@ -30,6 +40,8 @@ class ErrorCode(StrEnum):
     TEAM_CLOSED = "team_closed"
     REFUND_WINDOW_CLOSED = "refund_window_closed"
     OUT_TRADE_NO_REUSED = "out_trade_no_reused"
+    RATE_LIMITED = "rate_limited"
+    GROUP_BUYING_SUSPENDED = "group_buying_suspended"
     TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
     INTERNAL_ERROR = "internal_error"
 
@@ -49,11 +61,21 @@ MEANINGS: dict[ErrorCode, ErrorMeaning] = {
     ErrorCode.GOODS_NOT_FOUND: ErrorMeaning(404, "No such goods"),
     ErrorCode.CAMPAIGN_NOT_FOUND: ErrorMeaning(404, "No such campaign"),
     ErrorCode.REFUND_NOT_FOUND: ErrorMeaning(404, "No such refund"),
+    ErrorCode.AUDIENCE_NOT_FOUND: ErrorMeaning(404, "No such audience"),
+    ErrorCode.EVENT_NOT_FOUND: ErrorMeaning(404, "No such event"),
+    ErrorCode.KEY_NOT_FOUND: ErrorMeaning(404, "No such key"),
+    ErrorCode.MALL_NOT_FOUND: ErrorMeaning(404, "No such mall"),
+    ErrorCode.SWITCH_NOT_FOUND: ErrorMeaning(404, "No such switch"),
     ErrorCode.NOT_FOUND: ErrorMeaning(404, "No such page"),
     ErrorCode.METHOD_NOT_ALLOWED: ErrorMeaning(405, "This page does not take that method"),
     ErrorCode.CAMPAIGN_INACTIVE: ErrorMeaning(409, "The campaign takes no such seat now"),
     ErrorCode.CAMPAIGN_NOT_OPEN: ErrorMeaning(409, "The campaign has not begun, or is over"),
     ErrorCode.CAMPAIGN_CONFLICT: ErrorMeaning(409, "The campaign cannot be saved like that"),
+    ErrorCode.AUDIENCE_CONFLICT: ErrorMeaning(409, "The audience cannot be changed like that now"),
+    ErrorCode.CONFIRMATION_REQUIRED: ErrorMeaning(409, "This may lose money: confirm it, or change it"),
+    ErrorCode.AUDIENCE_RESTRICTED: ErrorMeaning(403, "The campaign is not for this buyer"),
+    ErrorCode.USER_OUTSIDE_ROLLOUT: ErrorMeaning(403, "Group buying is not yet open to this buyer"),
+    ErrorCode.MALL_BLOCKED: ErrorMeaning(403, "This channel of the mall may not trade now"),
     ErrorCode.TAKE_LIMIT_REACHED: ErrorMeaning(409, "The buyer's limit in this campaign is reached"),
     ErrorCode.STOCK_EXHAUSTED: ErrorMeaning(409, "The campaign's stock is exhausted"),
     ErrorCode.ALREADY_IN_TEAM: ErrorMeaning(409, "The buyer has a seat in this team already"),
@@ -61,6 +83,8 @@ MEANINGS: dict[ErrorCode, ErrorMeaning] = {
     ErrorCode.TEAM_CLOSED: ErrorMeaning(409, "The team takes nobody any more"),
     ErrorCode.REFUND_WINDOW_CLOSED: ErrorMeaning(409, "The time for refunds is over"),
     ErrorCode.OUT_TRADE_NO_REUSED: ErrorMeaning(422, "This out_trade_no stands for something else"),
+    ErrorCode.RATE_LIMITED: ErrorMeaning(429, "Too much at once", retryable=True),
+    ErrorCode.GROUP_BUYING_SUSPENDED: ErrorMeaning(503, "Group buying is switched off"),
     ErrorCode.TEMPORARILY_UNAVAILABLE: ErrorMeaning(503, "Try the same request again", retryable=True),
     ErrorCode.INTERNAL_ERROR: ErrorMeaning(500, "A defect of ours", retryable=True),
 }

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 
 PROBLEM = "application/problem+json"
+RETRYABLE = {"rate_limited", "temporarily_unavailable", "internal_error"}
 MEMBERS = {"type", "title", "status", "detail", "code", "retryable", "errors"}
 
 
@@ -41,7 +42,7 @@ class Answer:
         assert problem["type"] == f"/problems/{code}"
         assert problem["title"]
         assert problem["detail"]
-        assert problem["retryable"] is (code in {"temporarily_unavailable", "internal_error"})
+        assert problem["retryable"] is (code in RETRYABLE)
         assert all(set(error) == {"field", "message"} for error in problem["errors"])
         return problem
 

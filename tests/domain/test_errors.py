@@ -29,7 +29,19 @@ DESIGN = {  # the table of design.md section 8
     "group_buying_suspended": 503,
     "temporarily_unavailable": 503,
 }
-BESIDE_IT = {"not_found": 404, "method_not_allowed": 405, "campaign_conflict": 409, "internal_error": 500}
+BESIDE_IT = {
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "audience_not_found": 404,
+    "event_not_found": 404,
+    "key_not_found": 404,
+    "mall_not_found": 404,
+    "switch_not_found": 404,
+    "campaign_conflict": 409,
+    "audience_conflict": 409,
+    "confirmation_required": 409,
+    "internal_error": 500,
+}
 
 
 @pytest.mark.parametrize("code", [*ErrorCode])

@@ -1,0 +1,25 @@
+"""Switches: what operators change at run time (design.md section 8)."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from domain.values import Identifier, Message, Source
+
+
+class Place(Message):
+    """A channel of a mall."""
+
+    source: Source
+    channel: Identifier
+
+
+class Switches(Message):
+    """Every switch with its type, and the value it has until an operator sets another."""
+
+    suspended: Annotated[bool, Field(strict=True)] = False
+    """no new seats anywhere: `group_buying_suspended` (the original's downgradeSwitch)"""
+    rollout: Annotated[int, Field(strict=True, ge=0, le=100)] = 100
+    """percent of the users who may take part, by a stable hash of the user id; 0: nobody, 100: everybody (cutRange)"""
+    blocked: Annotated[tuple[Place, ...], Field(max_length=1000)] = ()
+    """channels of malls that may not trade now: `mall_blocked` (scBlacklist)"""
