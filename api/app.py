@@ -6,8 +6,10 @@ from fastapi import FastAPI
 
 from api import problems, routes_mall, routes_ops, routes_ops_refunds, routes_service
 from api.middleware import Guard
+from api.openapi import describe, operation_id
 from api.platform import lifespan
 from api.problems import Problem
+from api.webhooks import webhooks
 
 
 def create_app() -> FastAPI:
@@ -16,10 +18,13 @@ def create_app() -> FastAPI:
         summary="A group-buying (拼团) trading platform: every team is a durable saga.",
         version=version("groupbuy"),
         lifespan=lifespan,
+        generate_unique_id_function=operation_id,
         responses={"4XX": {"model": Problem}, "5XX": {"model": Problem}},
     )
     problems.install(app)
     for routes in (routes_mall.routes, routes_ops.routes, routes_ops_refunds.routes, routes_service.routes):
         app.include_router(routes)
+    app.webhooks.include_router(webhooks)
+    describe(app)
     app.add_middleware(Guard)
     return app

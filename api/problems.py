@@ -40,7 +40,9 @@ class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
 
 
-def problem(code: ErrorCode, detail: str, errors: Sequence[FieldProblem] = (), *, status: int | None = None) -> ProblemResponse:
+def problem_body(
+    code: ErrorCode, detail: str, errors: Sequence[FieldProblem] = (), *, status: int | None = None
+) -> dict[str, Any]:
     meaning = MEANINGS[code]
     body = Problem(
         type=f"/problems/{code}",
@@ -51,10 +53,15 @@ def problem(code: ErrorCode, detail: str, errors: Sequence[FieldProblem] = (), *
         retryable=meaning.retryable,
         errors=tuple(errors),
     )
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if body.status in {429, 503} else {}
+    return body.model_dump(mode="json")
+
+
+def problem(code: ErrorCode, detail: str, errors: Sequence[FieldProblem] = (), *, status: int | None = None) -> ProblemResponse:
+    body = problem_body(code, detail, errors, status=status)
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if body["status"] in {429, 503} else {}
     if code is ErrorCode.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return ProblemResponse(body.model_dump(mode="json"), body.status, headers)
+    return ProblemResponse(body, body["status"], headers)
 
 
 def _field_problems(errors: Sequence[Any]) -> list[FieldProblem]:
@@ -78,7 +85,9 @@ async def _http_error(_request: Request, error: HTTPException) -> ProblemRespons
     if code is None:
         # What remains is FastAPI's 400 for a body that is not JSON at all.
         return problem(ErrorCode.INVALID_REQUEST, str(error.detail))
-    return problem(code, MEANINGS[code].title + ".")
+    answer = problem(code, MEANINGS[code].title + ".")
+    answer.headers.update(error.headers or {})  # a 405 says what is allowed
+    return answer
 
 
 async def _unavailable(_request: Request, error: Exception) -> ProblemResponse:

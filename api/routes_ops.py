@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from api.openapi import refuses
 from api.pages import Cursor, Limit, Page, campaign_id_of, page, position
 from api.platform import OpsDep, PlatformDep
 from db.administration import (
@@ -70,12 +71,12 @@ async def get_goods(goods_id: Identifier, _ops: OpsDep, platform: PlatformDep) -
     return goods
 
 
-@routes.post("/campaigns", status_code=201)
+@routes.post("/campaigns", status_code=201, openapi_extra=refuses(ErrorCode.CAMPAIGN_CONFLICT, ErrorCode.GOODS_NOT_FOUND))
 async def post_campaign(new: NewCampaign, ops: OpsDep, platform: PlatformDep) -> Campaign:
     return await create_campaign(platform.database, new, by=ops.key_name, now=datetime.now(UTC))
 
 
-@routes.patch("/campaigns/{campaign_id}")
+@routes.patch("/campaigns/{campaign_id}", openapi_extra=refuses(ErrorCode.CAMPAIGN_CONFLICT, ErrorCode.GOODS_NOT_FOUND))
 async def patch_campaign(campaign_id: CampaignPath, changes: dict[str, Any], ops: OpsDep, platform: PlatformDep) -> Campaign:
     """Change any of the fields that a campaign was created with. Running teams keep their terms."""
     try:
@@ -154,20 +155,20 @@ async def get_orders(
     return page(rows, limit, lambda order: (order.locked_at, order.order_id))
 
 
-@routes.post("/teams/{team_id}/extend", status_code=202)
+@routes.post("/teams/{team_id}/extend", status_code=202, openapi_extra=refuses(ErrorCode.TEAM_CLOSED))
 async def extend(team_id: TeamId, asked: Extension, ops: OpsDep, platform: PlatformDep) -> Accepted:
     payload: dict[str, object] = {"minutes": asked.minutes, "operator": ops.key_name}
     await platform.trading.signal_team(team_id, "extend", payload)
     return Accepted()
 
 
-@routes.post("/teams/{team_id}/complete", status_code=202)
+@routes.post("/teams/{team_id}/complete", status_code=202, openapi_extra=refuses(ErrorCode.TEAM_CLOSED))
 async def complete(team_id: TeamId, asked: Ending, ops: OpsDep, platform: PlatformDep) -> Accepted:
     await platform.trading.signal_team(team_id, "complete", {"reason": asked.reason, "operator": ops.key_name})
     return Accepted()
 
 
-@routes.post("/teams/{team_id}/close", status_code=202)
+@routes.post("/teams/{team_id}/close", status_code=202, openapi_extra=refuses(ErrorCode.TEAM_CLOSED))
 async def close(team_id: TeamId, asked: Ending, ops: OpsDep, platform: PlatformDep) -> Accepted:
     await platform.trading.signal_team(team_id, "close", {"reason": asked.reason, "operator": ops.key_name})
     return Accepted()

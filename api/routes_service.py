@@ -7,8 +7,9 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from temporalio.service import RPCError
 
+from api.openapi import refuses
 from api.platform import PlatformDep
-from api.problems import Problem, problem
+from api.problems import problem
 from db.connection import INFRASTRUCTURE_FAILURES, connection
 from domain.errors import MEANINGS, ErrorCode, Refusal
 from domain.values import Message
@@ -33,7 +34,7 @@ async def healthz() -> Health:
     return Health(status="ok")
 
 
-@routes.get("/readyz", responses={503: {"model": Problem}})
+@routes.get("/readyz")
 async def readyz(platform: PlatformDep) -> Response:
     """Database and Temporal answer."""
     try:
@@ -65,7 +66,7 @@ class Explanation(Message):
     retryable: bool
 
 
-@routes.get("/problems/{code}")
+@routes.get("/problems/{code}", openapi_extra=refuses(ErrorCode.NOT_FOUND))
 async def get_problem(code: str) -> Explanation:
     """What an error's `type` leads to."""
     if code not in set(ErrorCode):
