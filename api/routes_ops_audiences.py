@@ -39,6 +39,7 @@ async def put_audience(audience_id: Identifier, fields: AudienceFields, ops: Ops
 
 @routes.get("")
 async def get_audiences(_ops: OpsDep, platform: PlatformDep, limit: Limit = 20, cursor: Cursor = None) -> Page[Audience]:
+    """Audiences, newest first; the bad lines of an upload are told with the single audience."""
     rows = await list_audiences(platform.database, platform.history, position(cursor), limit + 1)
     return page(rows, limit, lambda audience: (audience.created_at, audience.audience_id))
 

@@ -52,11 +52,11 @@ async def read_audience(database: Database, history: History, audience_id: str) 
 
 
 async def list_audiences(database: Database, history: History, after: Position | None, limit: int) -> list[Audience]:
-    """The newest first."""
+    """The newest first, without the reports of bad lines."""
     where = (after.moment, after.row_id) if after else (None, None)
     async with connection(database) as opened:
         rows = await opened.fetch(LIST_AUDIENCES, *where, limit)
-    return [_audience(row, history) for row in rows]
+    return [_audience({**row, "report": "[]"}, history) for row in rows]
 
 
 READ_FILLING = "SELECT * FROM audience_fillings WHERE filling = $1"
@@ -326,7 +326,7 @@ def _unknown(audience_id: str) -> Refusal:
     return Refusal(ErrorCode.AUDIENCE_NOT_FOUND, f"There is no audience {audience_id}.")
 
 
-def _audience(row: Row, history: History) -> Audience:
+def _audience(row: Row | dict[str, Any], history: History) -> Audience:
     return Audience(
         audience_id=row["audience_id"],
         name=row["name"],
@@ -340,7 +340,7 @@ def _audience(row: Row, history: History) -> Audience:
 PLAIN = ("filling", "kind", "status", "failure", "seen", "accepted", "bad", "member_count", "started_by", "started_at")
 
 
-def _filling(row: Row, history: History) -> Filling:
+def _filling(row: Row | dict[str, Any], history: History) -> Filling:
     plain: dict[str, Any] = {name: row[name] for name in PLAIN}
     is_rule = row["kind"] == FillingKind.RULE
     return Filling(
