@@ -18,6 +18,7 @@ from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
+from activities.audiences import AudienceActivities
 from activities.callbacks import CallbackActivities, RetryPlan
 from activities.first_tries import FirstTries
 from activities.refunds import RefundActivities, RefundStartActivities
@@ -26,6 +27,7 @@ from activities.settlement import SettlementActivities
 from activities.sweep import SweepActivities
 from db.connection import Database, open_database
 from settings import Settings
+from workflows.audience import AudienceWorkflow
 from workflows.client import connect
 from workflows.queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TASK_QUEUE
 from workflows.reaching import RefundStarter, hand_over
@@ -33,7 +35,7 @@ from workflows.refund import RefundWorkflow
 from workflows.sweep import SweepWorkflow, ensure_schedule
 from workflows.team import TeamWorkflow
 
-WORKFLOWS: list[type] = [TeamWorkflow, RefundWorkflow, SweepWorkflow]
+WORKFLOWS: list[type] = [TeamWorkflow, RefundWorkflow, SweepWorkflow, AudienceWorkflow]
 GRACE = timedelta(seconds=5)
 TEAMS_IN_MEMORY = 5000
 WORKFLOW_THREADS = 2
@@ -81,12 +83,13 @@ def trade_worker(
 def refund_worker(
     client: Client, database: Database, threads: ThreadPoolExecutor, runner: WorkflowRunner | None = None
 ) -> Worker:
-    """Runs the refunds: of a team of a thousand that fails they come all at once, and only so many take a turn."""
+    """Runs refunds and audiences: of a team of a thousand that fails refunds come all at once, and only so many take a turn."""
     refunds, starts = RefundActivities(database), RefundStartActivities(database, RefundStarter(client))
+    audiences = AudienceActivities(database)
     return Worker(
         client,
         task_queue=REFUNDS_QUEUE,
-        workflows=[RefundWorkflow],
+        workflows=[RefundWorkflow, AudienceWorkflow],
         activities=[
             SettlementActivities(database).settle_payment,
             refunds.open_refund,
@@ -100,6 +103,9 @@ def refund_worker(
             starts.start_team_refunds,
             starts.start_wished_refund,
             starts.start_left_refunds,
+            audiences.fill_audience,
+            audiences.fail_filling,
+            audiences.clear_replaced_members,
         ],
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
         max_concurrent_workflow_tasks=20,

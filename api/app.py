@@ -4,12 +4,29 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from api import problems, routes_mall, routes_market, routes_ops, routes_ops_refunds, routes_service
+from api import (
+    problems,
+    routes_mall,
+    routes_market,
+    routes_ops,
+    routes_ops_audiences,
+    routes_ops_refunds,
+    routes_service,
+)
 from api.middleware import Guard
 from api.openapi import describe, operation_id
 from api.platform import lifespan
 from api.problems import Problem
 from api.webhooks import webhooks
+
+ROUTES = (
+    routes_market,
+    routes_mall,
+    routes_ops,
+    routes_ops_refunds,
+    routes_ops_audiences,
+    routes_service,
+)
 
 
 def create_app() -> FastAPI:
@@ -22,14 +39,8 @@ def create_app() -> FastAPI:
         responses={"4XX": {"model": Problem}, "5XX": {"model": Problem}},
     )
     problems.install(app)
-    for routes in (
-        routes_market.routes,
-        routes_mall.routes,
-        routes_ops.routes,
-        routes_ops_refunds.routes,
-        routes_service.routes,
-    ):
-        app.include_router(routes)
+    for module in ROUTES:
+        app.include_router(module.routes)
     app.webhooks.include_router(webhooks)
     describe(app)
     app.add_middleware(Guard)

@@ -1,6 +1,7 @@
 """Around every request: a bound on its body, a count, and a line in the log when it went wrong."""
 
 import logging
+import re
 import time
 from contextlib import suppress
 from typing import Any
@@ -15,6 +16,9 @@ from domain.errors import ErrorCode
 log = logging.getLogger("groupbuy.access")
 
 BODY_LIMIT = 64 * 1024
+UPLOAD_LIMIT = 1024**3
+"""an audience's members: read piece by piece, never held"""
+UPLOAD = re.compile(r"/v1/ops/audiences/[^/]+/members")
 REQUESTS = Counter("groupbuy_requests_total", "Requests answered", ["method", "route", "status"])
 SECONDS = Histogram(
     "groupbuy_request_seconds", "Time to answer", ["route"], buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -35,7 +39,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        received = 0
+        received, limit = 0, _body_limit(scope)
         status: int | None = None
 
         async def receive_bounded() -> Message:
@@ -43,11 +47,11 @@ class Guard:
             message = await receive()
             received += len(message.get("body", b""))
             # For the application a body that is too large breaks off, and what it then says is not sent.
-            return message if received <= BODY_LIMIT else {"type": "http.disconnect"}
+            return message if received <= limit else {"type": "http.disconnect"}
 
         async def send_noting(message: Message) -> None:
             nonlocal status
-            if received > BODY_LIMIT:
+            if received > limit:
                 return
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -56,9 +60,9 @@ class Guard:
         try:
             with suppress(ClientDisconnect):
                 await self._app(scope, receive_bounded, send_noting)
-            if received > BODY_LIMIT and status is None:
+            if received > limit and status is None:
                 status = PAYLOAD_TOO_LARGE
-                detail = f"A body has at most {BODY_LIMIT} bytes."
+                detail = f"A body has at most {limit} bytes."
                 await problem(ErrorCode.INVALID_REQUEST, detail, status=status)(scope, receive, send)
         finally:
             self._note(scope, status or FAILED, time.perf_counter() - started)
@@ -71,3 +75,7 @@ class Guard:
         if status >= FIRST_FAILURE:
             asked = scope["path"][:200].encode("unicode_escape").decode()
             log.info("%s %s %d %.0f ms", scope["method"], asked, status, seconds * 1000)
+
+
+def _body_limit(scope: Scope) -> int:
+    return UPLOAD_LIMIT if scope["method"] == "POST" and UPLOAD.fullmatch(scope["path"]) else BODY_LIMIT

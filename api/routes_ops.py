@@ -29,6 +29,7 @@ from domain.values import MAX_CAMPAIGN_ID, Identifier, Message, Name, Note, Pric
 routes = APIRouter(prefix="/v1/ops", tags=["operations"])
 
 
+NOT_SAVED = refuses(ErrorCode.CAMPAIGN_CONFLICT, ErrorCode.GOODS_NOT_FOUND, ErrorCode.AUDIENCE_NOT_FOUND)
 CampaignPath = Annotated[int, Path(ge=1, le=MAX_CAMPAIGN_ID)]
 CampaignQuery = Annotated[int | None, Query(ge=1, le=MAX_CAMPAIGN_ID)]
 
@@ -71,12 +72,12 @@ async def get_goods(goods_id: Identifier, _ops: OpsDep, platform: PlatformDep) -
     return goods
 
 
-@routes.post("/campaigns", status_code=201, openapi_extra=refuses(ErrorCode.CAMPAIGN_CONFLICT, ErrorCode.GOODS_NOT_FOUND))
+@routes.post("/campaigns", status_code=201, openapi_extra=NOT_SAVED)
 async def post_campaign(new: NewCampaign, ops: OpsDep, platform: PlatformDep) -> Campaign:
     return await create_campaign(platform.database, new, by=ops.key_name, now=datetime.now(UTC))
 
 
-@routes.patch("/campaigns/{campaign_id}", openapi_extra=refuses(ErrorCode.CAMPAIGN_CONFLICT, ErrorCode.GOODS_NOT_FOUND))
+@routes.patch("/campaigns/{campaign_id}", openapi_extra=NOT_SAVED)
 async def patch_campaign(campaign_id: CampaignPath, changes: dict[str, Any], ops: OpsDep, platform: PlatformDep) -> Campaign:
     """Change any of the fields that a campaign was created with. Running teams keep their terms."""
     try:

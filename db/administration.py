@@ -55,7 +55,8 @@ async def create_campaign(database: Database, new: NewCampaign, *, by: str, now:
     """Publishes a campaign under its own id, or under the next free one.
 
     Raises:
-        Refusal: campaign_conflict (the id is taken, or another active campaign sells these goods there), goods_not_found.
+        Refusal: campaign_conflict (the id is taken, or another active campaign sells these goods there), goods_not_found,
+            audience_not_found.
     """
     async with transaction(database) as opened:
         await opened.execute("SELECT pg_advisory_xact_lock($1)", CAMPAIGN_IDS)
@@ -65,6 +66,7 @@ async def create_campaign(database: Database, new: NewCampaign, *, by: str, now:
             await opened.execute(INSERT_CAMPAIGN, *_values(campaign))
         except asyncpg.UniqueViolationError:
             raise Refusal(ErrorCode.CAMPAIGN_CONFLICT, f"There is a campaign {campaign_id} already.") from None
+        await _require_audiences(opened, campaign)
         await _save_goods_and_stock(opened, campaign)
         await _record(opened, campaign, by)
     return campaign
@@ -82,7 +84,7 @@ async def change_campaign(database: Database, campaign_id: int, changes: dict[st
     """Applies some fields to a campaign. Running teams keep the terms that they were opened under.
 
     Raises:
-        Refusal: campaign_not_found, campaign_conflict, goods_not_found.
+        Refusal: campaign_not_found, campaign_conflict, goods_not_found, audience_not_found.
         pydantic.ValidationError: the fields do not fit together.
     """
     async with transaction(database) as opened:
@@ -94,6 +96,7 @@ async def change_campaign(database: Database, campaign_id: int, changes: dict[st
         fields = before.changed(changes)
         campaign = Campaign(**_fields(fields), campaign_id=campaign_id, version=before.version + 1, updated_at=now)
         await opened.execute(UPDATE_CAMPAIGN, *_values(campaign))
+        await _require_audiences(opened, campaign)
         await _save_goods_and_stock(opened, campaign)
         await _record(opened, campaign, by)
     return campaign
@@ -142,6 +145,17 @@ async def _read(opened: Connection, sql: str, campaign_id: int) -> Campaign | No
 def _campaign(row: Row, places: list[Row]) -> Campaign:
     goods = [{name: place[name] for name in ("source", "channel", "goods_id")} for place in places]
     return Campaign.model_validate({**row, "discount": json.loads(row["discount"]), "goods": goods})
+
+
+# No audience is ever deleted, so one that is there stays.
+KNOWN_AUDIENCES = "SELECT audience_id FROM audiences WHERE audience_id = ANY($1::text[])"
+
+
+async def _require_audiences(opened: Connection, campaign: Campaign) -> None:
+    wanted = {named for named in (campaign.audience, campaign.discount.audience) if named is not None}
+    known = {row["audience_id"] for row in await opened.fetch(KNOWN_AUDIENCES, list(wanted))} if wanted else wanted
+    if missing := wanted - known:
+        raise Refusal(ErrorCode.AUDIENCE_NOT_FOUND, f"There is no audience {', '.join(sorted(missing))}.")
 
 
 REMOVE_GOODS = "DELETE FROM campaign_goods WHERE campaign_id = $1"

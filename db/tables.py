@@ -266,8 +266,11 @@ audiences = Table(
     Column("name", Text, nullable=False),
     Column("filling", BigInteger, comment="whose members are in force; null: it was never filled, and has none"),
     Column("member_count", BigInteger, nullable=False),
+    _moment("created_at"),
     _moment("updated_at"),
     CheckConstraint("member_count >= 0", name="member_count"),
+    CheckConstraint("filling IS NOT NULL OR member_count = 0", name="filling"),
+    Index("audiences_created_idx", "created_at", "audience_id"),
 )
 
 audience_fillings = Table(
@@ -278,16 +281,27 @@ audience_fillings = Table(
     Column("kind", Text, nullable=False, comment="upload, or rule: a query over the orders"),
     Column("rule", JSONB),
     Column("status", Text, nullable=False),
+    Column("failure", Text, comment="why it failed, for people"),
+    Column("seen", BigInteger, nullable=False, comment="lines read; of a rule, users with an order that counts"),
     Column("accepted", BigInteger, nullable=False, comment="lines that named a user"),
     Column("bad", BigInteger, nullable=False, comment="lines that did not"),
+    Column("member_count", BigInteger, nullable=False, comment="counted in the transactions that add the members"),
+    Column("last_user", Text, nullable=False, comment="the last user that a rule has looked at"),
     Column("report", JSONB, nullable=False, comment="the first bad lines, each with its number and what is wrong with it"),
     Column("started_by", Text, nullable=False),
     _moment("started_at"),
+    Column("touched_at", DateTime(timezone=True), nullable=False, comment="its last progress"),
     _moment("finished_at", nullable=True),
+    Column("cleared_at", DateTime(timezone=True), comment="when its members were deleted, after others took their place"),
     CheckConstraint("kind IN ('upload', 'rule')", name="kind"),
+    CheckConstraint("(kind = 'rule') = (rule IS NOT NULL)", name="rule"),
     CheckConstraint("status IN ('running', 'done', 'failed')", name="status"),
     CheckConstraint("(finished_at IS NULL) = (status = 'running')", name="finished"),
+    CheckConstraint("(failure IS NULL) = (status <> 'failed')", name="failure"),
+    CheckConstraint("0 <= member_count AND member_count <= accepted AND accepted + bad <= seen", name="counts"),
     Index("audience_fillings_audience_idx", "audience_id", "filling"),
+    Index("audience_fillings_one_running_idx", "audience_id", unique=True, postgresql_where=text("status = 'running'")),
+    Index("audience_fillings_kept_idx", "filling", postgresql_where=text("cleared_at IS NULL")),
 )
 
 audience_members = Table(

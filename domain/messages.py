@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from domain.audiences import FillingStatus
 from domain.errors import ErrorCode
 from domain.states import (
     Ending,
@@ -303,6 +304,37 @@ class MemberLeft(WorkflowMessage):
 
     out_trade_no: str = ""
     team_status: TeamStatus | None = None
+
+
+# --- audiences ---
+
+
+class AudienceFilling(WorkflowMessage):
+    """Names a filling of an audience."""
+
+    audience_id: str
+    filling: int
+
+
+class FillingState(WorkflowMessage):
+    """How far it is."""
+
+    status: FillingStatus
+    seen: int = 0
+    member_count: int = 0
+    last_user: str = ""
+
+
+class FailFilling(WorkflowMessage):
+    filling: int
+    why: str
+    now: Moment
+
+
+class ClearedMembers(WorkflowMessage):
+    """Fillings whose members were deleted."""
+
+    fillings: list[int] = []
 
 
 # --- what operators send: one JSON object each. A handler takes any JSON and judges it with these, since a signal that the

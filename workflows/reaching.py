@@ -1,17 +1,20 @@
-"""How what is no workflow reaches one: refunds are started, teams are told of callbacks that their malls did not take."""
+"""How what is no workflow reaches one: refunds and audiences are started, teams told of callbacks that malls did not take."""
 
+from datetime import timedelta
 from typing import Any, TypedDict
 
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
-from domain.ids import order_id, refund_workflow_id, team_workflow_id
-from domain.messages import RefundInput, Undelivered
+from domain.ids import audience_workflow_id, order_id, refund_workflow_id, team_workflow_id
+from domain.messages import AudienceFilling, RefundInput, Undelivered
+from workflows.audience import AudienceWorkflow
 from workflows.queues import REFUNDS_QUEUE
 from workflows.refund import RefundWorkflow
 
 SUMMARY_BYTES = 200
 UNDELIVERED = "undelivered"
+START_WITHIN = timedelta(seconds=5)
 
 
 class RefundStart(TypedDict):
@@ -58,3 +61,16 @@ class RefundStarter:
         await self._client.start_workflow(
             RefundWorkflow.run, refund, start_signal=signal, start_signal_args=[payload], **refund_start(refund)
         )
+
+
+async def start_audience_workflow(client: Client, audience_id: str, filling: int) -> None:
+    """Lets an audience be filled by its rule, and what was replaced be deleted."""
+    await client.start_workflow(
+        AudienceWorkflow.run,
+        AudienceFilling(audience_id=audience_id, filling=filling),
+        id=audience_workflow_id(audience_id, filling),
+        task_queue=REFUNDS_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary=summary(f"Filling {filling} of audience {audience_id}"),
+        rpc_timeout=START_WITHIN,
+    )

@@ -29,6 +29,12 @@ OPS_CALLS = [
     ("POST", "/v1/ops/teams/team-1/extend"),
     ("POST", "/v1/ops/teams/team-1/complete"),
     ("POST", "/v1/ops/teams/team-1/close"),
+    ("PUT", "/v1/ops/audiences/vip"),
+    ("GET", "/v1/ops/audiences"),
+    ("GET", "/v1/ops/audiences/vip"),
+    ("POST", "/v1/ops/audiences/vip/members"),
+    ("GET", "/v1/ops/audiences/vip/members/u1"),
+    ("POST", "/v1/ops/audiences/vip/rule"),
     ("GET", "/v1/ops/invariants"),
 ]
 BODIES = {path: body for _, path, body in CALLS.values()}

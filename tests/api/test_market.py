@@ -89,7 +89,9 @@ async def test_a_full_team_is_not_offered_and_is_again_when_a_seat_is_given_back
 async def test_an_offer_that_a_buyer_may_not_see_hides_the_teams_of_others(shop: Shop) -> None:
     offer = await shop.sell()
     await offer.seat()
-    await offer.change(audience="nobody", audience_scope=["visible"])
+    nobody = fresh("audience")
+    (await shop.ops.put(f"/v1/ops/audiences/{nobody}", {"name": "Nobody"})).ok()
+    await offer.change(audience=nobody, audience_scope=["visible"])
     found = await market(offer, "u")
     assert (found["quote"]["visible"], found["quote"]["reasons"]) == (False, ["audience_restricted"])
     assert found["teams"] == []

@@ -13,8 +13,6 @@ from domain.events import EventType
 
 METHODS = {"get", "put", "post", "patch", "delete"}
 NOT_YET = {
-    ErrorCode.AUDIENCE_CONFLICT,
-    ErrorCode.AUDIENCE_NOT_FOUND,
     ErrorCode.CONFIRMATION_REQUIRED,
     ErrorCode.EVENT_NOT_FOUND,
     ErrorCode.KEY_NOT_FOUND,

@@ -43,6 +43,7 @@ async def test_goods_are_kept_and_every_change_with_its_author(shop: Shop) -> No
 
 
 async def test_a_campaign_is_read_as_it_was_set(shop: Shop) -> None:
+    await shop.audience("vip")
     campaign = await shop.campaign(
         stock=5, min_count=2, audience="vip", audience_scope=["join"], discount={"plan": "full_cut", "expr": "100,20"}
     )

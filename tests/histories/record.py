@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,11 @@ from temporalio.testing import WorkflowEnvironment
 from db.connection import Database, open_database
 from db.migrate import upgrade
 from dev.stack import Options, Stack
+from domain.audiences import AudienceRule
 from domain.messages import Address
 from tests.api.polling import until
 from tests.api.receiver import listening
+from tests.workflows.audiences import LONG_AGO, Audience
 from tests.workflows.play import SECRET, Play, publish, working
 from workflows import search_attributes
 from workflows.client import data_converter
@@ -241,6 +244,41 @@ STORIES: dict[str, tuple[Story, dict[str, object]]] = {
 }
 """What is told, and changes to the campaign."""
 
+
+async def by_rule(audience: Audience) -> None:
+    """A rule's job that replaces the members of an upload."""
+    await audience.uploaded("former")
+    filling = await audience.begin(AudienceRule(min_orders=1, since=LONG_AGO, until=datetime.now(UTC)))
+    async with working(audience.client, audience.database):
+        await audience.start(filling)
+        await audience.handle(filling).result()
+
+
+async def uploaded(audience: Audience) -> None:
+    """What is left to do after an upload."""
+    await audience.uploaded("former")
+    filling = await audience.uploaded("u1")
+    async with working(audience.client, audience.database):
+        await audience.start(filling)
+        await audience.handle(filling).result()
+
+
+async def rule_cancelled(audience: Audience) -> None:
+    filling = await audience.begin(AudienceRule(min_orders=1, since=LONG_AGO, until=datetime.now(UTC)))
+    await audience.start(filling)
+    await audience.handle(filling).cancel()
+    async with working(audience.client, audience.database):
+        with contextlib.suppress(WorkflowFailureError):
+            await audience.handle(filling).result()
+
+
+AUDIENCES: dict[str, Callable[[Audience], Awaitable[None]]] = {
+    "audience_by_rule": by_rule,
+    "audience_uploaded": uploaded,
+    "audience_rule_cancelled": rule_cancelled,
+}
+"""Fillings of an audience; the last one's history is kept."""
+
 ANSWERS: dict[str, dict[str, list[int]]] = {
     "left_completed": {"order.refund_requested": [200, 409]},
     "unanswered": {"order.refund_requested": [GONE, GONE, GONE], "order.refunded": [GONE]},
@@ -272,6 +310,12 @@ async def record(name: str, client: Client, database: Database, stack: Stack) ->
             await _write(team.refund_handle(buyer, attempt), f"{name}_refund_{buyer}_{attempt}")
 
 
+async def record_audience(name: str, client: Client, database: Database) -> None:
+    audience = await Audience.made(client, database)
+    await AUDIENCES[name](audience)
+    await _write(audience.handle(audience.last_filling), name)
+
+
 async def _write(handle: WorkflowHandle[Any, Any], name: str) -> None:
     history = await handle.fetch_history()
     (HERE / f"{name}.json").write_text(without_places(history.to_json()) + "\n")
@@ -298,16 +342,19 @@ async def main(names: tuple[str, ...]) -> None:
             await asyncio.to_thread(upgrade, stack.addresses.database_url)
             database = await open_database(stack.addresses.database_url, pool_size=8)
             for name in names:
-                await record(name, server.client, database, stack)
+                if name in AUDIENCES:
+                    await record_audience(name, server.client, database)
+                else:
+                    await record(name, server.client, database, stack)
             await database.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @click.command(help=__doc__)
-@click.argument("names", nargs=-1, type=click.Choice(sorted(STORIES)))
+@click.argument("names", nargs=-1, type=click.Choice(sorted(STORIES | AUDIENCES)))
 def command(names: tuple[str, ...]) -> None:
-    asyncio.run(main(names or tuple(STORIES)))
+    asyncio.run(main(names or (*STORIES, *AUDIENCES)))
 
 
 if __name__ == "__main__":
