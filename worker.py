@@ -19,6 +19,7 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
 from activities.callbacks import CallbackActivities, RetryPlan
+from activities.endings import EndingActivities
 from activities.first_tries import FirstTries
 from activities.refunds import RefundActivities, RefundStartActivities
 from activities.seats import SeatActivities
@@ -27,13 +28,14 @@ from activities.sweep import SweepActivities
 from db.connection import Database, open_database
 from settings import Settings
 from workflows.client import connect
+from workflows.ending import EndCampaignWorkflow
 from workflows.queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TASK_QUEUE
-from workflows.reaching import RefundStarter, hand_over
+from workflows.reaching import RefundStarter, TeamCloser, hand_over
 from workflows.refund import RefundWorkflow
 from workflows.sweep import SweepWorkflow, ensure_schedule
 from workflows.team import TeamWorkflow
 
-WORKFLOWS: list[type] = [TeamWorkflow, RefundWorkflow, SweepWorkflow]
+WORKFLOWS: list[type] = [TeamWorkflow, RefundWorkflow, SweepWorkflow, EndCampaignWorkflow]
 GRACE = timedelta(seconds=5)
 TEAMS_IN_MEMORY = 5000
 WORKFLOW_THREADS = 2
@@ -83,10 +85,11 @@ def refund_worker(
 ) -> Worker:
     """Runs the refunds: of a team of a thousand that fails they come all at once, and only so many take a turn."""
     refunds, starts = RefundActivities(database), RefundStartActivities(database, RefundStarter(client))
+    endings = EndingActivities(database, TeamCloser(client), RefundStarter(client))
     return Worker(
         client,
         task_queue=REFUNDS_QUEUE,
-        workflows=[RefundWorkflow],
+        workflows=[RefundWorkflow, EndCampaignWorkflow],
         activities=[
             SettlementActivities(database).settle_payment,
             refunds.open_refund,
@@ -100,6 +103,9 @@ def refund_worker(
             starts.start_team_refunds,
             starts.start_wished_refund,
             starts.start_left_refunds,
+            endings.begin_ending,
+            endings.close_teams,
+            endings.look_at_ending,
         ],
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
         max_concurrent_workflow_tasks=20,

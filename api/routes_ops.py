@@ -31,6 +31,8 @@ routes = APIRouter(prefix="/v1/ops", tags=["operations"])
 CampaignPath = Annotated[int, Path(ge=1, le=MAX_CAMPAIGN_ID)]
 CampaignQuery = Annotated[int | None, Query(ge=1, le=MAX_CAMPAIGN_ID)]
 
+Confirm = Annotated[bool, Query(description="accept what may lose money")]
+
 
 class GoodsFields(Message):
     name: Name
@@ -56,9 +58,15 @@ class Check(Message):
 
 
 @routes.put("/goods/{goods_id}")
-async def put_goods(goods_id: Identifier, fields: GoodsFields, ops: OpsDep, platform: PlatformDep) -> Goods:
+async def put_goods(
+    goods_id: Identifier,
+    fields: GoodsFields,
+    ops: OpsDep,
+    platform: PlatformDep,
+    confirm: Confirm = False,
+) -> Goods:
     goods = Goods(goods_id=goods_id, name=fields.name, original_price=fields.original_price)
-    await save_goods(platform.database, goods, by=ops.key_name, now=datetime.now(UTC))
+    await save_goods(platform.database, goods, by=ops.key_name, now=datetime.now(UTC), confirmed=confirm)
     return goods
 
 
@@ -71,15 +79,27 @@ async def get_goods(goods_id: Identifier, _ops: OpsDep, platform: PlatformDep) -
 
 
 @routes.post("/campaigns", status_code=201)
-async def post_campaign(new: NewCampaign, ops: OpsDep, platform: PlatformDep) -> Campaign:
-    return await create_campaign(platform.database, new, by=ops.key_name, now=datetime.now(UTC))
+async def post_campaign(
+    new: NewCampaign,
+    ops: OpsDep,
+    platform: PlatformDep,
+    confirm: Confirm = False,
+) -> Campaign:
+    return await create_campaign(platform.database, new, by=ops.key_name, now=datetime.now(UTC), confirmed=confirm)
 
 
 @routes.patch("/campaigns/{campaign_id}")
-async def patch_campaign(campaign_id: CampaignPath, changes: dict[str, Any], ops: OpsDep, platform: PlatformDep) -> Campaign:
+async def patch_campaign(
+    campaign_id: CampaignPath,
+    changes: dict[str, Any],
+    ops: OpsDep,
+    platform: PlatformDep,
+    confirm: Confirm = False,
+) -> Campaign:
     """Change any of the fields that a campaign was created with. Running teams keep their terms."""
+    now = datetime.now(UTC)
     try:
-        return await change_campaign(platform.database, campaign_id, changes, by=ops.key_name, now=datetime.now(UTC))
+        return await change_campaign(platform.database, campaign_id, changes, by=ops.key_name, now=now, confirmed=confirm)
     except ValidationError as mistake:
         raise RequestValidationError(mistake.errors()) from mistake
 

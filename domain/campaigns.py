@@ -1,11 +1,15 @@
 """A campaign: the offer that operators publish (design.md section 6)."""
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from domain.discounts import Discount
+from domain.discounts import Discount, pay_price
+from domain.errors import ConfirmationRequired, ErrorCode, Refusal, Risk
 from domain.values import CampaignId, Identifier, Message, Moment, Name, Source
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -19,6 +23,22 @@ class CampaignStatus(StrEnum):
     DRAINING = "draining"
     """no new teams, running ones finish"""
     ENDED = "ended"
+
+
+MOVES: dict[CampaignStatus, set[CampaignStatus]] = {
+    CampaignStatus.DRAFT: {CampaignStatus.ACTIVE, CampaignStatus.ENDED},
+    CampaignStatus.ACTIVE: {CampaignStatus.PAUSED, CampaignStatus.DRAINING, CampaignStatus.ENDED},
+    CampaignStatus.PAUSED: {CampaignStatus.ACTIVE, CampaignStatus.DRAINING, CampaignStatus.ENDED},
+    CampaignStatus.DRAINING: {CampaignStatus.ACTIVE, CampaignStatus.PAUSED, CampaignStatus.ENDED},
+    CampaignStatus.ENDED: set(),
+}
+"""Where a campaign may go from a status. Nobody leaves `ended`: its buyers may have been told so."""
+
+
+def require_move(before: CampaignStatus, after: CampaignStatus) -> None:
+    """Raises Refusal when a campaign may not go from one status to the other; to stay is no move."""
+    if after is not before and after not in MOVES[before]:
+        raise Refusal(ErrorCode.CAMPAIGN_CONFLICT, f"A campaign that is {before} cannot become {after}.")
 
 
 class Scope(StrEnum):
@@ -87,3 +107,56 @@ class Campaign(CampaignFields):
         """These fields with `changes` applied; raises pydantic.ValidationError when they do not fit together."""
         fields = self.model_dump(include=set(CampaignFields.model_fields))
         return CampaignFields.model_validate(fields | changes)
+
+
+class CampaignVersion(Message):
+    """What a campaign was from one change to the next, and who made it so."""
+
+    changed_by: str
+    changed_at: Moment
+    campaign: Campaign
+
+
+# --- what would lose money ---
+
+NEARLY_NOTHING = Decimal("0.10")
+"""of the original price"""
+
+
+def risks(before: CampaignFields | None, after: CampaignFields, prices: Mapping[str, Decimal], now: datetime) -> Sequence[Risk]:
+    """What a change brings that may lose money, and that was not so before it: who has accepted a risk is not asked again.
+
+    Args:
+        before: the campaign as it is; None for a new one.
+        after: as it is to be.
+        prices: the original prices of its goods, by goods_id.
+        now: the moment of the change.
+    """
+    known = set(_risks(before, prices, now)) if before is not None else set()
+    return [risk for risk in _risks(after, prices, now) if risk not in known]
+
+
+def _risks(campaign: CampaignFields, prices: Mapping[str, Decimal], now: datetime) -> list[Risk]:
+    # Only an active campaign sells.
+    if campaign.status is not CampaignStatus.ACTIVE:
+        return []
+    found = []
+    if campaign.ends_at <= now:
+        found.append(Risk("ends_at", f"It was over at {campaign.ends_at:%Y-%m-%d %H:%M:%S} UTC: nobody could open a team."))
+    for goods_id in sorted({place.goods_id for place in campaign.goods} & set(prices)):
+        found += price_risks("discount", goods_id, prices[goods_id], campaign.discount)
+    return found
+
+
+def price_risks(field: str, goods_id: str, original: Decimal, discount: Discount) -> list[Risk]:
+    """Whether a discount sells goods for nearly nothing to those whom it is for."""
+    price = pay_price(original, discount, in_audience=True)
+    if price > original * NEARLY_NOTHING:
+        return []
+    return [Risk(field, f"{goods_id} would be sold for {price} instead of {original}.")]
+
+
+def require_confirmation(found: Sequence[Risk], *, confirmed: bool) -> None:
+    """Raises ConfirmationRequired when there is a risk that nobody has accepted."""
+    if found and not confirmed:
+        raise ConfirmationRequired(found)

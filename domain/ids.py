@@ -32,3 +32,7 @@ def team_workflow_id(team: str) -> str:
 
 def refund_workflow_id(order: str, attempt: int) -> str:
     return f"refund-{order}-{attempt}"
+
+
+def ending_workflow_id(campaign_id: int) -> str:
+    return f"ending-{campaign_id}"

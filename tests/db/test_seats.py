@@ -91,7 +91,7 @@ async def test_what_is_not_there_is_refused(shop: Shop, wish: dict[str, object],
     assert await shop.try_lock(shop.joiner(opener).wishing(**wish)) is code
 
 
-@pytest.mark.parametrize(("status", "may_join"), [("draft", False), ("paused", False), ("draining", True), ("ended", False)])
+@pytest.mark.parametrize(("status", "may_join"), [("paused", False), ("draining", True), ("ended", False)])
 async def test_a_campaigns_status_decides_about_new_seats(shop: Shop, status: str, may_join: bool) -> None:
     campaign = await shop.campaign()
     (opener,) = await shop.team(campaign)

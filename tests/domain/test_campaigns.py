@@ -1,12 +1,24 @@
 """The fields of a campaign, and how they change."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from domain.campaigns import Campaign, CampaignFields, CampaignStatus, NewCampaign, Scope
+from domain.campaigns import (
+    Campaign,
+    CampaignFields,
+    CampaignStatus,
+    NewCampaign,
+    Scope,
+    require_confirmation,
+    require_move,
+    risks,
+)
+from domain.errors import ConfirmationRequired, ErrorCode, Refusal
 
 PLACE = {"source": "s01", "channel": "c01", "goods_id": "9890001"}
 LEAST: dict[str, Any] = {
@@ -131,3 +143,76 @@ def test_a_change_leaves_the_other_fields_alone() -> None:
 def test_a_change_that_does_not_fit_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         campaign().changed(changes)
+
+
+LIFE = {
+    "draft": {"active", "ended"},
+    "active": {"paused", "draining", "ended"},
+    "paused": {"active", "draining", "ended"},
+    "draining": {"active", "paused", "ended"},
+    "ended": set(),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), list(product(CampaignStatus, CampaignStatus)))
+def test_the_moves_of_a_campaign(before: CampaignStatus, after: CampaignStatus) -> None:
+    if after is before or after in LIFE[before]:
+        require_move(before, after)
+        return
+    with pytest.raises(Refusal) as refused:
+        require_move(before, after)
+    assert refused.value.code is ErrorCode.CAMPAIGN_CONFLICT
+
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+ACTIVE: dict[str, Any] = {"status": "active"}
+OVER: dict[str, Any] = {"ends_at": "2026-04-01T00:00:00Z"}
+FREE: dict[str, Any] = {"discount": {"plan": "cut", "expr": "100"}}
+TENTH: dict[str, Any] = {"discount": {"plan": "rate", "expr": "0.1"}}
+ABOVE: dict[str, Any] = {"discount": {"plan": "fixed", "expr": "10.01"}}
+FOR_SOME: dict[str, Any] = {"discount": {"plan": "fixed", "expr": "0.01", "audience": "vip"}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fields"),
+    [
+        (None, ACTIVE, []),
+        (None, ACTIVE | OVER, ["ends_at"]),
+        (None, OVER | FREE, []),  # a draft sells nothing
+        (OVER | FREE, ACTIVE | OVER | FREE, ["ends_at", "discount"]),
+        (None, ACTIVE | TENTH, ["discount"]),
+        (None, ACTIVE | ABOVE, []),
+        (None, ACTIVE | FOR_SOME, ["discount"]),
+        (ACTIVE, ACTIVE | OVER, ["ends_at"]),
+        (ACTIVE, ACTIVE | FREE, ["discount"]),
+        (ACTIVE | OVER | FREE, ACTIVE | OVER | FREE | {"name": "Other"}, []),  # accepted before
+        (ACTIVE | OVER, ACTIVE | {"ends_at": "2026-03-01T00:00:00Z"}, ["ends_at"]),
+        (ACTIVE | FREE, ACTIVE | TENTH, ["discount"]),
+        (ACTIVE | FREE, FREE | {"status": "paused"}, []),
+        (ACTIVE, OVER | {"status": "ended"}, []),
+    ],
+)
+def test_what_may_lose_money(before: dict[str, Any] | None, after: dict[str, Any], fields: list[str]) -> None:
+    prices = {"9890001": Decimal("100.00")}
+
+    found = risks(None if before is None else campaign(**before), campaign(**after), prices, NOW)
+
+    assert [risk.field for risk in found] == fields
+    require_confirmation(found, confirmed=True)
+    if not found:
+        require_confirmation(found, confirmed=False)
+        return
+    with pytest.raises(ConfirmationRequired) as refused:
+        require_confirmation(found, confirmed=False)
+    assert refused.value.code is ErrorCode.CONFIRMATION_REQUIRED
+    assert list(refused.value.risks) == list(found)
+
+
+def test_every_goods_that_is_sold_for_nearly_nothing_is_named() -> None:
+    goods = [PLACE, PLACE | {"channel": "c02"}, PLACE | {"goods_id": "dear"}, PLACE | {"goods_id": "cheap"}]
+    prices = {"9890001": Decimal("20.00"), "dear": Decimal("1000.00"), "cheap": Decimal("0.01")}
+
+    found = risks(None, campaign(**ACTIVE, goods=goods), prices, NOW)
+
+    # Goods for 0.01 cannot become cheaper.
+    assert [risk.message for risk in found] == ["9890001 would be sold for 0.01 instead of 20.00."]
