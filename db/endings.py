@@ -27,6 +27,7 @@ async def preview_ending(database: Database, campaign_id: int) -> EndingPreview:
     return EndingPreview(campaign_id=campaign_id, **row)
 
 
+ENDING = "SELECT * FROM campaign_endings WHERE campaign_id = $1"
 BEGIN = """
 INSERT INTO campaign_endings (campaign_id, begun_by, reason, begun_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT DO NOTHING RETURNING campaign_id
@@ -44,6 +45,8 @@ async def begin_ending(database: Database, asked: BeginEnding) -> None:
         Refusal: campaign_not_found.
     """
     async with transaction(database) as opened:
+        if await opened.fetchrow(ENDING, asked.campaign_id) is not None:
+            return
         # Who opens a team at this moment has done so, or finds the campaign ended: the list of its teams is whole.
         await opened.execute(NO_SEAT_CHANGES)
         campaign = await lock_campaign(opened, asked.campaign_id)
@@ -98,7 +101,6 @@ SELECT (SELECT count(*) FROM team) AS teams_total,
        coalesce(sum(amount) FILTER (WHERE status = 'done'), 0) AS amount_returned
   FROM back
 """
-ENDING = "SELECT * FROM campaign_endings WHERE campaign_id = $1"
 FINISH = "UPDATE campaign_endings SET finished_at = $2 WHERE campaign_id = $1 AND finished_at IS NULL"
 
 

@@ -49,10 +49,12 @@ class EndCampaignWorkflow:
         while not (state := await self._look()).finished:
             if state.teams_forming:
                 await self._close_teams(state.teams_forming)
-            pause = SOON if state != before else min(pause * 2, LATEST)
-            before = state
             if workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(ending.model_copy(update={"after": self._after, "told": self._told}))
+            if state.teams_forming and self._after:
+                continue
+            pause = SOON if state != before else min(pause * 2, LATEST)
+            before = state
             await workflow.sleep(pause, summary="teams close, and money goes back")
         return (
             f"{state.teams_done} team(s) decided, {state.teams_completed} of them completed; "
