@@ -98,7 +98,7 @@ async def create_campaign(database: Database, new: NewCampaign, *, by: str, now:
             raise Refusal(ErrorCode.CAMPAIGN_CONFLICT, f"There is a campaign {campaign_id} already.") from None
         await _save_goods_and_stock(opened, campaign)
         require_confirmation(risks(None, campaign, await _prices(opened, campaign), now), confirmed=confirmed)
-        await _record(opened, campaign, by)
+        await record_version(opened, campaign, by)
     return campaign
 
 
@@ -132,7 +132,10 @@ async def change_campaign(
         before = await lock_campaign(opened, campaign_id)
         fields = before.changed(changes)
         require_move(before.status, fields.status)
-        campaign = await save_campaign(opened, before, fields, by=by, now=now)
+        campaign = Campaign(**_fields(fields), campaign_id=campaign_id, version=before.version + 1, updated_at=now)
+        await opened.execute(UPDATE_CAMPAIGN, *_values(campaign))
+        await _save_goods_and_stock(opened, campaign)
+        await record_version(opened, campaign, by)
         require_confirmation(risks(before, campaign, await _prices(opened, campaign), now), confirmed=confirmed)
     return campaign
 
@@ -147,19 +150,6 @@ async def lock_campaign(opened: Connection, campaign_id: int) -> Campaign:
     if found is None:
         raise Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"There is no campaign {campaign_id}.")
     return found
-
-
-async def save_campaign(opened: Connection, before: Campaign, fields: CampaignFields, *, by: str, now: datetime) -> Campaign:
-    """Makes the next version of a locked campaign, and keeps it.
-
-    Raises:
-        Refusal: campaign_conflict, goods_not_found.
-    """
-    campaign = Campaign(**_fields(fields), campaign_id=before.campaign_id, version=before.version + 1, updated_at=now)
-    await opened.execute(UPDATE_CAMPAIGN, *_values(campaign))
-    await _save_goods_and_stock(opened, campaign)
-    await _record(opened, campaign, by)
-    return campaign
 
 
 READ_CAMPAIGN = "SELECT * FROM campaigns WHERE campaign_id = $1"
@@ -277,6 +267,6 @@ async def _save_goods_and_stock(opened: Connection, campaign: Campaign) -> None:
         raise Refusal(ErrorCode.CAMPAIGN_CONFLICT, f"More than {campaign.stock} orders of this campaign are live.") from None
 
 
-async def _record(opened: Connection, campaign: Campaign, by: str) -> None:
+async def record_version(opened: Connection, campaign: Campaign, by: str) -> None:
     subject = f"campaign/{campaign.campaign_id}"
     await opened.execute(RECORD_CHANGE, campaign.updated_at, by, subject, campaign.model_dump_json())

@@ -1,6 +1,6 @@
 """Campaigns that are ended at once, with every team that is still forming; and how far that is."""
 
-from db.administration import NO_SEAT_CHANGES, lock_campaign, save_campaign
+from db.administration import NO_SEAT_CHANGES, lock_campaign, record_version
 from db.connection import Connection, Database, Row, connection, fetch_one, transaction
 from db.views import History
 from domain.campaigns import CampaignStatus
@@ -32,6 +32,9 @@ BEGIN = """
 INSERT INTO campaign_endings (campaign_id, begun_by, reason, begun_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT DO NOTHING RETURNING campaign_id
 """
+# Short statements, and no row that seats share: nobody takes a seat until they are committed.
+END = "UPDATE campaigns SET status = 'ended', version = $2, updated_at = $3 WHERE campaign_id = $1"
+STOP_SELLING = "UPDATE campaign_goods SET active = false WHERE campaign_id = $1 AND active"
 TAKE_DOWN_TEAMS = """
 INSERT INTO campaign_ending_teams (campaign_id, team_id)
 SELECT campaign_id, team_id FROM teams WHERE campaign_id = $1 AND status = 'forming'
@@ -53,8 +56,11 @@ async def begin_ending(database: Database, asked: BeginEnding) -> None:
         if await opened.fetchval(BEGIN, asked.campaign_id, asked.operator, asked.reason, asked.now) is None:
             return
         if campaign.status is not CampaignStatus.ENDED:
-            ended = campaign.changed({"status": CampaignStatus.ENDED})
-            await save_campaign(opened, campaign, ended, by=asked.operator, now=asked.now)
+            next_one = {"status": CampaignStatus.ENDED, "version": campaign.version + 1, "updated_at": asked.now}
+            ended = campaign.model_copy(update=next_one)
+            await opened.execute(END, asked.campaign_id, ended.version, asked.now)
+            await opened.execute(STOP_SELLING, asked.campaign_id)
+            await record_version(opened, ended, asked.operator)
         await opened.execute(TAKE_DOWN_TEAMS, asked.campaign_id)
 
 
