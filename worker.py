@@ -20,6 +20,7 @@ from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunn
 
 from activities.audiences import AudienceActivities
 from activities.callbacks import CallbackActivities, RetryPlan
+from activities.endings import EndingActivities
 from activities.first_tries import FirstTries
 from activities.refunds import RefundActivities, RefundStartActivities
 from activities.seats import SeatActivities
@@ -29,13 +30,14 @@ from db.connection import Database, open_database
 from settings import Settings
 from workflows.audience import AudienceWorkflow
 from workflows.client import connect
+from workflows.ending import EndCampaignWorkflow
 from workflows.queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TASK_QUEUE
-from workflows.reaching import RefundStarter, hand_over
+from workflows.reaching import RefundStarter, TeamCloser, hand_over
 from workflows.refund import RefundWorkflow
 from workflows.sweep import SweepWorkflow, ensure_schedule
 from workflows.team import TeamWorkflow
 
-WORKFLOWS: list[type] = [TeamWorkflow, RefundWorkflow, SweepWorkflow, AudienceWorkflow]
+WORKFLOWS: list[type] = [TeamWorkflow, RefundWorkflow, SweepWorkflow, AudienceWorkflow, EndCampaignWorkflow]
 GRACE = timedelta(seconds=5)
 TEAMS_IN_MEMORY = 5000
 WORKFLOW_THREADS = 2
@@ -83,13 +85,14 @@ def trade_worker(
 def refund_worker(
     client: Client, database: Database, threads: ThreadPoolExecutor, runner: WorkflowRunner | None = None
 ) -> Worker:
-    """Runs refunds and audiences: of a team of a thousand that fails refunds come all at once, and only so many take a turn."""
+    """Runs what a crowd may ask for at once, refunds, audiences, endings: only so many take a turn."""
     refunds, starts = RefundActivities(database), RefundStartActivities(database, RefundStarter(client))
     audiences = AudienceActivities(database)
+    endings = EndingActivities(database, TeamCloser(client), RefundStarter(client))
     return Worker(
         client,
         task_queue=REFUNDS_QUEUE,
-        workflows=[RefundWorkflow, AudienceWorkflow],
+        workflows=[RefundWorkflow, AudienceWorkflow, EndCampaignWorkflow],
         activities=[
             SettlementActivities(database).settle_payment,
             refunds.open_refund,
@@ -106,6 +109,9 @@ def refund_worker(
             audiences.fill_audience,
             audiences.fail_filling,
             audiences.clear_replaced_members,
+            endings.begin_ending,
+            endings.close_teams,
+            endings.look_at_ending,
         ],
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
         max_concurrent_workflow_tasks=20,

@@ -10,6 +10,7 @@ from api import (
     routes_market,
     routes_ops,
     routes_ops_audiences,
+    routes_ops_campaigns,
     routes_ops_refunds,
     routes_service,
 )
@@ -25,6 +26,7 @@ ROUTES = (
     routes_ops,
     routes_ops_refunds,
     routes_ops_audiences,
+    routes_ops_campaigns,
     routes_service,
 )
 

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from db.connection import INFRASTRUCTURE_FAILURES
-from domain.errors import MEANINGS, ErrorCode, GroupBuyError
+from domain.errors import MEANINGS, ConfirmationRequired, ErrorCode, GroupBuyError
 from domain.values import Message
 
 log = logging.getLogger("groupbuy.api")
@@ -72,7 +72,9 @@ def _field_problems(errors: Sequence[Any]) -> list[FieldProblem]:
 
 
 async def _group_buy_error(_request: Request, error: GroupBuyError) -> ProblemResponse:
-    return problem(error.code, error.detail)
+    risks = error.risks if isinstance(error, ConfirmationRequired) else ()
+    # A campaign may have a thousand goods.
+    return problem(error.code, error.detail, [FieldProblem(field=risk.field, message=risk.message) for risk in risks[:20]])
 
 
 async def _invalid(_request: Request, error: RequestValidationError) -> ProblemResponse:

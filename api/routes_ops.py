@@ -29,9 +29,13 @@ from domain.values import MAX_CAMPAIGN_ID, Identifier, Message, Name, Note, Pric
 routes = APIRouter(prefix="/v1/ops", tags=["operations"])
 
 
-NOT_SAVED = refuses(ErrorCode.CAMPAIGN_CONFLICT, ErrorCode.GOODS_NOT_FOUND, ErrorCode.AUDIENCE_NOT_FOUND)
+NOT_SAVED = refuses(
+    ErrorCode.CAMPAIGN_CONFLICT, ErrorCode.GOODS_NOT_FOUND, ErrorCode.AUDIENCE_NOT_FOUND, ErrorCode.CONFIRMATION_REQUIRED
+)
 CampaignPath = Annotated[int, Path(ge=1, le=MAX_CAMPAIGN_ID)]
 CampaignQuery = Annotated[int | None, Query(ge=1, le=MAX_CAMPAIGN_ID)]
+
+Confirm = Annotated[bool, Query(description="accept what may lose money")]
 
 
 class GoodsFields(Message):
@@ -73,15 +77,27 @@ async def get_goods(goods_id: Identifier, _ops: OpsDep, platform: PlatformDep) -
 
 
 @routes.post("/campaigns", status_code=201, openapi_extra=NOT_SAVED)
-async def post_campaign(new: NewCampaign, ops: OpsDep, platform: PlatformDep) -> Campaign:
-    return await create_campaign(platform.database, new, by=ops.key_name, now=datetime.now(UTC))
+async def post_campaign(
+    new: NewCampaign,
+    ops: OpsDep,
+    platform: PlatformDep,
+    confirm: Confirm = False,
+) -> Campaign:
+    return await create_campaign(platform.database, new, by=ops.key_name, now=datetime.now(UTC), confirmed=confirm)
 
 
 @routes.patch("/campaigns/{campaign_id}", openapi_extra=NOT_SAVED)
-async def patch_campaign(campaign_id: CampaignPath, changes: dict[str, Any], ops: OpsDep, platform: PlatformDep) -> Campaign:
+async def patch_campaign(
+    campaign_id: CampaignPath,
+    changes: dict[str, Any],
+    ops: OpsDep,
+    platform: PlatformDep,
+    confirm: Confirm = False,
+) -> Campaign:
     """Change any of the fields that a campaign was created with. Running teams keep their terms."""
+    now = datetime.now(UTC)
     try:
-        return await change_campaign(platform.database, campaign_id, changes, by=ops.key_name, now=datetime.now(UTC))
+        return await change_campaign(platform.database, campaign_id, changes, by=ops.key_name, now=now, confirmed=confirm)
     except ValidationError as mistake:
         raise RequestValidationError(mistake.errors()) from mistake
 

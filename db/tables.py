@@ -118,6 +118,29 @@ campaign_stock = Table(
     comment="Only campaigns with a stock have a row here: it is the one row that all their seats share.",
 )
 
+campaign_endings = Table(
+    "campaign_endings",
+    metadata,
+    Column("campaign_id", ForeignKey("campaigns.campaign_id"), primary_key=True),
+    Column("begun_by", Text, nullable=False, comment="the name of the key"),
+    Column("reason", Text, nullable=False),
+    _moment("begun_at"),
+    Column("finished_at", DateTime(timezone=True), comment="no team was forming, and all money had gone back"),
+)
+
+campaign_ending_teams = Table(
+    "campaign_ending_teams",
+    metadata,
+    Column("campaign_id", ForeignKey("campaign_endings.campaign_id"), primary_key=True),
+    Column(
+        "team_id",
+        Text,
+        primary_key=True,
+        comment="no foreign key: it would lock the team's row after the quotas, against the order",
+    ),
+    comment="The teams that were forming when their campaign was ended: nobody can have opened another since.",
+)
+
 user_quotas = Table(
     "user_quotas",
     metadata,

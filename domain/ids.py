@@ -36,3 +36,7 @@ def refund_workflow_id(order: str, attempt: int) -> str:
 
 def audience_workflow_id(audience: str, filling: int) -> str:
     return f"audience-{audience}-{filling}"
+
+
+def ending_workflow_id(campaign_id: int) -> str:
+    return f"ending-{campaign_id}"

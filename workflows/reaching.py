@@ -5,6 +5,7 @@ from typing import Any, TypedDict
 
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.service import RPCError, RPCStatusCode
 
 from domain.ids import audience_workflow_id, order_id, refund_workflow_id, team_workflow_id
 from domain.messages import AudienceFilling, RefundInput, Undelivered
@@ -45,6 +46,24 @@ def summary(text: str) -> str:
 async def hand_over(client: Client, team_id: str, event_ids: list[str]) -> None:
     """Gives events that a mall did not take to its team's workflow, which goes on with them for days."""
     await client.get_workflow_handle(team_workflow_id(team_id)).signal(UNDELIVERED, Undelivered(event_ids=event_ids))
+
+
+class TeamCloser:
+    """The operators' word that ends a team."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def __call__(self, team_id: str, *, operator: str, reason: str) -> bool:
+        """Returns whether the team has a workflow that heard it."""
+        try:
+            handle = self._client.get_workflow_handle(team_workflow_id(team_id))
+            await handle.signal("close", {"operator": operator, "reason": reason})
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        return True
 
 
 class RefundStarter:

@@ -13,7 +13,6 @@ from domain.events import EventType
 
 METHODS = {"get", "put", "post", "patch", "delete"}
 NOT_YET = {
-    ErrorCode.CONFIRMATION_REQUIRED,
     ErrorCode.EVENT_NOT_FOUND,
     ErrorCode.KEY_NOT_FOUND,
     ErrorCode.MALL_NOT_FOUND,

@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -26,13 +27,15 @@ from db.connection import Database, open_database
 from db.migrate import upgrade
 from dev.stack import Options, Stack
 from domain.audiences import AudienceRule
-from domain.messages import Address
+from domain.ids import ending_workflow_id
+from domain.messages import Address, EndingInput
 from tests.api.polling import until
 from tests.api.receiver import listening
 from tests.workflows.audiences import LONG_AGO, Audience
 from tests.workflows.play import SECRET, Play, publish, working
 from workflows import search_attributes
 from workflows.client import data_converter
+from workflows.ending import start_ending
 from workflows.team import TeamWorkflow
 
 HERE = Path(__file__).parent
@@ -217,6 +220,18 @@ async def _left(team: Play, seats: int) -> None:
     await until(taken, lambda seen: seen == seats)
 
 
+async def campaign_ended(team: Play, _: Stack) -> None:
+    """Its campaign ends at once, with this team and with another one that has no workflow any more."""
+    orphan = replace(team, name=f"{team.name}-orphan")
+    for play in (team, orphan):
+        await play.open()
+        await play.join(2)
+        await play.pay(1)
+    await orphan.handle.terminate()
+    await start_ending(team.client, EndingInput(campaign_id=team.campaign_id, operator="ann", reason="sold out"))
+    await team.client.get_workflow_handle(ending_workflow_id(team.campaign_id)).result()
+
+
 STORIES: dict[str, tuple[Story, dict[str, object]]] = {
     "completed": (completed, {"refund_window": 1}),
     "completed_regular": (completed, {"refund_window": 1}),
@@ -241,6 +256,7 @@ STORIES: dict[str, tuple[Story, dict[str, object]]] = {
     "reseated": (reseated, {"lock_ttl": 1, "payment_grace": 0, "refund_window": 1, "target_count": 5}),
     "paid_too_late": (paid_too_late, {"lock_ttl": 1, "payment_grace": 0}),
     "mall_away": (mall_away, {"refund_window": 3}),
+    "campaign_ended": (campaign_ended, {}),
 }
 """What is told, and changes to the campaign."""
 
@@ -308,6 +324,8 @@ async def record(name: str, client: Client, database: Database, stack: Stack) ->
     for buyer, attempt in product(range(1, 10), (1, 2)):
         with contextlib.suppress(RPCError):  # not every buyer wants his money back
             await _write(team.refund_handle(buyer, attempt), f"{name}_refund_{buyer}_{attempt}")
+    with contextlib.suppress(RPCError):  # nor is every campaign ended
+        await _write(client.get_workflow_handle(ending_workflow_id(campaign_id)), f"{name}_ending")
 
 
 async def record_audience(name: str, client: Client, database: Database) -> None:
