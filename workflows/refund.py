@@ -47,7 +47,7 @@ MEMBER_LEFT = "member_left"
 LAST_NOTES = 5
 NOT_ASKED = "decide changed nothing: the mall is not being asked."
 # While it waits for a person: somebody may have made the callback due again, and nobody told this workflow.
-LOOK_AGAIN_FIRST, LOOK_AGAIN_LATEST = timedelta(minutes=1), timedelta(hours=6)
+LOOK_AGAIN_FIRST, LOOK_AGAIN_LATEST = timedelta(minutes=1), timedelta(days=1)
 
 
 @workflow.defn
