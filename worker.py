@@ -42,8 +42,11 @@ GRACE = timedelta(seconds=5)
 TEAMS_IN_MEMORY = 5000
 WORKFLOW_THREADS = 2
 """Python runs one at a time anyway; more of them cost hand-overs"""
-REFUNDS_AT_ONCE = 8
-"""transactions of refunds that run side by side: the connections that are left are for locks and settlements"""
+REFUND_THREADS = 1
+"""their own: a lock does not queue behind the workflow tasks of a thousand refunds"""
+REFUNDS_AT_ONCE = 4
+"""workflow tasks, and transactions, of refunds that run side by side: the CPU and the connections that are left are for locks
+and settlements"""
 
 
 def trade_worker(
@@ -114,7 +117,7 @@ def refund_worker(
             endings.look_at_ending,
         ],
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
-        max_concurrent_workflow_tasks=20,
+        max_concurrent_workflow_tasks=REFUNDS_AT_ONCE,
         workflow_task_executor=threads,
         max_concurrent_local_activities=REFUNDS_AT_ONCE,
         max_concurrent_activities=REFUNDS_AT_ONCE,
@@ -144,11 +147,11 @@ async def all_workers(
     runner: WorkflowRunner | None = None,
 ) -> AsyncIterator[None]:
     """Everything that a worker process does; `task_queue` is the teams'."""
-    with ThreadPoolExecutor(WORKFLOW_THREADS) as threads:
+    with ThreadPoolExecutor(WORKFLOW_THREADS) as threads, ThreadPoolExecutor(REFUND_THREADS) as refund_threads:
         async with (
             aclosing(FirstTries(callbacks, partial(hand_over, client))) as first_tries,
             trade_worker(client, database, first_tries, threads, task_queue, runner),
-            refund_worker(client, database, threads, runner),
+            refund_worker(client, database, refund_threads, runner),
             callback_worker(client, callbacks),
         ):
             yield

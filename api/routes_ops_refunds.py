@@ -96,8 +96,8 @@ async def resend(order_id: Identifier, ops: OpsDep, platform: PlatformDep) -> Ac
 
 
 @routes.post("/refunds/{order_id}/close_manually", status_code=202, openapi_extra=refuses(ErrorCode.REFUND_NOT_FOUND))
-async def close_manually(order_id: Identifier, asked: Remark, ops: OpsDep, platform: PlatformDep) -> Accepted:
+async def close_manually(order_id: Identifier, ops: OpsDep, platform: PlatformDep, asked: Remark | None = None) -> Accepted:
     """The mall was told outside the platform."""
-    payload = {"note": asked.note, "operator": ops.key_name}
+    payload = {"note": asked.note if asked else "", "operator": ops.key_name}
     await platform.refunding.signal(order_id, "close_manually", payload)
     return Accepted()

@@ -240,6 +240,7 @@ orders = Table(
     Index("orders_team_idx", "team_id", "locked_at"),
     Index("orders_user_idx", "source", "user_id", "locked_at", "order_id"),
     Index("orders_locked_at_idx", "locked_at", "order_id"),
+    Index("orders_refunding_idx", "order_id", postgresql_where=text("status = 'refunding'")),
     postgresql_with={"fillfactor": 80},
 )
 

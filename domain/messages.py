@@ -219,6 +219,8 @@ class RefundRequest(WorkflowMessage):
 
 class OpenRefund(WorkflowMessage):
     order_id: str
+    out_trade_no: str = ""
+    """what the order is called, when there is none"""
     attempt: int | None = None
     reason: str = ""
     operator: str = ""

@@ -28,14 +28,15 @@ from db.migrate import upgrade
 from dev.stack import Options, Stack
 from domain.audiences import AudienceRule
 from domain.ids import ending_workflow_id
-from domain.messages import Address, EndingInput
+from domain.messages import Address, EndingInput, RefundInput
 from tests.api.polling import until
 from tests.api.receiver import listening
 from tests.workflows.audiences import LONG_AGO, Audience
-from tests.workflows.play import SECRET, Play, publish, working
+from tests.workflows.play import SECRET, SOURCE, Play, publish, working
 from workflows import search_attributes
 from workflows.client import data_converter
 from workflows.ending import start_ending
+from workflows.reaching import RefundStarter
 from workflows.team import TeamWorkflow
 
 HERE = Path(__file__).parent
@@ -153,6 +154,26 @@ async def unanswered(team: Play, _: Stack) -> None:
         await _ended(team, buyer)
 
 
+async def untold(team: Play, _: Stack) -> None:
+    """The mall takes neither an unpaid refund nor the completion; an operator closes one, decides another before it asks."""
+    await team.open()
+    for buyer in (2, 3):
+        await team.join(buyer)
+    await team.refund(3)
+    await _attention(team, 3, "tell the mall")
+    await team.refund_handle(3).signal("close_manually", {"operator": "ann", "note": "by phone"})
+    await team.join(4)
+    for buyer in (1, 2, 4):
+        await team.pay(buyer)
+    await team.refund(1)
+    await _attention(team, 1)
+    await team.refund_handle(1).terminate("by mistake")
+    terminated = RefundInput(source=SOURCE, out_trade_no=team.number(1), attempt=1)
+    await RefundStarter(team.client).signal(terminated, "decide", {"approve": True, "operator": "ann"})
+    for buyer in (1, 3):
+        await _ended(team, buyer)
+
+
 async def reseated(team: Play, _: Stack) -> None:
     await team.open()
     await team.pay(1)
@@ -257,6 +278,7 @@ STORIES: dict[str, tuple[Story, dict[str, object]]] = {
     "paid_too_late": (paid_too_late, {"lock_ttl": 1, "payment_grace": 0}),
     "mall_away": (mall_away, {"refund_window": 3}),
     "campaign_ended": (campaign_ended, {}),
+    "untold": (untold, {"refund_window": 5}),
 }
 """What is told, and changes to the campaign."""
 
@@ -299,6 +321,7 @@ ANSWERS: dict[str, dict[str, list[int]]] = {
     "left_completed": {"order.refund_requested": [200, 409]},
     "unanswered": {"order.refund_requested": [GONE, GONE, GONE], "order.refunded": [GONE]},
     "mall_away": {"team.completed": [GONE]},
+    "untold": {"team.completed": [GONE], "order.cancelled": [GONE], "order.refund_requested": [GONE]},
 }
 """What the mall says first, story by story; to everything else it says yes. A 409 is a veto."""
 
