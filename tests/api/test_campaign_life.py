@@ -166,14 +166,14 @@ async def test_a_rush_meets_the_end_of_its_campaign(shop: Shop) -> None:
         answers = await asyncio.gather(*(shop.ops.post(path(offer, "/ending?confirm=true")) for _ in range(3)))
         assert {answer.status for answer in answers} <= {200, 202}
 
-    *bought, _ = await asyncio.gather(*(buy() for _ in range(40)), end())
+    bought, _ = await asyncio.gather(asyncio.gather(*(buy() for _ in range(40))), end())
     done = await until_done(shop, offer)
     teams = (await shop.ops.get("/v1/ops/teams", campaign_id=offer.campaign_id, limit=100)).ok()["data"]
     assert {team["status"] for team in teams} == {"failed"}
     assert len(teams) == sum(bought) == done["teams_total"]
     # Also what was paid for seats that were gone by then.
-    owed = {"campaign_id": offer.campaign_id, "owed": "true"}
-    await until(lambda: shop.ops.get("/v1/ops/orders", **owed), lambda seen: seen.ok()["data"] == [])
+    orders = f"/v1/ops/orders?campaign_id={offer.campaign_id}&owed=true"
+    await until(lambda: shop.ops.get(orders), lambda seen: seen.ok()["data"] == [])
 
 
 async def test_only_operations_end_campaigns_that_are_there(shop: Shop) -> None:
