@@ -1,6 +1,7 @@
 """Ending a campaign: its transactions, and the closing of its teams."""
 
 import asyncio
+import time
 from typing import Protocol
 
 from temporalio import activity
@@ -14,10 +15,10 @@ from db.connection import Database
 from domain.messages import BeginEnding, ClosedTeams, CloseTeams, ConcludeTeam, EndingState, LookAtEnding
 from domain.states import Ending
 
-AT_ONCE = 20
-"""teams that are closed side by side: the next ones wait for them, so that locks and settlements find room between"""
+AT_ONCE = 5
+"""teams that are closed side by side: the next ones wait for them, and for as long again, so that locks find room between"""
 TEAMS_PER_CALL = 500
-LOOKS, PAUSE = 50, 0.1
+LOOKS, PAUSE = 100, 0.05
 """how often, and after how many seconds, it is looked whether they are closed"""
 
 
@@ -49,8 +50,10 @@ class EndingActivities:
                 slice_ = await db.endings.forming_teams(self._database, asked, after, AT_ONCE)
             if not slice_:
                 return ClosedTeams(event_ids=event_ids)
+            began = time.monotonic()
             closed = await asyncio.gather(*(self._close_team(team_id, asked) for team_id in slice_))
             await self._until_closed(slice_)
+            await asyncio.sleep(time.monotonic() - began)
             after, count = slice_[-1], count + len(slice_)
             event_ids += [event_id for news in closed for event_id in news]
             activity.heartbeat(after, count, event_ids)
@@ -80,9 +83,9 @@ class EndingActivities:
         return concluded.event_ids
 
     async def _until_closed(self, team_ids: list[str]) -> None:
-        """Waits a while for their workflows; what is left then is the next call's."""
+        """Waits a while for their workflows, and for those of their refunds; what is left then is the next call's."""
         for _ in range(LOOKS):
             with database_failures():
-                if not await db.endings.any_forming(self._database, team_ids):
+                if not await db.endings.any_left(self._database, team_ids):
                     return
             await asyncio.sleep(PAUSE)

@@ -76,12 +76,17 @@ async def forming_teams(database: Database, asked: CloseTeams, after: str, limit
         return [row["team_id"] for row in await opened.fetch(FORMING, asked.campaign_id, after, limit)]
 
 
-ANY_FORMING = "SELECT EXISTS (SELECT FROM teams WHERE team_id = ANY($1::text[]) AND status = 'forming')"
+ANY_LEFT = """
+SELECT EXISTS (SELECT FROM teams WHERE team_id = ANY($1::text[]) AND status = 'forming')
+       OR EXISTS (SELECT FROM teams t JOIN orders o USING (team_id)
+                   WHERE t.team_id = ANY($1::text[]) AND t.status = 'failed' AND o.status = 'paid')
+"""
 
 
-async def any_forming(database: Database, team_ids: list[str]) -> bool:
+async def any_left(database: Database, team_ids: list[str]) -> bool:
+    """Whether one of these teams is forming, or has failed and holds money that nobody has begun to return."""
     async with connection(database) as opened:
-        return bool(await opened.fetchval(ANY_FORMING, team_ids))
+        return bool(await opened.fetchval(ANY_LEFT, team_ids))
 
 
 # What goes back: paid seats of teams that are forming or have failed, and every refund of those teams that was not over when

@@ -129,6 +129,17 @@ async def test_plainly_ended_a_campaign_lets_its_teams_run_and_may_be_ended_with
     assert (await shop.ops.get(path(offer))).ok()["version"] == 2
 
 
+async def test_an_ending_that_was_terminated_goes_on_when_it_is_asked_for_again(shop: Shop, temporal: Client) -> None:
+    offer = await shop.sell()
+    orders = [await offer.seat() for _ in range(8)]
+    await shop.settle(*orders)
+    begun = (await shop.ops.post(path(offer, "/ending?confirm=true"))).ok(202)
+    await temporal.get_workflow_handle(begun["workflow"]["id"]).terminate()
+    assert (await shop.ops.post(path(offer, "/ending"))).replayed
+    done = await until_done(shop, offer)
+    assert (done["teams_done"], done["amount_returned"], done["begun_at"]) == (8, "640.00", begun["begun_at"])
+
+
 async def test_a_rush_meets_the_end_of_its_campaign(shop: Shop) -> None:
     offer = await shop.sell(target_count=2)
 
@@ -146,16 +157,14 @@ async def test_a_rush_meets_the_end_of_its_campaign(shop: Shop) -> None:
         answers = await asyncio.gather(*(shop.ops.post(path(offer, "/ending?confirm=true")) for _ in range(3)))
         assert {answer.status for answer in answers} <= {200, 202}
 
-    *bought, _ = await asyncio.gather(*(buy() for _ in range(40)), end())
+    bought, _ = await asyncio.gather(asyncio.gather(*(buy() for _ in range(40))), end())
     done = await until_done(shop, offer)
     teams = (await shop.ops.get("/v1/ops/teams", campaign_id=offer.campaign_id, limit=100)).ok()["data"]
     assert {team["status"] for team in teams} == {"failed"}
     assert len(teams) == sum(map(bool, bought)) == done["teams_total"]
     # Also what was paid for seats that were gone by then.
-    await until(
-        lambda: shop.ops.get("/v1/ops/orders", campaign_id=offer.campaign_id, owed="true"),
-        lambda seen: seen.ok()["data"] == [],
-    )
+    orders = f"/v1/ops/orders?campaign_id={offer.campaign_id}&owed=true"
+    await until(lambda: shop.ops.get(orders), lambda seen: seen.ok()["data"] == [])
 
 
 async def test_only_operations_end_campaigns_that_are_there(shop: Shop) -> None:

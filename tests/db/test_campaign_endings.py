@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from db.administration import change_campaign, read_campaign, read_version
-from db.endings import any_forming, begin_ending, forming_teams, look_at_ending, preview_ending, read_ending
+from db.endings import any_left, begin_ending, forming_teams, look_at_ending, preview_ending, read_ending
 from db.views import History
 from domain.campaigns import Campaign, CampaignStatus
 from domain.endings import EndingProgress, EndingStatus
@@ -81,11 +81,13 @@ async def test_an_ending_is_previewed_begun_once_and_counted_to_its_end(shop: Sh
 
     for team in (half, unpaid):
         await shop.conclude(team[0], Ending.CLOSE)
-    assert not await any_forming(shop.database, teams)
-    assert await any_forming(shop.database, [*teams, left[0].team_id])
+    assert not await any_left(shop.database, [unpaid[0].team_id])
+    assert await any_left(shop.database, [left[0].team_id])
     await shop.refund(half[0])
     await shop.finish(half[0])
+    assert await any_left(shop.database, teams)
     await shop.refund(half[1], reason="a buyer who could not wait")
+    assert not await any_left(shop.database, teams)
     assert counts(await closing.look()) == (2, 2, 0, 2, 1)
     running = await closing.read()
     assert (running.status, running.amount_total, running.amount_returned) == (EndingStatus.RUNNING, 2 * PAY_PRICE, PAY_PRICE)
