@@ -1,6 +1,7 @@
 """Audiences over HTTP: made, filled by upload and by rule, and never half replaced."""
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -8,12 +9,18 @@ from typing import Any
 import pytest
 from aiohttp import ClientError
 from starlette.types import Message, Receive, Scope, Send
+from temporalio.client import Client
 
 from api import middleware
+from api.filling import upload_members
 from api.middleware import BODY_LIMIT, Guard
+from db.connection import open_database
+from dev.stack import Stack
+from domain.audiences import UploadFormat
 from tests.api.caller import Answer
 from tests.api.polling import until
 from tests.api.shop import Shop, campaign_of, fresh, moment
+from workflows.client import data_converter
 
 BATCH = 10_000
 """users after which progress is written"""
@@ -115,6 +122,29 @@ async def test_an_upload_that_breaks_off_leaves_the_former_members(shop: Shop) -
     assert (seen["member_count"], seen["filling"]["failure"]) == (1, f"The upload broke off after line {BATCH}.")
     assert [await is_member(shop, path, user) for user in ("former", "u1")] == [True, False]
     (await upload(shop, path, b"u1")).ok()
+
+
+async def test_an_upload_is_read_in_bounded_memory(shop: Shop, stack: Stack) -> None:
+    """50,000 lines, in this process: what is held is a batch of them."""
+    path = await made(shop, "former")
+    audience_id = path.rpartition("/")[2]
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in range(100):
+            yield b"".join(b"a-buyer-with-a-long-name-%07d\n" % (piece * 500 + line) for line in range(500))
+
+    client = await Client.connect(stack.addresses.temporal_address, data_converter=data_converter)
+    database = await open_database(stack.addresses.database_url, pool_size=1)
+    tracemalloc.start()
+    try:
+        await upload_members(database, client, audience_id, UploadFormat.CSV, pieces(), by="tests")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        await database.close()
+
+    assert most < 4_000_000
+    assert (await shop.ops.get(path)).ok()["member_count"] == 50_000
 
 
 @pytest.mark.parametrize(
