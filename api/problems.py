@@ -40,7 +40,14 @@ class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
 
 
-def problem(code: ErrorCode, detail: str, errors: Sequence[FieldProblem] = (), *, status: int | None = None) -> ProblemResponse:
+def problem(
+    code: ErrorCode,
+    detail: str,
+    errors: Sequence[FieldProblem] = (),
+    *,
+    status: int | None = None,
+    retry_after: int | None = None,
+) -> ProblemResponse:
     meaning = MEANINGS[code]
     body = Problem(
         type=f"/problems/{code}",
@@ -51,7 +58,7 @@ def problem(code: ErrorCode, detail: str, errors: Sequence[FieldProblem] = (), *
         retryable=meaning.retryable,
         errors=tuple(errors),
     )
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if body.status in {429, 503} else {}
+    headers = {"Retry-After": str(retry_after or RETRY_AFTER_SECONDS)} if body.status in {429, 503} else {}
     if code is ErrorCode.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return ProblemResponse(body.model_dump(mode="json"), body.status, headers)
@@ -65,7 +72,7 @@ def _field_problems(errors: Sequence[Any]) -> list[FieldProblem]:
 
 
 async def _group_buy_error(_request: Request, error: GroupBuyError) -> ProblemResponse:
-    return problem(error.code, error.detail)
+    return problem(error.code, error.detail, retry_after=error.retry_after)
 
 
 async def _invalid(_request: Request, error: RequestValidationError) -> ProblemResponse:

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api.pages import Cursor, Limit, Page, page, position
-from api.platform import MallDep, PlatformDep
+from api.platform import MallDep, PlatformDep, ReadingMallDep
 from db.connection import connection
 from db.offers import read_offer
 from db.refund_views import read_refund_place
@@ -24,7 +24,7 @@ REPLAYED = "Idempotent-Replayed"
 
 
 @routes.post("/quotes")
-async def get_quote(asked: QuoteRequest, mall: MallDep, platform: PlatformDep) -> Quote:
+async def get_quote(asked: QuoteRequest, mall: ReadingMallDep, platform: PlatformDep) -> Quote:
     """Price and eligibility for one buyer and goods, before anything is reserved."""
     async with connection(platform.database) as opened:
         offer = await read_offer(opened, mall.source, asked)

@@ -103,7 +103,7 @@ ON CONFLICT (source) DO UPDATE
 
 
 async def save_mall(database: Database, mall: Mall) -> None:
-    """Creates a mall, or changes it to these settings."""
+    """Creates a mall, or changes it to these settings; as part of an installation, so it is in no audit."""
     async with transaction(database) as opened:
         await opened.execute(
             SAVE_MALL,
@@ -114,3 +114,14 @@ async def save_mall(database: Database, mall: Mall) -> None:
             list(mall.webhook_secrets),
             mall.local,
         )
+
+
+MOVE_CALLBACK = (
+    "UPDATE malls SET callback_address = $3 WHERE source = $1 AND callback_address LIKE $2 AND callback_kind = 'http'"
+)
+
+
+async def move_callback(database: Database, source: str, like: str, address: str) -> None:
+    """Where the mall's callbacks go to an address like that, they go to this one from now on."""
+    async with transaction(database) as opened:
+        await opened.execute(MOVE_CALLBACK, source, like, address)

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from db.connection import Database, Row, connection, fetch_one
 from domain.ids import team_workflow_id
+from domain.limits import REMEMBERED
 from domain.messages import SeatRequest
 from domain.states import OrderStatus, PaymentOutcome, PaymentReason, TeamStatus
 from domain.trade import Member, OpsOrder, OpsTeam, Order, Team, WorkflowLink
@@ -54,20 +55,35 @@ class Place:
     full: bool
     seated: bool
     """the user has a live order in the team"""
+    unpaid: int
+    """the user's seats in this mall that wait for a payment"""
+    unpaid_until: datetime | None
+    """when the first of these lapses"""
+    lapsed: int
+    """the user's seats in this mall that lapsed unpaid lately"""
 
 
 PLACE = """
 SELECT o.*, t.team_id AS asked_team_id, t.status AS team_status, t.deadline,
        t.lock_count >= t.target_count AS full,
-       EXISTS (SELECT FROM orders s WHERE s.team_id = $3 AND s.user_id = $4 AND s.live) AS seated
+       EXISTS (SELECT FROM orders s WHERE s.team_id = $3 AND s.user_id = $4 AND s.live) AS seated,
+       l.unpaid, l.unpaid_until, l.lapsed
   FROM (SELECT) AS one
   LEFT JOIN orders o ON o.source = $1 AND o.out_trade_no = $2
   LEFT JOIN teams t
          ON t.team_id = $3 AND t.source = $1 AND t.goods_id = $5 AND ($6::int IS NULL OR t.campaign_id = $6)
+ CROSS JOIN (
+   SELECT count(*) FILTER (WHERE status = 'locked') AS unpaid,
+          min(lock_expires_at) FILTER (WHERE status = 'locked') AS unpaid_until,
+          count(*) FILTER (WHERE cancel_reason = 'lock_timeout' AND cancelled_at > $7) AS lapsed
+     -- The latest are enough, and read from an index that is there: one on status would be written with every payment.
+     FROM (SELECT status, lock_expires_at, cancel_reason, cancelled_at FROM orders WHERE source = $1 AND user_id = $4
+            ORDER BY locked_at DESC, order_id DESC LIMIT 200) AS latest
+ ) AS l
 """
 
 
-async def read_place(database: Database, history: History, request: SeatRequest) -> Place:
+async def read_place(database: Database, history: History, request: SeatRequest, now: datetime) -> Place:
     async with connection(database) as opened:
         row = await fetch_one(
             opened,
@@ -78,6 +94,7 @@ async def read_place(database: Database, history: History, request: SeatRequest)
             request.user_id,
             request.goods_id,
             request.campaign_id,
+            now - REMEMBERED,
         )
     return Place(
         record=_record(row, history) if row["order_id"] is not None else None,
@@ -86,6 +103,9 @@ async def read_place(database: Database, history: History, request: SeatRequest)
         deadline=row["deadline"],
         full=bool(row["full"]),
         seated=row["seated"],
+        unpaid=row["unpaid"],
+        unpaid_until=row["unpaid_until"],
+        lapsed=row["lapsed"],
     )
 
 
@@ -141,6 +161,11 @@ class Conditions:
         if position is not None:
             self.values += [position.moment, position.row_id]
             self._conditions.append(f"({columns}) < (${len(self.values) - 1}, ${len(self.values)})")
+
+    def below(self, column: str, value: int | None) -> None:
+        if value is not None:
+            self.values.append(value)
+            self._conditions.append(f"{column} < ${len(self.values)}")
 
     def __str__(self) -> str:
         return " AND ".join(self._conditions) or "true"

@@ -118,6 +118,7 @@ class NewWebhookSecret(Message):
 class Change(Message):
     """What somebody changed: `content` is what the subject is from then on, whole."""
 
+    change_no: int
     changed_at: Moment
     changed_by: str
     subject: str

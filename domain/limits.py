@@ -9,7 +9,7 @@ REMEMBERED = timedelta(hours=1)
 
 
 def open_seats_allowed(lapsed: int) -> int:
-    """How many unpaid seats a buyer may hold, of whom so many lapsed lately: each of them takes one away, but never the last."""
+    """How many unpaid seats a buyer may hold when so many lapsed lately: each of those takes one away, but never the last."""
     return max(OPEN_SEATS - lapsed, 1)
 
 
