@@ -3,13 +3,13 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Request, Security
+from fastapi import Depends, FastAPI, Request
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security.base import SecurityBase
 from temporalio.client import Client
@@ -32,6 +32,8 @@ from settings import Settings
 from workflows.client import connect
 
 log = logging.getLogger("groupbuy.api")
+
+LAST_NOTE_WITHIN = 1.0
 
 
 @dataclass(slots=True)
@@ -72,7 +74,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         keys=keys,
         rates=rates,
     )
-    beside = [asyncio.create_task(run()) for run in (remembered.notices.run, keys.run, rates.run)]
+    beside = [asyncio.create_task(_kept_running(run)) for run in (remembered.notices.run, keys.run, rates.run)]
     # What was imported stays for good: the collector need not look at it again and again, nor look so often.
     gc.collect()
     gc.freeze()
@@ -83,8 +85,20 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
-        await keys.note(timedelta())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_NOTE_WITHIN):
+                await keys.note(timedelta())
         await database.close()
+
+
+async def _kept_running(run: Callable[[], Awaitable[None]]) -> None:
+    """What runs beside the requests, until it is cancelled."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            log.exception("a defect beside the requests")
+        await asyncio.sleep(1)
 
 
 async def platform(request: Request) -> Platform:  # async: FastAPI would run it in a thread
@@ -95,15 +109,16 @@ async def platform(request: Request) -> Platform:  # async: FastAPI would run it
 PlatformDep = Annotated[Platform, Depends(platform)]
 
 
-class _Bearer(SecurityBase):
-    """Who asks, by the key that the request carries; declares it in OpenAPI, too."""
+class _Key(SecurityBase):
+    """Who asks, by the key that the request carries. One dependency does it all, and declares itself in OpenAPI."""
 
+    model = HTTPBearerModel(description="A key of a mall or, for /v1/ops, of operations.")
     scheme_name = "key"
 
-    def __init__(self, description: str) -> None:
-        self.model = HTTPBearerModel(description=description)
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
 
-    async def __call__(self, request: Request) -> Access:
+    async def _access(self, request: Request) -> Access:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         found = await request.app.state.platform.keys.access(key.strip()) if scheme.lower() == "bearer" and key else None
         if found is None:
@@ -112,26 +127,31 @@ class _Bearer(SecurityBase):
         return access
 
 
-AccessDep = Annotated[Access, Security(_Bearer("A key of a mall or, for /v1/ops, of operations."))]
+class _MallKey(_Key):
+    """A mall's key with the scope; what is no GET needs trade as a rule."""
+
+    async def __call__(self, request: Request) -> MallAccess:
+        access = await self._access(request)
+        if not isinstance(access, MallAccess):
+            raise Refusal(ErrorCode.FORBIDDEN, "This is for the key of a mall.")
+        taken = request.app.state.platform.rates.take(access.source, access.request_limit)
+        request.scope[EXTRA_HEADERS] = taken.headers
+        if not taken.allowed:
+            detail = f"{access.source} may send {access.request_limit} requests a second."
+            raise Refusal(ErrorCode.RATE_LIMITED, detail, retry_after=1)
+        _require(access, Scope.READ if request.method in READING else self._scope)
+        return access
 
 
-def _of_mall(request: Request, access: Access, scope: Scope) -> MallAccess:
-    if not isinstance(access, MallAccess):
-        raise Refusal(ErrorCode.FORBIDDEN, "This is for the key of a mall.")
-    taken = request.app.state.platform.rates.take(access.source, access.request_limit)
-    request.scope[EXTRA_HEADERS] = taken.headers
-    if not taken.allowed:
-        detail = f"{access.source} may send {access.request_limit} requests a second."
-        raise Refusal(ErrorCode.RATE_LIMITED, detail, retry_after=1)
-    _require(access, scope)
-    return access
+class _OpsKey(_Key):
+    """A key of operations with the scope."""
 
-
-def _of_operations(access: Access, scope: Scope) -> OpsAccess:
-    if not isinstance(access, OpsAccess):
-        raise Refusal(ErrorCode.FORBIDDEN, f"This is for a key of operations with the scope {scope}.")
-    _require(access, scope)
-    return access
+    async def __call__(self, request: Request) -> OpsAccess:
+        access = await self._access(request)
+        if not isinstance(access, OpsAccess):
+            raise Refusal(ErrorCode.FORBIDDEN, f"This is for a key of operations with the scope {self._scope}.")
+        _require(access, self._scope)
+        return access
 
 
 def _require(access: Access, scope: Scope) -> None:
@@ -139,25 +159,9 @@ def _require(access: Access, scope: Scope) -> None:
         raise Refusal(ErrorCode.FORBIDDEN, f"This needs a key with the scope {scope}.")
 
 
-async def _mall(request: Request, access: AccessDep) -> MallAccess:
-    return _of_mall(request, access, Scope.READ if request.method in READING else Scope.TRADE)
-
-
-async def _reading_mall(request: Request, access: AccessDep) -> MallAccess:
-    return _of_mall(request, access, Scope.READ)
-
-
-async def _operator(access: AccessDep) -> OpsAccess:
-    return _of_operations(access, Scope.OPS)
-
-
-async def _administrator(access: AccessDep) -> OpsAccess:
-    return _of_operations(access, Scope.ADMIN)
-
-
-MallDep = Annotated[MallAccess, Depends(_mall)]
+MallDep = Annotated[MallAccess, Depends(_MallKey(Scope.TRADE))]
 """May read with GET, and trade with what is no GET."""
-ReadingMallDep = Annotated[MallAccess, Depends(_reading_mall)]
+ReadingMallDep = Annotated[MallAccess, Depends(_MallKey(Scope.READ))]
 """May read, whatever the method."""
-OpsDep = Annotated[OpsAccess, Depends(_operator)]
-AdminDep = Annotated[OpsAccess, Depends(_administrator)]
+OpsDep = Annotated[OpsAccess, Depends(_OpsKey(Scope.OPS))]
+AdminDep = Annotated[OpsAccess, Depends(_OpsKey(Scope.ADMIN))]

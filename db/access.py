@@ -90,15 +90,16 @@ class Mall:
     callback_hosts: tuple[str, ...]
     webhook_secrets: tuple[str, ...]
     local: bool
+    request_limit: int = REQUEST_LIMIT
 
 
 SAVE_MALL = """
-INSERT INTO malls (source, name, callback_kind, callback_address, callback_hosts, webhook_secrets, local)
-VALUES ($1, $2, CASE WHEN $3::text IS NOT NULL THEN 'http' END, $3, $4, $5, $6)
+INSERT INTO malls (source, name, callback_kind, callback_address, callback_hosts, webhook_secrets, local, request_limit)
+VALUES ($1, $2, CASE WHEN $3::text IS NOT NULL THEN 'http' END, $3, $4, $5, $6, $7)
 ON CONFLICT (source) DO UPDATE
-   SET (name, callback_kind, callback_address, callback_hosts, webhook_secrets, local)
+   SET (name, callback_kind, callback_address, callback_hosts, webhook_secrets, local, request_limit)
      = (excluded.name, excluded.callback_kind, excluded.callback_address, excluded.callback_hosts,
-        excluded.webhook_secrets, excluded.local)
+        excluded.webhook_secrets, excluded.local, excluded.request_limit)
 """
 
 
@@ -113,6 +114,7 @@ async def save_mall(database: Database, mall: Mall) -> None:
             list(mall.callback_hosts),
             list(mall.webhook_secrets),
             mall.local,
+            mall.request_limit,
         )
 
 

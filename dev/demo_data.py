@@ -13,6 +13,8 @@ from domain.discounts import Discount, DiscountPlan
 from domain.trade import Goods
 
 SOURCE, CHANNEL = "s01", "c01"
+LOAD = 100_000
+"""requests a second: the demo mall is also what benches load"""
 DEMO_GOODS = (
     Goods(goods_id="9890001", name="MyBatis book", original_price=Decimal("100.00")),
     Goods(goods_id="9890002", name="MyBatis book, for load", original_price=Decimal("100.00")),
@@ -57,6 +59,7 @@ async def seed(database_url: str, mall_url: str, keys: DemoKeys) -> None:
                     callback_hosts=("127.0.0.1", "localhost"),
                     webhook_secrets=(keys.webhook_secret,),
                     local=True,
+                    request_limit=LOAD,
                 ),
             )
         await save_key(database, keys.mall_key, name="demo mall", source=SOURCE, now=now)
