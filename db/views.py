@@ -78,7 +78,7 @@ SELECT o.*, t.team_id AS asked_team_id, t.status AS team_status, t.deadline,
           count(*) FILTER (WHERE cancel_reason = 'lock_timeout' AND cancelled_at > $7) AS lapsed
      -- The latest are enough, and read from an index that is there: one on status would be written with every payment.
      FROM (SELECT status, lock_expires_at, cancel_reason, cancelled_at FROM orders WHERE source = $1 AND user_id = $4
-            ORDER BY locked_at DESC, order_id DESC LIMIT 200) AS latest
+            ORDER BY locked_at DESC, order_id DESC LIMIT 1000) AS latest
  ) AS l
 """
 
