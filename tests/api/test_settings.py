@@ -372,7 +372,7 @@ async def test_a_revoked_key_is_refused_by_every_process_within_a_second(stack: 
 
 def create_key(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GROUPBUY_")}
-    command = [GROUPBUY, "admin", "create-key", *arguments]
+    command = [str(GROUPBUY), "admin", "create-key", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env={**kept, **(environment or {})}, check=False, timeout=60)
 
 
