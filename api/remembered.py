@@ -1,5 +1,6 @@
 """What this process remembers of the settings, as long as it is told of every change."""
 
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from typing import Any, TypeVar
@@ -9,6 +10,8 @@ from db.notices import CHANGED, Notices
 Value = TypeVar("Value")
 
 KEPT_AT_MOST = 10_000
+KEPT_FOR = 10.0
+"""seconds: a change that was never told (a pooler in between, a trigger that is off) is seen after them all the same"""
 
 
 class Remembered:
@@ -17,7 +20,7 @@ class Remembered:
     def __init__(self, database_url: str, hear: dict[str, Callable[[str], None]] | None = None) -> None:
         """`hear` has what notices on other channels go to."""
         self.notices = Notices(database_url, {CHANGED: self.forget, **(hear or {})}, self.forget_all)
-        self._kept: dict[Hashable, Any] = {}
+        self._kept: dict[Hashable, tuple[float, Any]] = {}
         self._about: defaultdict[str, set[Hashable]] = defaultdict(set)
         self._forgotten = 0
 
@@ -25,8 +28,8 @@ class Remembered:
         self, key: Hashable, read: Callable[[], Awaitable[Value]], about: Callable[[Value], Iterable[str]]
     ) -> Value:
         """What is remembered under the key, else what is read now; None is read again each time."""
-        if self.notices.are_told and (kept := self._kept.get(key)) is not None:
-            value: Value = kept
+        if self.notices.are_told and (kept := self._kept.get(key)) is not None and kept[0] > time.monotonic():
+            value: Value = kept[1]
             return value
         forgotten = self._forgotten
         value = await read()
@@ -51,6 +54,6 @@ class Remembered:
     def _keep(self, key: Hashable, value: object, about: Iterable[str]) -> None:
         if len(self._kept) >= KEPT_AT_MOST:
             self.forget_all()
-        self._kept[key] = value
+        self._kept[key] = (time.monotonic() + KEPT_FOR, value)
         for subject in about:
             self._about[subject].add(key)

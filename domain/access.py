@@ -70,7 +70,7 @@ class CreatedKey(Key):
 
 
 def _lowered(hosts: list[str]) -> list[str]:
-    return sorted({host.lower() for host in hosts})
+    return list(dict.fromkeys(host.lower() for host in hosts))
 
 
 Host = Annotated[

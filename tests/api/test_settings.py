@@ -13,7 +13,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from dev.administration import make_key
 from dev.demo_data import CHANNEL, SOURCE
+from dev.errors import StackError
 from dev.ports import HOST, free_port
 from dev.stack import Stack
 from tests.api.caller import Answer, Caller
@@ -385,13 +387,16 @@ async def test_the_first_key_is_made_at_the_command_line(stack: Stack, shop: Sho
     for run in made:
         assert (run.returncode, run.stderr) == (0, "")
         (await shop.mall.with_key(run.stdout.strip()).get("/v1/ops/keys")).ok()
-    for arguments, reason in (
-        (("--name", "x", "--data-dir", str(tmp_path)), "no stack runs"),
-        (("--name", "x", "--source", "s99", "--database-url", addresses.database_url), "no mall s99"),
-        (("--name", "x", "--scope", "trade", "--database-url", addresses.database_url), "has the scopes"),
-        (("--name", "x", "--database-url", "postgresql://postgres@127.0.0.1:1/groupbuy"), "cannot be used"),
+    nowhere = await asyncio.to_thread(create_key, "--name", "x", "--data-dir", str(tmp_path))
+    assert (nowhere.returncode, nowhere.stdout) == (1, "")
+    assert nowhere.stderr.startswith("groupbuy: no stack runs")
+    url, away = addresses.database_url, "postgresql://postgres@127.0.0.1:1/groupbuy"
+    for database_url, name, source, scope, reason in (
+        (url, "x", "s99", "trade", "no mall s99"),
+        (url, "x", None, "trade", "has the scopes"),
+        (url, "", None, "ops", "at least 1 character"),
+        (away, "x", None, "ops", "cannot be used"),
+        ("nonsense", "x", None, "ops", "cannot be used"),
     ):
-        run = await asyncio.to_thread(create_key, *arguments)
-        assert (run.returncode, run.stdout) == (1, "")
-        assert run.stderr.startswith("groupbuy: ")
-        assert reason in run.stderr
+        with pytest.raises(StackError, match=reason):
+            await make_key(database_url, name, source, [scope])

@@ -77,6 +77,17 @@ async def test_what_is_remembered_is_read_once_until_it_is_changed(shop: Shop, m
     assert memory.reads == 2
 
 
+async def test_what_nobody_told_is_seen_after_a_while(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    await memory.recall()
+    await memory.recall()
+    assert memory.reads == 1
+    monkeypatch.setattr("api.remembered.KEPT_FOR", 0.0)
+    memory._remembered.forget_all()
+    await memory.recall()
+    await memory.recall()
+    assert memory.reads == 3
+
+
 async def test_each_setting_says_what_was_changed(shop: Shop, server: Server) -> None:
     heard: list[str] = []
     notices = Notices(server.database_url, {"groupbuy_changed": heard.append}, lambda: None)
