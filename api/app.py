@@ -12,7 +12,9 @@ from api import (
     routes_ops_audiences,
     routes_ops_campaigns,
     routes_ops_refunds,
+    routes_problems,
     routes_service,
+    routes_settings,
 )
 from api.middleware import Guard
 from api.openapi import describe, operation_id
@@ -27,6 +29,8 @@ ROUTES = (
     routes_ops_refunds,
     routes_ops_audiences,
     routes_ops_campaigns,
+    routes_settings,
+    routes_problems,
     routes_service,
 )
 

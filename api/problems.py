@@ -56,9 +56,16 @@ def problem_body(
     return body.model_dump(mode="json")
 
 
-def problem(code: ErrorCode, detail: str, errors: Sequence[FieldProblem] = (), *, status: int | None = None) -> ProblemResponse:
+def problem(
+    code: ErrorCode,
+    detail: str,
+    errors: Sequence[FieldProblem] = (),
+    *,
+    status: int | None = None,
+    retry_after: int | None = None,
+) -> ProblemResponse:
     body = problem_body(code, detail, errors, status=status)
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if body["status"] in {429, 503} else {}
+    headers = {"Retry-After": str(retry_after or RETRY_AFTER_SECONDS)} if body["status"] in {429, 503} else {}
     if code is ErrorCode.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return ProblemResponse(body, body["status"], headers)
@@ -74,7 +81,8 @@ def _field_problems(errors: Sequence[Any]) -> list[FieldProblem]:
 async def _group_buy_error(_request: Request, error: GroupBuyError) -> ProblemResponse:
     risks = error.risks if isinstance(error, ConfirmationRequired) else ()
     # A campaign may have a thousand goods.
-    return problem(error.code, error.detail, [FieldProblem(field=risk.field, message=risk.message) for risk in risks[:20]])
+    errors = [FieldProblem(field=risk.field, message=risk.message) for risk in risks[:20]]
+    return problem(error.code, error.detail, errors, retry_after=error.retry_after)
 
 
 async def _invalid(_request: Request, error: RequestValidationError) -> ProblemResponse:

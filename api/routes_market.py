@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 
 from api.openapi import refuses
 from api.pages import Limit
-from api.platform import MallDep, PlatformDep
+from api.platform import MallDep, PlatformDep, ReadingMallDep
 from db.connection import connection
 from db.market import Looker, market_teams
 from db.offers import inquire
@@ -23,7 +23,7 @@ NOT_SOLD_HERE = refuses(ErrorCode.GOODS_NOT_FOUND, ErrorCode.CAMPAIGN_NOT_FOUND)
 
 @routes.post("/quotes", openapi_extra=NOT_SOLD_HERE)
 async def get_quote(
-    asked: QuoteRequest, mall: MallDep, platform: PlatformDep, *, explain: bool = False
+    asked: QuoteRequest, mall: ReadingMallDep, platform: PlatformDep, *, explain: bool = False
 ) -> Quote | ExplainedQuote:
     """Price and eligibility for one buyer and goods, before anything is reserved; `explain` shows every rule."""
     async with connection(platform.database) as opened:

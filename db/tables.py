@@ -1,4 +1,7 @@
-"""The schema. A state that rules depend on is guarded here too: no code can commit what a CHECK refuses."""
+"""The schema. A state that rules depend on is guarded here too: no code can commit what a CHECK refuses.
+
+Triggers on the tables of settings tell whoever remembers a row that it was changed: migrations/versions/0006_keys.py.
+"""
 
 from sqlalchemy import (
     ARRAY,
@@ -50,6 +53,10 @@ malls = Table(
     Column("callback_hosts", ARRAY(Text), nullable=False, comment="hosts a callback may go to, without ports"),
     Column("webhook_secrets", ARRAY(Text), nullable=False, comment="newest first; two are valid during rotation"),
     Column("local", Boolean, nullable=False, comment="its callbacks may go to private addresses"),
+    Column(
+        "request_limit", Integer, nullable=False, server_default="2000", comment="requests a second; above it: rate_limited"
+    ),
+    CheckConstraint("request_limit > 0", name="request_limit"),
 )
 
 api_keys = Table(
@@ -60,6 +67,13 @@ api_keys = Table(
     Column("source", ForeignKey("malls.source"), comment="the mall it belongs to; null: operations"),
     _moment("created_at"),
     _moment("revoked_at", nullable=True),
+    Column("key_id", Text, nullable=False, unique=True, comment="the beginning of the hash: what people call it by"),
+    Column("scopes", ARRAY(Text), nullable=False, comment="what it may do"),
+    Column("last_used_at", DateTime(timezone=True), comment="to about a minute"),
+    CheckConstraint(
+        "scopes <@ CASE WHEN source IS NULL THEN ARRAY['ops', 'admin'] ELSE ARRAY['read', 'trade'] END AND scopes <> '{}'",
+        name="scopes",
+    ),
 )
 
 goods = Table(
@@ -405,4 +419,5 @@ changes = Table(
     Column("subject", Text, nullable=False, comment="what was changed, e.g. campaign/100123"),
     Column("content", JSONB, nullable=False, comment="what it is from now on, whole"),
     Index("changes_subject_idx", "subject", "change_no"),
+    Index("changes_changed_by_idx", "changed_by", "change_no"),
 )

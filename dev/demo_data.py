@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from db.access import Mall, save_key, save_mall
+from db.access import Mall, move_callback, save_key, save_mall
 from db.administration import create_campaign, read_campaign, save_goods
+from db.audit import list_changes
 from db.connection import open_database
 from dev.keys import DemoKeys
 from domain.campaigns import CampaignGoods, CampaignStatus, NewCampaign
@@ -12,6 +13,8 @@ from domain.discounts import Discount, DiscountPlan
 from domain.trade import Goods
 
 SOURCE, CHANNEL = "s01", "c01"
+LOAD = 100_000
+"""requests a second: the demo mall is also what benches load"""
 DEMO_GOODS = (
     Goods(goods_id="9890001", name="MyBatis book", original_price=Decimal("100.00")),
     Goods(goods_id="9890002", name="MyBatis book, for load", original_price=Decimal("100.00")),
@@ -39,21 +42,26 @@ DEMO_CAMPAIGNS = (
 
 
 async def seed(database_url: str, mall_url: str, keys: DemoKeys) -> None:
-    """Makes what is missing. What an operator changed since stays changed; the mall's address and keys are today's."""
+    """Makes what is missing. What an operator changed since stays changed; the demo mall's address and keys are today's."""
     database = await open_database(database_url, pool_size=1)
     now = datetime.now(UTC)
     try:
-        await save_mall(
-            database,
-            Mall(
-                source=SOURCE,
-                name="Demo mall",
-                callback_url=f"{mall_url}/callbacks",
-                callback_hosts=("127.0.0.1", "localhost"),
-                webhook_secrets=(keys.webhook_secret,),
-                local=True,
-            ),
-        )
+        callback = f"{mall_url}/callbacks"
+        if await list_changes(database, f"mall/{SOURCE}", None, None, 1):
+            await move_callback(database, SOURCE, "http://127.0.0.1:%/callbacks", callback)
+        else:
+            await save_mall(
+                database,
+                Mall(
+                    source=SOURCE,
+                    name="Demo mall",
+                    callback_url=callback,
+                    callback_hosts=("127.0.0.1", "localhost"),
+                    webhook_secrets=(keys.webhook_secret,),
+                    local=True,
+                    request_limit=LOAD,
+                ),
+            )
         await save_key(database, keys.mall_key, name="demo mall", source=SOURCE, now=now)
         await save_key(database, keys.ops_key, name="demo operator", source=None, now=now)
         for goods, new in zip(DEMO_GOODS, DEMO_CAMPAIGNS, strict=True):

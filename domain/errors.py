@@ -98,12 +98,14 @@ class GroupBuyError(Exception):
     Args:
         code: what went wrong, for programs.
         detail: what went wrong in this very case, for people.
+        retry_after: seconds after which it may be otherwise, where that is known.
     """
 
-    def __init__(self, code: ErrorCode, detail: str) -> None:
+    def __init__(self, code: ErrorCode, detail: str, *, retry_after: int | None = None) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
+        self.retry_after = retry_after
 
 
 class Refusal(GroupBuyError):

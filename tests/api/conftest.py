@@ -101,6 +101,9 @@ WRITTEN = (
     "payment_conflicts",
     "user_quotas",
     "audiences",
+    "switches",
+    "malls",
+    "api_keys",
 )
 
 

@@ -5,6 +5,7 @@ import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from aiohttp import ClientError
@@ -224,7 +225,8 @@ async def sent(path: str, size: int, read: Callable[[Receive], Awaitable[None]])
         await read(receive)
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
-    await Guard(app)({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)
+    scope = {"type": "http", "method": "POST", "path": path, "headers": [], "app": MagicMock()}
+    await Guard(app)(scope, receive, send)
     return statuses
 
 

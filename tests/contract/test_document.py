@@ -14,9 +14,6 @@ from domain.events import EventType
 METHODS = {"get", "put", "post", "patch", "delete"}
 NOT_YET = {
     ErrorCode.EVENT_NOT_FOUND,
-    ErrorCode.KEY_NOT_FOUND,
-    ErrorCode.MALL_NOT_FOUND,
-    ErrorCode.SWITCH_NOT_FOUND,
 }
 APP: FastAPI = create_app()
 DOCUMENT = APP.openapi()

@@ -14,9 +14,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, make_url, pool
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from db.access import key_hash, key_id, read_access
 from db.connection import Database, connection, open_database, sqlalchemy_url
 from db.migrate import migrations, upgrade
 from db.tables import metadata
+from domain.access import OF_MALLS, OF_OPERATIONS
 from tests.db.conftest import Server
 
 UPGRADE = "import sys; from db.migrate import upgrade; upgrade(sys.argv[1])"
@@ -158,3 +160,21 @@ async def test_what_was_owed_before_there_were_refunds_has_one_that_waits_to_be_
         "amount": "12.34",
         "reason": "amount_mismatch",
     }
+
+
+async def test_keys_of_before_may_do_everything_and_have_ids(empty_url: str) -> None:
+    made = migrations(empty_url)
+    await asyncio.to_thread(alembic.command.upgrade, made, "0002")
+    migrated = await open_database(empty_url, pool_size=1)
+    try:
+        async with connection(migrated) as opened:
+            await opened.execute("INSERT INTO malls VALUES ('s01', 'A mall', NULL, NULL, '{}', '{}', true)")
+            for key, source in (("gb_mall", "s01"), ("gb_ops", None)):
+                await opened.execute("INSERT INTO api_keys VALUES ($1, 'x', $2, now())", key_hash(key), source)
+        await asyncio.to_thread(upgrade, empty_url)
+        for key, scopes in (("gb_mall", OF_MALLS), ("gb_ops", OF_OPERATIONS)):
+            access = await read_access(migrated, key)
+            assert access is not None
+            assert (access.key_id, access.scopes) == (key_id(key), scopes)
+    finally:
+        await migrated.close()
