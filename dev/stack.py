@@ -281,6 +281,7 @@ class Stack:
             "MALL_KEY": plan.keys.mall_key,
             "MALL_WEBHOOK_SECRET": plan.keys.webhook_secret,
             "MALL_STATE": str(self._data_dir.path / "mall.db"),
+            **({"MALL_AMQP_URL": url} if (url := os.environ.get("GROUPBUY_AMQP_URL")) else {}),
         }
         mall = self._python("mall", "mall", environment=environment, stop_within=6)
         yield f"demo mall at {plan.mall_url}", Part(mall, lambda _: answers(f"{plan.mall_url}/healthz"))

@@ -17,7 +17,15 @@ def main() -> None:
     except ValidationError as error:
         sys.exit(f"the mall's environment (MALL_…) is not usable: {error}")
     # Without log_config, uvicorn's lines take the format above; one line per request would say what the receiver says.
-    uvicorn.run(create_app(config), host="127.0.0.1", port=config.port, log_config=None, access_log=False)
+    # A slow mall's answers are not waited for when it stops.
+    uvicorn.run(
+        create_app(config),
+        host="127.0.0.1",
+        port=config.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=2,
+    )
 
 
 if __name__ == "__main__":
