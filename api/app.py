@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from api import problems, routes_mall, routes_ops, routes_ops_refunds, routes_service
+from api import problems, routes_mall, routes_market, routes_ops, routes_ops_refunds, routes_service
 from api.middleware import Guard
 from api.platform import lifespan
 from api.problems import Problem
@@ -19,7 +19,13 @@ def create_app() -> FastAPI:
         responses={"4XX": {"model": Problem}, "5XX": {"model": Problem}},
     )
     problems.install(app)
-    for routes in (routes_mall.routes, routes_ops.routes, routes_ops_refunds.routes, routes_service.routes):
+    for routes in (
+        routes_market.routes,
+        routes_mall.routes,
+        routes_ops.routes,
+        routes_ops_refunds.routes,
+        routes_service.routes,
+    ):
         app.include_router(routes)
     app.add_middleware(Guard)
     return app

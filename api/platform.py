@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Request
 from temporalio.client import Client
 
+from api.counting import Counting
 from api.refunding import Refunding
 from api.trading import Trading
 from db.access import MallAccess, OpsAccess, read_access
@@ -35,6 +36,7 @@ class Platform:
     history: History
     trading: Trading
     refunding: Refunding
+    counting: Counting
     settings: Settings
     _access: dict[str, tuple[float, Access]] = field(default_factory=dict)
 
@@ -59,12 +61,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     client = await connect()
     base = f"{str(settings.temporal_ui_url).rstrip('/')}/namespaces/{client.namespace}/workflows/"
     history = History(base if settings.temporal_ui_url else "")
+    counting = Counting(database)
     app.state.platform = Platform(
         database=database,
         client=client,
         history=history,
-        trading=Trading(database, client, history, settings),
+        trading=Trading(database, client, history, settings, counting),
         refunding=Refunding(database, client, history, settings),
+        counting=counting,
         settings=settings,
     )
     # What was imported stays for good: the collector need not look at it again and again, nor look so often.

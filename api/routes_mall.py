@@ -1,34 +1,22 @@
 """What a mall calls."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
 from api.pages import Cursor, Limit, Page, page, position
 from api.platform import MallDep, PlatformDep
-from db.connection import connection
-from db.offers import read_offer
 from db.refund_views import read_refund_place
 from db.views import OrderFilter, list_orders, read_order, read_team
-from domain.eligibility import quote
 from domain.errors import ErrorCode, Refusal
 from domain.messages import RefundRequest
 from domain.refunds import Refund
-from domain.trade import NewOrder, OpsOrder, Order, Payment, Quote, QuoteRequest, Settlement, Team
+from domain.trade import NewOrder, OpsOrder, Order, Payment, Settlement, Team
 from domain.values import Identifier, Message, Note, TeamId
 
 routes = APIRouter(prefix="/v1", tags=["mall"])
 
 REPLAYED = "Idempotent-Replayed"
-
-
-@routes.post("/quotes")
-async def get_quote(asked: QuoteRequest, mall: MallDep, platform: PlatformDep) -> Quote:
-    """Price and eligibility for one buyer and goods, before anything is reserved."""
-    async with connection(platform.database) as opened:
-        offer = await read_offer(opened, mall.source, asked)
-    return quote(offer, datetime.now(UTC))
 
 
 @routes.post("/orders", status_code=201)

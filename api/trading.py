@@ -16,14 +16,15 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes, Workfl
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.answers import answered_within, start_looked_at, workflow_answers
+from api.counting import Counting
 from api.refunding import ask_refund
 from db.access import MallAccess
 from db.connection import Database, connection
-from db.offers import read_offer
+from db.offers import inquire
 from db.refund_views import read_refund_place
 from db.settlement import record_other_amount
 from db.views import History, OrderRecord, Place, read_order, read_order_and_team, read_place, read_team
-from domain.eligibility import Offer, against_another_order, against_another_sale, against_opening, require
+from domain.eligibility import Offer, Wish, require_all, require_terms
 from domain.errors import ErrorCode, GroupBuyError, Refusal
 from domain.ids import team_id, team_workflow_id
 from domain.messages import (
@@ -45,11 +46,12 @@ from workflows.team import LOCK, SETTLE, TeamWorkflow
 
 
 class Trading:
-    def __init__(self, database: Database, client: Client, history: History, settings: Settings) -> None:
+    def __init__(self, database: Database, client: Client, history: History, settings: Settings, counting: Counting) -> None:
         self._database = database
         self._client = client
         self._history = history
         self._settings = settings
+        self._counting = counting
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def lock(self, mall: MallAccess, new: NewOrder) -> tuple[Order, bool]:
@@ -61,11 +63,11 @@ class Trading:
         """
         request = _seat_request(mall, new)
         async with answered_within(self._settings.answer_within):
-            place = await read_place(self._database, self._history, request)
+            place = await read_place(self._database, self._history, request, datetime.now(UTC))
             if place.record is None:
                 async with self._turn(request.team_id) as waited:
                     if waited:
-                        place = await read_place(self._database, self._history, request)
+                        place = await read_place(self._database, self._history, request, datetime.now(UTC))
                     if place.record is None:
                         return await self._ask_for_seat(request, place)
         return _replayed(place.record, new), True
@@ -85,6 +87,7 @@ class Trading:
         record = await read_order(self._database, self._history, request.source, request.out_trade_no)
         if record is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A seat was confirmed that has no order.")
+        self._counting.touch(request.source, record.order.campaign_id)
         return record.order, repeated
 
     async def pay(self, mall: MallAccess, out_trade_no: str, payment: Payment) -> tuple[Settlement, bool]:
@@ -109,6 +112,7 @@ class Trading:
             record, team = await read_order_and_team(self._database, self._history, mall.source, out_trade_no)
         if record.payment_outcome is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A payment was confirmed that has no outcome.")
+        self._counting.touch(mall.source, team.campaign_id)
         reason = record.payment_reason
         return Settlement(outcome=record.payment_outcome, reason=reason, order=record.order, team=team), replayed
 
@@ -132,10 +136,9 @@ class Trading:
 
     async def _open_team(self, request: SeatRequest) -> bool:
         async with connection(self._database) as opened:
-            offer = await read_offer(opened, request.source, request)
-        require(against_opening(offer, datetime.now(UTC)), f"Campaign {offer.campaign_id} lets nobody open a team now.")
-        require(against_another_order(offer), f"{request.user_id} has reached the limit of campaign {offer.campaign_id}.")
-        require(against_another_sale(offer), f"Campaign {offer.campaign_id} has nothing left.")
+            found = await inquire(opened, request.source, request, datetime.now(UTC), Wish.OPEN)
+        require_all(found.facts)
+        offer = found.offer
         start = WithStartWorkflowOperation(
             TeamWorkflow.run,
             TeamInput(
@@ -268,12 +271,15 @@ def _replayed(record: OrderRecord, asked: NewOrder | SeatRequest) -> Order:
 
 def _refuse_early(place: Place, request: SeatRequest) -> None:
     """Spares the team's workflow what its rows refuse already; the transaction decides the rest."""
-    if not place.team_known:
+    if place.terms is None:
         raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {request.team_id}.")
-    over = place.team_status is not TeamStatus.FORMING or (place.deadline is not None and place.deadline <= datetime.now(UTC))
-    require(ErrorCode.TEAM_CLOSED if over else None, f"Team {request.team_id} takes nobody any more.")
-    require(ErrorCode.ALREADY_IN_TEAM if place.seated else None, f"{request.user_id} has a seat in this team already.")
-    require(ErrorCode.TEAM_FULL if place.full else None, f"Every seat of team {request.team_id} is taken.")
+    if place.team_status is not TeamStatus.FORMING or (place.deadline is not None and place.deadline <= place.terms.now):
+        raise Refusal(ErrorCode.TEAM_CLOSED, f"Team {request.team_id} takes nobody any more.")
+    require_terms(place.terms)
+    if place.seated:
+        raise Refusal(ErrorCode.ALREADY_IN_TEAM, f"{request.user_id} has a seat in this team already.")
+    if place.full:
+        raise Refusal(ErrorCode.TEAM_FULL, f"Every seat of team {request.team_id} is taken.")
 
 
 def _lock_id(request: SeatRequest) -> str:

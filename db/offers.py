@@ -1,18 +1,38 @@
-"""Reading what is on offer to a buyer."""
+"""Reading what is on offer to a buyer: the offer, which is everybody's, and the buyer's own standing, in one statement."""
+
+from datetime import datetime
 
 from db.connection import Connection, Row
-from domain.campaigns import CampaignStatus
-from domain.discounts import Discount
-from domain.eligibility import Offer
+from domain.campaigns import CampaignStatus, Scope
+from domain.discounts import discount_of
+from domain.eligibility import Facts, Inquiry, Offer, Standing, Wish, inquiry
 from domain.errors import ErrorCode, Refusal
 from domain.messages import SeatRequest
+from domain.switches import switches_of
 from domain.trade import QuoteRequest
 
-OFFER = """
-SELECT c.campaign_id, c.version AS campaign_version, c.status, c.starts_at, c.ends_at, c.target_count, c.min_count,
-       c.lock_ttl, c.payment_grace, c.team_ttl, c.refund_window, c.take_limit, c.discount,
-       g.goods_id, g.name AS goods_name, g.original_price,
-       coalesce(q.live, 0) AS live_orders, s.stock - s.live AS stock_left
+# Everybody's part: what a cache may keep until an operator changes it.
+OFFERED = """
+b.source, b.channel, c.campaign_id, c.version AS campaign_version, c.status, c.starts_at, c.ends_at, c.target_count,
+c.min_count, c.lock_ttl, c.payment_grace, c.team_ttl, c.refund_window, c.take_limit, c.discount, c.audience, c.audience_scope,
+g.goods_id, g.name AS goods_name, g.original_price
+"""
+
+
+def is_member(audience: str, user: str) -> str:
+    """SQL: whether a user is in an audience. One that does not exist, or was never filled, has no members."""
+    return f"""EXISTS (SELECT FROM audiences a JOIN audience_members m USING (filling)
+                        WHERE a.audience_id = {audience} AND m.user_id = {user})"""
+
+
+SWITCHES = "(SELECT jsonb_object_agg(name, value) FROM switches)"
+
+OFFER = f"""
+SELECT {OFFERED},
+       coalesce(q.live, 0) AS live_orders, s.stock - s.live AS stock_left,
+       {is_member("c.audience", "$4")} AS in_audience,
+       {is_member("c.discount ->> 'audience'", "$4")} AS in_discount_audience,
+       {SWITCHES} AS switches
   FROM campaign_goods b
   JOIN campaigns c USING (campaign_id)
   JOIN goods g USING (goods_id)
@@ -26,15 +46,18 @@ SELECT c.campaign_id, c.version AS campaign_version, c.status, c.starts_at, c.en
 GOODS_EXIST = "SELECT EXISTS (SELECT FROM goods WHERE goods_id = $1)"
 
 
-async def read_offer(connection: Connection, source: str, asked: QuoteRequest | SeatRequest) -> Offer:
-    """The campaign that sells these goods in this place: the named one, else the active one, else the latest.
+async def inquire(
+    connection: Connection, source: str, asked: QuoteRequest | SeatRequest, now: datetime, wish: Wish = Wish.EITHER
+) -> Inquiry:
+    """The campaign that sells these goods in this place, and the buyer before it: the named one, else the active one, else
+    the latest.
 
     Raises:
         Refusal: goods_not_found, campaign_not_found.
     """
     row = await connection.fetchrow(OFFER, source, asked.channel, asked.goods_id, asked.user_id, asked.campaign_id)
     if row is not None:
-        return _offer(row)
+        return inquiry(_offer(row), _standing(row, asked.user_id), switches_of(row["switches"]), wish, now)
     if not await connection.fetchval(GOODS_EXIST, asked.goods_id):
         raise Refusal(ErrorCode.GOODS_NOT_FOUND, f"There are no goods {asked.goods_id}.")
     wanted = "No campaign" if asked.campaign_id is None else f"No campaign {asked.campaign_id}"
@@ -44,6 +67,8 @@ async def read_offer(connection: Connection, source: str, asked: QuoteRequest | 
 
 def _offer(row: Row) -> Offer:
     return Offer(
+        source=row["source"],
+        channel=row["channel"],
         campaign_id=row["campaign_id"],
         campaign_version=row["campaign_version"],
         status=CampaignStatus(row["status"]),
@@ -56,10 +81,55 @@ def _offer(row: Row) -> Offer:
         team_ttl=row["team_ttl"],
         refund_window=row["refund_window"],
         take_limit=row["take_limit"],
-        discount=Discount.model_validate_json(row["discount"]),
+        discount=discount_of(row["discount"]),
+        audience=row["audience"],
+        audience_scope=_scope(row),
         goods_id=row["goods_id"],
         goods_name=row["goods_name"],
         original_price=row["original_price"],
+    )
+
+
+def _standing(row: Row, user_id: str) -> Standing:
+    return Standing(
+        user_id=user_id,
         live_orders=row["live_orders"],
         stock_left=row["stock_left"],
+        in_audience=row["in_audience"],
+        in_discount_audience=row["in_discount_audience"],
+    )
+
+
+def _scope(row: Row) -> tuple[Scope, ...]:
+    return tuple(Scope(each) for each in row["audience_scope"])
+
+
+# --- what the terms of a campaign (`c`) look at for somebody who joins a running team; the columns begin with campaign_ ---
+
+
+def campaign_terms(user: str) -> str:
+    """SQL: the columns that `terms` reads."""
+    return f"""
+       c.campaign_id AS campaign_no, c.status AS campaign_status, c.starts_at AS campaign_starts_at,
+       c.ends_at AS campaign_ends_at, c.audience AS campaign_audience, c.audience_scope,
+       {is_member("c.audience", user)} AS in_audience, {SWITCHES} AS switches"""
+
+
+def terms(row: Row, request: SeatRequest, now: datetime) -> Facts:
+    """For the rules `TERMS`: the counts are left to the statement that takes the seat."""
+    return Facts(
+        wish=Wish.JOIN,
+        now=now,
+        source=request.source,
+        channel=request.channel,
+        goods_id=request.goods_id,
+        user_id=request.user_id,
+        switches=switches_of(row["switches"]),
+        campaign_id=row["campaign_no"],
+        status=CampaignStatus(row["campaign_status"]),
+        starts_at=row["campaign_starts_at"],
+        ends_at=row["campaign_ends_at"],
+        audience=row["campaign_audience"],
+        audience_scope=_scope(row),
+        in_audience=row["in_audience"],
     )

@@ -10,10 +10,9 @@ from typing import Any
 import asyncpg
 
 from db.connection import Connection, Database, Row, connection, fetch_one
-from db.offers import read_offer
-from domain.campaigns import CampaignStatus
-from domain.discounts import Discount, pay_price
-from domain.eligibility import against_joining, against_opening, require
+from db.offers import campaign_terms, inquire, is_member, terms
+from domain.discounts import discount_of, pay_price
+from domain.eligibility import Wish, require_terms
 from domain.errors import ErrorCode, Refusal
 from domain.ids import order_id
 from domain.messages import HeldSeat, LockSeat, SeatRequest
@@ -69,8 +68,9 @@ WITH team AS (
     + TAKE_SEAT
 )
 
-JOINED_TEAM = """
-SELECT t.*, c.status AS campaign_status, c.take_limit
+JOINED_TEAM = f"""
+SELECT t.*, c.take_limit, {campaign_terms("$6")},
+       {is_member("t.discount ->> 'audience'", "$6")} AS in_discount_audience
   FROM teams t JOIN campaigns c USING (campaign_id)
  WHERE t.team_id = $1 AND t.source = $2 AND t.goods_id = $3 AND ($5::int IS NULL OR t.campaign_id = $5)
    -- Goods that the campaign sells no more in this channel: the teams that were opened there go on.
@@ -90,8 +90,9 @@ async def lock_seat(database: Database, lock: LockSeat) -> HeldSeat:
     """Takes a seat for this out_trade_no, or finds the one that it has: safe to repeat.
 
     Raises:
-        Refusal: goods_not_found, campaign_not_found, campaign_inactive, campaign_not_open (opener); team_not_found,
-            team_closed, team_full (joiner); already_in_team, take_limit_reached, stock_exhausted, out_trade_no_reused.
+        Refusal: goods_not_found, campaign_not_found, campaign_not_open (opener); team_not_found, team_closed, team_full
+            (joiner); group_buying_suspended, user_outside_rollout, mall_blocked, campaign_inactive, audience_restricted,
+            already_in_team, take_limit_reached, stock_exhausted, out_trade_no_reused.
     """
     async with connection(database) as opened:
         # No transaction around it: what the first statement reads is only read, and the second takes all or nothing.
@@ -106,9 +107,9 @@ async def lock_seat(database: Database, lock: LockSeat) -> HeldSeat:
 
 async def _open(opened: Connection, lock: LockSeat) -> HeldSeat:
     request, now = lock.request, lock.now
-    offer = await read_offer(opened, request.source, request)
-    require(against_opening(offer, now), f"Campaign {offer.campaign_id} lets nobody open a team now.")
-    price = offer.pay_price
+    found = await inquire(opened, request.source, request, now, Wish.OPEN)
+    require_terms(found.facts)
+    offer, price = found.offer, found.pay_price
     taken = await _take(
         opened,
         request,
@@ -132,16 +133,20 @@ async def _open(opened: Connection, lock: LockSeat) -> HeldSeat:
 async def _join(opened: Connection, lock: LockSeat) -> HeldSeat:
     request, now = lock.request, lock.now
     team = await opened.fetchrow(
-        JOINED_TEAM, request.team_id, request.source, request.goods_id, request.channel, request.campaign_id
+        JOINED_TEAM,
+        request.team_id,
+        request.source,
+        request.goods_id,
+        request.channel,
+        request.campaign_id,
+        request.user_id,
     )
     if team is None:
         raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {request.team_id} for these goods.")
     _require_open(team, now)
-    require(
-        against_joining(CampaignStatus(team["campaign_status"])),
-        f"Campaign {team['campaign_id']} takes no new seats now.",
-    )
-    price = pay_price(team["original_price"], Discount.model_validate_json(team["discount"]))
+    require_terms(terms(team, request, now))
+    # The team has pinned the rule; what it comes to is each buyer's own.
+    price = pay_price(team["original_price"], discount_of(team["discount"]), in_audience=team["in_discount_audience"])
     values = _order_values(request, now, team["original_price"], price, team["take_limit"])
     try:
         taken = await _take(opened, request, ErrorCode.TEAM_FULL, JOIN_TEAM, *values)

@@ -161,6 +161,17 @@ teams = Table(
     Index("teams_failed_idx", "failed_at", postgresql_where=text("status = 'failed' AND complete_count > 0")),
     Index("teams_opened_idx", "opened_at", "team_id"),
     Index("teams_campaign_idx", "campaign_id", "opened_at"),
+    # For buyers who look for a team: the most complete first, then the nearest deadline. `lock_count` is not here, also not in
+    # the condition: a seat that is taken or given back must touch no index.
+    Index(
+        "teams_joinable_idx",
+        "source",
+        "campaign_id",
+        "goods_id",
+        text("(target_count - complete_count)"),
+        "deadline",
+        postgresql_where=text("status = 'forming'"),
+    ),
     # Counters change with every seat: room on the page keeps those updates off the indexes.
     postgresql_with={"fillfactor": 70},
 )

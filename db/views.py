@@ -5,6 +5,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from db.connection import Database, Row, connection, fetch_one
+from db.offers import campaign_terms, terms
+from domain.eligibility import Facts
 from domain.ids import team_workflow_id
 from domain.messages import SeatRequest
 from domain.states import OrderStatus, PaymentOutcome, PaymentReason, TeamStatus
@@ -47,27 +49,29 @@ class Place:
 
     record: OrderRecord | None
     """the order that this out_trade_no has already"""
-    team_known: bool
-    """there is such a team, of this mall, goods and campaign"""
     team_status: TeamStatus | None
     deadline: datetime | None
     full: bool
     seated: bool
     """the user has a live order in the team"""
+    terms: Facts | None
+    """what the campaign's terms look at; None: there is no such team, of this mall, goods and campaign"""
 
 
-PLACE = """
+PLACE = f"""
 SELECT o.*, t.team_id AS asked_team_id, t.status AS team_status, t.deadline,
        t.lock_count >= t.target_count AS full,
-       EXISTS (SELECT FROM orders s WHERE s.team_id = $3 AND s.user_id = $4 AND s.live) AS seated
+       EXISTS (SELECT FROM orders s WHERE s.team_id = $3 AND s.user_id = $4 AND s.live) AS seated,
+       {campaign_terms("$4")}
   FROM (SELECT) AS one
   LEFT JOIN orders o ON o.source = $1 AND o.out_trade_no = $2
   LEFT JOIN teams t
          ON t.team_id = $3 AND t.source = $1 AND t.goods_id = $5 AND ($6::int IS NULL OR t.campaign_id = $6)
+  LEFT JOIN campaigns c ON c.campaign_id = t.campaign_id
 """
 
 
-async def read_place(database: Database, history: History, request: SeatRequest) -> Place:
+async def read_place(database: Database, history: History, request: SeatRequest, now: datetime) -> Place:
     async with connection(database) as opened:
         row = await fetch_one(
             opened,
@@ -81,11 +85,11 @@ async def read_place(database: Database, history: History, request: SeatRequest)
         )
     return Place(
         record=_record(row, history) if row["order_id"] is not None else None,
-        team_known=row["asked_team_id"] is not None,
         team_status=row["team_status"] and TeamStatus(row["team_status"]),
         deadline=row["deadline"],
         full=bool(row["full"]),
         seated=row["seated"],
+        terms=terms(row, request, now) if row["asked_team_id"] is not None else None,
     )
 
 

@@ -1,5 +1,7 @@
 """Switches: what operators change at run time (design.md section 8)."""
 
+import json
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import Field
@@ -23,3 +25,10 @@ class Switches(Message):
     """percent of the users who may take part, by a stable hash of the user id; 0: nobody, 100: everybody (cutRange)"""
     blocked: Annotated[tuple[Place, ...], Field(max_length=1000)] = ()
     """channels of malls that may not trade now: `mall_blocked` (scBlacklist)"""
+
+
+@lru_cache(maxsize=16)
+def switches_of(stored: str | None) -> Switches:
+    """From the stored values as one JSON object; what this version does not know is not asked for."""
+    values = json.loads(stored) if stored else {}
+    return Switches.model_validate_json(json.dumps({name: values[name] for name in Switches.model_fields if name in values}))

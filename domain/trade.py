@@ -45,6 +45,22 @@ class Quote(Message):
     ends_at: Moment
 
 
+Input = bool | int | str | list[str] | None
+
+
+class RuleResult(Message):
+    """What one rule looked at, and what it says."""
+
+    rule: str
+    passed: bool
+    code: ErrorCode | None
+    inputs: dict[str, Input]
+
+
+class ExplainedQuote(Quote):
+    rules: list[RuleResult]
+
+
 class NewOrder(Message):
     """A request for a seat: without `team_id` it opens a team."""
 
@@ -108,6 +124,43 @@ class Payment(Message):
 
     amount: Money
     paid_at: Moment
+
+
+class MarketMember(Message):
+    user_id: str
+    """masked, unless it is the buyer's own"""
+    status: OrderStatus
+
+
+class MarketTeam(Message):
+    """A team with free seats, as a buyer finds it."""
+
+    team_id: str
+    campaign_id: int
+    target_count: int
+    lock_count: int
+    complete_count: int
+    seats_left: int
+    opened_at: Moment
+    deadline: Moment
+    mine: bool
+    """the buyer has a seat in it"""
+    members: list[MarketMember]
+    """the first ones who hold a seat"""
+
+
+class Statistics(Message):
+    """Of one campaign in one mall, since it began: what is undone stays counted."""
+
+    team_count: int
+    completed_team_count: int
+    user_count: int
+
+
+class Market(Message):
+    quote: Quote
+    teams: list[MarketTeam]
+    statistics: Statistics
 
 
 class Settlement(Message):

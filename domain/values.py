@@ -100,3 +100,8 @@ MAX_CAMPAIGN_ID = 2_147_483_647
 CampaignId = Annotated[int, Field(strict=True, ge=1, le=MAX_CAMPAIGN_ID)]
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Note = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
+
+
+def masked(user_id: str) -> str:
+    """What one buyer sees of another: `u***1`."""
+    return f"{user_id[0]}***{user_id[-1]}" if len(user_id) > 1 else "***"

@@ -233,11 +233,29 @@ class Shop:
 
     async def block(self, source: str = SOURCE, channel: str = CHANNEL) -> None:
         """From now on nobody trades there."""
+        await self.switch("blocked", [{"source": source, "channel": channel}])
+
+    async def switch(self, name: str, value: object) -> None:
         await self.execute(
-            "INSERT INTO switches (name, value, version, changed_by, changed_at) VALUES ('blocked', $1, 1, 'tests', $2)",
-            json.dumps([{"source": source, "channel": channel}]),
+            "INSERT INTO switches (name, value, version, changed_by, changed_at) VALUES ($1, $2, 1, 'tests', $3)"
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            name,
+            json.dumps(value),
             NOW,
         )
+
+    async def audience(self, *users: str) -> str:
+        """A new one with these members."""
+        audience_id, filling = self.fresh("a"), next(self._numbers)
+        await self.execute(
+            "INSERT INTO audiences (audience_id, name, filling, member_count, updated_at) VALUES ($1, 'Readers', $2, $3, $4)",
+            audience_id,
+            filling,
+            len(users),
+            NOW,
+        )
+        await self.execute("INSERT INTO audience_members SELECT $1, unnest($2::text[])", filling, list(users))
+        return audience_id
 
     # --- what the rows say ---
 

@@ -3,16 +3,35 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from domain.campaigns import CampaignStatus
+from domain.campaigns import CampaignStatus, Scope
 from domain.discounts import Discount, DiscountPlan
-from domain.eligibility import Offer, against_joining, against_opening, quote, reasons, require
+from domain.eligibility import (
+    COUNTS,
+    RULES,
+    TERMS,
+    Facts,
+    Offer,
+    Standing,
+    Wish,
+    bucket,
+    explained,
+    inquiry,
+    is_visible,
+    quote,
+    require_all,
+    require_terms,
+)
 from domain.errors import ErrorCode, Refusal
+from domain.switches import Place, Switches, switches_of
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 OFFER = Offer(
+    source="s01",
+    channel="c01",
     campaign_id=100123,
     campaign_version=1,
     status=CampaignStatus.ACTIVE,
@@ -26,17 +45,64 @@ OFFER = Offer(
     refund_window=604800,
     take_limit=1,
     discount=Discount(plan=DiscountPlan.CUT, expr="20"),
+    audience=None,
+    audience_scope=(),
     goods_id="9890001",
     goods_name="MyBatis book",
     original_price=Decimal("100.00"),
-    live_orders=0,
-    stock_left=None,
 )
+STANDING = Standing("user-1", live_orders=0, stock_left=None, in_audience=False, in_discount_audience=False)
+ASKED = inquiry(OFFER, STANDING, Switches(), Wish.EITHER, NOW)
+FACTS = ASKED.facts
+
+
+def codes(facts: Facts) -> list[ErrorCode]:
+    return [code for rule in RULES if (code := rule.against(facts))]
 
 
 def test_nothing_stands_against_a_seat_in_an_open_campaign() -> None:
-    assert reasons(OFFER, NOW) == []
-    assert against_opening(OFFER, NOW) is None
+    assert codes(FACTS) == []
+    require_all(replace(FACTS, wish=Wish.OPEN))
+
+
+HOPELESS: list[tuple[str, dict[str, Any]]] = [
+    ("group_buying_suspended", {"switches": Switches(suspended=True)}),
+    ("user_outside_rollout", {"switches": Switches(rollout=0)}),
+    ("mall_blocked", {"switches": Switches(blocked=(Place(source="s01", channel="c01"),))}),
+    ("campaign_inactive", {"status": CampaignStatus.ENDED}),
+    ("campaign_not_found", {"sold_here": False}),
+    ("audience_restricted", {"audience": "a-1", "audience_scope": (Scope.JOIN,)}),
+    ("take_limit_reached", {"live_orders": 1}),
+    ("stock_exhausted", {"stock_left": 0}),
+]
+
+
+@pytest.mark.parametrize(("place", "code", "changes"), [(place, *case) for place, case in enumerate(HOPELESS)])
+def test_each_rule_has_its_code_and_its_place(place: int, code: str, changes: dict[str, Any]) -> None:
+    facts = replace(FACTS, **changes)
+
+    assert codes(facts) == [code]
+    assert [rule.against(facts) is None for rule in RULES].index(False) == place
+    with pytest.raises(Refusal) as refused:
+        require_all(facts)
+    assert refused.value.code == code
+    assert "{" not in refused.value.detail
+
+
+def test_every_reason_is_told_in_the_designs_order() -> None:
+    everything = Switches(suspended=True, rollout=0, blocked=(Place(source="s01", channel="c01"),))
+    changes = {name: value for _, fields in HOPELESS for name, value in fields.items()}
+    hopeless = replace(FACTS, **changes | {"switches": everything})
+
+    assert codes(hopeless) == [code for code, _ in HOPELESS]
+    with pytest.raises(Refusal) as refused:
+        require_all(hopeless)
+    assert refused.value.code is ErrorCode.GROUP_BUYING_SUSPENDED
+
+
+def test_the_counts_are_left_to_the_statement_that_takes_the_seat() -> None:
+    require_terms(replace(FACTS, live_orders=1, stock_left=0))
+    assert RULES == TERMS + COUNTS
 
 
 @pytest.mark.parametrize(
@@ -50,11 +116,10 @@ def test_nothing_stands_against_a_seat_in_an_open_campaign() -> None:
     ],
 )
 def test_what_each_status_allows(status: str, may_open: bool, may_join: bool) -> None:
-    offer = replace(OFFER, status=CampaignStatus(status))
+    facts = replace(FACTS, status=CampaignStatus(status))
 
-    assert (against_opening(offer, NOW) is None) is may_open
-    assert (against_joining(offer.status) is None) is may_join
-    assert (ErrorCode.CAMPAIGN_INACTIVE in reasons(offer, NOW)) is not may_join
+    for wish, may in ((Wish.OPEN, may_open), (Wish.JOIN, may_join), (Wish.EITHER, may_join)):
+        assert codes(replace(facts, wish=wish)) == ([] if may else [ErrorCode.CAMPAIGN_INACTIVE])
 
 
 @pytest.mark.parametrize(
@@ -67,43 +132,95 @@ def test_what_each_status_allows(status: str, may_open: bool, may_join: bool) ->
     ],
 )
 def test_a_campaign_is_open_from_its_start_up_to_its_end(moment: datetime, open_then: bool) -> None:
-    assert reasons(OFFER, moment) == ([] if open_then else [ErrorCode.CAMPAIGN_NOT_OPEN])
-    assert against_opening(OFFER, moment) == (None if open_then else ErrorCode.CAMPAIGN_NOT_OPEN)
+    for wish in (Wish.OPEN, Wish.EITHER):
+        assert codes(replace(FACTS, wish=wish, now=moment)) == ([] if open_then else [ErrorCode.CAMPAIGN_NOT_OPEN])
+    assert codes(replace(FACTS, wish=Wish.JOIN, now=moment)) == []
+
+
+@pytest.mark.parametrize("percent", [1, 10, 50, 99])
+def test_a_rollout_lets_so_many_in_and_always_the_same(percent: int) -> None:
+    users = [f"user-{number}" for number in range(5000)]
+    inside = [user for user in users if not codes(replace(FACTS, user_id=user, switches=Switches(rollout=percent)))]
+
+    assert len(inside) / len(users) == pytest.approx(percent / 100, abs=0.02)
+    assert all(not codes(replace(FACTS, user_id=user, switches=Switches(rollout=percent + 1))) for user in inside)
+
+
+def test_a_rollout_of_nothing_is_nobody_and_of_100_everybody() -> None:
+    users = [f"user-{number}" for number in range(2000)]
+    assert {bucket(user) for user in users} == set(range(100))
+    assert all(codes(replace(FACTS, user_id=user, switches=Switches(rollout=0))) for user in users)
+    assert not any(codes(replace(FACTS, user_id=user, switches=Switches(rollout=100))) for user in users)
+
+
+def test_where_a_user_stands_in_the_rollout_never_changes() -> None:
+    assert [bucket(user) for user in ("user-1", "user-2", "张三")] == [41, 39, 35]
+
+
+def test_a_place_is_blocked_and_no_other() -> None:
+    blocked = Switches(blocked=(Place(source="s02", channel="c01"), Place(source="s01", channel="c02")))
+    assert codes(replace(FACTS, switches=blocked)) == []
+    assert codes(replace(FACTS, switches=blocked, channel="c02")) == [ErrorCode.MALL_BLOCKED]
+
+
+@pytest.mark.parametrize("member", [False, True])
+@pytest.mark.parametrize(
+    ("scope", "sees", "joins"),
+    [((), True, True), (("join",), True, False), (("visible",), False, False), (("visible", "join"), False, False)],
+)
+def test_an_audience_restricts_outsiders_within_its_scope(
+    scope: tuple[str, ...], sees: bool, joins: bool, member: bool
+) -> None:
+    facts = replace(FACTS, audience="a-1", audience_scope=tuple(Scope(each) for each in scope), in_audience=member)
+
+    assert is_visible(facts) is (sees or member)
+    assert codes(facts) == ([] if joins or member else [ErrorCode.AUDIENCE_RESTRICTED])
+
+
+def test_without_an_audience_a_scope_restricts_nobody() -> None:
+    assert codes(replace(FACTS, audience_scope=(Scope.VISIBLE, Scope.JOIN))) == []
 
 
 @pytest.mark.parametrize(("live", "limit", "reached"), [(0, 1, False), (1, 1, True), (2, 3, False), (3, 3, True), (3, 1, True)])
 def test_the_take_limit_counts_live_orders(live: int, limit: int, reached: bool) -> None:
-    found = reasons(replace(OFFER, live_orders=live, take_limit=limit), NOW)
-    assert found == [ErrorCode.TAKE_LIMIT_REACHED] * reached
+    assert codes(replace(FACTS, live_orders=live, take_limit=limit)) == [ErrorCode.TAKE_LIMIT_REACHED] * reached
 
 
 @pytest.mark.parametrize(("left", "exhausted"), [(None, False), (1, False), (0, True), (-1, True)])
 def test_the_stock_is_exhausted_at_none_left(left: int | None, exhausted: bool) -> None:
-    assert reasons(replace(OFFER, stock_left=left), NOW) == [ErrorCode.STOCK_EXHAUSTED] * exhausted
-
-
-def test_every_reason_is_told_in_the_designs_order() -> None:
-    hopeless = replace(OFFER, status=CampaignStatus.ENDED, live_orders=1, stock_left=0)
-
-    assert reasons(hopeless, OFFER.ends_at) == [
-        ErrorCode.CAMPAIGN_INACTIVE,
-        ErrorCode.CAMPAIGN_NOT_OPEN,
-        ErrorCode.TAKE_LIMIT_REACHED,
-        ErrorCode.STOCK_EXHAUSTED,
-    ]
-    assert against_opening(hopeless, NOW) is ErrorCode.CAMPAIGN_INACTIVE
+    assert codes(replace(FACTS, stock_left=left)) == [ErrorCode.STOCK_EXHAUSTED] * exhausted
 
 
 def test_a_quote_adds_up_and_says_why_not() -> None:
-    found = quote(replace(OFFER, live_orders=1), NOW)
+    found = quote(inquiry(OFFER, replace(STANDING, live_orders=1), Switches(), Wish.EITHER, NOW))
 
     assert (found.pay_price, found.deduction, found.original_price) == (Decimal("80.00"), Decimal("20.00"), Decimal("100.00"))
     assert (found.joinable, found.reasons) == (False, [ErrorCode.TAKE_LIMIT_REACHED])
-    assert quote(OFFER, NOW).joinable
+    assert quote(ASKED).joinable
 
 
-def test_a_rule_that_gave_a_code_refuses() -> None:
-    require(None, "all is well")
-    with pytest.raises(Refusal, match="the limit is reached") as refused:
-        require(ErrorCode.TAKE_LIMIT_REACHED, "the limit is reached")
-    assert refused.value.code is ErrorCode.TAKE_LIMIT_REACHED
+@pytest.mark.parametrize(("member", "price"), [(True, "80.00"), (False, "100.00")])
+def test_outsiders_of_a_discounts_audience_pay_the_full_price(member: bool, price: str) -> None:
+    offer = replace(OFFER, discount=Discount(plan=DiscountPlan.CUT, expr="20", audience="a-1"))
+    found = quote(inquiry(offer, replace(STANDING, in_discount_audience=member), Switches(), Wish.EITHER, NOW))
+
+    assert (found.pay_price, found.joinable) == (Decimal(price), True)
+
+
+def test_an_explained_quote_lists_every_rule_with_what_it_looked_at() -> None:
+    found = explained(inquiry(OFFER, STANDING, Switches(rollout=7), Wish.EITHER, NOW))
+
+    assert [rule.rule for rule in found.rules] == [
+        *("suspended", "rollout", "blocked", "campaign", "goods", "audience", "take_limit", "stock"),
+    ]
+    failed = [rule for rule in found.rules if not rule.passed]
+    assert [(rule.rule, rule.code, rule.inputs) for rule in failed] == [
+        ("rollout", ErrorCode.USER_OUTSIDE_ROLLOUT, {"percent": 7, "bucket": 41})
+    ]
+    assert found.reasons == [ErrorCode.USER_OUTSIDE_ROLLOUT]
+    assert all(rule.inputs for rule in found.rules)
+
+
+def test_switches_that_nobody_set_have_their_values_and_unknown_ones_are_ignored() -> None:
+    assert switches_of(None) == Switches()
+    assert switches_of('{"rollout": 5, "of_a_later_version": [1]}') == Switches(rollout=5)

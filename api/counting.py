@@ -1,0 +1,73 @@
+"""Statistics of campaigns, counted now and then."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from db.connection import Database
+from db.market import count_statistics
+from domain.trade import Statistics
+
+GOOD_FOR = 3.0
+"""seconds for which a count is good where nothing is heard of a change"""
+SHARE = 0.05
+"""of the time may go into counting one campaign: a count that took 50 ms is made once a second"""
+WORTH_WAITING = 0.1
+CAMPAIGNS_KNOWN = 10_000
+
+
+@dataclass(slots=True)
+class Count:
+    statistics: Statistics
+    began: float
+    took: float
+    is_touched: bool = False
+    """this process has changed a team of the campaign since"""
+
+    def is_good(self, now: float) -> bool:
+        worth = self.took / SHARE
+        return now - self.began < (worth if self.is_touched else max(GOOD_FOR, worth))
+
+
+Campaign = tuple[str, int]
+
+
+class Counting:
+    """Counts are kept in the process: a lock keeps no counter, and a query need not read every team."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._counts: dict[Campaign, Count] = {}
+        self._running: dict[Campaign, asyncio.Task[Statistics]] = {}
+
+    async def statistics(self, source: str, campaign_id: int) -> Statistics:
+        """As they were counted last; of this process's own changes nothing is missing that can be counted cheaply."""
+        campaign = (source, campaign_id)
+        known = self._counts.get(campaign)
+        if known is not None and known.is_good(time.monotonic()):
+            return known.statistics
+        running = self._running.get(campaign)
+        if running is None:
+            running = self._running[campaign] = asyncio.create_task(self._count(campaign))
+            running.add_done_callback(lambda task: self._ended(campaign, task))
+        if known is not None and known.took > WORTH_WAITING:
+            return known.statistics
+        return await asyncio.shield(running)
+
+    def touch(self, source: str, campaign_id: int) -> None:
+        """A team of this campaign has changed."""
+        if known := self._counts.get((source, campaign_id)):
+            known.is_touched = True
+
+    async def _count(self, campaign: Campaign) -> Statistics:
+        began = time.monotonic()
+        statistics = await count_statistics(self._database, *campaign)
+        if len(self._counts) >= CAMPAIGNS_KNOWN:
+            self._counts.clear()
+        self._counts[campaign] = Count(statistics, began, time.monotonic() - began)
+        return statistics
+
+    def _ended(self, campaign: Campaign, task: asyncio.Task[Statistics]) -> None:
+        del self._running[campaign]
+        if not task.cancelled():
+            task.exception()  # who waits for it gets it; a count that nobody waits for may fail unheard

@@ -1,0 +1,96 @@
+"""What a buyer finds who looks for a team: one or two index scans, however many teams there are."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from db.connection import Connection, Database, connection, fetch_one
+from domain.states import OrderStatus
+from domain.trade import MarketMember, MarketTeam, Statistics
+from domain.values import masked
+
+OWN_ORDERS = 500
+"""so many of a buyer's latest orders are looked through for teams of his own"""
+MEMBERS_SHOWN = 10
+
+# What may be joined, in the order of teams_joinable_idx. A full team is skipped as it is met: one waits for its payments no
+# longer than a payment window.
+HAS_SEAT = "status = 'forming' AND deadline > $5 AND lock_count < target_count"
+ORDER = "target_count - complete_count, deadline"
+
+TEAMS = f"""
+WITH own AS MATERIALIZED (
+  SELECT array_agg(DISTINCT team_id) AS team_ids
+    FROM (SELECT team_id, live, campaign_id, goods_id FROM orders
+           WHERE source = $1 AND user_id = $4 ORDER BY locked_at DESC, order_id DESC LIMIT {OWN_ORDERS}) latest
+   WHERE live AND campaign_id = $2 AND goods_id = $3
+), listed AS (
+  (SELECT t.*, true AS mine FROM teams t
+    WHERE team_id = ANY((SELECT team_ids FROM own)::text[]) AND {HAS_SEAT} ORDER BY {ORDER} LIMIT $6)
+  UNION ALL
+  (SELECT t.*, false FROM teams t
+    WHERE source = $1 AND campaign_id = $2 AND goods_id = $3 AND {HAS_SEAT}
+      AND team_id <> ALL(coalesce((SELECT team_ids FROM own), '{{}}')::text[])
+    ORDER BY {ORDER} LIMIT $7)
+), shown AS (
+  SELECT * FROM listed ORDER BY mine DESC, {ORDER} LIMIT $6
+)
+SELECT t.team_id, t.campaign_id, t.target_count, t.lock_count, t.complete_count, t.opened_at, t.deadline, t.mine,
+       (SELECT array_agg(ARRAY[m.user_id, m.status] ORDER BY m.locked_at, m.out_trade_no)
+          FROM (SELECT user_id, status, locked_at, out_trade_no FROM orders o
+                 WHERE o.team_id = t.team_id AND live ORDER BY locked_at LIMIT {MEMBERS_SHOWN}) m) AS members
+  FROM shown t ORDER BY mine DESC, {ORDER}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Looker:
+    """Who looks for a team of some goods in a campaign."""
+
+    source: str
+    campaign_id: int
+    goods_id: str
+    user_id: str
+    sees_others: bool
+    """else only the teams that he is in already"""
+
+
+async def market_teams(opened: Connection, looker: Looker, now: datetime, limit: int) -> list[MarketTeam]:
+    """Teams with a free seat: the buyer's own first, then by how few payments they lack and how soon they end."""
+    who = (looker.source, looker.campaign_id, looker.goods_id, looker.user_id)
+    rows = await opened.fetch(TEAMS, *who, now, limit, limit if looker.sees_others else 0)
+    return [
+        MarketTeam(
+            team_id=row["team_id"],
+            campaign_id=row["campaign_id"],
+            target_count=row["target_count"],
+            lock_count=row["lock_count"],
+            complete_count=row["complete_count"],
+            seats_left=row["target_count"] - row["lock_count"],
+            opened_at=row["opened_at"],
+            deadline=row["deadline"],
+            mine=row["mine"],
+            members=[
+                MarketMember(
+                    user_id=user_id if user_id == looker.user_id else masked(user_id),
+                    status=OrderStatus(status),
+                )
+                for user_id, status in row["members"] or []
+            ],
+        )
+        for row in rows
+    ]
+
+
+# Rows that are never deleted: a refund takes nothing from these counts. Every user who ever had a seat has a quota row.
+STATISTICS = """
+SELECT count(*) AS team_count, count(completed_at) AS completed_team_count,
+       (SELECT count(*) FROM user_quotas WHERE campaign_id = $1 AND source = $2) AS user_count
+  FROM teams WHERE campaign_id = $1 AND source = $2
+"""
+
+
+async def count_statistics(database: Database, source: str, campaign_id: int) -> Statistics:
+    """Reads every team of the campaign: ask it no more often than it is worth (api/counting.py)."""
+    async with connection(database) as opened:
+        row = await fetch_one(opened, STATISTICS, campaign_id, source)
+    return Statistics(**row)
