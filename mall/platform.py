@@ -34,6 +34,10 @@ class Quote(BaseModel):
     reasons: list[str]
 
 
+class Member(BaseModel):
+    user_id: str
+
+
 class OpenTeam(BaseModel):
     """A team that can be joined."""
 
@@ -42,6 +46,8 @@ class OpenTeam(BaseModel):
     lock_count: int
     complete_count: int
     deadline: datetime
+    mine: bool
+    members: list[Member]
 
 
 class Statistics(BaseModel):

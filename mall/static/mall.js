@@ -131,8 +131,7 @@ function draw(id, facts, build) {
 
 function show(view) {
   const names = Object.fromEntries(view.goods.map((goods) => [goods.goods_id, goods.market?.quote.goods_name ?? goods.goods_id]));
-  const mine = view.orders.filter(({ order }) => ["locked", "paid"].includes(order.status)).map(({ order }) => order.team_id);
-  draw("goods", [view.goods, mine], () => view.goods.map((goods) => card(goods, mine)));
+  draw("goods", view.goods, () => view.goods.map(card));
   draw("orders", [view.orders, view.problem, names], () => orders(view, names));
   draw("mood", view.switches, () => [byId("mood").firstElementChild, ...Object.keys(MOODS).map((mood) => moodButton(mood, view.switches))]);
   draw("way", view.switches, () => [byId("way").firstElementChild, ...wayButtons(view.switches)]);
@@ -169,7 +168,7 @@ function seats(team) {
     ...Array.from({ length: all }, (_, seat) => element("i", { class: kind(seat) })));
 }
 
-function card(goods, mine) {
+function card(goods) {
   const { goods_id: goodsId, market } = goods;
   if (!market) {
     return element("article", { class: "card", "data-goods": goodsId }, element("h3", {}, goodsId),
@@ -186,14 +185,15 @@ function card(goods, mine) {
     quote.joinable ? null : element("p", { class: "busy" }, `Not now: ${why}.`),
     element("div", {}, pushButton(`open ${goodsId}`, "Open a team", "/shop/orders", { buyer, goods_id: goodsId },
       { class: "main", disabled: !quote.joinable })),
-    element("ul", { class: "teams", "aria-label": "Teams to join" }, ...teams.map((team) => openTeam(team, goodsId, quote, mine))));
+    element("ul", { class: "teams", "aria-label": "Teams to join" }, ...teams.map((team) => openTeam(team, goodsId, quote))));
 }
 
-function openTeam(team, goodsId, quote, mine) {
+function openTeam(team, goodsId, quote) {
   const join = () => pushButton(`join ${team.team_id}`, "Join", "/shop/orders", { buyer, goods_id: goodsId, team_id: team.team_id },
     { disabled: !quote.joinable });
+  const members = team.members.map((member) => member.user_id).join(", ");
   return element("li", { "data-team": team.team_id }, seats(team), countdown(team.deadline, "", "time is up"),
-    mine.includes(team.team_id) ? element("span", { class: "soft" }, "in it") : join());
+    element("span", { class: "soft members" }, members), team.mine ? element("span", { class: "soft" }, "in it") : join());
 }
 
 function orders(view, names) {
