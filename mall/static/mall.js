@@ -151,6 +151,10 @@ function pushButton(key, title, path, body, attributes) {
   return button;
 }
 
+function count(number, thing) {
+  return `${number} ${thing}${number === 1 ? "" : "s"}`;
+}
+
 function chip(text, kind) {
   return element("span", { class: `chip ${kind ?? "calm"}` }, text);
 }
@@ -181,7 +185,7 @@ function card(goods) {
     element("div", { class: "price" }, quote.pay_price, element("s", {}, quote.original_price)),
     element("p", { class: "soft" }, `${quote.target_count} together save ${quote.deduction} each. ${goods.note}`),
     element("p", { class: "soft" },
-      `${statistics.team_count} teams so far, ${statistics.completed_team_count} completed, ${statistics.user_count} buyers`),
+      `So far ${count(statistics.team_count, "team")}, ${statistics.completed_team_count} completed, ${count(statistics.user_count, "buyer")}`),
     quote.joinable ? null : element("p", { class: "busy" }, `Not now: ${why}.`),
     element("div", {}, pushButton(`open ${goodsId}`, "Open a team", "/shop/orders", { buyer, goods_id: goodsId },
       { class: "main", disabled: !quote.joinable })),
@@ -287,11 +291,11 @@ function log(arrivals) {
   if (arrivals.length === 0) return element("p", { class: "soft" }, "None yet.");
   const kind = (answer) => (/^(200|acknowledged)/.test(answer) ? "good" : /^409/.test(answer) ? "busy" : "bad");
   const signature = { good: "✓ good", wrong: "✗ wrong", none: "– (queue)" };
-  return table(["at", "over", "event", "sequence", "orders", "signature", "duplicate", "answered"], arrivals.map((arrival) =>
+  return table(["at", "event", "answered", "sequence", "over", "signature", "duplicate", "orders"], arrivals.map((arrival) =>
     row({ "data-type": arrival.type, "data-answer": arrival.answer },
-      new Date(arrival.arrived_at).toLocaleTimeString([], { hour12: false }), WAYS[arrival.way] ?? arrival.way, arrival.type ?? "–",
-      arrival.sequence === null ? "–" : `#${arrival.sequence}`, numbers(arrival.orders), signature[arrival.signature],
-      arrival.duplicate ? "yes" : "no", element("span", { class: kind(arrival.answer) }, arrival.answer))));
+      new Date(arrival.arrived_at).toLocaleTimeString([], { hour12: false }), arrival.type ?? "–",
+      element("span", { class: kind(arrival.answer) }, arrival.answer), arrival.sequence === null ? "–" : `#${arrival.sequence}`,
+      WAYS[arrival.way] ?? arrival.way, signature[arrival.signature], arrival.duplicate ? "yes" : "no", numbers(arrival.orders))));
 }
 
 function toDo(told) {
