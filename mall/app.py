@@ -19,9 +19,8 @@ from mall.store import Store
 from mall.switches import Switches
 
 
-def create_app(config: Config) -> FastAPI:
+def create_app(config: Config, switches: Switches) -> FastAPI:
     store = Store(config.state)
-    switches = Switches()
     inbox = Inbox(store, switches, config.slow_seconds)
     platform = Platform(str(config.api_url), config.key.get_secret_value())
     cashier = Cashier(platform, store)

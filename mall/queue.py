@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class QueueReceiver:
-    """The queue is this connection's alone. What is published while the mall is gone, it does not see here."""
+    """The queue is this connection's alone: what waits in it ends with it, and only the platform's feed still has it."""
 
     def __init__(self, url: str | None, routing_key: str, inbox: Inbox, switches: Switches) -> None:
         self._url = url

@@ -19,6 +19,7 @@ from standardwebhooks import Webhook
 
 from mall.app import create_app
 from mall.config import Config
+from mall.switches import Switches
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -99,7 +100,7 @@ def start_mall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StartMall:
         # The socket listens before the server runs: a request that comes early waits, so nothing has to be polled.
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-            server = uvicorn.Server(uvicorn.Config(create_app(Config()), log_config=None, access_log=False))
+            server = uvicorn.Server(uvicorn.Config(create_app(Config(), Switches()), log_config=None, access_log=False))
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             try:
                 async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:
