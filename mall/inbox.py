@@ -43,27 +43,15 @@ class Inbox:
         """Keeps the event before it is answered: what was answered with yes is never lost."""
         late = self._switches.mood is Mood.SLOW
         vetoed = way is Way.HTTP and event.is_question and self._is_vetoed(event_id)
-        times_received = self._store.record(event_id, event, heeded=not vetoed)
+        answer = _answer(way, vetoed, late * self._slow_seconds)
+        arrival = _arrival(Arrived(way, signature, event_id, event), answer)
+        times_received = self._store.record(event_id, event, arrival, heeded=not vetoed)
         log.info("%s #%d %s, received %d×", event.type, event.sequence, event_id, times_received)
-        self.note(Arrived(way, signature, event_id, event), _answer(way, vetoed, late * self._slow_seconds), times_received)
         return Taken(times_received > 1, vetoed, late)
 
-    def note(self, arrived: Arrived, answer: str, times_received: int = 1) -> None:
-        """Log a try, for whoever watches the page."""
-        event = arrived.event
-        known = {} if event is None else {"type": event.type, "sequence": event.sequence, "orders": event.data.orders}
-        self._store.log_arrival(
-            Arrival(
-                arrived_at=datetime.now(UTC),
-                way=arrived.way,
-                event_id=arrived.event_id,
-                team_id=event and event.data.team_id,
-                signature=arrived.signature,
-                duplicate=times_received > 1,
-                answer=answer,
-                **known,
-            )
-        )
+    def turn_away(self, arrived: Arrived, answer: str) -> None:
+        """Nothing is kept of it but that it came, for whoever watches the page."""
+        self._store.log_arrival(_arrival(arrived, answer))
 
     async def linger(self) -> None:
         await self._switches.linger(self._slow_seconds)
@@ -73,6 +61,21 @@ class Inbox:
         if self._switches.mood is Mood.VETO and not self._store.knows(event_id):
             self._store.veto(event_id)
         return self._store.is_vetoed(event_id)
+
+
+def _arrival(arrived: Arrived, answer: str) -> Arrival:
+    said = arrived.event
+    return Arrival(
+        arrived_at=datetime.now(UTC),
+        way=arrived.way,
+        event_id=arrived.event_id,
+        type=said and said.type,
+        sequence=said and said.sequence,
+        team_id=said and said.data.team_id,
+        orders=said.data.orders if said else [],
+        signature=arrived.signature,
+        answer=answer,
+    )
 
 
 def _answer(way: Way, vetoed: bool, late_by: float) -> str:

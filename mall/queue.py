@@ -75,11 +75,11 @@ class QueueReceiver:
             event = Event.model_validate_json(message.body)
         except ValidationError as error:
             log.warning("a message that is no event: %s", error)
-            self._inbox.note(Arrived(Way.RABBITMQ, Signature.NONE, event_id), "rejected: no event")
+            self._inbox.turn_away(Arrived(Way.RABBITMQ, Signature.NONE, event_id), "rejected: no event")
             await message.reject()
             return
         if event_id is None:
-            self._inbox.note(Arrived(Way.RABBITMQ, Signature.NONE, None, event), "rejected: no message_id")
+            self._inbox.turn_away(Arrived(Way.RABBITMQ, Signature.NONE, None, event), "rejected: no message_id")
             await message.reject()
             return
         if self._inbox.take(event_id, event, Way.RABBITMQ, Signature.NONE).late:

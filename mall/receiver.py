@@ -44,17 +44,17 @@ def receiver(store: Store, inbox: Inbox, webhooks: Sequence[Webhook]) -> APIRout
         body = await _bounded(request)
         headers = dict(request.headers)
         if not any(_verified(webhook, body, headers) for webhook in webhooks):
-            inbox.note(Arrived(Way.HTTP, Signature.WRONG), "401")
+            inbox.turn_away(Arrived(Way.HTTP, Signature.WRONG), "401")
             raise HTTPException(401, "wrong signature or timestamp")
         event_id = headers["webhook-id"]
         try:
             event = Event.model_validate_json(body)
         except ValidationError as error:
             log.warning("a signed callback that is no event: %s", error)
-            inbox.note(Arrived(Way.HTTP, Signature.GOOD, event_id), "422 no event")
+            inbox.turn_away(Arrived(Way.HTTP, Signature.GOOD, event_id), "422 no event")
             raise HTTPException(422, "the body is no event") from error
         if inbox.is_down:
-            inbox.note(Arrived(Way.HTTP, Signature.GOOD, event_id, event), "503 down, not taken")
+            inbox.turn_away(Arrived(Way.HTTP, Signature.GOOD, event_id, event), "503 down, not taken")
             raise HTTPException(503, "switched to down")
         taken = inbox.take(event_id, event, Way.HTTP, Signature.GOOD)
         if taken.late:

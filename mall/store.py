@@ -159,10 +159,10 @@ class Store:
     def close(self) -> None:
         self._db.close()
 
-    def record(self, event_id: str, event: Event, *, heeded: bool = True) -> int:
+    def record(self, event_id: str, event: Event, arrival: Arrival, *, heeded: bool = True) -> int:
         """Keep the event and return how often it came: more than 1 is a repeat, which changes nothing else.
 
-        Not heeded, it changes no order: a question that is answered with no.
+        Not heeded, it changes no order: a question that is answered with no. The try is logged beside it.
         """
         data = event.data
         with self._db:
@@ -185,6 +185,7 @@ class Store:
                     _UPSERT_ORDER,
                     [(number, data.team_id, event.to_do, event.type, event.sequence) for number in data.orders],
                 )
+            self._insert_arrival(arrival.model_copy(update={"duplicate": times_received > 1}))
         return times_received
 
     def knows(self, event_id: str) -> bool:
@@ -198,11 +199,15 @@ class Store:
         return self._db.execute("SELECT 1 FROM vetoes WHERE event_id = ?", (event_id,)).fetchone() is not None
 
     def log_arrival(self, arrival: Arrival) -> None:
-        fields = arrival.model_dump(mode="json") | {"orders": json.dumps(arrival.orders)}
+        """A try that left nothing else."""
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            position = self._db.execute(_INSERT_ARRIVAL, fields).lastrowid or 0
-            self._db.execute("DELETE FROM arrivals WHERE position <= ?", (position - _KEPT_ARRIVALS,))
+            self._insert_arrival(arrival)
+
+    def _insert_arrival(self, arrival: Arrival) -> None:
+        fields = arrival.model_dump(mode="json") | {"orders": json.dumps(arrival.orders)}
+        position = self._db.execute(_INSERT_ARRIVAL, fields).lastrowid or 0
+        self._db.execute("DELETE FROM arrivals WHERE position <= ?", (position - _KEPT_ARRIVALS,))
 
     def arrivals(self, team_id: str | None, limit: int) -> list[Arrival]:
         """Newest first."""
