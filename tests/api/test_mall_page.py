@@ -51,6 +51,7 @@ class Buyer:
         await self.until("locked")
         # From here on the log shows this team alone.
         await self.order.get_by_role("link", name="its team's callbacks").click()
+        await self.page.wait_for_url(re.compile("team_id="))
         return self.page.url.rpartition("team_id=")[2]
 
     async def join(self, team_id: str) -> None:
