@@ -7,25 +7,27 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 
-import aiohttp
 import uvloop
 from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
-from activities.callbacks import CallbackActivities, RetryPlan
+from activities.amqp_sender import AmqpSender
+from activities.callbacks import CallbackActivities, Count, RetryPlan
 from activities.first_tries import FirstTries
+from activities.http_sender import http_sender
 from activities.refunds import RefundActivities, RefundStartActivities
 from activities.seats import SeatActivities
 from activities.settlement import SettlementActivities
 from activities.sweep import SweepActivities
 from db.connection import Database, open_database
 from settings import Settings
+from workflows.callbacks import CallbackWorkflow, SampleWorkflow
 from workflows.client import connect
 from workflows.queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TASK_QUEUE
 from workflows.reaching import RefundStarter, hand_over
@@ -33,13 +35,15 @@ from workflows.refund import RefundWorkflow
 from workflows.sweep import SweepWorkflow, ensure_schedule
 from workflows.team import TeamWorkflow
 
-WORKFLOWS: list[type] = [TeamWorkflow, RefundWorkflow, SweepWorkflow]
+WORKFLOWS: list[type] = [TeamWorkflow, RefundWorkflow, SweepWorkflow, CallbackWorkflow, SampleWorkflow]
 GRACE = timedelta(seconds=5)
 TEAMS_IN_MEMORY = 5000
 WORKFLOW_THREADS = 2
 """Python runs one at a time anyway; more of them cost hand-overs"""
 REFUNDS_AT_ONCE = 8
 """transactions of refunds that run side by side: the connections that are left are for locks and settlements"""
+CALLBACKS_AT_ONCE = 500
+"""activities, which wait for malls most of their time; a mall that hangs has 40 of them at the most (activities/turns.py)"""
 
 
 def trade_worker(
@@ -112,12 +116,20 @@ def refund_worker(
     )
 
 
-def callback_worker(client: Client, callbacks: CallbackActivities) -> Worker:
+def callback_worker(
+    client: Client, callbacks: CallbackActivities, threads: ThreadPoolExecutor, runner: WorkflowRunner | None = None
+) -> Worker:
     """Tells malls: slots of its own, so that a slow mall holds up nobody's lock."""
     return Worker(
         client,
         task_queue=CALLBACKS_QUEUE,
-        activities=[callbacks.deliver],
+        workflows=[CallbackWorkflow, SampleWorkflow],
+        activities=[callbacks.deliver, callbacks.revive_callbacks, callbacks.send_sample],
+        workflow_runner=runner or UnsandboxedWorkflowRunner(),
+        max_concurrent_workflow_tasks=20,
+        workflow_task_executor=threads,
+        max_concurrent_activities=CALLBACKS_AT_ONCE,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,
     )
@@ -137,7 +149,7 @@ async def all_workers(
             aclosing(FirstTries(callbacks, partial(hand_over, client))) as first_tries,
             trade_worker(client, database, first_tries, threads, task_queue, runner),
             refund_worker(client, database, threads, runner),
-            callback_worker(client, callbacks),
+            callback_worker(client, callbacks, threads, runner),
         ):
             yield
 
@@ -157,12 +169,14 @@ async def run(settings: Settings) -> None:
         most=timedelta(seconds=settings.callback_max_delay),
         give_up=timedelta(seconds=settings.callback_give_up),
     )
-    timeout = aiohttp.ClientTimeout(total=settings.callback_timeout)
     try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as http,
-            all_workers(client, database, CallbackActivities(database, http, retries)),
-        ):
+        async with AsyncExitStack() as parts:
+            http = await parts.enter_async_context(http_sender(settings.callback_timeout))
+            broker = settings.amqp_url.get_secret_value() if settings.amqp_url else None
+            amqp = await parts.enter_async_context(aclosing(AmqpSender(broker, settings.callback_timeout)))
+            senders = {"http": http, "amqp": amqp}
+            callbacks = CallbackActivities(database, senders, retries, count=_counter(runtime))
+            await parts.enter_async_context(all_workers(client, database, callbacks))
             await ensure_schedule(client)
             # What was imported stays for good: the collector need not look at it again and again, nor look so often.
             gc.collect()
@@ -172,6 +186,14 @@ async def run(settings: Settings) -> None:
             await stop.wait()
     finally:
         await database.close()
+
+
+def _counter(runtime: Runtime | None) -> Count:
+    """Counts attempts where the SDK's own metrics are read."""
+    if runtime is None:
+        return lambda _kind, _outcome: None
+    counter = runtime.metric_meter.create_counter("groupbuy_callback_attempts_total", "Callback attempts")
+    return lambda kind, outcome: counter.add(1, {"kind": kind, "outcome": outcome})
 
 
 def main() -> int:

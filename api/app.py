@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from api import problems, routes_mall, routes_ops, routes_ops_refunds, routes_service
+from api import problems, routes_events, routes_mall, routes_ops, routes_ops_callbacks, routes_ops_refunds, routes_service
 from api.middleware import Guard
 from api.platform import lifespan
 from api.problems import Problem
@@ -19,7 +19,7 @@ def create_app() -> FastAPI:
         responses={"4XX": {"model": Problem}, "5XX": {"model": Problem}},
     )
     problems.install(app)
-    for routes in (routes_mall.routes, routes_ops.routes, routes_ops_refunds.routes, routes_service.routes):
-        app.include_router(routes)
+    for part in (routes_mall, routes_events, routes_ops, routes_ops_refunds, routes_ops_callbacks, routes_service):
+        app.include_router(part.routes)
     app.add_middleware(Guard)
     return app

@@ -11,7 +11,9 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Request
 from temporalio.client import Client
 
+from api.backlog import BacklogMetrics
 from api.refunding import Refunding
+from api.resending import Resending
 from api.trading import Trading
 from db.access import MallAccess, OpsAccess, read_access
 from db.connection import Database, open_database
@@ -35,6 +37,8 @@ class Platform:
     history: History
     trading: Trading
     refunding: Refunding
+    resending: Resending
+    backlog: BacklogMetrics
     settings: Settings
     _access: dict[str, tuple[float, Access]] = field(default_factory=dict)
 
@@ -59,12 +63,15 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     client = await connect()
     base = f"{str(settings.temporal_ui_url).rstrip('/')}/namespaces/{client.namespace}/workflows/"
     history = History(base if settings.temporal_ui_url else "")
+    refunding = Refunding(database, client, history, settings)
     app.state.platform = Platform(
         database=database,
         client=client,
         history=history,
         trading=Trading(database, client, history, settings),
-        refunding=Refunding(database, client, history, settings),
+        refunding=refunding,
+        resending=Resending(database, client, refunding, settings),
+        backlog=BacklogMetrics(database),
         settings=settings,
     )
     # What was imported stays for good: the collector need not look at it again and again, nor look so often.

@@ -49,7 +49,7 @@ def up(*, data_dir: Path, api_port: int, temporal_port: int, ui_port: int, mall_
     """Start everything on this machine; stop it all on Ctrl-C.
 
     A port of 0 is a free one. PostgreSQL and Temporal are started too, unless GROUPBUY_DATABASE_URL and
-    TEMPORAL_ADDRESS say where they already run.
+    TEMPORAL_ADDRESS say where they already run. GROUPBUY_AMQP_URL says where RabbitMQ is; none is started.
     """
     try:
         from dev.stack import Options
@@ -65,6 +65,7 @@ def up(*, data_dir: Path, api_port: int, temporal_port: int, ui_port: int, mall_
         database_url=os.environ.get("GROUPBUY_DATABASE_URL") or None,
         temporal_address=os.environ.get("TEMPORAL_ADDRESS") or None,
         temporal_ui_url=os.environ.get("GROUPBUY_TEMPORAL_UI_URL") or None,
+        amqp_url=os.environ.get("GROUPBUY_AMQP_URL") or None,
     )
     try:
         _leave(asyncio.run(_run(options, as_json=as_json)))
