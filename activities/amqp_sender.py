@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -59,18 +60,25 @@ class AmqpSender:
             return Reply(None, f"no queue is bound to {delivery.address}: the message could not be routed")
         except ChannelNotFoundEntity:
             return Reply(None, f"the broker has no exchange {self._exchange_name}")
-        except (AMQPError, OSError, TimeoutError, RuntimeError, asyncio.InvalidStateError) as failure:
+        except TimeoutError as failure:
+            return Reply(None, self._error(failure))
+        except (AMQPError, OSError, RuntimeError, asyncio.InvalidStateError) as failure:
+            # What broke it may not have come to the connection's own notice yet: the next try makes a new one.
+            self._exchange = None
+            await self.aclose()
             return Reply(None, self._error(failure))
         return Reply(None, None)
 
     async def aclose(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            await connection.close()
+            with suppress(AMQPError, OSError, RuntimeError, asyncio.InvalidStateError):
+                await connection.close()
 
     async def _opened(self, url: str) -> AbstractExchange:
         async with self._connecting:
-            if self._connection is None or self._connection.is_closed:
+            # A line that broke off leaves `is_closed` false.
+            if self._connection is None or self._connection.is_closed or not self._connection.connected.is_set():
                 self._exchange = None
                 self._connection = await aio_pika.connect(url, timeout=self._timeout)
             if self._exchange is None or self._channel is None or self._channel.is_closed:

@@ -1,5 +1,6 @@
 """Callbacks over HTTP: to registered hosts, at public addresses, without redirects, within a time."""
 
+import errno
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,7 +38,7 @@ def public_socket(address: AddressInfo) -> socket.socket:
     """
     family, kind, protocol, _, place = address
     if not is_public(place[0]):
-        raise ForbiddenAddressError(f"{place[0]} is not a public address")
+        raise ForbiddenAddressError(errno.EACCES, f"{place[0]} is not a public address")
     return socket.socket(family, kind, protocol)
 
 
