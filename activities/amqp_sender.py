@@ -52,9 +52,11 @@ class AmqpSender:
             type=delivery.type,
             app_id="groupbuy",
         )
+        used = self._connection
         try:
             async with asyncio.timeout(self._timeout):
                 exchange = await self._opened(self._url)
+                used = self._connection
                 await exchange.publish(message, delivery.address, mandatory=True)
         except DeliveryError:
             return Reply(None, f"no queue is bound to {delivery.address}: the message could not be routed")
@@ -64,8 +66,8 @@ class AmqpSender:
             return Reply(None, self._error(failure))
         except (AMQPError, OSError, RuntimeError, asyncio.InvalidStateError) as failure:
             # What broke it may not have come to the connection's own notice yet: the next try makes a new one.
-            self._exchange = None
-            await self.aclose()
+            if used is self._connection:
+                await self.aclose()
             return Reply(None, self._error(failure))
         return Reply(None, None)
 
