@@ -175,7 +175,7 @@ async def run(settings: Settings) -> None:
             broker = settings.amqp_url.get_secret_value() if settings.amqp_url else None
             amqp = await parts.enter_async_context(aclosing(AmqpSender(broker, settings.callback_timeout)))
             senders = {"http": http, "amqp": amqp}
-            callbacks = CallbackActivities(database, senders, retries, count=_counter(runtime))
+            callbacks = CallbackActivities(database, senders, retries, count=attempt_counter(runtime))
             await parts.enter_async_context(all_workers(client, database, callbacks))
             await ensure_schedule(client)
             # What was imported stays for good: the collector need not look at it again and again, nor look so often.
@@ -188,7 +188,7 @@ async def run(settings: Settings) -> None:
         await database.close()
 
 
-def _counter(runtime: Runtime | None) -> Count:
+def attempt_counter(runtime: Runtime | None) -> Count:
     """Counts attempts where the SDK's own metrics are read."""
     if runtime is None:
         return lambda _kind, _outcome: None

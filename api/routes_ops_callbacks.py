@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from api.pages import Cursor, Limit, Page, page, position
+from api.pages import Cursor, Limit, Page, callback_position, page
 from api.platform import OpsDep, PlatformDep
 from api.routes_events import Resent
 from db.callback_views import CallbackFilter, list_callbacks, read_callback
@@ -39,7 +39,7 @@ async def get_callbacks(
 ) -> Page[OpsCallback]:
     """Callbacks, the newest event first, one line for each address; `status=dead` finds what was given up."""
     wanted = CallbackFilter(status=status, source=source, type=type, event_id=event_id, since=since, until=until)
-    rows = await list_callbacks(platform.database, wanted, position(cursor), limit + 1)
+    rows = await list_callbacks(platform.database, wanted, callback_position(cursor), limit + 1)
     places = {id(callback): place for place, callback in rows}
     return page([callback for _, callback in rows], limit, lambda callback: (callback.occurred_at, places[id(callback)]))
 
