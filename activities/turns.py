@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 AT_ONCE = 20
-"""attempts to one mall that a process makes at once; as many more may wait for one of these to end"""
+"""attempts to one mall that a process makes at once"""
+WAITING = 100
+"""more that may wait for one of these to end"""
 PATIENCE = 0.3
 """seconds for which they wait; a mall that answers gives turns back much sooner"""
 
@@ -31,7 +33,7 @@ class Turns:
             turns.release()
 
     async def _take(self, source: str, turns: asyncio.Semaphore) -> bool:
-        if turns.locked() and self._waiting[source] >= self._at_once:
+        if turns.locked() and self._waiting[source] >= WAITING:
             return False
         self._waiting[source] += 1
         try:

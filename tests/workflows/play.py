@@ -46,21 +46,21 @@ NO_RETRIES = RetryPlan(first=timedelta(seconds=1), most=timedelta(seconds=1), gi
 
 
 @asynccontextmanager
-async def working(client: Client, database: Database, queue: str = "") -> AsyncIterator[str]:
+async def working(client: Client, database: Database, queue: str = "", amqp: AmqpSender | None = None) -> AsyncIterator[str]:
     """Workers for everything; yields their queue for teams, which is their own unless one is named."""
     queue = queue or f"test-{uuid.uuid4().hex}"
     async with (
-        callback_activities(database) as callbacks,
+        callback_activities(database, amqp) as callbacks,
         all_workers(client, database, callbacks, queue, SandboxedWorkflowRunner()),
     ):
         yield queue
 
 
 @asynccontextmanager
-async def callback_activities(database: Database) -> AsyncIterator[CallbackActivities]:
-    """One try, and no broker."""
+async def callback_activities(database: Database, amqp: AmqpSender | None = None) -> AsyncIterator[CallbackActivities]:
+    """One try, and no broker unless one is given."""
     async with http_sender(15) as http:
-        yield CallbackActivities(database, {"http": http, "amqp": AmqpSender(None, 15)}, NO_RETRIES)
+        yield CallbackActivities(database, {"http": http, "amqp": amqp or AmqpSender(None, 15)}, NO_RETRIES)
 
 
 @dataclass
