@@ -1,15 +1,18 @@
 """Callbacks over HTTP: to registered hosts, at public addresses, without redirects, within a time."""
 
+import asyncio
 import errno
 import socket
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, Literal
 
 import aiohttp
-from aiohttp.abc import AbstractResolver
+from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import BaseModel, ValidationError
 
 from activities.formats import FORMATS, UnsendableError
@@ -22,6 +25,7 @@ from domain.messages import MallAnswer
 GONE, CONFLICT = 410, 409
 READ_AT_MOST = 4096
 LONGEST_WAIT = timedelta(days=30)
+NAMES_AT_ONCE = 64
 
 AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 
@@ -40,6 +44,26 @@ def public_socket(address: AddressInfo) -> socket.socket:
     if not is_public(place[0]):
         raise ForbiddenAddressError(errno.EACCES, f"{place[0]} is not a public address")
     return socket.socket(family, kind, protocol)
+
+
+class Names(AbstractResolver):
+    """Looks names up in threads of its own. A name whose server hangs keeps one of them, however many callbacks wait for it."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(NAMES_AT_ONCE, "names")
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+        look_up = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        return [
+            ResolveResult(
+                hostname=host, host=str(place[0]), port=int(place[1]), family=of, proto=protocol, flags=socket.AI_NUMERICHOST
+            )
+            for of, _, protocol, _, place in found
+        ]
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class HttpSender:
@@ -79,15 +103,21 @@ class HttpSender:
 @asynccontextmanager
 async def http_sender(timeout_seconds: float, resolver: AbstractResolver | None = None) -> AsyncIterator[HttpSender]:
     """With its connections, which end with this block."""
+    own = Names()
+    names = resolver or own
 
     def session(**guarded: Any) -> aiohttp.ClientSession:  # noqa: ANN401
         # How many connections there are is bounded by turns, mall by mall: a limit over all would let one mall hold up another.
-        connector = aiohttp.TCPConnector(limit=0, use_dns_cache=False, resolver=resolver, **guarded)
+        # Nothing is kept of a name; the cache is there for those who look up the same one at the same time.
+        connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=0, resolver=names, **guarded)
         timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         return aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
 
-    async with session(socket_factory=public_socket) as public, session() as local:
-        yield HttpSender(public, local)
+    try:
+        async with session(socket_factory=public_socket) as public, session() as local:
+            yield HttpSender(public, local)
+    finally:
+        await own.close()
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:
@@ -130,4 +160,6 @@ def _retry_after(header: str | None, now: datetime) -> timedelta | None:
 def _error(failure: BaseException) -> str:
     if isinstance(failure, TimeoutError):
         return "no answer in time"
+    if isinstance(failure, aiohttp.ClientConnectorError):
+        return f"no connection to {failure.host}:{failure.port}: {failure.os_error.strerror or failure.os_error}"[:NOTE]
     return f"{type(failure).__name__}: {failure}"[:NOTE]

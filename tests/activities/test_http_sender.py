@@ -3,9 +3,11 @@
 import asyncio
 import json
 import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -159,6 +161,30 @@ async def test_a_question_is_answered_by_2xx_or_a_veto(mall: Mall, sender: HttpS
     assert (reply.error, reply.answer, reply.note) == (None, MallAnswer.VETOED, "packed")
     mall.says(409, "no")
     assert (await sender.send(question, NOW)).error == "answered 409"
+
+
+async def test_a_name_that_nobody_answers_for_holds_up_no_other(mall: Mall, monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody_answers, asked = threading.Event(), []
+
+    def look_up(host: str, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        if host == "hangs.test":
+            asked.append(host)
+            nobody_answers.wait(10)
+        return real(HOST, *arguments, **named)
+
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    hosts = ("hangs.test", "mall.test")
+    async with http_sender(5) as sender:
+        hanging = [
+            asyncio.create_task(sender.send(delivery(f"http://hangs.test:{mall.port}/", hosts=hosts), NOW)) for _ in range(100)
+        ]
+        reply = await sender.send(delivery(f"http://mall.test:{mall.port}/", hosts=hosts), NOW)
+        assert reply.error is None
+        assert not any(each.done() for each in hanging)
+        nobody_answers.set()
+        assert {reply.error for reply in await asyncio.gather(*hanging)} == {None}
+    assert len(asked) == 1
 
 
 # --- the original's format ---
