@@ -1,6 +1,8 @@
 """What a process reads from its environment. Temporal's own variables (TEMPORAL_ADDRESS, …) are read by its SDK."""
 
-from pydantic import Field, HttpUrl, PositiveFloat, PositiveInt, SecretStr
+import re
+
+from pydantic import Field, HttpUrl, PositiveFloat, PositiveInt, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -29,3 +31,11 @@ class Settings(BaseSettings):
     callback_give_up: PositiveFloat = Field(default=259200.0, description="seconds after which a callback is dead")
 
     log_level: str = "INFO"
+
+    @field_validator("amqp_url")
+    @classmethod
+    def _is_amqp(cls, url: SecretStr | None) -> SecretStr | None:
+        # Without the value: it holds a password.
+        if url is not None and not re.fullmatch(r"amqps?://[^/].*", url.get_secret_value()):
+            raise ValueError("an address is expected like amqp://user:password@127.0.0.1:5672/")
+        return url
