@@ -8,6 +8,8 @@ QUOTE: Json = {"goods_id": "9890001", "channel": "c01", "user_id": "user-1"}
 PAYMENT: Json = {"amount": "80.00", "paid_at": "2026-01-31T12:00:00Z"}
 GOODS: Json = {"name": "A book", "original_price": "100.00"}
 CAMPAIGN: Json = campaign_of("9890001", status="draft")
+SAMPLE: Json = {"type": "team.failed"}
+MISSED: Json = {"source": "s01", "since": "2026-01-31T12:00:00Z", "until": "2026-01-31T13:00:00Z"}
 CALLS = {
     "order": ("POST", "/v1/orders", ORDER),
     "quote": ("POST", "/v1/quotes", QUOTE),
@@ -15,6 +17,8 @@ CALLS = {
     "goods": ("PUT", "/v1/ops/goods/9890001", GOODS),
     "campaign": ("POST", "/v1/ops/campaigns", CAMPAIGN),
     "change": ("PATCH", "/v1/ops/campaigns/100123", {}),
+    "sample": ("POST", "/v1/events/test", SAMPLE),
+    "missed": ("POST", "/v1/ops/callbacks/resend", MISSED),
     "extend": ("POST", "/v1/ops/teams/team-1/extend", {"minutes": 5}),
     "close": ("POST", "/v1/ops/teams/team-1/close", {}),
 }

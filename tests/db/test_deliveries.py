@@ -54,6 +54,10 @@ async def test_what_is_pending_has_all_that_its_sender_needs(shop: Shop) -> None
     assert (first.source, first.address, first.format) == (SOURCE, SHOP_ADDRESS.address, "standard")
     assert first.since == first.next_attempt_at == first.occurred_at == DEADLINE
     assert first.data.startswith("{")
+    assert (first.hosts, first.local) == (("127.0.0.1",), True)
+    await shop.execute("UPDATE malls SET callback_hosts = '{elsewhere.example}', local = false")
+    now = (await pending_deliveries(shop.database, ids))[0]
+    assert (now.hosts, now.local) == (("elsewhere.example",), False)
     assert await pending_deliveries(shop.database, ["evt_unknown"]) == []
 
 
