@@ -16,6 +16,10 @@ from activities.senders import NOTE, Reply
 from db.callbacks import Delivery
 
 EXCHANGE = "group_buy_market_exchange"
+AT_ONCE = 100
+"""messages under way, of all malls together: a broker that hangs must not use up the places of those who are told over HTTP"""
+PATIENCE = 1.0
+"""seconds for which others wait"""
 
 # A lost connection is in the attempt that it spoiled; these would say it again, some with the broker's password.
 for _noisy in ("aio_pika", "aiormq", "pamqp"):
@@ -29,6 +33,7 @@ class AmqpSender:
         self._url = url
         self._timeout = timeout_seconds
         self._exchange_name = exchange
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._connecting = asyncio.Lock()
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
@@ -52,14 +57,25 @@ class AmqpSender:
             type=delivery.type,
             app_id="groupbuy",
         )
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._turns.acquire()
+        except TimeoutError:
+            return Reply(None, f"RabbitMQ at {self._place()}: it is slow, and too many messages wait for it")
+        try:
+            return await self._publish(message, delivery.address, self._url)
+        finally:
+            self._turns.release()
+
+    async def _publish(self, message: Message, routing_key: str, url: str) -> Reply:
         used = self._connection
         try:
             async with asyncio.timeout(self._timeout):
-                exchange = await self._opened(self._url)
+                exchange = await self._opened(url)
                 used = self._connection
-                await exchange.publish(message, delivery.address, mandatory=True)
+                await exchange.publish(message, routing_key, mandatory=True)
         except DeliveryError:
-            return Reply(None, f"no queue is bound to {delivery.address}: the message could not be routed")
+            return Reply(None, f"no queue is bound to {routing_key}: the message could not be routed")
         except ChannelNotFoundEntity:
             return Reply(None, f"the broker has no exchange {self._exchange_name}")
         except TimeoutError as failure:
@@ -91,8 +107,11 @@ class AmqpSender:
             return self._exchange
 
     def _error(self, failure: BaseException) -> str:
-        place = urlsplit(self._url or "")
         said = "no answer in time" if isinstance(failure, TimeoutError) else f"{type(failure).__name__}: {failure}"
-        for secret in (self._url, place.password):
+        for secret in (self._url, urlsplit(self._url or "").password):
             said = said.replace(secret, "…") if secret else said
-        return f"RabbitMQ at {place.hostname}:{place.port or 5672}: {said}"[:NOTE]
+        return f"RabbitMQ at {self._place()}: {said}"[:NOTE]
+
+    def _place(self) -> str:
+        place = urlsplit(self._url or "")
+        return f"{place.hostname}:{place.port or 5672}"

@@ -10,7 +10,8 @@ import pytest
 from aio_pika import DeliveryMode
 from standardwebhooks import Webhook
 
-from activities.amqp_sender import AmqpSender
+from activities import amqp_sender as module
+from activities.amqp_sender import AT_ONCE, AmqpSender
 from dev.ports import HOST, free_port
 from tests.activities.deliveries import NOW, REFUNDED, SECRET, delivery
 from tests.broker import BROKER, Line, Queue, queue
@@ -151,7 +152,7 @@ async def test_a_wrong_password_is_not_repeated(behind: Queue) -> None:  # noqa:
     assert "pa55word" not in reply.error
 
 
-async def test_a_broker_that_hangs_is_left_in_time() -> None:
+async def test_a_broker_that_hangs_is_left_in_time_and_keeps_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
     async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         hung.append(writer)
 
@@ -159,6 +160,11 @@ async def test_a_broker_that_hangs_is_left_in_time() -> None:
     async with await asyncio.start_server(say_nothing, HOST, 0) as server:
         port = server.sockets[0].getsockname()[1]
         reply = await AmqpSender(f"amqp://guest:guest@{HOST}:{port}/", 0.2).send(TO_QUEUE, NOW)
+        monkeypatch.setattr(module, "PATIENCE", 0.05)
+        patient = AmqpSender(f"amqp://guest:guest@{HOST}:{port}/", 0.5)
+        crowd = await asyncio.gather(*(patient.send(TO_QUEUE, NOW) for _ in range(AT_ONCE + 50)))
         for writer in hung:
             writer.close()
     assert reply.error == f"RabbitMQ at {HOST}:{port}: no answer in time"
+    waited = f"RabbitMQ at {HOST}:{port}: it is slow, and too many messages wait for it"
+    assert [each.error for each in crowd].count(waited) == 50
