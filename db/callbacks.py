@@ -98,6 +98,8 @@ UPDATE deliveries
        finished_at = CASE WHEN $9 = 'pending' THEN NULL ELSE $5::timestamptz + $6 * interval '1 millisecond' END
  WHERE event_id = $1 AND kind = $2 AND address = $3 AND format = $4 AND status = 'pending'
 """
+# No waiting for the disk: what a crash of the database loses of these is told once more, and any later commit keeps them.
+RECORD_ATTEMPT_LAZILY = f"{RECORD_ATTEMPT} AND set_config('synchronous_commit', 'off', true) = 'off'"
 
 
 # The first answer stands, the mall's or an operator's for it.
@@ -109,7 +111,7 @@ async def record_attempt(database: Database, delivery: Delivery, attempt: Attemp
         if attempt.answer:
             await opened.execute(RECORD_ANSWER, delivery.event_id, attempt.answer, attempt.note)
         await opened.execute(
-            RECORD_ATTEMPT,
+            RECORD_ATTEMPT if attempt.answer else RECORD_ATTEMPT_LAZILY,
             delivery.event_id,
             delivery.kind,
             delivery.address,
