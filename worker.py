@@ -43,7 +43,7 @@ WORKFLOW_THREADS = 2
 REFUNDS_AT_ONCE = 8
 """transactions of refunds that run side by side: the connections that are left are for locks and settlements"""
 CALLBACKS_AT_ONCE = 2000
-"""activities, which wait for malls most of their time; a mall that hangs has 20 of them, and a hundred for 0.3 s each"""
+"""activities, which wait for malls most of their time; a mall that hangs has 20 of them, and 200 for 0.3 s each"""
 
 
 def trade_worker(

@@ -30,7 +30,7 @@ from domain.messages import (
 )
 from domain.values import rfc3339
 
-AT_ONCE = 10
+AT_ONCE = 5
 """attempts to one mall that one activity makes side by side"""
 BEGIN_WITHIN = 10.0
 """seconds in which an activity begins attempts: the last of them is over before the activity's own time is"""
@@ -187,4 +187,4 @@ class CallbackActivities:
 
 def _turned_away(attempt: int) -> float:
     """Seconds until an activity whose mall had no turn left asks again: the longer it lasts, the seldomer."""
-    return min(2.0**attempt, LONGEST_TURN_AWAY) * random.uniform(0.5, 1.5)  # noqa: S311 - it spreads load, it keeps no secret
+    return min(2.0 ** (attempt - 1), LONGEST_TURN_AWAY) * random.uniform(0.5, 1.5)  # noqa: S311 - it spreads load, it keeps no secret

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 AT_ONCE = 20
 """attempts to one mall that a process makes at once"""
-WAITING = 100
+WAITING = 200
 """more that may wait for one of these to end"""
 PATIENCE = 0.3
 """seconds for which they wait; a mall that answers gives turns back much sooner"""

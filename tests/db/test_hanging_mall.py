@@ -86,7 +86,7 @@ async def test_a_hundred_callbacks_to_a_mall_that_hangs_hold_up_nobody(
     assert len(failures) + sum(end == Delivered(delivered=1, dead=0) for end in ends) == 100
     assert {failure.type for failure in failures} == {WorkflowFailure.CALLBACKS_PENDING}
     delays = [failure.next_retry_delay for failure in failures]
-    assert all(delay is not None and timedelta(seconds=0.5) < delay < timedelta(seconds=5) for delay in delays)
+    assert all(delay is not None and timedelta(seconds=0.4) < delay < timedelta(seconds=5) for delay in delays)
     assert malls.tried[HANGING] == 100 - len(failures)
 
 
