@@ -1,6 +1,8 @@
 """What a process reads from its environment. Temporal's own variables (TEMPORAL_ADDRESS, …) are read by its SDK."""
 
-from pydantic import Field, HttpUrl, PositiveFloat, PositiveInt
+import re
+
+from pydantic import Field, HttpUrl, PositiveFloat, PositiveInt, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -22,9 +24,18 @@ class Settings(BaseSettings):
     )
     answer_within: PositiveFloat = Field(default=8.0, description="seconds until a request answers `temporarily_unavailable`")
 
+    amqp_url: SecretStr | None = Field(default=None, description="RabbitMQ, e.g. amqp://user:password@127.0.0.1:5672/")
     callback_timeout: PositiveFloat = Field(default=15.0, le=25.0, description="seconds per callback attempt")
     callback_first_delay: PositiveFloat = Field(default=1.0, description="seconds to the first retry; it doubles from there")
     callback_max_delay: PositiveFloat = Field(default=3600.0, description="seconds between two tries at the most")
     callback_give_up: PositiveFloat = Field(default=259200.0, description="seconds after which a callback is dead")
 
     log_level: str = "INFO"
+
+    @field_validator("amqp_url")
+    @classmethod
+    def _is_amqp(cls, url: SecretStr | None) -> SecretStr | None:
+        # Without the value: it holds a password.
+        if url is not None and not re.fullmatch(r"amqps?://[^/].*", url.get_secret_value()):
+            raise ValueError("an address is expected like amqp://user:password@127.0.0.1:5672/")
+        return url

@@ -7,21 +7,22 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 
-import aiohttp
 import uvloop
 from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
+from activities.amqp_sender import AmqpSender
 from activities.audiences import AudienceActivities
-from activities.callbacks import CallbackActivities, RetryPlan
+from activities.callbacks import CallbackActivities, Count, RetryPlan
 from activities.endings import EndingActivities
 from activities.first_tries import FirstTries
+from activities.http_sender import http_sender
 from activities.refunds import RefundActivities, RefundStartActivities
 from activities.seats import SeatActivities
 from activities.settlement import SettlementActivities
@@ -29,6 +30,7 @@ from activities.sweep import SweepActivities
 from db.connection import Database, open_database
 from settings import Settings
 from workflows.audience import AudienceWorkflow
+from workflows.callbacks import CallbackWorkflow, SampleWorkflow
 from workflows.client import connect
 from workflows.ending import EndCampaignWorkflow
 from workflows.queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TASK_QUEUE
@@ -37,7 +39,15 @@ from workflows.refund import RefundWorkflow
 from workflows.sweep import SweepWorkflow, ensure_schedule
 from workflows.team import TeamWorkflow
 
-WORKFLOWS: list[type] = [TeamWorkflow, RefundWorkflow, SweepWorkflow, AudienceWorkflow, EndCampaignWorkflow]
+WORKFLOWS: list[type] = [
+    TeamWorkflow,
+    RefundWorkflow,
+    CallbackWorkflow,
+    SampleWorkflow,
+    SweepWorkflow,
+    AudienceWorkflow,
+    EndCampaignWorkflow,
+]
 GRACE = timedelta(seconds=5)
 TEAMS_IN_MEMORY = 5000
 WORKFLOW_THREADS = 2
@@ -47,6 +57,8 @@ REFUND_THREADS = 1
 REFUNDS_AT_ONCE = 4
 """workflow tasks, and transactions, of refunds that run side by side: the CPU and the connections that are left are for locks
 and settlements"""
+CALLBACKS_AT_ONCE = 2000
+"""activities, which wait for malls most of their time; a mall that hangs has 20 of them, and 200 for 0.3 s each"""
 
 
 def trade_worker(
@@ -127,12 +139,20 @@ def refund_worker(
     )
 
 
-def callback_worker(client: Client, callbacks: CallbackActivities) -> Worker:
+def callback_worker(
+    client: Client, callbacks: CallbackActivities, threads: ThreadPoolExecutor, runner: WorkflowRunner | None = None
+) -> Worker:
     """Tells malls: slots of its own, so that a slow mall holds up nobody's lock."""
     return Worker(
         client,
         task_queue=CALLBACKS_QUEUE,
-        activities=[callbacks.deliver],
+        workflows=[CallbackWorkflow, SampleWorkflow],
+        activities=[callbacks.deliver, callbacks.revive_callbacks, callbacks.send_sample],
+        workflow_runner=runner or UnsandboxedWorkflowRunner(),
+        max_concurrent_workflow_tasks=20,
+        workflow_task_executor=threads,
+        max_concurrent_activities=CALLBACKS_AT_ONCE,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,
     )
@@ -152,7 +172,7 @@ async def all_workers(
             aclosing(FirstTries(callbacks, partial(hand_over, client))) as first_tries,
             trade_worker(client, database, first_tries, threads, task_queue, runner),
             refund_worker(client, database, refund_threads, runner),
-            callback_worker(client, callbacks),
+            callback_worker(client, callbacks, threads, runner),
         ):
             yield
 
@@ -172,12 +192,14 @@ async def run(settings: Settings) -> None:
         most=timedelta(seconds=settings.callback_max_delay),
         give_up=timedelta(seconds=settings.callback_give_up),
     )
-    timeout = aiohttp.ClientTimeout(total=settings.callback_timeout)
     try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as http,
-            all_workers(client, database, CallbackActivities(database, http, retries)),
-        ):
+        async with AsyncExitStack() as parts:
+            http = await parts.enter_async_context(http_sender(settings.callback_timeout))
+            broker = settings.amqp_url.get_secret_value() if settings.amqp_url else None
+            amqp = await parts.enter_async_context(aclosing(AmqpSender(broker, settings.callback_timeout)))
+            senders = {"http": http, "amqp": amqp}
+            callbacks = CallbackActivities(database, senders, retries, count=attempt_counter(runtime))
+            await parts.enter_async_context(all_workers(client, database, callbacks))
             await ensure_schedule(client)
             # What was imported stays for good: the collector need not look at it again and again, nor look so often.
             gc.collect()
@@ -187,6 +209,14 @@ async def run(settings: Settings) -> None:
             await stop.wait()
     finally:
         await database.close()
+
+
+def attempt_counter(runtime: Runtime | None) -> Count:
+    """Counts attempts where the SDK's own metrics are read."""
+    if runtime is None:
+        return lambda _kind, _outcome: None
+    counter = runtime.metric_meter.create_counter("groupbuy_callback_attempts_total", "Callback attempts")
+    return lambda kind, outcome: counter.add(1, {"kind": kind, "outcome": outcome})
 
 
 def main() -> int:

@@ -1,30 +1,47 @@
-"""Callbacks: telling malls what happened, as Standard Webhooks 1.0."""
+"""Callbacks: telling malls what happened, again and again until each has taken it or is given up."""
 
 import asyncio
-import json
 import random
+import time
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import TypeVar
 
-import aiohttp
-from pydantic import BaseModel, ValidationError
-from standardwebhooks import Webhook
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 import db.callbacks
+import db.resends
 from activities.failures import database_failures
+from activities.senders import Reply, Sender
+from activities.turns import Turns
 from db.callbacks import Attempt, Delivery, Verdict
 from db.connection import Database
-from domain.events import EventType
-from domain.messages import Deliver, Delivered, MallAnswer, WorkflowFailure
+from domain.messages import (
+    Deliver,
+    Delivered,
+    ReviveCallbacks,
+    RevivedCallbacks,
+    Sample,
+    SampleReply,
+    WorkflowFailure,
+)
 from domain.values import rfc3339
 
-GONE, CONFLICT = 410, 409
-READ_AT_MOST = 4096
-NOTE = 500
+AT_ONCE = 5
+"""attempts to one mall that one activity makes side by side"""
+BEGIN_WITHIN = 10.0
+"""seconds in which an activity begins attempts: the last of them is over before the activity's own time is"""
+LONGEST_TURN_AWAY = 60.0
+STATEMENTS_AT_ONCE = 6
+"""of the database's connections of this process: those that are left are for locks and settlements"""
+SAMPLE_BODY = 1000
+
+Answer = TypeVar("Answer")
+Count = Callable[[str, str], None]
+"""Takes note of an attempt: over which kind, and what came of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +55,30 @@ class RetryPlan:
     def next_attempt(self, delivery: Delivery, now: datetime, retry_after: timedelta | None) -> datetime | None:
         """When to try again after the attempt at `now` failed; None when the callback is to be given up."""
         doubled = self.first * 2 ** min(delivery.attempts, 40)
-        delay = min(doubled, self.most) * random.uniform(0.8, 1.2)  # noqa: S311 - it spreads load, it keeps no secret
-        following = now + max(delay, min(retry_after or timedelta(), self.most))
-        return following if following <= delivery.since + self.give_up else None
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    status: int | None
-    error: str | None
-    retry_after: timedelta | None = None
-    answer: MallAnswer | None = None
-    note: str = ""
+        following: datetime = now + min(doubled, self.most) * random.uniform(0.8, 1.2)  # noqa: S311 - it spreads load, it keeps no secret
+        end = delivery.since + self.give_up
+        if following > end:
+            return None
+        # A mall that wants to be left alone for longer than that still gets its last try.
+        return min(max(following, now + (retry_after or timedelta())), end)
 
 
 class CallbackActivities:
-    def __init__(self, database: Database, http: aiohttp.ClientSession, retries: RetryPlan) -> None:
+    def __init__(
+        self,
+        database: Database,
+        senders: Mapping[str, Sender],
+        retries: RetryPlan,
+        *,
+        turns: Turns | None = None,
+        count: Count = lambda _kind, _outcome: None,
+    ) -> None:
         self._database = database
-        self._http = http
+        self._senders = senders
         self._retries = retries
+        self._turns = turns or Turns()
+        self._count = count
+        self._statements = asyncio.Semaphore(STATEMENTS_AT_ONCE)
 
     @activity.defn
     async def deliver(self, deliver: Deliver) -> Delivered:
@@ -66,107 +88,103 @@ class CallbackActivities:
             ApplicationError: of type CallbacksPending, with the delay after which the next one is due.
         """
         with database_failures():
-            pending = await db.callbacks.pending_deliveries(self._database, deliver.event_ids)
+            pending = await self._asked(db.callbacks.pending_deliveries(self._database, deliver.event_ids))
             now = datetime.now(UTC)
             # The first attempt is due whatever the clocks say: `next_attempt_at` is then the workflow's time, not this host's.
-            due_now = [delivery for delivery in pending if not delivery.attempts or delivery.next_attempt_at <= now]
-            await asyncio.gather(*(self._attempt(delivery) for delivery in due_now))
-            progress = await db.callbacks.delivery_progress(self._database, deliver.event_ids)
+            due = [delivery for delivery in pending if not delivery.attempts or delivery.next_attempt_at <= now]
+            tried = await self._try(due)
+            progress = await self._asked(db.callbacks.delivery_progress(self._database, deliver.event_ids))
         if progress.due is not None:
+            wait = max((progress.due - datetime.now(UTC)).total_seconds(), 0.05)
+            if len(tried) < len(due):
+                wait = max(wait, _turned_away(activity.info().attempt))
             raise ApplicationError(
                 f"{progress.pending} callback(s) wait for another try at {rfc3339(progress.due)}.",
                 type=WorkflowFailure.CALLBACKS_PENDING,
-                next_retry_delay=max(progress.due - datetime.now(UTC), timedelta(milliseconds=50)),
+                next_retry_delay=timedelta(seconds=wait),
             )
         return Delivered(delivered=progress.delivered, dead=progress.dead)
 
+    @activity.defn
+    async def revive_callbacks(self, revive: ReviveCallbacks) -> RevivedCallbacks:
+        """Makes what was given up of a team's events due again. A refund's own are its workflow's."""
+        with database_failures():
+            revived = await self._asked(db.resends.revive_team(self._database, revive.team_id, revive.now))
+        return RevivedCallbacks(event_ids=revived)
+
+    @activity.defn
+    async def send_sample(self, sample: Sample) -> SampleReply:
+        """Sends what is no event, once, and says what the mall replied."""
+        with database_failures():
+            delivery = await self._asked(db.callbacks.sample_delivery(self._database, sample))
+        began = time.monotonic()
+        async with self._turns.turn(delivery.source) as has_turn:
+            busy = Reply(None, "too many callbacks to this mall are under way; try again later")
+            reply = await self._send(delivery, sample.now) if has_turn else busy
+        return SampleReply(
+            event_id=sample.event_id,
+            delivered=reply.error is None,
+            http_status=reply.status,
+            error=reply.error,
+            duration_ms=round((time.monotonic() - began) * 1000),
+            body=reply.body[:SAMPLE_BODY],
+        )
+
     async def try_once(self, event_ids: list[str]) -> bool:
         """Tries what is pending of these events; returns whether all of it is delivered now."""
-        pending = await db.callbacks.pending_deliveries(self._database, event_ids)
-        verdicts = await asyncio.gather(*(self._attempt(delivery) for delivery in pending))
-        return all(verdict == "delivered" for verdict in verdicts)
+        pending = await self._asked(db.callbacks.pending_deliveries(self._database, event_ids))
+        tried = await self._try(pending)
+        return len(tried) == len(pending) and all(verdict == "delivered" for verdict in tried)
+
+    async def _try(self, due: list[Delivery]) -> list[Verdict]:
+        """Attempts these, every mall's apart from the others'; those that got no turn in time are left out."""
+        left: defaultdict[str, deque[Delivery]] = defaultdict(deque)
+        for delivery in due:
+            left[delivery.source].append(delivery)
+        until = time.monotonic() + BEGIN_WITHIN
+        tried: list[Verdict] = []
+        lanes = [self._lane(each, until, tried) for each in left.values() for _ in range(min(AT_ONCE, len(each)))]
+        ends = await asyncio.gather(*lanes, return_exceptions=True)
+        for failure in ends:
+            if failure is not None:
+                raise failure
+        return tried
+
+    async def _lane(self, left: deque[Delivery], until: float, tried: list[Verdict]) -> None:
+        while left and time.monotonic() < until:
+            async with self._turns.turn(left[0].source) as has_turn:
+                if not has_turn or not left:
+                    return
+                tried.append(await self._attempt(left.popleft()))
 
     async def _attempt(self, delivery: Delivery) -> Verdict:
         started_at = datetime.now(UTC)
         reply = await self._send(delivery, started_at)
         finished_at = datetime.now(UTC)
         following = self._retries.next_attempt(delivery, finished_at, reply.retry_after)
-        gone = reply.status == GONE or delivery.kind != "http"
+        gives_up = reply.is_final or following is None
         attempt = Attempt(
             started_at=started_at,
             duration_ms=round((finished_at - started_at).total_seconds() * 1000),
             http_status=reply.status,
             error=reply.error,
-            verdict="delivered" if reply.error is None else "dead" if gone or following is None else "pending",
+            verdict="delivered" if reply.error is None else "dead" if gives_up else "pending",
             next_attempt_at=following or finished_at,
             answer=reply.answer,
             note=reply.note,
         )
-        await db.callbacks.record_attempt(self._database, delivery, attempt)
+        await self._asked(db.callbacks.record_attempt(self._database, delivery, attempt))
+        self._count(delivery.kind, {"pending": "failed"}.get(attempt.verdict, attempt.verdict))
         return attempt.verdict
 
     async def _send(self, delivery: Delivery, now: datetime) -> Reply:
-        if delivery.kind != "http":
-            return Reply(None, f"no broker is configured for {delivery.kind} callbacks")
-        body = envelope(delivery)
-        headers = {"Content-Type": "application/json", "User-Agent": "groupbuy"} | signature(delivery, body, now)
-        try:
-            async with self._http.post(delivery.address, data=body, headers=headers, allow_redirects=False) as response:
-                answered = await response.content.read(READ_AT_MOST)
-                status = response.status
-                retry_after = _retry_after(response.headers.get("Retry-After"), now)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failure:
-            return Reply(None, f"{type(failure).__name__}: {failure}"[:500])
-        is_question = delivery.type == EventType.ORDER_REFUND_REQUESTED
-        if 200 <= status < 300:
-            return Reply(status, None, answer=MallAnswer.AGREED if is_question else None)
-        if is_question and status == CONFLICT and (veto := _veto(answered)):
-            return Reply(status, None, answer=MallAnswer.VETOED, note=veto.detail[:NOTE])
-        return Reply(status, f"answered {status}", retry_after)
+        return await self._senders[delivery.kind].send(delivery, now)
+
+    async def _asked(self, statement: Awaitable[Answer]) -> Answer:
+        async with self._statements:
+            return await statement
 
 
-def envelope(delivery: Delivery) -> bytes:
-    """The body that a mall receives; the same bytes at every attempt."""
-    content: dict[str, Any] = {
-        "type": delivery.type,
-        "timestamp": rfc3339(delivery.occurred_at),
-        "sequence": delivery.sequence,
-        "data": json.loads(delivery.data),
-    }
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def signature(delivery: Delivery, body: bytes, now: datetime) -> dict[str, str]:
-    """The headers of Standard Webhooks: signed with every secret that is valid, so that a mall can change to the new one."""
-    signatures = (Webhook(secret).sign(delivery.event_id, now, body.decode()) for secret in delivery.secrets)
-    return {
-        "webhook-id": delivery.event_id,
-        "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": " ".join(signatures),
-    }
-
-
-class Veto(BaseModel):
-    """How a mall says no to a refund; other members are its own affair."""
-
-    code: Literal["refund_rejected"]
-    detail: str = ""
-
-
-def _veto(body: bytes) -> Veto | None:
-    try:
-        return Veto.model_validate_json(body)
-    except ValidationError:
-        return None
-
-
-def _retry_after(header: str | None, now: datetime) -> timedelta | None:
-    """What a Retry-After header asks for, in seconds or as a date; None when it says nothing that can be read."""
-    if not header:
-        return None
-    if header.isdecimal():
-        return timedelta(seconds=min(int(header), 10**6))
-    try:
-        return max(parsedate_to_datetime(header) - now, timedelta())
-    except (ValueError, TypeError):
-        return None
+def _turned_away(attempt: int) -> float:
+    """Seconds until an activity whose mall had no turn left asks again: the longer it lasts, the seldomer."""
+    return min(2.0 ** (attempt - 1), LONGEST_TURN_AWAY) * random.uniform(0.5, 1.5)  # noqa: S311 - it spreads load, it keeps no secret

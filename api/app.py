@@ -6,10 +6,12 @@ from fastapi import FastAPI
 
 from api import (
     problems,
+    routes_events,
     routes_mall,
     routes_market,
     routes_ops,
     routes_ops_audiences,
+    routes_ops_callbacks,
     routes_ops_campaigns,
     routes_ops_refunds,
     routes_problems,
@@ -25,8 +27,10 @@ from api.webhooks import webhooks
 ROUTES = (
     routes_market,
     routes_mall,
+    routes_events,
     routes_ops,
     routes_ops_refunds,
+    routes_ops_callbacks,
     routes_ops_audiences,
     routes_ops_campaigns,
     routes_settings,

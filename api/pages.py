@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Generic, TypeVar
@@ -63,6 +64,21 @@ def number_of(found: Position, at_most: int = 2**63 - 1) -> int:
     if not found.row_id.isascii() or not found.row_id.isdecimal() or int(found.row_id) > at_most:
         raise Refusal(ErrorCode.INVALID_REQUEST, _FOREIGN)
     return int(found.row_id)
+
+
+_CALLBACK = re.compile(r"[0-9]{1,18}\.[0-9a-f]{32}")
+
+
+def callback_position(cursor: str | None) -> Position | None:
+    """Where a cursor points in the list of callbacks.
+
+    Raises:
+        Refusal: invalid_request, when it is of another list, or none of ours.
+    """
+    found = position(cursor)
+    if found is not None and not _CALLBACK.fullmatch(found.row_id):
+        raise Refusal(ErrorCode.INVALID_REQUEST, _FOREIGN)
+    return found
 
 
 def page(rows: Sequence[Item], limit: int, key: Callable[[Item], tuple[datetime, str]]) -> Page[Item]:

@@ -15,11 +15,13 @@ from fastapi.security.base import SecurityBase
 from temporalio.client import Client
 
 from api.access import Access, Keys
+from api.backlog import BacklogMetrics
 from api.counting import Counting
 from api.limits import Rates
 from api.middleware import EXTRA_HEADERS, READING
 from api.refunding import Refunding
 from api.remembered import Remembered
+from api.resending import Resending
 from api.trading import Trading
 from db.access import MallAccess, OpsAccess
 from db.connection import Database, open_database
@@ -45,6 +47,8 @@ class Platform:
     trading: Trading
     refunding: Refunding
     counting: Counting
+    resending: Resending
+    backlog: BacklogMetrics
     settings: Settings
     remembered: Remembered
     keys: Keys
@@ -66,13 +70,16 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     rates = Rates(database)
     remembered = Remembered(settings.database_url, {COUNTED: rates.hear})
     keys = Keys(database, remembered)
+    refunding = Refunding(database, client, history, settings)
     app.state.platform = Platform(
         database=database,
         client=client,
         history=history,
         trading=Trading(database, client, history, settings, counting),
-        refunding=Refunding(database, client, history, settings),
+        refunding=refunding,
         counting=counting,
+        resending=Resending(database, client, refunding, settings),
+        backlog=BacklogMetrics(database),
         settings=settings,
         remembered=remembered,
         keys=keys,

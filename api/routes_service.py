@@ -54,5 +54,6 @@ async def get_version() -> Version:
 
 
 @routes.get("/metrics", include_in_schema=False)
-async def metrics() -> Response:
+async def metrics(platform: PlatformDep) -> Response:
+    await platform.backlog.refresh()
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -25,6 +25,7 @@ from db.offers import inquire
 from db.refund_views import read_refund_place
 from db.settlement import record_other_amount
 from db.views import History, OrderRecord, Place, read_order, read_order_and_team, read_place, read_team
+from domain.addresses import refused_url
 from domain.eligibility import Offer, Wish, require_all, require_terms
 from domain.errors import ErrorCode, GroupBuyError, Refusal
 from domain.ids import team_id, team_workflow_id
@@ -39,7 +40,7 @@ from domain.messages import (
     TeamInput,
 )
 from domain.states import TeamStatus
-from domain.trade import AmqpCallback, NewOrder, Order, Payment, Settlement
+from domain.trade import AmqpCallback, Callback, NewOrder, Order, Payment, Settlement
 from settings import Settings
 from workflows.queues import TASK_QUEUE
 from workflows.reaching import summary
@@ -255,22 +256,26 @@ def _seat_request(mall: MallAccess, new: NewOrder) -> SeatRequest:
         campaign_id=new.campaign_id,
         team_id=new.team_id or team_id(mall.source, new.out_trade_no),
         opens_team=new.team_id is None,
-        callback=_callback(mall, new),
+        callback=callback_address(mall, new.callback),
     )
 
 
-def _callback(mall: MallAccess, new: NewOrder) -> Address | None:
-    match new.callback:
+def callback_address(mall: MallAccess, callback: Callback | None) -> Address | None:
+    """Where events go: to this callback or, without one, where the mall's setting says.
+
+    Raises:
+        Refusal: invalid_request, when the mall may not be called there.
+    """
+    match callback:
         case None:
             return mall.callback
         case AmqpCallback(routing_key=routing_key):
             return Address(kind="amqp", address=routing_key)
         case http:
-            if http.url.host not in mall.callback_hosts:
-                raise Refusal(
-                    ErrorCode.INVALID_REQUEST, f"callback.url: {http.url.host} is no registered host of {mall.source}."
-                )
-            return Address(kind="http", address=str(http.url))
+            url = str(http.url)
+            if refused := refused_url(url, mall.callback_hosts):
+                raise Refusal(ErrorCode.INVALID_REQUEST, f"callback.url: {refused}")
+            return Address(kind="http", address=url)
 
 
 def _replayed(record: OrderRecord, asked: NewOrder | SeatRequest) -> Order:

@@ -16,8 +16,11 @@ import asyncpg
 import click
 from temporalio.client import Client
 
+from activities.turns import AT_ONCE
 from bench import audiences, report
+from bench.callbacks import Callbacks, Sent, broker, broker_place
 from bench.load import Round
+from bench.mall_calls import TEAM_SIZE
 from bench.outcome import Outcome, outcome, until_delivered
 from bench.processes import BenchError, Child, Meter, environment
 from bench.reverse import Reverse
@@ -57,8 +60,9 @@ def main(*, seconds: float, rounds: int, callers: list[int], only: str | None, m
 
     Starts a stack of its own in a temporary directory and measures in turns: (a) the floor, a bare workflow with no-op
     updates called without HTTP and database; (b) ours, whole teams of three over HTTP (3 locks, 3 payments). Then quotes
-    beside a bare FastAPI route, refunds of every kind, and a team of a hundred that fails. Prints numbers and asserts none
-    of them; exits with 1 when a team is missing or an invariant is broken.
+    beside a bare FastAPI route, refunds of every kind, and a team of a hundred that fails. Then callbacks over HTTP, and
+    over RabbitMQ where one answers, beside a bare loop of the same clients. Prints numbers and asserts none of them; exits
+    with 1 when a team is missing or an invariant is broken.
     """
     try:
         plan = Plan(seconds=seconds, rounds=rounds, callers=callers, members=members if only else 0, json_file=json_file)
@@ -117,14 +121,20 @@ class Bench:
         say("refunds")
         undone = [*await reverse.kinds(round(self._plan.seconds * ORDERS_PER_SECOND)), await reverse.failed_team()]
         print(report.undone(undone, pairs[0].base), flush=True)
-        end = await outcome(self._database, self._client, self._http, self._ops_key, total(self._teams))
+        sent = await self._callbacks(pairs[0])
+        print(report.sent(sent), flush=True)
+        played = total(self._teams) + sum(len(each.receipts) for each in sent)
+        end = await outcome(self._database, self._client, self._http, self._ops_key, played)
         print(report.end(end, self._callbacks_late), flush=True)
         if self._plan.json_file:
-            self._plan.json_file.write_text(json.dumps(report.as_json(pairs, undone, end), indent=1))
+            self._plan.json_file.write_text(json.dumps(report.as_json(pairs, undone, sent, end), indent=1))
         return 0 if _is_whole(end) else 1
 
     async def _start(self, data_dir: Path) -> None:
-        stack = await self._cleanup.enter_async_context(Stack(Options(data_dir=data_dir), say))
+        self._broker = await self._cleanup.enter_async_context(broker())
+        if self._broker is None:
+            say(f"no RabbitMQ answers at {broker_place()}: callbacks over it are left out")
+        stack = await self._cleanup.enter_async_context(Stack(Options(data_dir=data_dir, amqp_url=self._broker), say))
         addresses = stack.addresses
         ours = environment(TEMPORAL_ADDRESS=addresses.temporal_address, GROUPBUY_DATABASE_URL=addresses.database_url)
         if addresses.temporal_ui_url:
@@ -136,8 +146,14 @@ class Bench:
         self._floor_callers = await self._child("floor: callers", "bench.floor", "callers", environment=ours)
         self._team_callers = await self._child("ours: callers", "bench.mall_calls", addresses.api_url, key, environment=ours)
         self._quote_callers = await self._child("quotes: callers", "bench.mall_calls", url, key, environment=ours)
+        self._mall_url = f"http://{HOST}:{free_port()}/"
+        mall_port = self._mall_url.rstrip("/").rpartition(":")[2]
+        bare_mall = await self._child("callbacks: mall", "bench.bare_mall", mall_port, environment=ours)
+        senders = [self._mall_url, *filter(None, [self._broker])]
+        self._callback_floor = await self._child("callbacks: bare", "bench.callback_floor", *senders, environment=ours)
         server = await self._child("quotes: API", "bench.bare_route", port, environment=ours)
-        for child in (floor_worker, self._floor_callers, self._team_callers, self._quote_callers):
+        loads = (self._floor_callers, self._team_callers, self._quote_callers, self._callback_floor)
+        for child in (floor_worker, bare_mall, *loads):
             await child.ready()
         await _until_up(server, url)
 
@@ -182,6 +198,21 @@ class Bench:
             rates = ", ".join(f"{play} {done[-1].rate:.0f}/s" for play, done in sides.items())
             say(f"{QUOTE_CALLERS} callers, round {number}: {rates}")
         return Pair(QUOTE_CALLERS, Side("bare route", sides["bare"]), Side("quotes", sides["quote"]))
+
+    async def _callbacks(self, pair: Pair) -> list[Sent]:
+        """Over HTTP, and over RabbitMQ where there is one; receipts at half of what the callers brought about before."""
+        callbacks = Callbacks(self._http, self._mall_key, self._ops_key, self._database, self._mall_url)
+        teams_per_second = pair.ours.rate / (2 * TEAM_SIZE) / 2
+        sent = []
+        for kind in ("http", "amqp") if self._broker else ("http",):
+            say(f"callbacks over {kind}")
+
+            async def bare(kind: str = kind) -> float:
+                measured = await self._round(self._callback_floor, kind, self._meter, AT_ONCE, self._plan.seconds / 2)
+                return measured.rate
+
+            sent.append(await callbacks.sent(kind, self._plan.seconds, bare, teams_per_second))
+        return sent
 
     async def _round(self, by: Child, play: str, meter: Meter, callers: int, seconds: float) -> Measured:
         self._rounds_played += 1

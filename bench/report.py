@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from bench.callbacks import Sent
 from bench.outcome import Outcome
 from bench.processes import OTHERS
 from bench.reverse import CALLERS, Undone
@@ -67,6 +68,27 @@ def undone(kinds: Sequence[Undone], floor: Side) -> str:
     ]
     head = ["undone", "orders", "seconds", "per second", "to the floor", "CPU ms each", "of it Temporal / worker"]
     return "\n".join([f"=== {CALLERS} concurrent callers: refunds, until the mall knows ===", "", _table(head, rows), ""])
+
+
+def sent(kinds: Sequence[Sent]) -> str:
+    """Callbacks per second beside the bare loop, and how soon a mall hears of a team's last payment."""
+    rows = [
+        [
+            {"http": "HTTP", "amqp": "RabbitMQ"}[each.kind],
+            *(
+                str(each.callbacks),
+                f"{each.rate:.0f}",
+                f"{each.bare_per_second:.0f}",
+                f"{each.rate / each.bare_per_second:.2f}",
+            ),
+            *(f"{each.teams_per_second:.1f}", str(len(each.receipts))),
+            *(f"{percentile(each.receipts, percent):.0f}" for percent in (50, 99)),
+        ]
+        for each in kinds
+    ]
+    speed = ["callbacks", "sent", "per second", "bare loop", "to it"]
+    head = [*speed, "half load, teams/s", "teams", "last payment to receipt, ms: p50", "p99"]
+    return "\n".join(["=== callbacks: all that waits is sent, and news at half load ===", "", _table(head, rows), ""])
 
 
 def end(outcome: Outcome, callbacks_late: float) -> str:
@@ -138,7 +160,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def as_json(pairs: Sequence[Pair], kinds: Sequence[Undone], outcome: Outcome) -> dict[str, Any]:
+def as_json(pairs: Sequence[Pair], kinds: Sequence[Undone], callbacks: Sequence[Sent], outcome: Outcome) -> dict[str, Any]:
     return {
         "machine": machine(),
         "pairs": [
@@ -153,6 +175,7 @@ def as_json(pairs: Sequence[Pair], kinds: Sequence[Undone], outcome: Outcome) ->
             for pair in pairs
         ],
         "undone": [vars(each) | {"per_second": each.rate} for each in kinds],
+        "callbacks": [vars(each) | {"per_second": each.rate} for each in callbacks],
         "outcome": vars(outcome),
     }
 

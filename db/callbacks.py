@@ -1,11 +1,11 @@
 """Delivering events: which are due, and what came of each attempt."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from db.connection import Database, Row, connection, fetch_one, transaction
-from domain.messages import MallAnswer
+from domain.messages import MallAnswer, Sample
 
 # A transaction of its own, as one statement: functions/give_sequences.sql.
 GIVE_SEQUENCES = "SELECT groupbuy_give_sequences($1)"
@@ -31,16 +31,23 @@ class Delivery:
     sequence: int
     data: str
     """JSON, as it is stored"""
-    secrets: tuple[str, ...]
+    secrets: tuple[str, ...] = field(repr=False)
+    hosts: tuple[str, ...]
+    """those that the mall has registered now"""
+    local: bool
     attempts: int
     since: datetime
     next_attempt_at: datetime
+    order_id: str | None = None
+    user_id: str | None = None
+    campaign_id: int | None = None
 
 
 PENDING = """
-SELECT d.event_id, d.kind, d.address, d.format, e.source, e.type, e.occurred_at, e.sequence, e.data,
-       m.webhook_secrets AS secrets, d.attempts, d.since, d.next_attempt_at
-  FROM deliveries d JOIN events e USING (event_id) JOIN malls m USING (source)
+SELECT d.event_id, d.kind, d.address, d.format, m.source, e.type, e.occurred_at, e.sequence, e.data,
+       m.webhook_secrets AS secrets, m.callback_hosts AS hosts, m.local, d.attempts, d.since, d.next_attempt_at,
+       o.order_id, o.user_id, o.campaign_id
+  FROM deliveries d JOIN events e USING (event_id) JOIN malls m USING (source) LEFT JOIN orders o USING (order_id)
  WHERE d.event_id = ANY($1::text[]) AND d.status = 'pending'
  ORDER BY e.sequence, d.address
 """
@@ -54,7 +61,7 @@ async def pending_deliveries(database: Database, event_ids: list[str]) -> list[D
         for source in sorted(unnumbered):
             await give_sequences(database, source)
         rows = await _pending(database, event_ids)
-    return [Delivery(**{**row, "secrets": tuple(row["secrets"])}) for row in rows]
+    return [Delivery(**{**row, "secrets": tuple(row["secrets"]), "hosts": tuple(row["hosts"])}) for row in rows]
 
 
 async def _pending(database: Database, event_ids: list[str]) -> list[Row]:
@@ -91,6 +98,8 @@ UPDATE deliveries
        finished_at = CASE WHEN $9 = 'pending' THEN NULL ELSE $5::timestamptz + $6 * interval '1 millisecond' END
  WHERE event_id = $1 AND kind = $2 AND address = $3 AND format = $4 AND status = 'pending'
 """
+# No waiting for the disk: what a crash of the database loses of these is told once more, and any later commit keeps them.
+RECORD_ATTEMPT_LAZILY = f"{RECORD_ATTEMPT} AND set_config('synchronous_commit', 'off', true) = 'off'"
 
 
 # The first answer stands, the mall's or an operator's for it.
@@ -102,7 +111,7 @@ async def record_attempt(database: Database, delivery: Delivery, attempt: Attemp
         if attempt.answer:
             await opened.execute(RECORD_ANSWER, delivery.event_id, attempt.answer, attempt.note)
         await opened.execute(
-            RECORD_ATTEMPT,
+            RECORD_ATTEMPT if attempt.answer else RECORD_ATTEMPT_LAZILY,
             delivery.event_id,
             delivery.kind,
             delivery.address,
@@ -137,3 +146,29 @@ class Progress:
 async def delivery_progress(database: Database, event_ids: list[str]) -> Progress:
     async with connection(database) as opened:
         return Progress(**await fetch_one(opened, PROGRESS, event_ids))
+
+
+SAMPLE_MALL = "SELECT webhook_secrets, callback_hosts, local FROM malls WHERE source = $1"
+
+
+async def sample_delivery(database: Database, sample: Sample) -> Delivery:
+    """What is sent of a sample: no row, and no sequence."""
+    async with connection(database) as opened:
+        mall = await fetch_one(opened, SAMPLE_MALL, sample.source)
+    return Delivery(
+        event_id=sample.event_id,
+        kind=sample.callback.kind,
+        address=sample.callback.address,
+        format=sample.callback.format,
+        source=sample.source,
+        type=sample.type,
+        occurred_at=sample.now,
+        sequence=0,
+        data=sample.data,
+        secrets=tuple(mall["webhook_secrets"]),
+        hosts=tuple(mall["callback_hosts"]),
+        local=mall["local"],
+        attempts=0,
+        since=sample.now,
+        next_attempt_at=sample.now,
+    )

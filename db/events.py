@@ -8,7 +8,9 @@ from db.connection import Connection
 from domain.events import EventType
 from domain.ids import event_id
 
-# A delivery for each distinct address of the orders that an event names, due at once.
+# A delivery for each distinct address of the orders that an event names, due at once. An order in the original's format is told
+# of its team's completion where it wants, of its refund over RabbitMQ alone (at a notifyUrl any body means "ship"), and of
+# nothing else.
 ORDER_EVENTS = """
 WITH named AS (
   SELECT o.*, k.event_id
@@ -21,8 +23,13 @@ WITH named AS (
   RETURNING event_id
 )
 INSERT INTO deliveries (event_id, kind, address, format, status, attempts, since, next_attempt_at)
-SELECT event_id, callback_kind, callback_address, callback_format, 'pending', 0, $5, $5
-  FROM event JOIN named USING (event_id) WHERE callback_kind IS NOT NULL
+SELECT event_id, kind, address, callback_format, 'pending', 0, $5, $5
+  FROM event JOIN named USING (event_id),
+       LATERAL (SELECT callback_kind, callback_address WHERE callback_format <> 'original'
+                UNION ALL
+                SELECT 'amqp', 'topic.team_refund'
+                 WHERE callback_format = 'original' AND $3 = 'order.refunded') AS "at" (kind, address)
+ WHERE callback_kind IS NOT NULL
 """
 
 TEAM_EVENT = """
@@ -37,7 +44,7 @@ WITH named AS (
 )
 INSERT INTO deliveries (event_id, kind, address, format, status, attempts, since, next_attempt_at)
 SELECT DISTINCT event_id, callback_kind, callback_address, callback_format, 'pending', 0, $6, $6
-  FROM event, named WHERE callback_kind IS NOT NULL
+  FROM event, named WHERE callback_kind IS NOT NULL AND (callback_format <> 'original' OR $3 = 'team.completed')
 """
 
 

@@ -376,6 +376,7 @@ events = Table(
     Column("sequence", BigInteger, comment="per mall and without gaps; given after the commit"),
     UniqueConstraint("source", "sequence"),
     Index("events_team_idx", "team_id"),
+    Index("events_source_idx", "source", "occurred_at"),
     Index("events_unsequenced_idx", "source", "event_no", postgresql_where=text("sequence IS NULL")),
 )
 

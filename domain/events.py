@@ -1,7 +1,7 @@
 """What malls are told (design.md section 9)."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from domain.states import CancelReason, Completion, FailReason, RefundKind
 from domain.values import Message, Moment, Money
@@ -58,8 +58,8 @@ class OrderRefunded(Message):
     reason: str
 
 
-class Event(Message):
-    """The envelope: the body of a callback."""
+class Envelope(Message):
+    """The body of a callback."""
 
     timestamp: Moment
     """when the fact became true"""
@@ -67,31 +67,58 @@ class Event(Message):
     """per mall and without gaps: of two events that name an order, the higher one holds"""
 
 
-class TeamCompletedEvent(Event):
+class TeamCompletedEvent(Envelope):
     type: Literal[EventType.TEAM_COMPLETED]
     data: TeamCompleted
 
 
-class TeamFailedEvent(Event):
+class TeamFailedEvent(Envelope):
     type: Literal[EventType.TEAM_FAILED]
     data: TeamFailed
 
 
-class OrderCancelledEvent(Event):
+class OrderCancelledEvent(Envelope):
     type: Literal[EventType.ORDER_CANCELLED]
     data: OrderCancelled
 
 
-class OrderReseatedEvent(Event):
+class OrderReseatedEvent(Envelope):
     type: Literal[EventType.ORDER_RESEATED]
     data: OrderReseated
 
 
-class OrderRefundRequestedEvent(Event):
+class OrderRefundRequestedEvent(Envelope):
     type: Literal[EventType.ORDER_REFUND_REQUESTED]
     data: OrderRefundRequested
 
 
-class OrderRefundedEvent(Event):
+class OrderRefundedEvent(Envelope):
     type: Literal[EventType.ORDER_REFUNDED]
     data: OrderRefunded
+
+
+SAMPLES: dict[EventType, dict[str, Any]] = {
+    EventType.TEAM_COMPLETED: {
+        "team_id": "sample-team",
+        "campaign_id": 1,
+        "completion": "target",
+        "out_trade_nos": ["sample-1", "sample-2", "sample-3"],
+    },
+    EventType.TEAM_FAILED: {"team_id": "sample-team", "reason": "expired", "out_trade_nos": ["sample-1"]},
+    EventType.ORDER_CANCELLED: {"out_trade_no": "sample-1", "team_id": "sample-team", "reason": "lock_timeout"},
+    EventType.ORDER_RESEATED: {"out_trade_no": "sample-1", "team_id": "sample-team"},
+    EventType.ORDER_REFUND_REQUESTED: {
+        "out_trade_no": "sample-1",
+        "team_id": "sample-team",
+        "amount": "80.00",
+        "reason": "a sample",
+    },
+    EventType.ORDER_REFUNDED: {
+        "out_trade_no": "sample-1",
+        "team_id": "sample-team",
+        "kind": "paid_unformed",
+        "amount": "80.00",
+        "reason": "a sample",
+    },
+}
+"""The data of samples: they name no order that there can be a payment for."""

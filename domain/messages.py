@@ -36,7 +36,7 @@ class Address(WorkflowMessage):
 
     kind: Literal["http", "amqp"]
     address: str
-    format: Literal["standard"] = "standard"
+    format: Literal["standard", "original"] = "standard"
 
 
 class SeatRequest(WorkflowMessage):
@@ -176,6 +176,47 @@ class Deliver(WorkflowMessage):
 class Delivered(WorkflowMessage):
     delivered: int
     dead: int
+
+
+class ReviveCallbacks(WorkflowMessage):
+    """Asks to make what was given up of a team's events due again."""
+
+    team_id: str
+    now: Moment
+
+
+class RevivedCallbacks(WorkflowMessage):
+    event_ids: list[str] = []
+
+
+class Resend(WorkflowMessage):
+    """Events that somebody wants to be sent again, and that wait for it in the database."""
+
+    event_ids: list[str] = []
+
+
+class Sample(WorkflowMessage):
+    """A callback that stands for nothing: for a mall that tries out its receiver."""
+
+    source: str
+    event_id: str
+    type: str
+    data: str
+    """JSON"""
+    callback: Address
+    now: Moment
+
+
+class SampleReply(WorkflowMessage):
+    """What the mall made of it."""
+
+    event_id: str
+    delivered: bool
+    http_status: int | None = None
+    error: str | None = None
+    duration_ms: int
+    body: str = ""
+    """the beginning of the mall's answer"""
 
 
 # --- the net under terminated workflows ---
@@ -432,6 +473,10 @@ class ResendSignal(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     operator: Annotated[str, Field(max_length=128)] = ""
+
+
+class ResendCallbacksSignal(ResendSignal):
+    """Of a team: what was given up."""
 
 
 class CloseManuallySignal(ResendSignal):

@@ -12,6 +12,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
+    from activities.callbacks import CallbackActivities
     from activities.refunds import RefundStartActivities
     from activities.seats import SeatActivities
     from activities.settlement import SettlementActivities
@@ -30,6 +31,8 @@ with workflow.unsafe.imports_passed_through():
         RefundInput,
         RefundSignal,
         RefundWish,
+        ResendCallbacksSignal,
+        ReviveCallbacks,
         Seat,
         SeatRequest,
         SettledPayment,
@@ -43,7 +46,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.states import Ending, OrderStatus, PaymentOutcome, TeamStatus
     from workflows.details import moment, team_details
     from workflows.operators import UnusableError, Wanted, judge
-    from workflows.queues import REFUNDS_QUEUE
+    from workflows.queues import CALLBACKS_QUEUE, REFUNDS_QUEUE
     from workflows.search_attributes import NEEDS_ATTENTION, TEAM_STATUS
     from workflows.steps import Answer, Argument, Step, delivery, durably, locally_first, refusal, refusal_of, slices
 
@@ -203,6 +206,18 @@ class TeamWorkflow:
         found = await durably(RefundStartActivities.start_wished_refund, wish, summary=summary, task_queue=REFUNDS_QUEUE)
         self._note(f"refund of {number} by {who}: {found}.")
 
+    @workflow.signal(description='Send again what was given up of this team\'s events: {"operator": "you"}')
+    async def resend_callbacks(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
+        asked = self._judge(ResendCallbacksSignal, payload, surplus, "resend_callbacks")
+        if asked is None:
+            return
+        revive = ReviveCallbacks(team_id=self._team.team_id, now=workflow.now())
+        summary = "make dead callbacks due again"
+        revived = await durably(CallbackActivities.revive_callbacks, revive, summary=summary, task_queue=CALLBACKS_QUEUE)
+        count, who = len(revived.event_ids), asked.operator or "an operator"
+        self._note(f"resend_callbacks by {who}: {f'{count} event(s) are sent again' if count else 'nothing was given up'}.")
+        self._start_delivery(revived.event_ids, "the mall, once more")
+
     @workflow.signal(description="A refund's workflow says that a member has left; the rows say so already.")
     def member_left(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
         left = self._judge(MemberLeft, payload, surplus, "member_left")
@@ -316,10 +331,12 @@ class TeamWorkflow:
     def _tell(self, event_ids: list[str], whom: str) -> None:
         """Starts the delivery of events. It retries for days; nothing waits for it but the end of this workflow."""
         news = [event_id for event_id in event_ids if event_id not in self._told]
-        if not news:
-            return
         self._told.update(news)
-        self._callbacks.append((news, delivery(news, summary=f"tell {whom}")))
+        self._start_delivery(news, whom)
+
+    def _start_delivery(self, event_ids: list[str], whom: str) -> None:
+        if event_ids:
+            self._callbacks.append((event_ids, delivery(event_ids, summary=f"tell {whom}")))
 
     def _look_at_callbacks(self) -> None:
         """Takes note of the deliveries that have ended; a dead callback waits for a person."""

@@ -66,6 +66,8 @@ LANGUAGE sql STABLE AS $$
                                 AND e.occurred_at = r.released_at
     JOIN deliveries d USING (event_id)
    WHERE r.status = 'done' AND r.operator IS NULL AND d.status <> 'delivered'
+     -- Where it was told once, it may be on its way again.
+     AND NOT EXISTS (SELECT FROM delivery_attempts a WHERE a.event_id = d.event_id AND a.address = d.address AND a.error IS NULL)
   UNION ALL
   SELECT 7, 'order ' || o.order_id, 'cancelled, and no event says so'
     FROM orders o WHERE o.status = 'cancelled'

@@ -11,6 +11,8 @@ CAMPAIGN: Json = campaign_of("9890001", status="draft")
 RULE: Json = {"min_orders": 1, "since": "2026-01-01T00:00:00Z", "until": "2026-02-01T00:00:00Z"}
 MALL: Json = {"name": "A mall", "callback": {"kind": "http", "url": "https://a.example/"}, "callback_hosts": ["a.example"]}
 KEY: Json = {"name": "A key", "source": "s01", "scopes": ["read"]}
+SAMPLE: Json = {"type": "team.failed"}
+MISSED: Json = {"source": "s01", "since": "2026-01-31T12:00:00Z", "until": "2026-01-31T13:00:00Z"}
 CALLS = {
     "order": ("POST", "/v1/orders", ORDER),
     "quote": ("POST", "/v1/quotes", QUOTE),
@@ -18,6 +20,8 @@ CALLS = {
     "goods": ("PUT", "/v1/ops/goods/9890001", GOODS),
     "campaign": ("POST", "/v1/ops/campaigns", CAMPAIGN),
     "change": ("PATCH", "/v1/ops/campaigns/100123", {}),
+    "sample": ("POST", "/v1/events/test", SAMPLE),
+    "missed": ("POST", "/v1/ops/callbacks/resend", MISSED),
     "extend": ("POST", "/v1/ops/teams/team-1/extend", {"minutes": 5}),
     "audience": ("PUT", "/v1/ops/audiences/vip", {"name": "Best buyers"}),
     "rule": ("POST", "/v1/ops/audiences/vip/rule", RULE),

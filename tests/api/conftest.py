@@ -10,6 +10,7 @@ from temporalio.client import Client
 
 from db.access import Mall, save_key, save_mall
 from db.connection import open_database
+from dev.ports import HOST
 from dev.stack import Stack
 from tests.api.caller import Caller, http_session
 from tests.api.polling import until
@@ -38,7 +39,7 @@ async def shop(stack: Stack) -> AsyncIterator[Shop]:
 async def _admit_another_mall(database_url: str) -> None:
     database = await open_database(database_url, pool_size=1)
     try:
-        await save_mall(database, Mall(OTHER_SOURCE, "Another mall", None, (), (), local=True))
+        await save_mall(database, Mall(OTHER_SOURCE, "Another mall", None, (HOST,), ("whsec_YW5vdGhlciBtYWxs",), local=True))
         await save_key(database, OTHER_KEY, name="another mall", source=OTHER_SOURCE, now=datetime.now(UTC))
     finally:
         await database.close()

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
+from pydantic import ValidationError
 from standardwebhooks import Webhook
 
 from dev.ports import HOST, free_port
 from tests.api.polling import until
+from tests.domain.test_events import EVENT
 
 
 @dataclass(frozen=True)
@@ -92,14 +94,19 @@ class Receiver:
         except Exception as wrong:  # noqa: BLE001 - whatever it is, the test will say it
             self.unverified.append(f"{wrong!r}: {headers} {text}")
         lower = {name.lower(): value for name, value in headers.items()}
-        self.received.append(Received(request.path, lower.get("webhook-id", ""), lower, json.loads(text)))
+        body = json.loads(text)
+        try:
+            EVENT.validate_python(body)
+        except ValidationError as wrong:
+            self.unverified.append(f"{wrong}: {text}")
+        self.received.append(Received(request.path, lower.get("webhook-id", ""), lower, body))
         answers = self._answers_to[self.received[-1].type] or self._answers[request.path]
         return answers.popleft() if answers else self._answer_with(self.received[-1].type)
 
 
 @asynccontextmanager
 async def listening(webhook_secret: str) -> AsyncIterator[Receiver]:
-    """A receiver; at the end, every callback that came was well signed."""
+    """A receiver; at the end, every callback that came was well signed, and as the OpenAPI document shows it."""
     receiver = Receiver(webhook_secret)
     await receiver.listen()
     try:

@@ -35,7 +35,9 @@ NO_CURSOR = {
 }
 
 
-@pytest.mark.parametrize("path", ["/v1/orders?user_id=u", "/v1/ops/orders", "/v1/ops/teams", "/v1/ops/campaigns"])
+@pytest.mark.parametrize(
+    "path", ["/v1/orders?user_id=u", "/v1/ops/orders", "/v1/ops/teams", "/v1/ops/campaigns", "/v1/ops/callbacks"]
+)
 @pytest.mark.parametrize("made_up", NO_CURSOR.values(), ids=NO_CURSOR)
 async def test_a_made_up_cursor_is_refused(shop: Shop, path: str, made_up: str) -> None:
     (await caller(shop, path).call("GET", path, params={"cursor": made_up})).refused("invalid_request", 422)

@@ -15,6 +15,9 @@ MALL_CALLS = [
     ("GET", "/v1/orders/trade-1"),
     ("POST", "/v1/orders/trade-1/payment"),
     ("GET", "/v1/teams/team-1"),
+    ("GET", "/v1/events"),
+    ("POST", "/v1/events/test"),
+    ("POST", "/v1/events/evt_1/resend"),
 ]
 OPS_CALLS = [
     ("PUT", "/v1/ops/goods/9890001"),
@@ -44,6 +47,10 @@ OPS_CALLS = [
     ("POST", "/v1/ops/malls/s77/webhook_secrets"),
     ("GET", "/v1/ops/keys"),
     ("POST", "/v1/ops/keys"),
+    ("GET", "/v1/ops/callbacks"),
+    ("GET", "/v1/ops/callbacks/evt_1"),
+    ("POST", "/v1/ops/callbacks/resend"),
+    ("POST", "/v1/ops/callbacks/evt_1/resend"),
 ]
 BODIES = {path: body for _, path, body in CALLS.values()}
 

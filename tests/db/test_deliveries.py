@@ -5,7 +5,16 @@ from typing import Literal
 
 import pytest
 
-from db.callbacks import Attempt, Delivery, Progress, delivery_progress, pending_deliveries, record_attempt
+from db.callbacks import (
+    RECORD_ATTEMPT_LAZILY,
+    Attempt,
+    Delivery,
+    Progress,
+    delivery_progress,
+    pending_deliveries,
+    record_attempt,
+)
+from db.connection import connection, transaction
 from domain.ids import event_id
 from domain.messages import Address
 from domain.states import Ending
@@ -54,6 +63,10 @@ async def test_what_is_pending_has_all_that_its_sender_needs(shop: Shop) -> None
     assert (first.source, first.address, first.format) == (SOURCE, SHOP_ADDRESS.address, "standard")
     assert first.since == first.next_attempt_at == first.occurred_at == DEADLINE
     assert first.data.startswith("{")
+    assert (first.hosts, first.local) == (("127.0.0.1",), True)
+    await shop.execute("UPDATE malls SET callback_hosts = '{elsewhere.example}', local = false")
+    now = (await pending_deliveries(shop.database, ids))[0]
+    assert (now.hosts, now.local) == (("elsewhere.example",), False)
     assert await pending_deliveries(shop.database, ["evt_unknown"]) == []
 
 
@@ -118,6 +131,17 @@ async def test_of_answers_at_once_the_first_end_holds(shop: Shop) -> None:
         assert row["finished_at"] is not None
         ends.add(row["status"])
     assert ends == {"delivered", "dead"}
+
+
+async def test_an_attempt_does_not_wait_for_the_disk_and_nothing_else_learns_that(shop: Shop) -> None:
+    (delivery, *_) = await pending_deliveries(shop.database, await told(shop))
+    async with transaction(shop.database) as opened:
+        values = ("http", delivery.address, "standard", NOW, 1, 200, None, "delivered", NOW)
+        await opened.execute(RECORD_ATTEMPT_LAZILY, delivery.event_id, *values)
+        assert await opened.fetchval("SHOW synchronous_commit") == "off"
+    async with connection(shop.database) as opened:
+        await opened.execute(RECORD_ATTEMPT_LAZILY, delivery.event_id, *values)
+        assert await opened.fetchval("SHOW synchronous_commit") == "on"
 
 
 async def test_one_address_does_not_move_another(shop: Shop) -> None:

@@ -27,15 +27,18 @@ from db.connection import Database, open_database
 from db.migrate import upgrade
 from dev.stack import Options, Stack
 from domain.audiences import AudienceRule
-from domain.ids import ending_workflow_id
-from domain.messages import Address, EndingInput, RefundInput
+from domain.events import EventType
+from domain.ids import ending_workflow_id, event_id
+from domain.messages import Address, EndingInput, RefundInput, Resend
 from tests.api.polling import until
 from tests.api.receiver import listening
 from tests.workflows.audiences import LONG_AGO, Audience
 from tests.workflows.play import SECRET, SOURCE, Play, publish, working
 from workflows import search_attributes
+from workflows.callbacks import RESEND, CallbackWorkflow
 from workflows.client import data_converter
 from workflows.ending import start_ending
+from workflows.queues import CALLBACKS_QUEUE
 from workflows.reaching import RefundStarter
 from workflows.team import TeamWorkflow
 
@@ -196,6 +199,27 @@ async def mall_away(team: Play, _: Stack) -> None:
     await completed(team, _)
 
 
+async def sent_again(team: Play, _: Stack) -> None:
+    """The mall wants none of it: an operator has its team's event sent again, and then that event by itself."""
+    await completed(team, _)
+    await _noted(team, "could not be delivered")
+    await team.handle.signal("resend_callbacks", {"operator": "ann"})
+    await team.handle.signal("resend_callbacks", "nonsense")
+    await _noted(team, "changed nothing")
+    await team.client.execute_workflow(
+        CallbackWorkflow.run,
+        Resend(event_ids=[event_id(EventType.TEAM_COMPLETED, team.team)]),
+        id=f"callback-{team.name}",
+        task_queue=CALLBACKS_QUEUE,
+        start_signal=RESEND,
+        start_signal_args=[{"operator": "ann"}],
+    )
+
+
+async def _noted(team: Play, say: str) -> None:
+    await until(team.details, lambda seen: say in seen)
+
+
 async def database_away(team: Play, stack: Stack) -> None:
     await team.open()
     await stack.stop_part("postgres")
@@ -279,6 +303,7 @@ STORIES: dict[str, tuple[Story, dict[str, object]]] = {
     "mall_away": (mall_away, {"refund_window": 3}),
     "campaign_ended": (campaign_ended, {}),
     "untold": (untold, {"refund_window": 5}),
+    "sent_again": (sent_again, {"refund_window": 5}),
 }
 """What is told, and changes to the campaign."""
 
@@ -322,6 +347,7 @@ ANSWERS: dict[str, dict[str, list[int]]] = {
     "unanswered": {"order.refund_requested": [GONE, GONE, GONE], "order.refunded": [GONE]},
     "mall_away": {"team.completed": [GONE]},
     "untold": {"team.completed": [GONE], "order.cancelled": [GONE], "order.refund_requested": [GONE]},
+    "sent_again": {"team.completed": [GONE]},
 }
 """What the mall says first, story by story; to everything else it says yes. A 409 is a veto."""
 
@@ -344,6 +370,8 @@ async def record(name: str, client: Client, database: Database, stack: Stack) ->
     for number, run in enumerate(sorted(runs, key=lambda run: run.start_time), 1):
         suffix = f"_{number}" if len(runs) > 1 else ""
         await _write(client.get_workflow_handle(run.id, run_id=run.run_id), f"{name}{suffix}")
+    with contextlib.suppress(RPCError):  # most stories send nothing again
+        await _write(client.get_workflow_handle(f"callback-{team.name}"), f"{name}_callback")
     for buyer, attempt in product(range(1, 10), (1, 2)):
         with contextlib.suppress(RPCError):  # not every buyer wants his money back
             await _write(team.refund_handle(buyer, attempt), f"{name}_refund_{buyer}_{attempt}")

@@ -14,13 +14,12 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
-import aiohttp
 from temporalio.worker import Worker
 
 import worker
 from activities.callbacks import CallbackActivities
 from db.connection import open_database
-from tests.workflows.play import NO_RETRIES
+from tests.workflows.play import callback_activities
 from workflows import steps
 from workflows.client import connect
 
@@ -56,10 +55,7 @@ async def main(point: str, queue: str) -> None:
     setattr(owner, name, die(side, getattr(owner, name), int(nth[0]) if nth else 1))
     database = await open_database(os.environ["GROUPBUY_DATABASE_URL"], pool_size=4)
     client = await connect()
-    async with (
-        aiohttp.ClientSession() as http,
-        worker.all_workers(client, database, CallbackActivities(database, http, NO_RETRIES), queue),
-    ):
+    async with callback_activities(database) as callbacks, worker.all_workers(client, database, callbacks, queue):
         print("ready", flush=True)  # noqa: T201 - the test waits for it
         await asyncio.Event().wait()
 

@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import aiohttp
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
+from activities.amqp_sender import AmqpSender
 from activities.callbacks import CallbackActivities, RetryPlan
+from activities.http_sender import http_sender
 from db.access import Mall, save_mall
 from db.administration import create_campaign, save_goods
 from db.connection import Database
@@ -45,14 +46,21 @@ NO_RETRIES = RetryPlan(first=timedelta(seconds=1), most=timedelta(seconds=1), gi
 
 
 @asynccontextmanager
-async def working(client: Client, database: Database, queue: str = "") -> AsyncIterator[str]:
+async def working(client: Client, database: Database, queue: str = "", amqp: AmqpSender | None = None) -> AsyncIterator[str]:
     """Workers for everything; yields their queue for teams, which is their own unless one is named."""
     queue = queue or f"test-{uuid.uuid4().hex}"
     async with (
-        aiohttp.ClientSession() as http,
-        all_workers(client, database, CallbackActivities(database, http, NO_RETRIES), queue, SandboxedWorkflowRunner()),
+        callback_activities(database, amqp) as callbacks,
+        all_workers(client, database, callbacks, queue, SandboxedWorkflowRunner()),
     ):
         yield queue
+
+
+@asynccontextmanager
+async def callback_activities(database: Database, amqp: AmqpSender | None = None) -> AsyncIterator[CallbackActivities]:
+    """One try, and no broker unless one is given."""
+    async with http_sender(15) as http:
+        yield CallbackActivities(database, {"http": http, "amqp": amqp or AmqpSender(None, 15)}, NO_RETRIES)
 
 
 @dataclass

@@ -1,0 +1,118 @@
+"""A RabbitMQ for tests: that of this machine, or the one that AMQP_URL names; reached through a line that can be cut."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import urlsplit, urlunsplit
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+
+from dev.ports import HOST
+from tests.api.polling import until
+
+BROKER = os.environ.get("AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/")
+
+
+@dataclass
+class Queue:
+    """A topic exchange of the test's own, and a queue behind it."""
+
+    channel: AbstractChannel
+    exchange: str
+    queue: AbstractQueue
+
+    async def bind(self, routing_key: str) -> None:
+        await self.queue.bind(self.exchange, routing_key)
+
+    async def message(self) -> AbstractIncomingMessage:
+        """The next one that has come, or will."""
+
+        async def get() -> AbstractIncomingMessage | None:
+            return await self.queue.get(no_ack=True, fail=False)
+
+        message = await until(get, lambda got: got is not None, 10)
+        assert message is not None
+        return message
+
+    async def is_empty(self) -> bool:
+        return await self.queue.get(no_ack=True, fail=False) is None
+
+
+@asynccontextmanager
+async def queue(exchange: str = "") -> AsyncIterator[Queue]:
+    """Without a broker the test is skipped. An exchange with a name is left where it was there before."""
+    try:
+        connection = await aio_pika.connect(BROKER, timeout=5)
+    except (OSError, TimeoutError) as failure:
+        pytest.skip(f"no RabbitMQ answers at {urlsplit(BROKER).hostname}:{urlsplit(BROKER).port} ({failure})")
+    async with connection:
+        channel = await connection.channel()
+        name = exchange or f"groupbuy-test-{secrets.token_hex(6)}"
+        made = await channel.declare_exchange(name, "topic", durable=True, auto_delete=not exchange)
+        own = await channel.declare_queue(f"groupbuy-test-{secrets.token_hex(6)}", exclusive=True)
+        await own.bind(made, "own.key")
+        yield Queue(channel, name, own)
+
+
+class Line:
+    """A TCP line to the broker."""
+
+    def __init__(self) -> None:
+        place = urlsplit(BROKER)
+        self._broker = (place.hostname or HOST, place.port or 5672)
+        self._server: asyncio.Server | None = None
+        self._ends: set[asyncio.StreamWriter] = set()
+        self._pumps: set[asyncio.Task[None]] = set()
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        place = urlsplit(BROKER)
+        account = place.netloc.rpartition("@")[0]
+        return urlunsplit(place._replace(netloc=f"{account}@{HOST}:{self._port}"))
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._connect, HOST, self._port, reuse_address=True)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """As a broker that goes away: connections break, and none is taken."""
+        if self._server is not None:
+            self._server.close()
+        await self.cut()
+
+    async def cut(self) -> None:
+        """Connections break; new ones are taken."""
+        for end in self._ends:
+            end.transport.abort()
+        if self._pumps:
+            await asyncio.wait(self._pumps)
+        self._ends.clear()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(*self._broker)
+        self._ends |= {writer, far_writer}
+        for source, sink in ((reader, far_writer), (far_reader, writer)):
+            pump = asyncio.create_task(self._pump(source, sink))
+            self._pumps.add(pump)
+            pump.add_done_callback(self._pumps.discard)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+        sink.close()
