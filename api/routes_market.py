@@ -16,6 +16,8 @@ from domain.values import MAX_CAMPAIGN_ID, Identifier
 
 routes = APIRouter(prefix="/v1", tags=["mall"])
 
+TEAMS_SHOWN = 10
+
 
 @routes.post("/quotes")
 async def get_quote(
@@ -35,7 +37,7 @@ async def get_market(
     channel: Annotated[Identifier, Query()],
     user_id: Annotated[Identifier, Query()],
     campaign_id: Annotated[int | None, Query(ge=1, le=MAX_CAMPAIGN_ID)] = None,
-    limit: Limit = 20,
+    limit: Limit = TEAMS_SHOWN,
 ) -> Market:
     """A quote, the teams that can be joined (the buyer's own first), and how many took part in the campaign."""
     asked = QuoteRequest(goods_id=goods_id, channel=channel, user_id=user_id, campaign_id=campaign_id)
