@@ -69,13 +69,14 @@ async def market_teams(opened: Connection, looker: Looker, now: datetime, limit:
             opened_at=row["opened_at"],
             deadline=row["deadline"],
             mine=row["mine"],
-            members=[_member(*member.split(" "), looker.user_id) for member in row["members"]],
+            members=[_member(member, looker.user_id) for member in row["members"]],
         )
         for row in rows
     ]
 
 
-def _member(user_id: str, status: str, looker: str) -> MarketMember:
+def _member(stored: str, looker: str) -> MarketMember:
+    user_id, _, status = stored.partition(" ")
     return MarketMember(user_id=user_id if user_id == looker else masked(user_id), status=OrderStatus(status))
 
 
