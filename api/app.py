@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from api import problems, routes_mall, routes_market, routes_ops, routes_ops_refunds, routes_service
+from api import problems, routes_mall, routes_market, routes_ops, routes_ops_refunds, routes_original, routes_service
 from api.middleware import Guard
 from api.platform import lifespan
 from api.problems import Problem
@@ -24,6 +24,7 @@ def create_app() -> FastAPI:
         routes_mall.routes,
         routes_ops.routes,
         routes_ops_refunds.routes,
+        routes_original.routes,
         routes_service.routes,
     ):
         app.include_router(routes)

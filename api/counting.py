@@ -43,6 +43,8 @@ class Counting:
         self._database = database
         self._counts: dict[Campaign, Count] = {}
         self._running: dict[Campaign, asyncio.Task[Statistics]] = {}
+        self._touched: set[Campaign] = set()
+        """changed while they are being counted"""
 
     async def statistics(self, source: str, campaign_id: int) -> Statistics:
         """As they were counted last; what this process itself has changed is in them, unless there is much to count."""
@@ -60,18 +62,22 @@ class Counting:
 
     def touch(self, source: str, campaign_id: int) -> None:
         """A team of this campaign has changed."""
-        if known := self._counts.get((source, campaign_id)):
+        campaign = (source, campaign_id)
+        if known := self._counts.get(campaign):
             known.is_touched = True
+        if campaign in self._running:
+            self._touched.add(campaign)
 
     async def _count(self, campaign: Campaign) -> Statistics:
         began = time.monotonic()
         statistics = await count_statistics(self._database, *campaign)
         if len(self._counts) >= CAMPAIGNS_KNOWN:
             self._counts.clear()
-        self._counts[campaign] = Count(statistics, began)
+        self._counts[campaign] = Count(statistics, began, campaign in self._touched)
         return statistics
 
     def _ended(self, campaign: Campaign, task: asyncio.Task[Statistics]) -> None:
         del self._running[campaign]
+        self._touched.discard(campaign)
         if not task.cancelled():
             task.exception()  # who waits for it gets it; a count that nobody waits for may fail unheard

@@ -30,6 +30,7 @@ from domain.ids import team_id, team_workflow_id
 from domain.messages import (
     PROTOCOL,
     Address,
+    CallbackFormat,
     PaymentReport,
     RefundInput,
     RefundRequest,
@@ -54,14 +55,14 @@ class Trading:
         self._counting = counting
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
-    async def lock(self, mall: MallAccess, new: NewOrder) -> tuple[Order, bool]:
+    async def lock(self, mall: MallAccess, new: NewOrder, callback_format: CallbackFormat = "standard") -> tuple[Order, bool]:
         """Holds a seat, opening a team where none is named; returns the order, and whether it was there before.
 
         Raises:
             Refusal: the rules say no.
             Unavailable: the outcome is open.
         """
-        request = _seat_request(mall, new)
+        request = _seat_request(mall, new, callback_format)
         async with answered_within(self._settings.answer_within):
             place = await read_place(self._database, self._history, request, datetime.now(UTC))
             if place.record is None:
@@ -227,7 +228,8 @@ class Trading:
         return self._client.get_workflow_handle_for(TeamWorkflow.run, team_workflow_id(team))
 
 
-def _seat_request(mall: MallAccess, new: NewOrder) -> SeatRequest:
+def _seat_request(mall: MallAccess, new: NewOrder, callback_format: CallbackFormat) -> SeatRequest:
+    callback = _callback(mall, new)
     return SeatRequest(
         source=mall.source,
         out_trade_no=new.out_trade_no,
@@ -237,7 +239,7 @@ def _seat_request(mall: MallAccess, new: NewOrder) -> SeatRequest:
         campaign_id=new.campaign_id,
         team_id=new.team_id or team_id(mall.source, new.out_trade_no),
         opens_team=new.team_id is None,
-        callback=_callback(mall, new),
+        callback=callback and callback.model_copy(update={"format": callback_format}),
     )
 
 

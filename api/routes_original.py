@@ -1,0 +1,184 @@
+"""What a mall of the original system calls: its paths and bodies, on our workflows. Every answer is 200 with its envelope."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
+
+from api import original
+from api.callers import require_known_caller
+from api.original import Code, ConfigRequest, LockRequest, OrderRequest, OriginalRequest, SettlementRequest, code_of
+from api.platform import Platform, PlatformDep
+from api.routes_market import TEAMS_SHOWN, market
+from db.access import MallAccess, read_mall_without_key
+from db.connection import INFRASTRUCTURE_FAILURES
+from db.original import known_sources, own_numbers, set_switch
+from db.views import read_order
+from domain.errors import MEANINGS, ErrorCode, GroupBuyError, Refusal
+from domain.messages import RefundRequest
+from domain.trade import Order, Payment, QuoteRequest
+from domain.values import MAX_CAMPAIGN_ID
+
+log = logging.getLogger("groupbuy.api")
+
+BY = "original"
+BY_DCC = "original dcc"
+
+
+async def _known_caller(request: Request, platform: PlatformDep) -> None:
+    settings = platform.settings
+    peer = request.client.host if request.client else None
+    require_known_caller(peer, request.headers, settings.original_networks, settings.trusted_proxies)
+
+
+routes = APIRouter(prefix="/api/v1/gbm", tags=["the original's format"], dependencies=[Depends(_known_caller)])
+
+
+class Answer(NamedTuple):
+    code: Code
+    info: str
+    data: object = None
+
+
+Asked = TypeVar("Asked", bound=OriginalRequest)
+
+
+def body_of(model: type[OriginalRequest]) -> dict[str, Any]:
+    """For OpenAPI: a body is read by hand, because also a bad one gets the envelope."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
+
+
+@routes.post("/index/query_group_buy_market_config", openapi_extra=body_of(ConfigRequest))
+async def query_config(request: Request, platform: PlatformDep) -> Response:
+    """The price of goods, the teams that can be joined, and how many took part."""
+    return await _answer(request, ConfigRequest, partial(_config, platform))
+
+
+@routes.post("/trade/lock_market_pay_order", openapi_extra=body_of(LockRequest))
+async def lock(request: Request, platform: PlatformDep) -> Response:
+    """Hold a seat; without teamId, open a team."""
+    return await _answer(request, LockRequest, partial(_lock, platform))
+
+
+@routes.post("/trade/settlement_market_pay_order", openapi_extra=body_of(SettlementRequest))
+async def settle(request: Request, platform: PlatformDep) -> Response:
+    """Report that an order's price was paid."""
+    return await _answer(request, SettlementRequest, partial(_settle, platform))
+
+
+@routes.post("/trade/refund_market_pay_order", openapi_extra=body_of(OrderRequest))
+async def refund(request: Request, platform: PlatformDep) -> Response:
+    """Undo an order."""
+    return await _answer(request, OrderRequest, partial(_refund, platform))
+
+
+@routes.get("/dcc/update_config")
+async def update_config(platform: PlatformDep, key: str = "", value: str = "") -> Response:
+    """Set a switch by the original's name for it."""
+    return await _enveloped(partial(_update_config, platform, key, value))
+
+
+async def _answer(request: Request, model: type[Asked], work: Callable[[Asked], Awaitable[Answer]]) -> Response:
+    async def parsed() -> Answer:
+        try:
+            asked = model.model_validate_json(await request.body())
+        except ValidationError as mistake:
+            raise _illegal(mistake) from None
+        return await work(asked)
+
+    return await _enveloped(parsed)
+
+
+async def _enveloped(work: Callable[[], Awaitable[Answer]]) -> Response:
+    try:
+        answer = await work()
+    except GroupBuyError as error:
+        answer = Answer(code_of(error.code), error.detail)
+    except INFRASTRUCTURE_FAILURES as failure:
+        log.warning("the database did not serve a request: %s: %s", type(failure).__name__, failure)
+        answer = Answer(Code.UNKNOWN_FAILURE, "The database is away; repeat the same request.")
+    except ClientDisconnect:
+        raise
+    except Exception:
+        log.exception("a defect")
+        answer = Answer(Code.UNKNOWN_FAILURE, "This is a defect of ours; it has been logged.")
+    return Response(original.envelope(*answer), media_type="application/json")
+
+
+def _illegal(mistake: ValidationError) -> Refusal:
+    # Never the input itself: it may be anything.
+    fields = ", ".join(".".join(map(str, error["loc"]))[:64] or "body" for error in mistake.errors()[:20])
+    return Refusal(ErrorCode.INVALID_REQUEST, f"Missing or malformed: {fields}.")
+
+
+async def _config(platform: Platform, asked: ConfigRequest) -> Answer:
+    await _mall(platform, asked.source)
+    wanted = QuoteRequest(goods_id=asked.goods_id, channel=asked.channel, user_id=asked.user_id)
+    found = await market(platform, asked.source, wanted, TEAMS_SHOWN)
+    if against := original.against_config(found):
+        raise Refusal(against, f"{MEANINGS[against].title}.")
+    numbers = await own_numbers(platform.database, [team.team_id for team in found.teams if team.mine], asked.user_id)
+    return Answer(Code.SUCCESS, "success", original.config(found, numbers, asked.user_id, datetime.now(UTC)))
+
+
+async def _lock(platform: Platform, asked: LockRequest) -> Answer:
+    if not 0 < asked.activity_id <= MAX_CAMPAIGN_ID:
+        raise Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"There is no campaign {asked.activity_id}.")
+    try:
+        new = asked.new_order
+    except ValidationError as mistake:
+        raise _illegal(mistake) from None
+    order, _ = await platform.trading.lock(await _mall(platform, asked.source), new, "original")
+    return Answer(Code.SUCCESS, "success", original.locked(order))
+
+
+async def _settle(platform: Platform, asked: SettlementRequest) -> Answer:
+    mall, order = await _order(platform, asked)
+    payment = Payment(amount=order.pay_price, paid_at=asked.out_trade_time)
+    settlement, _ = await platform.trading.pay(mall, asked.out_trade_no, payment)
+    if against := original.against_settlement(settlement):
+        return Answer(against, f"The payment goes back to the buyer: {settlement.reason}.")
+    return Answer(Code.SUCCESS, "success", original.settled(settlement.order))
+
+
+async def _refund(platform: Platform, asked: OrderRequest) -> Answer:
+    _, order = await _order(platform, asked)
+    try:
+        done, repeated = await platform.refunding.refund(asked.source, asked.out_trade_no, RefundRequest())
+    except Refusal as refusal:
+        if refusal.code is not ErrorCode.REFUND_WINDOW_CLOSED:
+            raise
+        return Answer(Code.SUCCESS, "success", original.refunded(order, "fail", refusal.detail))
+    info = f"The order is undone ({done.kind}); its refund is {done.status}."
+    return Answer(Code.SUCCESS, "success", original.refunded(order, "repeat" if repeated else "success", info))
+
+
+async def _update_config(platform: Platform, key: str, value: str) -> Answer:
+    try:
+        switch = original.switch_of(key, value, await known_sources(platform.database))
+    except ValueError as mistake:
+        raise Refusal(ErrorCode.INVALID_REQUEST, f"{mistake}.") from None
+    if switch is not None:
+        await set_switch(platform.database, *switch, by=BY_DCC, now=datetime.now(UTC))
+    return Answer(Code.SUCCESS, "success", data=True)
+
+
+async def _mall(platform: Platform, source: str) -> MallAccess:
+    mall = await read_mall_without_key(platform.database, source, BY)
+    if mall is None:
+        raise Refusal(ErrorCode.MALL_NOT_FOUND, f"There is no mall {source}.")
+    return mall
+
+
+async def _order(platform: Platform, asked: OrderRequest) -> tuple[MallAccess, Order]:
+    """The order, if it is this buyer's in this channel: else nothing is known of it."""
+    mall = await read_mall_without_key(platform.database, asked.source, BY)
+    record = await read_order(platform.database, platform.history, asked.source, asked.out_trade_no)
+    if mall is None or record is None or not asked.names(record.order):
+        raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"{asked.user_id} has no order {asked.out_trade_no} in {asked.channel}.")
+    return mall, record.order
