@@ -55,7 +55,7 @@ class Trading:
         self._counting = counting
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
-    async def lock(self, mall: MallAccess, new: NewOrder, callback_format: CallbackFormat = "standard") -> tuple[Order, bool]:
+    async def lock(self, mall: MallAccess, new: NewOrder, callback_format: CallbackFormat | None = None) -> tuple[Order, bool]:
         """Holds a seat, opening a team where none is named; returns the order, and whether it was there before.
 
         Raises:
@@ -228,8 +228,10 @@ class Trading:
         return self._client.get_workflow_handle_for(TeamWorkflow.run, team_workflow_id(team))
 
 
-def _seat_request(mall: MallAccess, new: NewOrder, callback_format: CallbackFormat) -> SeatRequest:
+def _seat_request(mall: MallAccess, new: NewOrder, callback_format: CallbackFormat | None) -> SeatRequest:
     callback = _callback(mall, new)
+    if callback is not None and callback_format is not None:
+        callback = callback.model_copy(update={"format": callback_format})
     return SeatRequest(
         source=mall.source,
         out_trade_no=new.out_trade_no,
@@ -239,7 +241,7 @@ def _seat_request(mall: MallAccess, new: NewOrder, callback_format: CallbackForm
         campaign_id=new.campaign_id,
         team_id=new.team_id or team_id(mall.source, new.out_trade_no),
         opens_team=new.team_id is None,
-        callback=callback and callback.model_copy(update={"format": callback_format}),
+        callback=callback,
     )
 
 
