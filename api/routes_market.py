@@ -4,15 +4,15 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 
-from api.pages import Limit
-from api.platform import MallDep, PlatformDep
+from api.platform import MallDep, Platform, PlatformDep
 from db.connection import connection
 from db.market import Looker, market_teams
 from db.offers import inquire
 from domain.eligibility import explained, is_visible, quote
 from domain.trade import ExplainedQuote, Market, Quote, QuoteRequest
-from domain.values import MAX_CAMPAIGN_ID, Identifier
+from domain.values import MAX_CAMPAIGN_ID
 
 routes = APIRouter(prefix="/v1", tags=["mall"])
 
@@ -29,22 +29,19 @@ async def get_quote(
     return explained(found) if explain else quote(found)
 
 
+class MarketQuery(QuoteRequest):
+    # A query is text: its numbers are read, not taken strictly.
+    campaign_id: Annotated[int | None, Field(ge=1, le=MAX_CAMPAIGN_ID)] = None
+    limit: Annotated[int, Field(ge=1, le=100)] = TEAMS_SHOWN
+
+
 @routes.get("/market")
-async def get_market(
-    mall: MallDep,
-    platform: PlatformDep,
-    goods_id: Annotated[Identifier, Query()],
-    channel: Annotated[Identifier, Query()],
-    user_id: Annotated[Identifier, Query()],
-    campaign_id: Annotated[int | None, Query(ge=1, le=MAX_CAMPAIGN_ID)] = None,
-    limit: Limit = TEAMS_SHOWN,
-) -> Market:
+async def get_market(asked: Annotated[MarketQuery, Query()], mall: MallDep, platform: PlatformDep) -> Market:
     """A quote, the teams that can be joined (the buyer's own first), and how many took part in the campaign."""
-    asked = QuoteRequest(goods_id=goods_id, channel=channel, user_id=user_id, campaign_id=campaign_id)
-    return await market(platform, mall.source, asked, limit)
+    return await market(platform, mall.source, asked, asked.limit)
 
 
-async def market(platform: PlatformDep, source: str, asked: QuoteRequest, limit: int) -> Market:
+async def market(platform: Platform, source: str, asked: QuoteRequest, limit: int) -> Market:
     """What an offer that a buyer may not see hides: the teams of others."""
     now = datetime.now(UTC)
     async with connection(platform.database) as opened:

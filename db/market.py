@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from db.connection import Connection, Database, connection, fetch_one
-from domain.states import OrderStatus
-from domain.trade import MarketMember, MarketTeam, Statistics
+from pydantic import TypeAdapter
+
+from db.connection import Connection, Database, Row, connection, fetch_one
+from domain.trade import MarketTeam, Statistics
 from domain.values import masked
 
 OWN_ORDERS = 500
@@ -58,26 +60,21 @@ async def market_teams(opened: Connection, looker: Looker, now: datetime, limit:
     """Teams with a free seat: the buyer's own first, then by how few payments they lack and how soon they end."""
     who = (looker.source, looker.campaign_id, looker.goods_id, looker.user_id)
     rows = await opened.fetch(TEAMS, *who, now, limit, limit if looker.sees_others else 0)
-    return [
-        MarketTeam(
-            team_id=row["team_id"],
-            campaign_id=row["campaign_id"],
-            target_count=row["target_count"],
-            lock_count=row["lock_count"],
-            complete_count=row["complete_count"],
-            seats_left=row["target_count"] - row["lock_count"],
-            opened_at=row["opened_at"],
-            deadline=row["deadline"],
-            mine=row["mine"],
-            members=[_member(member, looker.user_id) for member in row["members"]],
-        )
-        for row in rows
-    ]
+    return MARKET_TEAMS.validate_python([_team(row, looker.user_id) for row in rows])
 
 
-def _member(stored: str, looker: str) -> MarketMember:
+# Many small models at once: pydantic makes them of plain values in one go.
+MARKET_TEAMS = TypeAdapter(list[MarketTeam])
+
+
+def _team(row: Row, looker: str) -> dict[str, Any]:
+    seats_left = row["target_count"] - row["lock_count"]
+    return {**row, "seats_left": seats_left, "members": [_member(member, looker) for member in row["members"]]}
+
+
+def _member(stored: str, looker: str) -> dict[str, str]:
     user_id, _, status = stored.partition(" ")
-    return MarketMember(user_id=user_id if user_id == looker else masked(user_id), status=OrderStatus(status))
+    return {"user_id": user_id if user_id == looker else masked(user_id), "status": status}
 
 
 # Rows that are never deleted: a refund takes nothing from these counts. Every user who ever had a seat has a quota row.
