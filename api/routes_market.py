@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api.platform import MallDep, Platform, PlatformDep
 from db.connection import connection
@@ -30,6 +30,8 @@ async def get_quote(
 
 
 class MarketQuery(QuoteRequest):
+    model_config = ConfigDict(extra="ignore")
+
     # A query is text: its numbers are read, not taken strictly.
     campaign_id: Annotated[int | None, Field(ge=1, le=MAX_CAMPAIGN_ID)] = None
     limit: Annotated[int, Field(ge=1, le=100)] = TEAMS_SHOWN

@@ -69,10 +69,11 @@ def test_a_trusted_proxy_is_believed_and_nobody_before_it(peer: str, forwarded_f
         ({"Sec-Fetch-Site": "none"}, True),
         ({"Origin": "https://elsewhere.example", "Host": "127.0.0.1:8000"}, False),
         ({"Origin": "null", "Host": "127.0.0.1:8000"}, False),
-        ({"Origin": "http://127.0.0.1:8000", "Host": "127.0.0.1:8000"}, True),
+        ({"Origin": "http://renamed.example:8000", "Host": "renamed.example:8000"}, False),
+        ({"Sec-Fetch-Site": "same-origin"}, False),
     ],
 )
-def test_a_page_of_another_site_cannot_call_through_a_browser(headers: dict[str, str], expected: bool) -> None:
+def test_a_page_cannot_call_through_a_browser_but_its_user_can(headers: dict[str, str], expected: bool) -> None:
     assert is_let_in("127.0.0.1", headers) is expected
 
 
