@@ -18,7 +18,9 @@ from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
+from activities.audiences import AudienceActivities
 from activities.callbacks import CallbackActivities, RetryPlan
+from activities.endings import EndingActivities
 from activities.first_tries import FirstTries
 from activities.refunds import RefundActivities, RefundStartActivities
 from activities.seats import SeatActivities
@@ -26,20 +28,25 @@ from activities.settlement import SettlementActivities
 from activities.sweep import SweepActivities
 from db.connection import Database, open_database
 from settings import Settings
+from workflows.audience import AudienceWorkflow
 from workflows.client import connect
+from workflows.ending import EndCampaignWorkflow
 from workflows.queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TASK_QUEUE
-from workflows.reaching import RefundStarter, hand_over
+from workflows.reaching import RefundStarter, TeamCloser, hand_over
 from workflows.refund import RefundWorkflow
 from workflows.sweep import SweepWorkflow, ensure_schedule
 from workflows.team import TeamWorkflow
 
-WORKFLOWS: list[type] = [TeamWorkflow, RefundWorkflow, SweepWorkflow]
+WORKFLOWS: list[type] = [TeamWorkflow, RefundWorkflow, SweepWorkflow, AudienceWorkflow, EndCampaignWorkflow]
 GRACE = timedelta(seconds=5)
 TEAMS_IN_MEMORY = 5000
 WORKFLOW_THREADS = 2
 """Python runs one at a time anyway; more of them cost hand-overs"""
-REFUNDS_AT_ONCE = 8
-"""transactions of refunds that run side by side: the connections that are left are for locks and settlements"""
+REFUND_THREADS = 1
+"""their own: a lock does not queue behind the workflow tasks of a thousand refunds"""
+REFUNDS_AT_ONCE = 4
+"""workflow tasks, and transactions, of refunds that run side by side: the CPU and the connections that are left are for locks
+and settlements"""
 
 
 def trade_worker(
@@ -81,12 +88,14 @@ def trade_worker(
 def refund_worker(
     client: Client, database: Database, threads: ThreadPoolExecutor, runner: WorkflowRunner | None = None
 ) -> Worker:
-    """Runs the refunds: of a team of a thousand that fails they come all at once, and only so many take a turn."""
+    """Runs what a crowd may ask for at once, refunds, audiences, endings: only so many take a turn."""
     refunds, starts = RefundActivities(database), RefundStartActivities(database, RefundStarter(client))
+    audiences = AudienceActivities(database)
+    endings = EndingActivities(database, TeamCloser(client), RefundStarter(client))
     return Worker(
         client,
         task_queue=REFUNDS_QUEUE,
-        workflows=[RefundWorkflow],
+        workflows=[RefundWorkflow, AudienceWorkflow, EndCampaignWorkflow],
         activities=[
             SettlementActivities(database).settle_payment,
             refunds.open_refund,
@@ -100,9 +109,15 @@ def refund_worker(
             starts.start_team_refunds,
             starts.start_wished_refund,
             starts.start_left_refunds,
+            audiences.fill_audience,
+            audiences.fail_filling,
+            audiences.clear_replaced_members,
+            endings.begin_ending,
+            endings.close_teams,
+            endings.look_at_ending,
         ],
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
-        max_concurrent_workflow_tasks=20,
+        max_concurrent_workflow_tasks=REFUNDS_AT_ONCE,
         workflow_task_executor=threads,
         max_concurrent_local_activities=REFUNDS_AT_ONCE,
         max_concurrent_activities=REFUNDS_AT_ONCE,
@@ -132,11 +147,11 @@ async def all_workers(
     runner: WorkflowRunner | None = None,
 ) -> AsyncIterator[None]:
     """Everything that a worker process does; `task_queue` is the teams'."""
-    with ThreadPoolExecutor(WORKFLOW_THREADS) as threads:
+    with ThreadPoolExecutor(WORKFLOW_THREADS) as threads, ThreadPoolExecutor(REFUND_THREADS) as refund_threads:
         async with (
             aclosing(FirstTries(callbacks, partial(hand_over, client))) as first_tries,
             trade_worker(client, database, first_tries, threads, task_queue, runner),
-            refund_worker(client, database, threads, runner),
+            refund_worker(client, database, refund_threads, runner),
             callback_worker(client, callbacks),
         ):
             yield

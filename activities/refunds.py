@@ -122,7 +122,8 @@ class RefundStartActivities:
         """Starts, again where need be, what is owed and has no live workflow, some at once."""
         since = find.now - LATE_BY
         with database_failures():
-            left = await db.refunds.unfinished_refunds(self._database, find.now, since, AT_ONCE * 5)
+            left = await db.refunds.record_unrecorded(self._database, find.now, AT_ONCE * 5)
+            left += await db.refunds.unfinished_refunds(self._database, find.now, since, AT_ONCE * 5)
             left += await db.refunds.owed_by_failed_teams(self._database, since, AT_ONCE * 5)
         for begin in range(0, len(left), AT_ONCE):
             await asyncio.gather(*(self._start(refund) for refund in left[begin : begin + AT_ONCE]))

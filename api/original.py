@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
@@ -175,8 +175,8 @@ NO_EFFECT = {"cacheSwitch", "rateLimiterSwitch"}
 """what the original needed, and ours does not"""
 
 
-def switch_of(key: str, value: str, sources: set[str]) -> tuple[str, Any] | None:
-    """The switch of ours that a key of the original's stands for, and its value; None for one that has no effect here.
+def switch_of(key: str, value: str, sources: set[str]) -> tuple[str, Switches] | None:
+    """The switch of ours that a key of the original's stands for, with its value; None for one that has no effect here.
 
     Args:
         key, value: as the original takes them.
@@ -187,13 +187,13 @@ def switch_of(key: str, value: str, sources: set[str]) -> tuple[str, Any] | None
     """
     match key:
         case "downgradeSwitch" if value in {"0", "1"}:
-            return "suspended", value == "1"
+            return "suspended", Switches(suspended=value == "1")
         case "cutRange" if re.fullmatch("[0-9]{1,3}", value) and int(value) <= EVERYBODY:
-            return "rollout", int(value)
+            return "rollout", Switches(rollout=int(value))
         case "scBlacklist":
             entries = [entry.strip() for entry in value.split(",") if entry.strip()]
             places = tuple(dict.fromkeys(place for entry in entries for place in _places(entry, sources)))
-            return "blocked", Switches(blocked=places).model_dump(mode="json")["blocked"]
+            return "blocked", Switches(blocked=places)
         case _ if key in NO_EFFECT:
             return None
     raise ValueError(f"{key[:40]!r} cannot be {value[:40]!r}")

@@ -51,7 +51,16 @@ def campaign_id_of(found: Position) -> int:
     Raises:
         Refusal: invalid_request, when it is of another list.
     """
-    if not found.row_id.isascii() or not found.row_id.isdecimal() or int(found.row_id) > MAX_CAMPAIGN_ID:
+    return number_of(found, MAX_CAMPAIGN_ID)
+
+
+def number_of(found: Position, at_most: int = 2**63 - 1) -> int:
+    """The number that a position of a list of numbered rows names.
+
+    Raises:
+        Refusal: invalid_request, when it is of another list.
+    """
+    if not found.row_id.isascii() or not found.row_id.isdecimal() or int(found.row_id) > at_most:
         raise Refusal(ErrorCode.INVALID_REQUEST, _FOREIGN)
     return int(found.row_id)
 

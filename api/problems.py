@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from db.connection import INFRASTRUCTURE_FAILURES
-from domain.errors import MEANINGS, ErrorCode, GroupBuyError
+from domain.errors import MEANINGS, ConfirmationRequired, ErrorCode, GroupBuyError
 from domain.values import Message
 
 log = logging.getLogger("groupbuy.api")
@@ -40,7 +40,9 @@ class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
 
 
-def problem(code: ErrorCode, detail: str, errors: Sequence[FieldProblem] = (), *, status: int | None = None) -> ProblemResponse:
+def problem_body(
+    code: ErrorCode, detail: str, errors: Sequence[FieldProblem] = (), *, status: int | None = None
+) -> dict[str, Any]:
     meaning = MEANINGS[code]
     body = Problem(
         type=f"/problems/{code}",
@@ -51,10 +53,22 @@ def problem(code: ErrorCode, detail: str, errors: Sequence[FieldProblem] = (), *
         retryable=meaning.retryable,
         errors=tuple(errors),
     )
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if body.status in {429, 503} else {}
+    return body.model_dump(mode="json")
+
+
+def problem(
+    code: ErrorCode,
+    detail: str,
+    errors: Sequence[FieldProblem] = (),
+    *,
+    status: int | None = None,
+    retry_after: int | None = None,
+) -> ProblemResponse:
+    body = problem_body(code, detail, errors, status=status)
+    headers = {"Retry-After": str(retry_after or RETRY_AFTER_SECONDS)} if body["status"] in {429, 503} else {}
     if code is ErrorCode.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return ProblemResponse(body.model_dump(mode="json"), body.status, headers)
+    return ProblemResponse(body, body["status"], headers)
 
 
 def _field_problems(errors: Sequence[Any]) -> list[FieldProblem]:
@@ -65,7 +79,10 @@ def _field_problems(errors: Sequence[Any]) -> list[FieldProblem]:
 
 
 async def _group_buy_error(_request: Request, error: GroupBuyError) -> ProblemResponse:
-    return problem(error.code, error.detail)
+    risks = error.risks if isinstance(error, ConfirmationRequired) else ()
+    # A campaign may have a thousand goods.
+    errors = [FieldProblem(field=risk.field, message=risk.message) for risk in risks[:20]]
+    return problem(error.code, error.detail, errors, retry_after=error.retry_after)
 
 
 async def _invalid(_request: Request, error: RequestValidationError) -> ProblemResponse:
@@ -78,7 +95,9 @@ async def _http_error(_request: Request, error: HTTPException) -> ProblemRespons
     if code is None:
         # What remains is FastAPI's 400 for a body that is not JSON at all.
         return problem(ErrorCode.INVALID_REQUEST, str(error.detail))
-    return problem(code, MEANINGS[code].title + ".")
+    answer = problem(code, MEANINGS[code].title + ".")
+    answer.headers.update(error.headers or {})  # a 405 says what is allowed
+    return answer
 
 
 async def _unavailable(_request: Request, error: Exception) -> ProblemResponse:

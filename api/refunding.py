@@ -8,7 +8,7 @@ from temporalio.client import Client, WithStartWorkflowOperation
 
 from api.answers import answered_within, start_looked_at, workflow_answers
 from db.connection import Database
-from db.refund_views import RefundPlace, read_refund_place, read_refund_place_of_order
+from db.refund_views import RefundPlace, read_refund_place, refunds_under_way
 from db.views import History
 from domain.errors import ErrorCode, GroupBuyError, Refusal
 from domain.messages import RefundAnswer, RefundInput, RefundRequest
@@ -78,13 +78,13 @@ class Refunding:
             Unavailable: the outcome is open.
         """
         async with answered_within(self._settings.answer_within):
-            place = await read_refund_place_of_order(self._database, self._history, order_id)
-            if place is None:
+            under_way = await refunds_under_way(self._database, order_id)
+            if under_way is None:
                 raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {order_id}.")
-            if place.open_attempt is None:
+            if not under_way:
                 raise Refusal(ErrorCode.REFUND_NOT_FOUND, f"No refund of order {order_id} is under way.")
-            named = RefundInput(source=place.source, out_trade_no=place.out_trade_no, attempt=place.open_attempt)
-            await RefundStarter(self._client).signal(named, signal, payload)
+            for refund in under_way:
+                await RefundStarter(self._client).signal(refund, signal, payload)
 
     async def _place(self, source: str, out_trade_no: str) -> RefundPlace:
         place = await read_refund_place(self._database, self._history, source, out_trade_no)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from api.openapi import REPLAYED, refuses, repeats
 from api.pages import Cursor, Limit, Page, page, position
 from api.platform import MallDep, PlatformDep
 from db.refund_views import read_refund_place
@@ -16,10 +17,26 @@ from domain.values import Identifier, Message, Note, TeamId
 
 routes = APIRouter(prefix="/v1", tags=["mall"])
 
-REPLAYED = "Idempotent-Replayed"
+AGAINST_A_BUYER = (
+    ErrorCode.CAMPAIGN_INACTIVE,
+    ErrorCode.CAMPAIGN_NOT_OPEN,
+    ErrorCode.AUDIENCE_RESTRICTED,
+    ErrorCode.USER_OUTSIDE_ROLLOUT,
+    ErrorCode.MALL_BLOCKED,
+    ErrorCode.TAKE_LIMIT_REACHED,
+    ErrorCode.STOCK_EXHAUSTED,
+    ErrorCode.GROUP_BUYING_SUSPENDED,
+)
+NOT_SOLD_HERE = (ErrorCode.GOODS_NOT_FOUND, ErrorCode.CAMPAIGN_NOT_FOUND)
+AGAINST_A_SEAT = (ErrorCode.TEAM_NOT_FOUND, ErrorCode.ALREADY_IN_TEAM, ErrorCode.TEAM_FULL, ErrorCode.TEAM_CLOSED)
 
 
-@routes.post("/orders", status_code=201)
+@routes.post(
+    "/orders",
+    status_code=201,
+    responses=repeats(Order),
+    openapi_extra=refuses(*NOT_SOLD_HERE, *AGAINST_A_BUYER, *AGAINST_A_SEAT, ErrorCode.OUT_TRADE_NO_REUSED),
+)
 async def lock_seat(asked: NewOrder, mall: MallDep, platform: PlatformDep, response: Response) -> Order:
     """Hold a seat at the team price; without team_id, open a team."""
     order, replayed = await platform.trading.lock(mall, asked)
@@ -51,7 +68,11 @@ async def get_orders(
     return Page(data=orders, next_cursor=found.next_cursor)
 
 
-@routes.post("/orders/{out_trade_no}/payment")
+@routes.post(
+    "/orders/{out_trade_no}/payment",
+    responses=repeats(Settlement),
+    openapi_extra=refuses(ErrorCode.OUT_TRADE_NO_REUSED),
+)
 async def pay(
     out_trade_no: Identifier, payment: Payment, mall: MallDep, platform: PlatformDep, response: Response
 ) -> Settlement:
@@ -65,7 +86,12 @@ class RefundReason(Message):
     reason: Note = ""
 
 
-@routes.post("/orders/{out_trade_no}/refund", status_code=202)
+@routes.post(
+    "/orders/{out_trade_no}/refund",
+    status_code=202,
+    responses=repeats(Refund),
+    openapi_extra=refuses(ErrorCode.REFUND_WINDOW_CLOSED),
+)
 async def refund(
     out_trade_no: Identifier,
     mall: MallDep,
@@ -80,7 +106,7 @@ async def refund(
     return found
 
 
-@routes.get("/orders/{out_trade_no}/refund")
+@routes.get("/orders/{out_trade_no}/refund", openapi_extra=refuses(ErrorCode.REFUND_NOT_FOUND))
 async def get_refund(out_trade_no: Identifier, mall: MallDep, platform: PlatformDep) -> Refund:
     place = await read_refund_place(platform.database, platform.history, mall.source, out_trade_no)
     if place is None:

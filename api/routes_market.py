@@ -6,11 +6,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
-from api.platform import MallDep, Platform, PlatformDep
+from api.openapi import refuses
+from api.platform import Platform, PlatformDep, ReadingMallDep
 from db.connection import connection
 from db.market import Looker, market_teams
 from db.offers import inquire
 from domain.eligibility import explained, is_visible, quote
+from domain.errors import ErrorCode
 from domain.trade import ExplainedQuote, Market, Quote, QuoteRequest
 from domain.values import MAX_CAMPAIGN_ID
 
@@ -18,10 +20,12 @@ routes = APIRouter(prefix="/v1", tags=["mall"])
 
 TEAMS_SHOWN = 10
 
+NOT_SOLD_HERE = refuses(ErrorCode.GOODS_NOT_FOUND, ErrorCode.CAMPAIGN_NOT_FOUND)
 
-@routes.post("/quotes")
+
+@routes.post("/quotes", openapi_extra=NOT_SOLD_HERE)
 async def get_quote(
-    asked: QuoteRequest, mall: MallDep, platform: PlatformDep, *, explain: bool = False
+    asked: QuoteRequest, mall: ReadingMallDep, platform: PlatformDep, *, explain: bool = False
 ) -> Quote | ExplainedQuote:
     """Price and eligibility for one buyer and goods, before anything is reserved; `explain` shows every rule."""
     async with connection(platform.database) as opened:
@@ -37,8 +41,8 @@ class MarketQuery(QuoteRequest):
     limit: Annotated[int, Field(ge=1, le=100)] = TEAMS_SHOWN
 
 
-@routes.get("/market")
-async def get_market(asked: Annotated[MarketQuery, Query()], mall: MallDep, platform: PlatformDep) -> Market:
+@routes.get("/market", openapi_extra=NOT_SOLD_HERE)
+async def get_market(asked: Annotated[MarketQuery, Query()], mall: ReadingMallDep, platform: PlatformDep) -> Market:
     """A quote, the teams that can be joined (the buyer's own first), and how many took part in the campaign."""
     return await market(platform, mall.source, asked, asked.limit)
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from api.openapi import refuses
 from api.pages import Cursor, Limit, Page, campaign_id_of, page, position
 from api.platform import OpsDep, PlatformDep
 from db.administration import (
@@ -28,8 +29,13 @@ from domain.values import MAX_CAMPAIGN_ID, Identifier, Message, Name, Note, Pric
 routes = APIRouter(prefix="/v1/ops", tags=["operations"])
 
 
+NOT_SAVED = refuses(
+    ErrorCode.CAMPAIGN_CONFLICT, ErrorCode.GOODS_NOT_FOUND, ErrorCode.AUDIENCE_NOT_FOUND, ErrorCode.CONFIRMATION_REQUIRED
+)
 CampaignPath = Annotated[int, Path(ge=1, le=MAX_CAMPAIGN_ID)]
 CampaignQuery = Annotated[int | None, Query(ge=1, le=MAX_CAMPAIGN_ID)]
+
+Confirm = Annotated[bool, Query(description="accept what may lose money")]
 
 
 class GoodsFields(Message):
@@ -70,16 +76,28 @@ async def get_goods(goods_id: Identifier, _ops: OpsDep, platform: PlatformDep) -
     return goods
 
 
-@routes.post("/campaigns", status_code=201)
-async def post_campaign(new: NewCampaign, ops: OpsDep, platform: PlatformDep) -> Campaign:
-    return await create_campaign(platform.database, new, by=ops.key_name, now=datetime.now(UTC))
+@routes.post("/campaigns", status_code=201, openapi_extra=NOT_SAVED)
+async def post_campaign(
+    new: NewCampaign,
+    ops: OpsDep,
+    platform: PlatformDep,
+    confirm: Confirm = False,
+) -> Campaign:
+    return await create_campaign(platform.database, new, by=ops.key_name, now=datetime.now(UTC), confirmed=confirm)
 
 
-@routes.patch("/campaigns/{campaign_id}")
-async def patch_campaign(campaign_id: CampaignPath, changes: dict[str, Any], ops: OpsDep, platform: PlatformDep) -> Campaign:
+@routes.patch("/campaigns/{campaign_id}", openapi_extra=NOT_SAVED)
+async def patch_campaign(
+    campaign_id: CampaignPath,
+    changes: dict[str, Any],
+    ops: OpsDep,
+    platform: PlatformDep,
+    confirm: Confirm = False,
+) -> Campaign:
     """Change any of the fields that a campaign was created with. Running teams keep their terms."""
+    now = datetime.now(UTC)
     try:
-        return await change_campaign(platform.database, campaign_id, changes, by=ops.key_name, now=datetime.now(UTC))
+        return await change_campaign(platform.database, campaign_id, changes, by=ops.key_name, now=now, confirmed=confirm)
     except ValidationError as mistake:
         raise RequestValidationError(mistake.errors()) from mistake
 
@@ -154,20 +172,20 @@ async def get_orders(
     return page(rows, limit, lambda order: (order.locked_at, order.order_id))
 
 
-@routes.post("/teams/{team_id}/extend", status_code=202)
+@routes.post("/teams/{team_id}/extend", status_code=202, openapi_extra=refuses(ErrorCode.TEAM_CLOSED))
 async def extend(team_id: TeamId, asked: Extension, ops: OpsDep, platform: PlatformDep) -> Accepted:
     payload: dict[str, object] = {"minutes": asked.minutes, "operator": ops.key_name}
     await platform.trading.signal_team(team_id, "extend", payload)
     return Accepted()
 
 
-@routes.post("/teams/{team_id}/complete", status_code=202)
+@routes.post("/teams/{team_id}/complete", status_code=202, openapi_extra=refuses(ErrorCode.TEAM_CLOSED))
 async def complete(team_id: TeamId, asked: Ending, ops: OpsDep, platform: PlatformDep) -> Accepted:
     await platform.trading.signal_team(team_id, "complete", {"reason": asked.reason, "operator": ops.key_name})
     return Accepted()
 
 
-@routes.post("/teams/{team_id}/close", status_code=202)
+@routes.post("/teams/{team_id}/close", status_code=202, openapi_extra=refuses(ErrorCode.TEAM_CLOSED))
 async def close(team_id: TeamId, asked: Ending, ops: OpsDep, platform: PlatformDep) -> Accepted:
     await platform.trading.signal_team(team_id, "close", {"reason": asked.reason, "operator": ops.key_name})
     return Accepted()

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import Field
 
+from api.openapi import refuses, repeats
 from api.pages import Cursor, Limit, Page, page, position
 from api.platform import OpsDep, PlatformDep
 from api.routes_mall import mark_replayed
@@ -59,7 +60,12 @@ async def get_attention(_ops: OpsDep, platform: PlatformDep, limit: Limit = 20, 
     return page(rows, limit, lambda waiting: (waiting.since, waiting.subject))
 
 
-@routes.post("/orders/{order_id}/refund", status_code=202)
+@routes.post(
+    "/orders/{order_id}/refund",
+    status_code=202,
+    responses=repeats(Refund),
+    openapi_extra=refuses(ErrorCode.REFUND_WINDOW_CLOSED),
+)
 async def refund(
     order_id: Identifier, ops: OpsDep, platform: PlatformDep, response: Response, asked: ForcedRefund | None = None
 ) -> Refund:
@@ -74,7 +80,7 @@ async def refund(
     return found
 
 
-@routes.post("/refunds/{order_id}/decision", status_code=202)
+@routes.post("/refunds/{order_id}/decision", status_code=202, openapi_extra=refuses(ErrorCode.REFUND_NOT_FOUND))
 async def decide(order_id: Identifier, asked: Decision, ops: OpsDep, platform: PlatformDep) -> Accepted:
     """Answer in the mall's place, while it is being asked."""
     payload = {"approve": asked.approve, "note": asked.note, "operator": ops.key_name}
@@ -82,16 +88,16 @@ async def decide(order_id: Identifier, asked: Decision, ops: OpsDep, platform: P
     return Accepted()
 
 
-@routes.post("/refunds/{order_id}/resend", status_code=202)
+@routes.post("/refunds/{order_id}/resend", status_code=202, openapi_extra=refuses(ErrorCode.REFUND_NOT_FOUND))
 async def resend(order_id: Identifier, ops: OpsDep, platform: PlatformDep) -> Accepted:
     """Tell the mall again, now."""
     await platform.refunding.signal(order_id, "resend", {"operator": ops.key_name})
     return Accepted()
 
 
-@routes.post("/refunds/{order_id}/close_manually", status_code=202)
-async def close_manually(order_id: Identifier, asked: Remark, ops: OpsDep, platform: PlatformDep) -> Accepted:
+@routes.post("/refunds/{order_id}/close_manually", status_code=202, openapi_extra=refuses(ErrorCode.REFUND_NOT_FOUND))
+async def close_manually(order_id: Identifier, ops: OpsDep, platform: PlatformDep, asked: Remark | None = None) -> Accepted:
     """The mall was told outside the platform."""
-    payload = {"note": asked.note, "operator": ops.key_name}
+    payload = {"note": asked.note if asked else "", "operator": ops.key_name}
     await platform.refunding.signal(order_id, "close_manually", payload)
     return Accepted()

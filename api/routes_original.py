@@ -17,7 +17,8 @@ from api.platform import Platform, PlatformDep
 from api.routes_market import TEAMS_SHOWN, market
 from db.access import MallAccess, read_mall_without_key
 from db.connection import INFRASTRUCTURE_FAILURES
-from db.original import known_sources, own_numbers, set_switch
+from db.original import known_sources, own_numbers
+from db.switches import set_switch
 from db.views import read_order
 from domain.errors import MEANINGS, ErrorCode, GroupBuyError, Refusal
 from domain.messages import RefundRequest
@@ -165,20 +166,34 @@ async def _update_config(platform: Platform, key: str, value: str) -> Answer:
         raise Refusal(ErrorCode.INVALID_REQUEST, f"{mistake}.") from None
     if switch is not None:
         await set_switch(platform.database, *switch, by=BY_DCC, now=datetime.now(UTC))
+        platform.remembered.forget_all()
     return Answer(Code.SUCCESS, "success", data=True)
 
 
 async def _mall(platform: Platform, source: str) -> MallAccess:
-    mall = await read_mall_without_key(platform.database, source, BY)
+    """The mall that a request names; its limit holds here as everywhere.
+
+    Raises:
+        Refusal: mall_not_found, rate_limited.
+    """
+    mall = await platform.remembered.recall(
+        (BY, source), lambda: read_mall_without_key(platform.database, source, BY), lambda _: [f"mall/{source}"]
+    )
     if mall is None:
         raise Refusal(ErrorCode.MALL_NOT_FOUND, f"There is no mall {source}.")
+    if not platform.rates.take(source, mall.request_limit).allowed:
+        raise Refusal(ErrorCode.RATE_LIMITED, f"{source} may send {mall.request_limit} requests a second.")
     return mall
 
 
 async def _order(platform: Platform, asked: OrderRequest) -> tuple[MallAccess, Order]:
     """The order, if it is this buyer's in this channel: else nothing is known of it."""
-    mall = await read_mall_without_key(platform.database, asked.source, BY)
+    unknown = Refusal(ErrorCode.ORDER_NOT_FOUND, f"{asked.user_id} has no order {asked.out_trade_no} in {asked.channel}.")
+    try:
+        mall = await _mall(platform, asked.source)
+    except Refusal as refusal:
+        raise (unknown if refusal.code is ErrorCode.MALL_NOT_FOUND else refusal) from None
     record = await read_order(platform.database, platform.history, asked.source, asked.out_trade_no)
-    if mall is None or record is None or not asked.names(record.order):
-        raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"{asked.user_id} has no order {asked.out_trade_no} in {asked.channel}.")
+    if record is None or not asked.names(record.order):
+        raise unknown
     return mall, record.order

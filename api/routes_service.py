@@ -8,9 +8,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from temporalio.service import RPCError
 
 from api.platform import PlatformDep
-from api.problems import Problem, problem
+from api.problems import problem
 from db.connection import INFRASTRUCTURE_FAILURES, connection
-from domain.errors import MEANINGS, ErrorCode, Refusal
+from domain.errors import ErrorCode
 from domain.values import Message
 
 routes = APIRouter(tags=["service"])
@@ -33,7 +33,7 @@ async def healthz() -> Health:
     return Health(status="ok")
 
 
-@routes.get("/readyz", responses={503: {"model": Problem}})
+@routes.get("/readyz")
 async def readyz(platform: PlatformDep) -> Response:
     """Database and Temporal answer."""
     try:
@@ -56,19 +56,3 @@ async def get_version() -> Version:
 @routes.get("/metrics", include_in_schema=False)
 async def metrics() -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-
-class Explanation(Message):
-    code: str
-    title: str
-    status: int
-    retryable: bool
-
-
-@routes.get("/problems/{code}")
-async def get_problem(code: str) -> Explanation:
-    """What an error's `type` leads to."""
-    if code not in set(ErrorCode):
-        raise Refusal(ErrorCode.NOT_FOUND, "There is no such problem.")
-    meaning = MEANINGS[ErrorCode(code)]
-    return Explanation(code=code, title=meaning.title, status=meaning.status, retryable=meaning.retryable)

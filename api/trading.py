@@ -5,6 +5,7 @@ refusal, since another request for the same number may have been quicker.
 """
 
 import asyncio
+import math
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ from db.views import History, OrderRecord, Place, read_order, read_order_and_tea
 from domain.eligibility import Offer, Wish, require_all, require_terms
 from domain.errors import ErrorCode, GroupBuyError, Refusal
 from domain.ids import team_id, team_workflow_id
+from domain.limits import may_hold_another, open_seats_allowed
 from domain.messages import (
     PROTOCOL,
     Address,
@@ -54,6 +56,7 @@ class Trading:
         self._settings = settings
         self._counting = counting
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._buyers: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def lock(self, mall: MallAccess, new: NewOrder, callback_format: CallbackFormat | None = None) -> tuple[Order, bool]:
         """Holds a seat, opening a team where none is named; returns the order, and whether it was there before.
@@ -64,12 +67,13 @@ class Trading:
         """
         request = _seat_request(mall, new, callback_format)
         async with answered_within(self._settings.answer_within):
-            place = await read_place(self._database, self._history, request, datetime.now(UTC))
+            place = await self._place(request)
             if place.record is None:
-                async with self._turn(request.team_id) as waited:
-                    if waited:
-                        place = await read_place(self._database, self._history, request, datetime.now(UTC))
+                async with self._turn_of_buyer(request) as waited_for_own, self._turn(request.team_id) as waited:
+                    if waited_for_own or waited:
+                        place = await self._place(request)
                     if place.record is None:
+                        _refuse_hoarding(place, request)
                         return await self._ask_for_seat(request, place)
         return _replayed(place.record, new), True
 
@@ -208,6 +212,20 @@ class Trading:
 
     # --- what they stand on ---
 
+    async def _place(self, request: SeatRequest) -> Place:
+        return await read_place(self._database, self._history, request, datetime.now(UTC))
+
+    @asynccontextmanager
+    async def _turn_of_buyer(self, request: SeatRequest) -> AsyncIterator[bool]:
+        """A buyer's locks go one after the other, so that each sees what the one before took; yields whether it had to wait."""
+        buyer = (request.source, request.user_id)
+        turn = self._buyers.get(buyer)
+        if turn is None:
+            turn = self._buyers[buyer] = asyncio.Lock()
+        waited = turn.locked()
+        async with turn:
+            yield waited
+
     @asynccontextmanager
     async def _turn(self, team: str) -> AsyncIterator[bool]:
         """Waits for one of the few updates that a team may have in flight; yields whether it had to wait."""
@@ -284,6 +302,18 @@ def _refuse_early(place: Place, request: SeatRequest) -> None:
         raise Refusal(ErrorCode.ALREADY_IN_TEAM, f"{request.user_id} has a seat in this team already.")
     if place.full:
         raise Refusal(ErrorCode.TEAM_FULL, f"Every seat of team {request.team_id} is taken.")
+
+
+def _refuse_hoarding(place: Place, request: SeatRequest) -> None:
+    """Slows down who locks and does not pay. Several API processes may each let one through at once: it is no quota."""
+    if may_hold_another(place.unpaid, place.lapsed):
+        return
+    until = (place.unpaid_until - datetime.now(UTC)).total_seconds() if place.unpaid_until else 0
+    raise Refusal(
+        ErrorCode.RATE_LIMITED,
+        f"{request.user_id} holds {place.unpaid} unpaid seats of {open_seats_allowed(place.lapsed)} that are allowed now.",
+        retry_after=max(1, math.ceil(until)),
+    )
 
 
 def _lock_id(request: SeatRequest) -> str:

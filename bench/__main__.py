@@ -16,13 +16,14 @@ import asyncpg
 import click
 from temporalio.client import Client
 
-from bench import report
+from bench import audiences, report
 from bench.load import Round
 from bench.market import CAMPAIGNS, TEAMS_PER_CAMPAIGN, seed
 from bench.outcome import Outcome, outcome, until_delivered
 from bench.processes import BenchError, Child, Meter, environment
 from bench.reverse import Reverse
 from bench.rounds import Measured, Pair, Side, total
+from db.migrate import upgrade
 from dev.errors import StackError
 from dev.http import answers
 from dev.ports import HOST, free_port
@@ -51,8 +52,10 @@ def parse_callers(_: click.Context, __: click.Parameter, text: str) -> list[int]
 )
 @click.option("--rounds", type=click.IntRange(min=1), default=3, help="of each side, in turns")
 @click.option("--callers", callback=parse_callers, default="16,64", help="concurrent callers, one table for each number")
+@click.option("--only", type=click.Choice(["audiences"]), help="this part alone, which is otherwise left out: it takes minutes")
+@click.option("--members", type=click.IntRange(min=1), default=audiences.MEMBERS, help="of the audience of --only audiences")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="also write the numbers here")
-def main(*, seconds: float, rounds: int, callers: list[int], json_file: Path | None) -> None:
+def main(*, seconds: float, rounds: int, callers: list[int], only: str | None, members: int, json_file: Path | None) -> None:
     """What the platform costs beside bare Temporal updates.
 
     Starts a stack of its own in a temporary directory and measures in turns: (a) the floor, a bare workflow with no-op
@@ -62,7 +65,8 @@ def main(*, seconds: float, rounds: int, callers: list[int], json_file: Path | N
     team is missing or an invariant is broken.
     """
     try:
-        _leave(asyncio.run(_until_signal(Plan(seconds=seconds, rounds=rounds, callers=callers, json_file=json_file))))
+        plan = Plan(seconds=seconds, rounds=rounds, callers=callers, members=members if only else 0, json_file=json_file)
+        _leave(asyncio.run(_until_signal(plan)))
     except (BenchError, StackError, OSError) as error:
         _leave(f"bench: {error}")
 
@@ -72,6 +76,8 @@ class Plan:
     seconds: float
     rounds: int
     callers: list[int]
+    members: int
+    """of an audience, which is then all that is measured; 0: everything else"""
     json_file: Path | None
 
 
@@ -82,6 +88,8 @@ async def _until_signal(plan: Plan) -> int:
     try:
         async with AsyncExitStack() as cleanup:
             directory = cleanup.enter_context(tempfile.TemporaryDirectory(prefix="groupbuy-bench-"))
+            if plan.members:
+                return await _audiences(Path(directory), plan.members)
             return await Bench(plan, cleanup).run(Path(directory))
     except asyncio.CancelledError:
         say("stopped")
@@ -192,6 +200,17 @@ class Bench:
         asked = Round(name=f"r{self._rounds_played}", play=play, callers=callers, seconds=seconds)
         played, before, after = await by.play(asked, meter)
         return Measured(played, after.since(before))
+
+
+async def _audiences(directory: Path, members: int) -> int:
+    async with Stack(Options(data_dir=directory / "stack", services_only=True), say) as stack:
+        url = stack.addresses.database_url
+        await asyncio.to_thread(upgrade, url)
+        print(report.machine(), flush=True)
+        print()
+        say(f"{members:,} members; it takes a while")
+        print(audiences.summary(members, await audiences.measure(url, members)), flush=True)
+    return 0
 
 
 def _is_whole(end: Outcome) -> bool:

@@ -7,7 +7,16 @@ from typing import Any
 import asyncpg
 
 from db.connection import Connection, Database, Row, connection, transaction
-from domain.campaigns import Campaign, CampaignFields, CampaignStatus, NewCampaign
+from domain.campaigns import (
+    Campaign,
+    CampaignFields,
+    CampaignStatus,
+    CampaignVersion,
+    NewCampaign,
+    require_confirmation,
+    require_move,
+    risks,
+)
 from domain.errors import ErrorCode, Refusal
 from domain.trade import Goods
 
@@ -20,6 +29,7 @@ ON CONFLICT (goods_id) DO UPDATE SET name = excluded.name, original_price = excl
 
 
 async def save_goods(database: Database, goods: Goods, *, by: str, now: datetime) -> None:
+    """Keeps the goods as they are from now on. Running teams keep their price."""
     async with transaction(database) as opened:
         await opened.execute(SAVE_GOODS, goods.goods_id, goods.name, goods.original_price)
         await opened.execute(RECORD_CHANGE, now, by, f"goods/{goods.goods_id}", goods.model_dump_json())
@@ -51,11 +61,13 @@ UPDATE campaigns SET ({", ".join(COLUMNS[1:])}) = ({", ".join(f"${n}" for n in r
 """
 
 
-async def create_campaign(database: Database, new: NewCampaign, *, by: str, now: datetime) -> Campaign:
+async def create_campaign(database: Database, new: NewCampaign, *, by: str, now: datetime, confirmed: bool = False) -> Campaign:
     """Publishes a campaign under its own id, or under the next free one.
 
     Raises:
-        Refusal: campaign_conflict (the id is taken, or another active campaign sells these goods there), goods_not_found.
+        Refusal: campaign_conflict (the id is taken, or another active campaign sells these goods there), goods_not_found,
+            audience_not_found.
+        ConfirmationRequired: it may lose money, and this is not `confirmed`.
     """
     async with transaction(database) as opened:
         await opened.execute("SELECT pg_advisory_xact_lock($1)", CAMPAIGN_IDS)
@@ -65,8 +77,10 @@ async def create_campaign(database: Database, new: NewCampaign, *, by: str, now:
             await opened.execute(INSERT_CAMPAIGN, *_values(campaign))
         except asyncpg.UniqueViolationError:
             raise Refusal(ErrorCode.CAMPAIGN_CONFLICT, f"There is a campaign {campaign_id} already.") from None
+        await _require_audiences(opened, campaign)
         await _save_goods_and_stock(opened, campaign)
-        await _record(opened, campaign, by)
+        require_confirmation(risks(None, campaign, now), confirmed=confirmed)
+        await record_version(opened, campaign, by)
     return campaign
 
 
@@ -78,25 +92,47 @@ LOCK_CAMPAIGN = "SELECT * FROM campaigns WHERE campaign_id = $1 FOR UPDATE"
 GOODS_OF = "SELECT source, channel, goods_id FROM campaign_goods WHERE campaign_id = $1 ORDER BY source, channel, goods_id"
 
 
-async def change_campaign(database: Database, campaign_id: int, changes: dict[str, Any], *, by: str, now: datetime) -> Campaign:
+async def change_campaign(
+    database: Database,
+    campaign_id: int,
+    changes: dict[str, Any],
+    *,
+    by: str,
+    now: datetime,
+    confirmed: bool = False,
+) -> Campaign:
     """Applies some fields to a campaign. Running teams keep the terms that they were opened under.
 
     Raises:
-        Refusal: campaign_not_found, campaign_conflict, goods_not_found.
+        Refusal: campaign_not_found, campaign_conflict, goods_not_found, audience_not_found.
+        ConfirmationRequired: the change may lose money, and is not `confirmed`.
         pydantic.ValidationError: the fields do not fit together.
     """
     async with transaction(database) as opened:
         if "stock" in changes:
             await opened.execute(NO_SEAT_CHANGES)
-        before = await _read(opened, LOCK_CAMPAIGN, campaign_id)
-        if before is None:
-            raise Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"There is no campaign {campaign_id}.")
+        before = await lock_campaign(opened, campaign_id)
         fields = before.changed(changes)
+        require_move(before.status, fields.status)
         campaign = Campaign(**_fields(fields), campaign_id=campaign_id, version=before.version + 1, updated_at=now)
         await opened.execute(UPDATE_CAMPAIGN, *_values(campaign))
+        await _require_audiences(opened, campaign)
         await _save_goods_and_stock(opened, campaign)
-        await _record(opened, campaign, by)
+        await record_version(opened, campaign, by)
+        require_confirmation(risks(before, campaign, now), confirmed=confirmed)
     return campaign
+
+
+async def lock_campaign(opened: Connection, campaign_id: int) -> Campaign:
+    """The campaign as it is until this transaction ends.
+
+    Raises:
+        Refusal: campaign_not_found.
+    """
+    found = await _read(opened, LOCK_CAMPAIGN, campaign_id)
+    if found is None:
+        raise Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"There is no campaign {campaign_id}.")
+    return found
 
 
 READ_CAMPAIGN = "SELECT * FROM campaigns WHERE campaign_id = $1"
@@ -105,6 +141,31 @@ READ_CAMPAIGN = "SELECT * FROM campaigns WHERE campaign_id = $1"
 async def read_campaign(database: Database, campaign_id: int) -> Campaign | None:
     async with connection(database) as opened:
         return await _read(opened, READ_CAMPAIGN, campaign_id)
+
+
+VERSIONS = """
+SELECT changed_by, changed_at, content FROM changes
+ WHERE subject = $1 AND ($2::int IS NULL OR (content->>'version')::int < $2) ORDER BY change_no DESC LIMIT $3
+"""
+
+
+async def list_versions(database: Database, campaign_id: int, before: int | None, limit: int) -> list[CampaignVersion]:
+    """What a campaign was, the newest version first, those below `before`."""
+    async with connection(database) as opened:
+        rows = await opened.fetch(VERSIONS, f"campaign/{campaign_id}", before, limit)
+    return [
+        CampaignVersion(
+            changed_by=row["changed_by"],
+            changed_at=row["changed_at"],
+            campaign=Campaign.model_validate_json(row["content"]),
+        )
+        for row in rows
+    ]
+
+
+async def read_version(database: Database, campaign_id: int, version: int) -> CampaignVersion | None:
+    found = await list_versions(database, campaign_id, version + 1, 1)
+    return found[0] if found and found[0].campaign.version == version else None
 
 
 LIST_CAMPAIGNS = """
@@ -144,6 +205,17 @@ def _campaign(row: Row, places: list[Row]) -> Campaign:
     return Campaign.model_validate({**row, "discount": json.loads(row["discount"]), "goods": goods})
 
 
+# No audience is ever deleted, so one that is there stays.
+KNOWN_AUDIENCES = "SELECT audience_id FROM audiences WHERE audience_id = ANY($1::text[])"
+
+
+async def _require_audiences(opened: Connection, campaign: Campaign) -> None:
+    wanted = {named for named in (campaign.audience, campaign.discount.audience) if named is not None}
+    known = {row["audience_id"] for row in await opened.fetch(KNOWN_AUDIENCES, list(wanted))} if wanted else wanted
+    if missing := wanted - known:
+        raise Refusal(ErrorCode.AUDIENCE_NOT_FOUND, f"There is no audience {', '.join(sorted(missing))}.")
+
+
 REMOVE_GOODS = "DELETE FROM campaign_goods WHERE campaign_id = $1"
 SAVE_PLACE = "INSERT INTO campaign_goods (campaign_id, source, channel, goods_id, active) VALUES ($1, $2, $3, $4, $5)"
 KNOWN_GOODS = "SELECT goods_id FROM goods WHERE goods_id = ANY($1::text[])"
@@ -181,6 +253,6 @@ async def _save_goods_and_stock(opened: Connection, campaign: Campaign) -> None:
         raise Refusal(ErrorCode.CAMPAIGN_CONFLICT, f"More than {campaign.stock} orders of this campaign are live.") from None
 
 
-async def _record(opened: Connection, campaign: Campaign, by: str) -> None:
+async def record_version(opened: Connection, campaign: Campaign, by: str) -> None:
     subject = f"campaign/{campaign.campaign_id}"
     await opened.execute(RECORD_CHANGE, campaign.updated_at, by, subject, campaign.model_dump_json())

@@ -50,7 +50,7 @@ async def open_database(database_url: str, *, pool_size: int) -> Database:
         """A transaction leaves nothing behind, so the usual reset would be a round trip for nothing."""
 
     return await asyncpg.create_pool(
-        re.sub(r"^postgres(ql)?(\+\w+)?:", "postgresql:", database_url),
+        _asyncpg_url(database_url),
         min_size=0,
         max_size=pool_size,
         reset=keep_as_it_is,
@@ -63,6 +63,17 @@ async def open_database(database_url: str, *, pool_size: int) -> Database:
             "jit": "off",
         },
     )
+
+
+async def open_connection(database_url: str) -> "asyncpg.Connection[Row]":
+    """A connection of its own, beside the pool."""
+    return await asyncpg.connect(
+        _asyncpg_url(database_url), timeout=5, command_timeout=30, server_settings={"application_name": "groupbuy notices"}
+    )
+
+
+def _asyncpg_url(database_url: str) -> str:
+    return re.sub(r"^postgres(ql)?(\+\w+)?:", "postgresql:", database_url)
 
 
 @asynccontextmanager

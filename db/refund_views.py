@@ -8,6 +8,7 @@ from db.connection import Database, Row, connection
 from db.views import Conditions, History, Position
 from domain.errors import ErrorCode, Refusal
 from domain.ids import refund_workflow_id, team_workflow_id
+from domain.messages import RefundInput
 from domain.refunds import Attention, OpsRefund, Refund
 from domain.states import OrderStatus, RefundKind, RefundStatus, RefundStep, TeamStatus, decide_refund
 
@@ -69,6 +70,26 @@ async def read_refund_place_of_order(database: Database, history: History, order
     async with connection(database) as opened:
         row = await opened.fetchrow(PLACE_OF_ORDER, order_id)
     return _place(row, history) if row else None
+
+
+# An unpaid order is undone at once, but its mall may not have heard of it yet; a note says that a person has told it.
+IS_UNTOLD = """
+r.kind = 'unpaid' AND r.note IS NULL AND EXISTS (
+  SELECT FROM events e JOIN deliveries d USING (event_id)
+   WHERE e.team_id = o.team_id AND e.order_id = o.order_id AND e.type = 'order.cancelled' AND d.status <> 'delivered')
+"""
+UNDER_WAY = f"""
+SELECT o.source, o.out_trade_no, r.attempt
+  FROM orders o LEFT JOIN refunds r ON r.order_id = o.order_id AND (r.finished_at IS NULL OR {IS_UNTOLD})
+ WHERE o.order_id = $1 ORDER BY r.attempt
+"""
+
+
+async def refunds_under_way(database: Database, order_id: str) -> list[RefundInput] | None:
+    """Those of an order that are not finished, or that the mall has not heard of; None where there is no such order."""
+    async with connection(database) as opened:
+        rows = await opened.fetch(UNDER_WAY, order_id)
+    return [RefundInput(**row) for row in rows if row["attempt"] is not None] if rows else None
 
 
 def _place(row: Row, history: History) -> RefundPlace:
@@ -168,10 +189,12 @@ SELECT * FROM (
          format('%s was booked, and %s reported afterwards', o.paid_amount, c.amount), NULL, NULL
     FROM payment_conflicts c JOIN orders o USING (order_id)
   UNION ALL
-  SELECT 'callback', d.event_id, e.source, o.out_trade_no, e.team_id, d.finished_at,
-         format('%s to %s was given up after %s attempt(s)', e.type, d.address, d.attempts), NULL, NULL
+  SELECT CASE WHEN r.attempt IS NULL THEN 'callback' ELSE 'refund' END, coalesce(r.order_id, d.event_id), e.source,
+         o.out_trade_no, e.team_id, d.finished_at,
+         format('%s to %s was given up after %s attempt(s)', e.type, d.address, d.attempts), r.order_id, r.attempt
     FROM deliveries d JOIN events e USING (event_id) LEFT JOIN orders o USING (order_id)
-   WHERE d.status = 'dead' AND e.type NOT IN ('order.refund_requested', 'order.refunded')
+    LEFT JOIN refunds r ON r.order_id = e.order_id AND r.kind = 'unpaid' AND e.type = 'order.cancelled'
+   WHERE d.status = 'dead' AND e.type NOT IN ('order.refund_requested', 'order.refunded') AND r.note IS NULL
 ) waiting
  WHERE $1::timestamptz IS NULL OR (since, subject) < ($1, $2)
  ORDER BY since DESC, subject DESC LIMIT $3

@@ -28,11 +28,12 @@ async def open_refund(database: Database, asked: OpenRefund) -> RefundState:
     async with transaction(database) as opened:
         order = await opened.fetchrow(LOCK_ORDER, asked.order_id)
         if order is None:
-            raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {asked.order_id}.")
+            raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {asked.out_trade_no or asked.order_id}.")
         latest = await opened.fetchrow(LATEST, asked.order_id)
         team_status, in_window = TeamStatus(order["team_status"]), asked.now < _window_end(order)
         if latest is not None and asked.attempt is not None and asked.attempt <= latest["attempt"]:
-            return await _as_it_is(opened, order, latest, asked.now)
+            named = await fetch_one(opened, ATTEMPT, asked.order_id, asked.attempt)
+            return await _as_it_is(opened, order, named, asked.now)
         match decide_refund(OrderStatus(order["status"]), team_status, in_window=in_window, force=asked.force):
             case RefundStep.AS_IT_IS:
                 return await _as_it_is(opened, order, latest, asked.now)
@@ -214,6 +215,8 @@ UPDATE refunds SET status = 'done', finished_at = $3, operator = coalesce(nullif
 """
 
 
+# It was finished when it began. Its note says that the mall was told elsewhere: nothing else writes one.
+CLOSE_UNPAID = "UPDATE refunds SET operator = $3, note = $4 WHERE order_id = $1 AND attempt = $2"
 # Whoever says that the mall was told elsewhere ends what is still on its way: nobody tells it again.
 GIVE_UP = "UPDATE deliveries SET status = 'dead', finished_at = $2 WHERE event_id = ANY($1::text[]) AND status = 'pending'"
 
@@ -226,7 +229,11 @@ async def finish_refund(database: Database, change: ChangeRefund) -> RefundState
             await opened.execute(REFUNDED, change.order_id)
             await opened.execute(FINISH, change.order_id, change.attempt, change.now, change.operator, change.note)
             if change.operator:
-                await opened.execute(GIVE_UP, _told(change), change.now)
+                await opened.execute(GIVE_UP, _told(refund), change.now)
+        elif refund["kind"] == RefundKind.UNPAID and change.operator:
+            note = change.note or "told outside the platform"
+            await opened.execute(CLOSE_UNPAID, change.order_id, change.attempt, change.operator, note)
+            await opened.execute(GIVE_UP, _told(refund), change.now)
         return await _now(opened, order, change)
 
 
@@ -253,17 +260,20 @@ async def resume_refund(database: Database, change: ChangeRefund) -> RefundState
 async def _flag(database: Database, change: ChangeRefund, status: RefundStatus) -> RefundState:
     async with transaction(database) as opened:
         order, refund = await _lock(opened, change)
+        is_unpaid = refund["kind"] == RefundKind.UNPAID
         if refund["finished_at"] is None:
             await opened.execute(FLAG, change.order_id, change.attempt, status, change.operator)
-            if status is RefundStatus.AWAITING_MALL:
-                await opened.execute(REVIVE, _told(change), change.now)
+        if status is RefundStatus.AWAITING_MALL and (is_unpaid or refund["finished_at"] is None):
+            await opened.execute(REVIVE, _told(refund), change.now)
         return await _now(opened, order, change)
 
 
-def _told(change: ChangeRefund) -> list[str]:
+def _told(refund: Row) -> list[str]:
     """The events that a refund may have."""
+    if refund["kind"] == RefundKind.UNPAID:
+        return [event_id(EventType.ORDER_CANCELLED, refund["order_id"])]
     kinds = (EventType.ORDER_REFUND_REQUESTED, EventType.ORDER_REFUNDED)
-    return [event_id(kind, change.order_id, change.attempt) for kind in kinds]
+    return [event_id(kind, refund["order_id"], refund["attempt"]) for kind in kinds]
 
 
 async def _lock(opened: Connection, change: ChangeRefund) -> tuple[Row, Row]:
@@ -342,6 +352,30 @@ async def wished_refund(database: Database, wish: RefundWish) -> RefundInput | s
         operator=wish.operator or "operator",
         attempt=order["attempts"] + 1,
     )
+
+
+UNRECORDED = """
+SELECT o.order_id FROM orders o
+ WHERE o.status = 'refunding' AND o.payment_outcome = 'refunding' AND NOT o.live
+   AND NOT EXISTS (SELECT FROM refunds r WHERE r.order_id = o.order_id AND r.finished_at IS NULL)
+ ORDER BY o.order_id LIMIT $1
+"""
+
+
+async def record_unrecorded(database: Database, now: datetime, limit: int) -> list[RefundInput]:
+    """Opens the refunds of payments that a worker from before there were refunds could not settle; returns them."""
+    async with connection(database) as opened:
+        found = await opened.fetch(UNRECORDED, limit)
+    return [recorded for row in found if (recorded := await _record_unrecorded(database, row["order_id"], now))]
+
+
+async def _record_unrecorded(database: Database, order_id: str, now: datetime) -> RefundInput | None:
+    async with transaction(database) as opened:
+        order = await fetch_one(opened, LOCK_ORDER, order_id)
+        if order["status"] != OrderStatus.REFUNDING or await unsettled_attempt(opened, order_id) is not None:
+            return None
+        attempt = await open_unsettled(opened, order, order["paid_amount"], order["payment_reason"], now)
+    return RefundInput(source=order["source"], out_trade_no=order["out_trade_no"], attempt=attempt)
 
 
 UNFINISHED = """

@@ -46,12 +46,14 @@ SELECT (SELECT lock_expires_at FROM "order") AS lock_expires_at, (SELECT deadlin
          (SELECT count(*) FROM stock) >= (SELECT count(*) FROM campaign_stock s, team WHERE s.campaign_id = team.campaign_id))
 """
 
+# Only while the campaign is active: whoever ends it waits for the statements under way, and then knows of every team.
 OPEN_TEAM = (
     """
 WITH team AS (
   INSERT INTO teams (team_id, source, campaign_id, campaign_version, goods_id, original_price, discount, target_count,
                      min_count, lock_ttl, payment_grace, refund_window, status, lock_count, complete_count, opened_at, deadline)
-  VALUES ($1, $3, $15, $16, $17, $8, $18, $19, $20, $21, $22, $23, 'forming', 1, 0, $14, $24)
+  SELECT $1, $3, campaign_id, $16, $17, $8, $18, $19, $20, $21, $22, $23, 'forming', 1, 0, $14, $24
+    FROM campaigns WHERE campaign_id = $15 AND status = 'active'
   ON CONFLICT (team_id) DO NOTHING
   RETURNING team_id, campaign_id, goods_id, lock_ttl, deadline
 )"""
@@ -113,7 +115,8 @@ async def _open(opened: Connection, lock: LockSeat) -> HeldSeat:
     taken = await _take(
         opened,
         request,
-        ErrorCode.OUT_TRADE_NO_REUSED,
+        # Or its status is another one since the read above: whoever has an order already is found by it.
+        ErrorCode.CAMPAIGN_INACTIVE,
         OPEN_TEAM,
         *_order_values(request, now, offer.original_price, price, offer.take_limit),
         offer.campaign_id,

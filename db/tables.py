@@ -1,4 +1,7 @@
-"""The schema. A state that rules depend on is guarded here too: no code can commit what a CHECK refuses."""
+"""The schema. A state that rules depend on is guarded here too: no code can commit what a CHECK refuses.
+
+Triggers on the tables of settings tell whoever remembers a row that it was changed: migrations/versions/0006_keys.py.
+"""
 
 from sqlalchemy import (
     ARRAY,
@@ -50,6 +53,10 @@ malls = Table(
     Column("callback_hosts", ARRAY(Text), nullable=False, comment="hosts a callback may go to, without ports"),
     Column("webhook_secrets", ARRAY(Text), nullable=False, comment="newest first; two are valid during rotation"),
     Column("local", Boolean, nullable=False, comment="its callbacks may go to private addresses"),
+    Column(
+        "request_limit", Integer, nullable=False, server_default="2000", comment="requests a second; above it: rate_limited"
+    ),
+    CheckConstraint("request_limit > 0", name="request_limit"),
 )
 
 api_keys = Table(
@@ -60,6 +67,13 @@ api_keys = Table(
     Column("source", ForeignKey("malls.source"), comment="the mall it belongs to; null: operations"),
     _moment("created_at"),
     _moment("revoked_at", nullable=True),
+    Column("key_id", Text, nullable=False, unique=True, comment="the beginning of the hash: what people call it by"),
+    Column("scopes", ARRAY(Text), nullable=False, comment="what it may do"),
+    Column("last_used_at", DateTime(timezone=True), comment="to about a minute"),
+    CheckConstraint(
+        "scopes <@ CASE WHEN source IS NULL THEN ARRAY['ops', 'admin'] ELSE ARRAY['read', 'trade'] END AND scopes <> '{}'",
+        name="scopes",
+    ),
 )
 
 goods = Table(
@@ -116,6 +130,29 @@ campaign_stock = Table(
     Column("live", Integer, nullable=False),
     CheckConstraint("0 <= live AND live <= stock", name="live"),
     comment="Only campaigns with a stock have a row here: it is the one row that all their seats share.",
+)
+
+campaign_endings = Table(
+    "campaign_endings",
+    metadata,
+    Column("campaign_id", ForeignKey("campaigns.campaign_id"), primary_key=True),
+    Column("begun_by", Text, nullable=False, comment="the name of the key"),
+    Column("reason", Text, nullable=False),
+    _moment("begun_at"),
+    Column("finished_at", DateTime(timezone=True), comment="no team was forming, and all money had gone back"),
+)
+
+campaign_ending_teams = Table(
+    "campaign_ending_teams",
+    metadata,
+    Column("campaign_id", ForeignKey("campaign_endings.campaign_id"), primary_key=True),
+    Column(
+        "team_id",
+        Text,
+        primary_key=True,
+        comment="no foreign key: it would lock the team's row after the quotas, against the order",
+    ),
+    comment="The teams that were forming when their campaign was ended: nobody can have opened another since.",
 )
 
 user_quotas = Table(
@@ -217,6 +254,7 @@ orders = Table(
     Index("orders_team_idx", "team_id", "locked_at"),
     Index("orders_user_idx", "source", "user_id", "locked_at", "order_id"),
     Index("orders_locked_at_idx", "locked_at", "order_id"),
+    Index("orders_refunding_idx", "order_id", postgresql_where=text("status = 'refunding'")),
     postgresql_with={"fillfactor": 80},
 )
 
@@ -266,8 +304,11 @@ audiences = Table(
     Column("name", Text, nullable=False),
     Column("filling", BigInteger, comment="whose members are in force; null: it was never filled, and has none"),
     Column("member_count", BigInteger, nullable=False),
+    _moment("created_at"),
     _moment("updated_at"),
     CheckConstraint("member_count >= 0", name="member_count"),
+    CheckConstraint("filling IS NOT NULL OR member_count = 0", name="filling"),
+    Index("audiences_created_idx", "created_at", "audience_id"),
 )
 
 audience_fillings = Table(
@@ -278,16 +319,27 @@ audience_fillings = Table(
     Column("kind", Text, nullable=False, comment="upload, or rule: a query over the orders"),
     Column("rule", JSONB),
     Column("status", Text, nullable=False),
+    Column("failure", Text, comment="why it failed, for people"),
+    Column("seen", BigInteger, nullable=False, comment="lines read; of a rule, users with an order that counts"),
     Column("accepted", BigInteger, nullable=False, comment="lines that named a user"),
     Column("bad", BigInteger, nullable=False, comment="lines that did not"),
+    Column("member_count", BigInteger, nullable=False, comment="counted in the transactions that add the members"),
+    Column("last_user", Text, nullable=False, comment="the last user that a rule has looked at"),
     Column("report", JSONB, nullable=False, comment="the first bad lines, each with its number and what is wrong with it"),
     Column("started_by", Text, nullable=False),
     _moment("started_at"),
+    Column("touched_at", DateTime(timezone=True), nullable=False, comment="its last progress"),
     _moment("finished_at", nullable=True),
+    Column("cleared_at", DateTime(timezone=True), comment="when its members were deleted, after others took their place"),
     CheckConstraint("kind IN ('upload', 'rule')", name="kind"),
+    CheckConstraint("(kind = 'rule') = (rule IS NOT NULL)", name="rule"),
     CheckConstraint("status IN ('running', 'done', 'failed')", name="status"),
     CheckConstraint("(finished_at IS NULL) = (status = 'running')", name="finished"),
+    CheckConstraint("(failure IS NULL) = (status <> 'failed')", name="failure"),
+    CheckConstraint("0 <= member_count AND member_count <= accepted AND accepted + bad <= seen", name="counts"),
     Index("audience_fillings_audience_idx", "audience_id", "filling"),
+    Index("audience_fillings_one_running_idx", "audience_id", unique=True, postgresql_where=text("status = 'running'")),
+    Index("audience_fillings_kept_idx", "filling", postgresql_where=text("cleared_at IS NULL")),
 )
 
 audience_members = Table(
@@ -367,4 +419,5 @@ changes = Table(
     Column("subject", Text, nullable=False, comment="what was changed, e.g. campaign/100123"),
     Column("content", JSONB, nullable=False, comment="what it is from now on, whole"),
     Index("changes_subject_idx", "subject", "change_no"),
+    Index("changes_changed_by_idx", "changed_by", "change_no"),
 )

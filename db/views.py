@@ -8,6 +8,7 @@ from db.connection import Database, Row, connection, fetch_one
 from db.offers import campaign_terms, terms
 from domain.eligibility import Facts
 from domain.ids import team_workflow_id
+from domain.limits import REMEMBERED
 from domain.messages import SeatRequest
 from domain.states import OrderStatus, PaymentOutcome, PaymentReason, TeamStatus
 from domain.trade import Member, OpsOrder, OpsTeam, Order, Team, WorkflowLink
@@ -56,18 +57,33 @@ class Place:
     """the user has a live order in the team"""
     terms: Facts | None
     """what the campaign's terms look at; None: there is no such team, of this mall, goods and campaign"""
+    unpaid: int
+    """the user's seats in this mall that wait for a payment"""
+    unpaid_until: datetime | None
+    """when the first of these lapses"""
+    lapsed: int
+    """the user's seats in this mall that lapsed unpaid lately"""
 
 
 PLACE = f"""
 SELECT o.*, t.team_id AS asked_team_id, t.status AS team_status, t.deadline,
        t.lock_count >= t.target_count AS full,
        EXISTS (SELECT FROM orders s WHERE s.team_id = $3 AND s.user_id = $4 AND s.live) AS seated,
-       {campaign_terms("$4")}
+       {campaign_terms("$4")},
+       l.unpaid, l.unpaid_until, l.lapsed
   FROM (SELECT) AS one
   LEFT JOIN orders o ON o.source = $1 AND o.out_trade_no = $2
   LEFT JOIN teams t
          ON t.team_id = $3 AND t.source = $1 AND t.goods_id = $5 AND ($6::int IS NULL OR t.campaign_id = $6)
   LEFT JOIN campaigns c ON c.campaign_id = t.campaign_id
+ CROSS JOIN (
+   SELECT count(*) FILTER (WHERE status = 'locked') AS unpaid,
+          min(lock_expires_at) FILTER (WHERE status = 'locked') AS unpaid_until,
+          count(*) FILTER (WHERE cancel_reason = 'lock_timeout' AND cancelled_at > $7) AS lapsed
+     -- The latest are enough, and read from an index that is there: one on status would be written with every payment.
+     FROM (SELECT status, lock_expires_at, cancel_reason, cancelled_at FROM orders WHERE source = $1 AND user_id = $4
+            ORDER BY locked_at DESC, order_id DESC LIMIT 1000) AS latest
+ ) AS l
 """
 
 
@@ -82,6 +98,7 @@ async def read_place(database: Database, history: History, request: SeatRequest,
             request.user_id,
             request.goods_id,
             request.campaign_id,
+            now - REMEMBERED,
         )
     return Place(
         record=_record(row, history) if row["order_id"] is not None else None,
@@ -90,6 +107,9 @@ async def read_place(database: Database, history: History, request: SeatRequest,
         full=bool(row["full"]),
         seated=row["seated"],
         terms=terms(row, request, now) if row["asked_team_id"] is not None else None,
+        unpaid=row["unpaid"],
+        unpaid_until=row["unpaid_until"],
+        lapsed=row["lapsed"],
     )
 
 
@@ -145,6 +165,11 @@ class Conditions:
         if position is not None:
             self.values += [position.moment, position.row_id]
             self._conditions.append(f"({columns}) < (${len(self.values) - 1}, ${len(self.values)})")
+
+    def below(self, column: str, value: int | None) -> None:
+        if value is not None:
+            self.values.append(value)
+            self._conditions.append(f"{column} < ${len(self.values)}")
 
     def __str__(self) -> str:
         return " AND ".join(self._conditions) or "true"

@@ -49,7 +49,7 @@ def up(*, data_dir: Path, api_port: int, temporal_port: int, ui_port: int, mall_
     """Start everything on this machine; stop it all on Ctrl-C.
 
     A port of 0 is a free one. PostgreSQL and Temporal are started too, unless GROUPBUY_DATABASE_URL and
-    TEMPORAL_ADDRESS say where they already run.
+    TEMPORAL_ADDRESS say where they already run. GROUPBUY_AMQP_URL says where RabbitMQ is; none is started.
     """
     try:
         from dev.stack import Options
@@ -65,6 +65,7 @@ def up(*, data_dir: Path, api_port: int, temporal_port: int, ui_port: int, mall_
         database_url=os.environ.get("GROUPBUY_DATABASE_URL") or None,
         temporal_address=os.environ.get("TEMPORAL_ADDRESS") or None,
         temporal_ui_url=os.environ.get("GROUPBUY_TEMPORAL_UI_URL") or None,
+        amqp_url=os.environ.get("GROUPBUY_AMQP_URL") or None,
     )
     try:
         _leave(asyncio.run(_run(options, as_json=as_json)))
@@ -73,6 +74,45 @@ def up(*, data_dir: Path, api_port: int, temporal_port: int, ui_port: int, mall_
 
 
 up.context_settings["show_default"] = True
+
+
+@main.group()
+def admin() -> None:
+    """What is done beside the API: above all the first key."""
+
+
+@admin.command("create-key")
+@click.option("--name", required=True, help="whose it is: its changes are recorded under this name")
+@click.option("--source", default=None, help="the mall that it is for; without it, for operations")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(["read", "trade", "ops", "admin"]),
+    help="what it may do [admin, trade]",
+)
+@click.option("--database-url", envvar="GROUPBUY_DATABASE_URL", help="PostgreSQL; else that of the stack in --data-dir")
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), default=".groupbuy", show_default=True, help="of a stack that runs"
+)
+def create_key(*, name: str, source: str | None, scopes: tuple[str, ...], database_url: str | None, data_dir: Path) -> None:
+    """Make a key and print it, this once."""
+    from dev.administration import make_key
+
+    try:
+        key = asyncio.run(make_key(database_url or _database_of(data_dir), name, source, scopes))
+    except (StackError, OSError) as error:
+        _leave(f"groupbuy: {error}")
+    click.echo(key)
+
+
+def _database_of(data_dir: Path) -> str:
+    from dev.stack import running_stack
+
+    addresses = running_stack(data_dir)
+    if addresses is None:
+        raise StackError(f"no stack runs on {data_dir}: start it, or name a database (--database-url)")
+    return addresses.database_url
 
 
 async def _run(options: "Options", *, as_json: bool) -> int:

@@ -431,6 +431,7 @@ def demo(data_dir: Path) -> None:
         database_url=os.environ.get("GROUPBUY_DATABASE_URL") or None,
         temporal_address=os.environ.get("TEMPORAL_ADDRESS") or None,
         temporal_ui_url=os.environ.get("GROUPBUY_TEMPORAL_UI_URL") or None,
+        amqp_url=os.environ.get("GROUPBUY_AMQP_URL") or None,
     )
     try:
         code = asyncio.run(_play_on_own_stack(options))

@@ -20,8 +20,11 @@ class Leftover(NamedTuple):
 
 
 class PidFile:
+    """It names its place: the copy of a data directory names processes that are not the copy's."""
+
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._place = str(path.resolve())
         self._recorded: dict[str, tuple[int, float, int]] = {}
 
     def record(self, name: str, pid: int, stop_signal: signal.Signals) -> None:
@@ -35,18 +38,23 @@ class PidFile:
 
     def leftovers(self) -> list[Leftover]:
         """What an earlier supervisor started and did not stop."""
-        try:
-            recorded = json.loads(self._path.read_text())
-        except FileNotFoundError:
-            return []
         return [
             Leftover(process, stop_signal)
-            for pid, started, stop_signal in recorded.values()
+            for pid, started, stop_signal in self.recorded().values()
             if (process := _same_process(pid, started))
         ]
 
+    def recorded(self) -> dict[str, tuple[int, float, int]]:
+        """Pid, start and stop signal of each part that was started from this place and not stopped."""
+        try:
+            written = json.loads(self._path.read_text())
+        except FileNotFoundError:
+            return {}
+        # A file of the version before named no place.
+        return written.get("started", {}) if written.get("place") == self._place else {}
+
     def _write(self) -> None:
-        write_private(self._path, json.dumps(self._recorded))
+        write_private(self._path, json.dumps({"place": self._place, "started": self._recorded}))
 
 
 def _same_process(pid: int, started: float) -> psutil.Process | None:

@@ -47,6 +47,7 @@ class Options:
     database_url: str | None = None
     temporal_address: str | None = None
     temporal_ui_url: str | None = None
+    amqp_url: str | None = None  # RabbitMQ; without one, callbacks over it are dead
     services_only: bool = False  # PostgreSQL and Temporal alone, without tables: for tests that bring the rest
 
 
@@ -90,6 +91,7 @@ class Plan:
     database_url: str
     temporal_address: str
     temporal_ui_url: str | None
+    amqp_url: str | None
     api_port: int
     mall_port: int
     keys: DemoKeys
@@ -112,8 +114,9 @@ class Plan:
     def application(self) -> dict[str, str]:
         """The environment of worker and API."""
         ui = {"GROUPBUY_TEMPORAL_UI_URL": self.temporal_ui_url} if self.temporal_ui_url else {}
+        broker = {"GROUPBUY_AMQP_URL": self.amqp_url} if self.amqp_url else {}
         addresses = {"GROUPBUY_DATABASE_URL": self.database_url, "TEMPORAL_ADDRESS": self.temporal_address}
-        return {**self.inherited(), **addresses, **ui}
+        return {**self.inherited(), **addresses, **ui, **broker}
 
 
 class Stack:
@@ -227,6 +230,7 @@ class Stack:
             database_url=postgres.url if postgres else options.database_url or "",
             temporal_address=temporal.address if temporal else options.temporal_address or "",
             temporal_ui_url=temporal.ui_url if temporal else options.temporal_ui_url,
+            amqp_url=options.amqp_url,
             api_port=api_port,
             mall_port=mall_port,
             keys=demo_keys(directory.path / "keys.json"),
@@ -281,6 +285,7 @@ class Stack:
             "MALL_KEY": plan.keys.mall_key,
             "MALL_WEBHOOK_SECRET": plan.keys.webhook_secret,
             "MALL_STATE": str(self._data_dir.path / "mall.db"),
+            **({"MALL_AMQP_URL": plan.amqp_url} if plan.amqp_url else {}),
         }
         mall = self._python("mall", "mall", environment=environment, stop_within=6)
         yield f"demo mall at {plan.mall_url}", Part(mall, lambda _: answers(f"{plan.mall_url}/healthz"))

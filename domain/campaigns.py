@@ -1,11 +1,14 @@
 """A campaign: the offer that operators publish (design.md section 6)."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from domain.discounts import Discount
+from domain.errors import ConfirmationRequired, ErrorCode, Refusal, Risk
 from domain.values import CampaignId, Identifier, Message, Moment, Name, Source
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -19,6 +22,15 @@ class CampaignStatus(StrEnum):
     DRAINING = "draining"
     """no new teams, running ones finish"""
     ENDED = "ended"
+
+
+def require_move(before: CampaignStatus, after: CampaignStatus) -> None:
+    """Raises Refusal when a campaign may not go from one status to the other.
+
+    Nobody leaves `ended`: its buyers may have been told so. Back to `draft` is as good as paused.
+    """
+    if before is CampaignStatus.ENDED and after is not CampaignStatus.ENDED:
+        raise Refusal(ErrorCode.CAMPAIGN_CONFLICT, f"A campaign that is {before} cannot become {after}.")
 
 
 class Scope(StrEnum):
@@ -87,3 +99,39 @@ class Campaign(CampaignFields):
         """These fields with `changes` applied; raises pydantic.ValidationError when they do not fit together."""
         fields = self.model_dump(include=set(CampaignFields.model_fields))
         return CampaignFields.model_validate(fields | changes)
+
+
+class CampaignVersion(Message):
+    """What a campaign was from one change to the next, and who made it so."""
+
+    changed_by: str
+    changed_at: Moment
+    campaign: Campaign
+
+
+# --- what would lose money ---
+
+
+def risks(before: CampaignFields | None, after: CampaignFields, now: datetime) -> Sequence[Risk]:
+    """What a change brings that may lose money, and that was not so before it: who has accepted a risk is not asked again.
+
+    Args:
+        before: the campaign as it is; None for a new one.
+        after: as it is to be.
+        now: the moment of the change.
+    """
+    known = _risks(before, now) if before is not None else []
+    return [risk for risk in _risks(after, now) if risk not in known]
+
+
+def _risks(campaign: CampaignFields, now: datetime) -> list[Risk]:
+    # Only an active campaign sells.
+    if campaign.status is not CampaignStatus.ACTIVE or campaign.ends_at > now:
+        return []
+    return [Risk("ends_at", f"It was over at {campaign.ends_at:%Y-%m-%d %H:%M:%S} UTC: nobody could open a team.")]
+
+
+def require_confirmation(found: Sequence[Risk], *, confirmed: bool) -> None:
+    """Raises ConfirmationRequired when there is a risk that nobody has accepted."""
+    if found and not confirmed:
+        raise ConfirmationRequired(found)

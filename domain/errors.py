@@ -2,9 +2,11 @@
 
 GroupBuyError
 ├── Refusal            a rule said no: final for this request, changes nothing
+│   └── ConfirmationRequired   the same request is accepted with a confirmation
 └── Unavailable        a part is away: the outcome is open, repeat the same request
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -96,16 +98,33 @@ class GroupBuyError(Exception):
     Args:
         code: what went wrong, for programs.
         detail: what went wrong in this very case, for people.
+        retry_after: seconds after which it may be otherwise, where that is known.
     """
 
-    def __init__(self, code: ErrorCode, detail: str) -> None:
+    def __init__(self, code: ErrorCode, detail: str, *, retry_after: int | None = None) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
+        self.retry_after = retry_after
 
 
 class Refusal(GroupBuyError):
     """A rule said no. Nothing was changed; the same request gets the same answer until the facts change."""
+
+
+class Risk(NamedTuple):
+    """What may lose money: which field brings it, and how."""
+
+    field: str
+    message: str
+
+
+class ConfirmationRequired(Refusal):
+    """What was asked for may lose money, and nobody has said that this is wanted."""
+
+    def __init__(self, risks: Sequence[Risk]) -> None:
+        super().__init__(ErrorCode.CONFIRMATION_REQUIRED, f"{len(risks)} risk(s); accept them with ?confirm=true.")
+        self.risks = tuple(risks)
 
 
 class Unavailable(GroupBuyError):

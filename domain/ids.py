@@ -32,3 +32,11 @@ def team_workflow_id(team: str) -> str:
 
 def refund_workflow_id(order: str, attempt: int) -> str:
     return f"refund-{order}-{attempt}"
+
+
+def audience_workflow_id(audience: str, filling: int) -> str:
+    return f"audience-{audience}-{filling}"
+
+
+def ending_workflow_id(campaign_id: int) -> str:
+    return f"ending-{campaign_id}"

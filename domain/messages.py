@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from domain.audiences import FillingStatus
 from domain.errors import ErrorCode
 from domain.states import (
     Ending,
@@ -221,6 +222,8 @@ class RefundRequest(WorkflowMessage):
 
 class OpenRefund(WorkflowMessage):
     order_id: str
+    out_trade_no: str = ""
+    """what the order is called, when there is none"""
     attempt: int | None = None
     reason: str = ""
     operator: str = ""
@@ -306,6 +309,104 @@ class MemberLeft(WorkflowMessage):
 
     out_trade_no: str = ""
     team_status: TeamStatus | None = None
+
+
+# --- audiences ---
+
+
+class AudienceFilling(WorkflowMessage):
+    """Names a filling of an audience."""
+
+    audience_id: str
+    filling: int
+
+
+class FillingState(WorkflowMessage):
+    """How far it is."""
+
+    status: FillingStatus
+    seen: int = 0
+    member_count: int = 0
+    last_user: str = ""
+
+
+class FailFilling(WorkflowMessage):
+    filling: int
+    why: str
+    now: Moment
+
+
+class ClearedMembers(WorkflowMessage):
+    """Fillings whose members were deleted."""
+
+    fillings: list[int] = []
+
+
+# --- a campaign that is ended at once ---
+
+
+class BeginEnding(WorkflowMessage):
+    campaign_id: int
+    operator: str
+    reason: str = ""
+    now: Moment
+
+
+class CloseTeams(WorkflowMessage):
+    """Asks to close the teams of an ending that are still forming."""
+
+    campaign_id: int
+    operator: str = ""
+    reason: str = ""
+    after: str = ""
+    """goes on after this team"""
+    by_rows: bool = False
+    """their workflows have been told before, and that was not enough"""
+    now: Moment
+
+
+class ClosedTeams(WorkflowMessage):
+    after: str = ""
+    """the last of these, when there may be more"""
+    event_ids: list[str] = []
+    """what is to be told of teams that no workflow tells of"""
+
+
+class LookAtEnding(WorkflowMessage):
+    campaign_id: int
+    now: Moment
+
+
+class EndingState(WorkflowMessage):
+    """How far an ending is, as its rows have it."""
+
+    teams_total: int
+    teams_done: int
+    teams_completed: int
+    refunds_total: int
+    refunds_done: int
+    refunds_attention: int
+    amount_total: Money
+    amount_returned: Money
+    finished: bool
+
+    @property
+    def teams_forming(self) -> int:
+        return self.teams_total - self.teams_done
+
+    @property
+    def is_complete(self) -> bool:
+        return self.teams_forming == 0 and self.refunds_done == self.refunds_total
+
+
+class EndingInput(WorkflowMessage):
+    """Whose campaign, and why. An operator may start an ending by hand with this object."""
+
+    campaign_id: int
+    operator: Annotated[str, Field(max_length=128)] = ""
+    reason: Annotated[str, Field(max_length=500)] = ""
+    after: Annotated[str, Field(description="set by continue-as-new: the last team that was told to close")] = ""
+    told: Annotated[bool, Field(description="set by continue-as-new: every team's workflow was told to close")] = False
 
 
 # --- what operators send: one JSON object each. A handler takes any JSON and judges it with these, since a signal that the

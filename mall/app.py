@@ -1,44 +1,57 @@
-"""Puts the mall together: the receiver and the page today, each a part that knows only the store."""
+"""Puts the mall together."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 
+from mall.cashier import Cashier
 from mall.config import Config
+from mall.inbox import Inbox
 from mall.page import page
-from mall.receiver import TeamId, receiver
+from mall.platform import Platform, PlatformError
+from mall.queue import QueueReceiver
+from mall.receiver import receiver
+from mall.shop import Shop
 from mall.store import Store
-
-_SHOWN = 100  # rows of each table on the page
-
-# Everything on the page is in the page: a callback's text can load and run nothing.
-_PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
-    "Cache-Control": "no-store",
-}
+from mall.switches import Switches
 
 
-def create_app(config: Config) -> FastAPI:
+def create_app(config: Config, switches: Switches) -> FastAPI:
     store = Store(config.state)
+    inbox = Inbox(store, switches, config.slow_seconds)
+    platform = Platform(str(config.api_url), config.key.get_secret_value())
+    cashier = Cashier(platform, store)
+    amqp_url = config.amqp_url.get_secret_value() if config.amqp_url else None
+    queue = QueueReceiver(amqp_url, config.amqp_routing_key, inbox, switches)
+    shop = Shop(
+        platform, cashier, store, switches, queue, routing_key=config.amqp_routing_key, slow_seconds=config.slow_seconds
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await platform.open()
+        work = [asyncio.create_task(cashier.keep_reporting()), asyncio.create_task(queue.keep_receiving())]
         yield
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+        await platform.close()
         store.close()
 
     # No /docs: its scripts come from a CDN, and the mall must work without a network.
     app = FastAPI(title="Demo mall", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.include_router(receiver(store, config.webhooks))
+    app.include_router(receiver(store, inbox, config.webhooks))
+    app.include_router(page(shop, str(config.api_url).rstrip("/")))
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/", response_class=HTMLResponse)
-    async def home(team_id: TeamId = None) -> HTMLResponse:
-        html = page(store.callbacks(team_id, _SHOWN), store.orders(team_id, _SHOWN), team_id, str(config.api_url))
-        return HTMLResponse(html, headers=_PAGE_HEADERS)
+    @app.exception_handler(PlatformError)
+    async def told(_: Request, error: PlatformError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 409)
 
     return app

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field, HttpUrl, SecretStr, field_validator
+from pydantic import Field, HttpUrl, PositiveFloat, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
@@ -19,6 +19,10 @@ class Config(BaseSettings):
     key: SecretStr = Field(description="the mall's API key, for what the mall calls itself")
     webhook_secret: SecretStr = Field(description="whsec_…; two, separated by a space, while one replaces the other")
     state: Path = Field(description="SQLite file that keeps what was received")
+
+    amqp_url: SecretStr | None = Field(default=None, description="RabbitMQ; without it, callbacks come over HTTP alone")
+    amqp_routing_key: str = Field(default="demo_mall", description="where this mall's orders ask for their messages")
+    slow_seconds: PositiveFloat = Field(default=20.0, description="how late a slow mall answers: later than is waited for")
 
     @field_validator("webhook_secret")
     @classmethod

@@ -33,6 +33,10 @@ class Event(BaseModel):
     data: EventData
 
     @property
+    def is_question(self) -> bool:
+        return self.type == "order.refund_requested"
+
+    @property
     def to_do(self) -> "ToDo | None":
         return _TO_DO.get(self.type)
 

@@ -1,86 +1,144 @@
-"""The mall's page: server-rendered, nothing loaded from elsewhere, so it works without a network."""
+"""The mall's page. The server sends a skeleton; its script fills in what the mall says, and nothing comes from elsewhere."""
 
 from html import escape
-from urllib.parse import quote
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
 
-from mall.store import Callback, Order
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi.responses import FileResponse, HTMLResponse, Response
+from pydantic import BaseModel, Field
 
-REFRESH_SECONDS = 3
+from mall.cashier import How
+from mall.receiver import TeamId
+from mall.shop import BUYERS, Shop, View
+from mall.switches import NewSwitches
 
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #888; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; margin: 0; } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
-p, .soft { color: var(--soft); margin: .2rem 0; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); }
-th { font-weight: 600; color: var(--soft); font-size: .85rem; }
-td { white-space: nowrap; } td.data { white-space: normal; overflow-wrap: anywhere; }
-code { font: .85rem ui-monospace, monospace; }
-.todo { border-radius: .7rem; padding: .05rem .6rem; font-size: .85rem; font-weight: 600; background: #8883; }
-.ship { background: #2a93; } .money-back { background: #d733; }
-"""
+_STATIC = Path(__file__).parent / "static"
+
+# What is shown was written by others: it can load and run nothing, and be framed by nobody.
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
+
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
+Buyer = Annotated[str, Query(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 
 
-def page(callbacks: list[Callback], orders: list[Order], team_id: str | None, api_url: str) -> str:
-    scope = "every team" if team_id is None else f'team <code>{escape(team_id)}</code> · <a href="/">every team</a>'
+class Seat(BaseModel):
+    buyer: Name
+    goods_id: Name
+    team_id: Name | None = None
+
+
+class Pay(BaseModel):
+    how: How
+
+
+def from_this_page(request: Request) -> None:
+    """No other site may push the buttons: whoever opens it in this browser has the mall's key behind them.
+
+    The name in Host is checked too, or another site's own name, pointed at this machine, would pass for ours.
+    """
+    host = request.headers.get("host", "")
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+    ours = urlsplit(f"//{host}").hostname in ("127.0.0.1", "localhost")
+    if not ours or site not in (None, "same-origin") or origin not in (None, f"http://{host}"):
+        raise HTTPException(403, "only this mall's own page may do this")
+
+
+def page(shop: Shop, api_url: str) -> APIRouter:
+    router = APIRouter()
+    html = _skeleton(api_url)
+
+    @router.get("/", response_class=HTMLResponse)
+    async def home() -> HTMLResponse:
+        return HTMLResponse(html, headers=_HEADERS)
+
+    @router.get("/static/{name}")
+    async def static(name: str) -> Response:
+        if name not in ("mall.js", "mall.css"):
+            raise HTTPException(404, "there is no such file")
+        return FileResponse(_STATIC / name, headers=_HEADERS)
+
+    @router.get("/shop")
+    async def view(buyer: Buyer, team_id: TeamId = None) -> View:
+        return await shop.view(buyer, team_id)
+
+    buttons = APIRouter(dependencies=[Depends(from_this_page)])
+
+    @buttons.post("/shop/orders", status_code=201)
+    async def take_seat(seat: Seat) -> dict[str, str]:
+        return {"out_trade_no": await shop.take_seat(seat.buyer, seat.goods_id, seat.team_id)}
+
+    @buttons.post("/shop/orders/{out_trade_no}/payment", status_code=204)
+    async def pay(out_trade_no: str, pay: Pay) -> None:
+        await shop.pay(out_trade_no, pay.how)
+
+    @buttons.post("/shop/orders/{out_trade_no}/refund", status_code=204)
+    async def refund(out_trade_no: str) -> None:
+        await shop.refund(out_trade_no)
+
+    @buttons.post("/shop/switches", status_code=204)
+    async def switch(new: NewSwitches) -> None:
+        shop.switch(new)
+
+    router.include_router(buttons)
+    return router
+
+
+def _skeleton(api_url: str) -> str:
+    buyers = "".join(f'<option value="{name}">{name.title()}</option>' for name in BUYERS)
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="refresh" content="{REFRESH_SECONDS}">
 <title>Demo mall</title>
-<style>{_STYLE}</style>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/static/mall.css">
+<script src="/static/mall.js" defer></script>
 </head>
 <body>
-<h1>Demo mall</h1>
-<p>What the platform at <a href="{escape(api_url)}">{escape(api_url)}</a> has told this mall.
-Shown: {scope}.</p>
-<h2>Orders: what to do</h2>
-{_orders(orders)}
-<h2>Callbacks as received</h2>
-{_callbacks(callbacks)}
+<header>
+<h1>Demo mall <span lang="zh">商城</span></h1>
+<a id="unusual" class="chip busy" href="#switches-title" hidden></a>
+<label>Buyer <select id="buyer">{buyers}<option value="">someone new…</option></select></label>
+<p>A mall on the platform at <a href="{escape(api_url)}/docs">{escape(api_url)}</a>. Every button is a call of its public API.
+Open this page in several tabs: each may be another buyer.</p>
+</header>
+<noscript><p class="problem">This page needs its script.</p></noscript>
+<p id="message" class="problem" role="alert" hidden></p>
+<main>
+<section aria-labelledby="goods-title">
+<h2 id="goods-title">Goods, quotes and teams <span lang="zh">商品 · 试算 · 拼团</span></h2>
+<div id="goods" class="cards"></div>
+</section>
+<section aria-labelledby="orders-title">
+<h2 id="orders-title"><span id="whose"></span> orders <span lang="zh">参团单</span></h2>
+<div id="orders"></div>
+</section>
+<section aria-labelledby="switches-title">
+<h2 id="switches-title">How this mall behaves</h2>
+<div id="switches">
+<fieldset id="mood"><legend>It is</legend></fieldset>
+<fieldset id="way"><legend>New orders ask for callbacks over</legend></fieldset>
+</div>
+<p id="meaning"></p>
+</section>
+<section aria-labelledby="log-title">
+<h2 id="log-title">Callbacks as they came <span lang="zh">回调</span></h2>
+<p id="scope" hidden></p>
+<div id="log" class="wide"></div>
+</section>
+<section aria-labelledby="to-do-title">
+<h2 id="to-do-title">What the callbacks tell this mall to do</h2>
+<div id="to-do" class="wide"></div>
+</section>
+</main>
 </body>
 </html>
 """
-
-
-def _orders(orders: list[Order]) -> str:
-    if not orders:
-        return "<p>None yet. An order appears when a callback says what to do with it.</p>"
-    rows = [
-        f"<tr><td><code>{escape(order.out_trade_no)}</code></td>"
-        f'<td><span class="todo {order.to_do.replace(" ", "-")}">{order.to_do}</span></td>'
-        f"<td>{escape(order.type)} #{order.sequence}</td>"
-        f"<td>{_team(order.team_id)}</td></tr>"
-        for order in orders
-    ]
-    return _table(("out_trade_no", "to do", "says", "team"), rows)
-
-
-def _callbacks(callbacks: list[Callback]) -> str:
-    if not callbacks:
-        return "<p>None yet. This page renews itself.</p>"
-    rows = [
-        f"<tr><td>{callback.sequence}</td>"
-        f"<td>{escape(callback.type)}</td>"
-        f"<td>{callback.received_at:%Y-%m-%d %H:%M:%S}</td>"
-        f"<td>{callback.times_received}×</td>"
-        f"<td>{_team(callback.data.team_id)}</td>"
-        f'<td class="data"><code>{escape(callback.data.model_dump_json(exclude_unset=True))}</code></td></tr>'
-        for callback in callbacks
-    ]
-    return _table(("sequence", "type", "received (UTC)", "times", "team", "data"), rows)
-
-
-def _table(heads: tuple[str, ...], rows: list[str]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in heads)
-    return f'<div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
-
-
-def _team(team_id: str | None) -> str:
-    if team_id is None:
-        return '<span class="soft">–</span>'
-    return f'<a href="/?team_id={quote(team_id, safe="")}"><code>{escape(team_id)}</code></a>'

@@ -5,13 +5,17 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from mall.events import Event
-from mall.store import Callback, Order, Store
+from mall.inbox import Arrived, Inbox
+from mall.store import Callback, Order, Signature, Store
+from mall.switches import Way
 
 MAX_BODY = 1024 * 1024  # a team of 1000 names its orders in about a tenth of this
+VETO = {"code": "refund_rejected", "detail": "The demo mall was switched to say no."}
 
 log = logging.getLogger(__name__)
 
@@ -32,24 +36,30 @@ class Orders(BaseModel):
     data: list[Order]
 
 
-def receiver(store: Store, webhooks: Sequence[Webhook]) -> APIRouter:
+def receiver(store: Store, inbox: Inbox, webhooks: Sequence[Webhook]) -> APIRouter:
     router = APIRouter()
 
-    @router.post("/callbacks")
-    async def receive(request: Request) -> Receipt:
+    @router.post("/callbacks", response_model=Receipt)
+    async def receive(request: Request) -> Receipt | JSONResponse:
         body = await _bounded(request)
         headers = dict(request.headers)
         if not any(_verified(webhook, body, headers) for webhook in webhooks):
+            inbox.turn_away(Arrived(Way.HTTP, Signature.WRONG), "401")
             raise HTTPException(401, "wrong signature or timestamp")
+        event_id = headers["webhook-id"]
         try:
             event = Event.model_validate_json(body)
         except ValidationError as error:
             log.warning("a signed callback that is no event: %s", error)
+            inbox.turn_away(Arrived(Way.HTTP, Signature.GOOD, event_id), "422 no event")
             raise HTTPException(422, "the body is no event") from error
-        event_id = headers["webhook-id"]
-        times_received = store.record(event_id, event)
-        log.info("%s #%d %s, received %d×", event.type, event.sequence, event_id, times_received)
-        return Receipt(event_id=event_id, duplicate=times_received > 1)
+        if inbox.is_down:
+            inbox.turn_away(Arrived(Way.HTTP, Signature.GOOD, event_id, event), "503 down, not taken")
+            raise HTTPException(503, "switched to down")
+        taken = inbox.take(event_id, event, Way.HTTP, Signature.GOOD)
+        if taken.late:
+            await inbox.linger()
+        return JSONResponse(VETO, 409) if taken.vetoed else Receipt(event_id=event_id, duplicate=taken.duplicate)
 
     @router.get("/callbacks", response_model_exclude_unset=True)
     async def callbacks(team_id: TeamId = None, limit: Limit = 100) -> Callbacks:

@@ -1,12 +1,16 @@
-"""What the mall remembers over a restart: the callbacks it received, and where each order stands."""
+"""What the mall remembers over a restart: what reached it, where each order stands, and the money it took."""
 
+import json
 import sqlite3
 from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from mall.events import Event, EventData, ToDo
+from mall.switches import Way
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS callbacks (
@@ -21,6 +25,7 @@ CREATE TABLE IF NOT EXISTS callbacks (
   times_received INTEGER NOT NULL DEFAULT 1
 );
 CREATE INDEX IF NOT EXISTS callbacks_of_team ON callbacks (team_id, position);
+CREATE INDEX IF NOT EXISTS money_back ON callbacks (json_extract(data, '$.out_trade_no')) WHERE type = 'order.refunded';
 CREATE TABLE IF NOT EXISTS orders (
   out_trade_no TEXT PRIMARY KEY,
   team_id TEXT,
@@ -30,7 +35,32 @@ CREATE TABLE IF NOT EXISTS orders (
 );
 CREATE INDEX IF NOT EXISTS orders_by_sequence ON orders (sequence);
 CREATE INDEX IF NOT EXISTS orders_of_team ON orders (team_id, sequence);
+CREATE TABLE IF NOT EXISTS vetoes (event_id TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS arrivals (
+  position INTEGER PRIMARY KEY,
+  arrived_at TEXT NOT NULL,
+  way TEXT NOT NULL,
+  event_id TEXT,
+  type TEXT,
+  sequence INTEGER,
+  team_id TEXT,
+  orders TEXT NOT NULL,
+  signature TEXT NOT NULL,
+  duplicate INTEGER NOT NULL,
+  answer TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS payments (
+  out_trade_no TEXT PRIMARY KEY,
+  amount TEXT NOT NULL,
+  taken_at TEXT NOT NULL,
+  late INTEGER NOT NULL,
+  outcome TEXT,
+  reason TEXT
+);
+CREATE INDEX IF NOT EXISTS payments_to_report ON payments (taken_at) WHERE outcome IS NULL;
 """
+
+_KEPT_ARRIVALS = 1000  # a log to look at, not a record: the callbacks are kept
 
 _INSERT_CALLBACK = """
 INSERT INTO callbacks (event_id, type, sequence, timestamp, team_id, data, received_at)
@@ -45,6 +75,17 @@ INSERT INTO orders (out_trade_no, team_id, to_do, type, sequence) VALUES (?, ?, 
 ON CONFLICT (out_trade_no) DO UPDATE
 SET team_id = excluded.team_id, to_do = excluded.to_do, type = excluded.type, sequence = excluded.sequence
 WHERE excluded.sequence > orders.sequence
+"""
+
+_INSERT_ARRIVAL = """
+INSERT INTO arrivals (arrived_at, way, event_id, type, sequence, team_id, orders, signature, duplicate, answer)
+VALUES (:arrived_at, :way, :event_id, :type, :sequence, :team_id, :orders, :signature, :duplicate, :answer)
+"""
+
+
+_MONEY_BACK = """
+SELECT json_extract(data, '$.amount') AS amount FROM callbacks
+WHERE type = 'order.refunded' AND json_extract(data, '$.out_trade_no') = ?
 """
 
 
@@ -70,6 +111,39 @@ class Order(BaseModel):
     sequence: int
 
 
+class Signature(StrEnum):
+    GOOD = "good"
+    WRONG = "wrong"
+    NONE = "none"
+    """a message in a queue has none: who may write to the queue is the broker's to say"""
+
+
+class Arrival(BaseModel):
+    """One try of the platform's to tell the mall something, and what it got for it."""
+
+    arrived_at: datetime
+    way: Way
+    event_id: str | None = None
+    type: str | None = None
+    sequence: int | None = None
+    team_id: str | None = None
+    orders: list[str] = []
+    signature: Signature
+    duplicate: bool = False
+    answer: str
+
+
+class Payment(BaseModel):
+    """Money that the mall took. It has to be reported until the platform has answered."""
+
+    out_trade_no: str
+    amount: Decimal
+    taken_at: datetime
+    late: bool
+    outcome: str | None = None
+    reason: str | None = None
+
+
 class Store:
     """One connection, used from the event loop alone: a write takes about a millisecond, and nothing needs a lock."""
 
@@ -85,8 +159,11 @@ class Store:
     def close(self) -> None:
         self._db.close()
 
-    def record(self, event_id: str, event: Event) -> int:
-        """Keep the event and return how often it came: more than 1 is a repeat, which changes nothing else."""
+    def record(self, event_id: str, event: Event, arrival: Arrival, *, heeded: bool = True) -> int:
+        """Keep the event and return how often it came: more than 1 is a repeat, which changes nothing else.
+
+        Not heeded, it changes no order: a question that is answered with no. The try is logged beside it.
+        """
         data = event.data
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
@@ -103,12 +180,69 @@ class Store:
                 ),
             ).fetchone()
             times_received = int(row["times_received"])
-            if times_received == 1 and event.to_do is not None:
+            if heeded and times_received == 1 and event.to_do is not None:
                 self._db.executemany(
                     _UPSERT_ORDER,
                     [(number, data.team_id, event.to_do, event.type, event.sequence) for number in data.orders],
                 )
+            self._insert_arrival(arrival.model_copy(update={"duplicate": times_received > 1}))
         return times_received
+
+    def knows(self, event_id: str) -> bool:
+        return self._db.execute("SELECT 1 FROM callbacks WHERE event_id = ?", (event_id,)).fetchone() is not None
+
+    def veto(self, event_id: str) -> None:
+        """Say no to this question, whenever it comes again."""
+        self._db.execute("INSERT INTO vetoes (event_id) VALUES (?) ON CONFLICT DO NOTHING", (event_id,))
+
+    def is_vetoed(self, event_id: str) -> bool:
+        return self._db.execute("SELECT 1 FROM vetoes WHERE event_id = ?", (event_id,)).fetchone() is not None
+
+    def log_arrival(self, arrival: Arrival) -> None:
+        """A try that left nothing else."""
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._insert_arrival(arrival)
+
+    def _insert_arrival(self, arrival: Arrival) -> None:
+        fields = arrival.model_dump(mode="json") | {"orders": json.dumps(arrival.orders)}
+        position = self._db.execute(_INSERT_ARRIVAL, fields).lastrowid or 0
+        self._db.execute("DELETE FROM arrivals WHERE position <= ?", (position - _KEPT_ARRIVALS,))
+
+    def arrivals(self, team_id: str | None, limit: int) -> list[Arrival]:
+        """Newest first."""
+        rows = self._db.execute(
+            "SELECT * FROM arrivals WHERE ?1 IS NULL OR team_id = ?1 ORDER BY position DESC LIMIT ?2", (team_id, limit)
+        )
+        return [Arrival.model_validate({**dict(row), "orders": json.loads(row["orders"])}) for row in rows]
+
+    def take_money(self, payment: Payment) -> bool:
+        """False: money was taken for this order before."""
+        inserted = self._db.execute(
+            "INSERT INTO payments (out_trade_no, amount, taken_at, late) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (payment.out_trade_no, str(payment.amount), payment.taken_at.isoformat(), payment.late),
+        )
+        return inserted.rowcount == 1
+
+    def reported(self, out_trade_no: str, outcome: str, reason: str | None) -> None:
+        self._db.execute("UPDATE payments SET outcome = ?, reason = ? WHERE out_trade_no = ?", (outcome, reason, out_trade_no))
+
+    def payment(self, out_trade_no: str) -> Payment | None:
+        row = self._db.execute("SELECT * FROM payments WHERE out_trade_no = ?", (out_trade_no,)).fetchone()
+        return None if row is None else Payment.model_validate(dict(row))
+
+    def payments_to_report(self) -> list[Payment]:
+        rows = self._db.execute("SELECT * FROM payments WHERE outcome IS NULL ORDER BY taken_at")
+        return [Payment.model_validate(dict(row)) for row in rows]
+
+    def order(self, out_trade_no: str) -> Order | None:
+        row = self._db.execute("SELECT * FROM orders WHERE out_trade_no = ?", (out_trade_no,)).fetchone()
+        return None if row is None else Order.model_validate(dict(row))
+
+    def money_back(self, out_trade_no: str) -> Decimal:
+        """What the mall was told to return for an order."""
+        rows = self._db.execute(_MONEY_BACK, (out_trade_no,))
+        return sum((Decimal(row["amount"]) for row in rows), Decimal("0.00"))
 
     def callbacks(self, team_id: str | None, limit: int) -> list[Callback]:
         """Newest first, as received."""

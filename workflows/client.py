@@ -1,5 +1,9 @@
 """The one way to connect to Temporal: API, worker, tools and tests agree on the data converter."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
 from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter
 from temporalio.converter import (
@@ -12,6 +16,8 @@ from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime
 from temporalio.service import GrpcCompression
 
+from workflows.operators import Unreadable
+
 # The converters of temporalio.contrib.pydantic, made once. The SDK makes a payload converter for every workflow task and
 # every command; theirs builds a JSON converter each time.
 CONVERTERS = tuple(
@@ -23,6 +29,18 @@ CONVERTERS = tuple(
 class PayloadConverter(CompositePayloadConverter):
     def __init__(self) -> None:
         super().__init__(*CONVERTERS)
+
+    def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
+        """What has no type comes from a person: it is judged by whom it is for, and not dropped, nor tried for ever."""
+        if type_hints:
+            return super().from_payloads(payloads, type_hints)
+        return [self._from_a_person(payload) for payload in payloads]
+
+    def _from_a_person(self, payload: Payload) -> object:
+        try:
+            return super().from_payloads([payload])[0]
+        except (KeyError, RuntimeError, ValueError):
+            return Unreadable()
 
 
 data_converter = DataConverter(payload_converter_class=PayloadConverter)

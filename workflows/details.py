@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from domain.messages import RefundInput, RefundState, Seat, SettledPayment
+from domain.messages import EndingInput, EndingState, RefundInput, RefundState, Seat, SettledPayment
 from domain.states import OrderStatus, TeamStatus
 
 SEATS_SHOWN = 50
@@ -53,3 +53,18 @@ def refund_details(
         if refund.note:
             lines.append(f"\nSaid to it: {refund.note}")
     return "\n".join([*lines, *(f"\n{note}" for note in notes)])
+
+
+def ending_details(ending: EndingInput, state: EndingState) -> str:
+    """Markdown: who ends which campaign, and how far that is."""
+    who, why = ending.operator or "an operator", ending.reason or "no reason given"
+    lines = [
+        f"Campaign **{ending.campaign_id}** ends by {who} ({why}): {'done' if state.finished else 'under way'}.",
+        "",
+        "| | of | done | |",
+        "|---|---|---|---|",
+        f"| teams | {state.teams_total} | {state.teams_done} | {state.teams_completed} completed before their turn |",
+        f"| refunds | {state.refunds_total} | {state.refunds_done} | {state.refunds_attention} wait for a person |",
+        f"| money | {state.amount_total} | {state.amount_returned} | |",
+    ]
+    return "\n".join(lines)

@@ -10,6 +10,10 @@ with workflow.unsafe.imports_passed_through():
 Wanted = TypeVar("Wanted", bound=BaseModel)
 
 
+class Unreadable:
+    """Stands for what somebody sent that no data converter can read."""
+
+
 class UnusableError(Exception):
     """Says in a sentence why a payload cannot be used."""
 
@@ -22,6 +26,8 @@ def judge(expected: type[Wanted], payload: object, surplus: tuple[object, ...] =
     """
     if surplus:
         raise UnusableError("one JSON object is expected, not several.")
+    if isinstance(payload, Unreadable):
+        raise UnusableError("the payload: it is not JSON.")
     try:
         return expected.model_validate({} if payload is None else payload)
     except ValidationError as mistake:

@@ -1,17 +1,21 @@
-"""How what is no workflow reaches one: refunds are started, teams are told of callbacks that their malls did not take."""
+"""How what is no workflow reaches one: refunds and audiences are started, teams told of callbacks that malls did not take."""
 
+from datetime import timedelta
 from typing import Any, TypedDict
 
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.service import RPCError, RPCStatusCode
 
-from domain.ids import order_id, refund_workflow_id, team_workflow_id
-from domain.messages import RefundInput, Undelivered
+from domain.ids import audience_workflow_id, order_id, refund_workflow_id, team_workflow_id
+from domain.messages import AudienceFilling, RefundInput, Undelivered
+from workflows.audience import AudienceWorkflow
 from workflows.queues import REFUNDS_QUEUE
 from workflows.refund import RefundWorkflow
 
 SUMMARY_BYTES = 200
 UNDELIVERED = "undelivered"
+START_WITHIN = timedelta(seconds=5)
 
 
 class RefundStart(TypedDict):
@@ -44,6 +48,24 @@ async def hand_over(client: Client, team_id: str, event_ids: list[str]) -> None:
     await client.get_workflow_handle(team_workflow_id(team_id)).signal(UNDELIVERED, Undelivered(event_ids=event_ids))
 
 
+class TeamCloser:
+    """The operators' word that ends a team."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def __call__(self, team_id: str, *, operator: str, reason: str) -> bool:
+        """Returns whether the team has a workflow that heard it."""
+        try:
+            handle = self._client.get_workflow_handle(team_workflow_id(team_id))
+            await handle.signal("close", {"operator": operator, "reason": reason})
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        return True
+
+
 class RefundStarter:
     """Starts refunds that nobody waits for."""
 
@@ -58,3 +80,16 @@ class RefundStarter:
         await self._client.start_workflow(
             RefundWorkflow.run, refund, start_signal=signal, start_signal_args=[payload], **refund_start(refund)
         )
+
+
+async def start_audience_workflow(client: Client, audience_id: str, filling: int) -> None:
+    """Lets an audience be filled by its rule, and what was replaced be deleted."""
+    await client.start_workflow(
+        AudienceWorkflow.run,
+        AudienceFilling(audience_id=audience_id, filling=filling),
+        id=audience_workflow_id(audience_id, filling),
+        task_queue=REFUNDS_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary=summary(f"Filling {filling} of audience {audience_id}"),
+        rpc_timeout=START_WITHIN,
+    )

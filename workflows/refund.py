@@ -45,17 +45,20 @@ REQUEST = "request"
 REQUEST_WITHIN = timedelta(minutes=1)
 MEMBER_LEFT = "member_left"
 LAST_NOTES = 5
+NOT_ASKED = "decide changed nothing: the mall is not being asked."
+# While it waits for a person: somebody may have made the callback due again, and nobody told this workflow.
+LOOK_AGAIN_FIRST, LOOK_AGAIN_LATEST = timedelta(minutes=1), timedelta(days=1)
 
 
 @workflow.defn
 class RefundWorkflow:
     @workflow.init
-    def __init__(self, payload: Any = None) -> None:  # noqa: ANN401 - an operator may have written it
+    def __init__(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401 - an operator may have written it
         # A handler may run before run() does: all that it reads is made here.
         self._order: RefundInput | None = None
         self._unusable = ""
         try:
-            self._order = judge(RefundInput, payload)
+            self._order = judge(RefundInput, payload, surplus)
         except UnusableError as mistake:
             self._unusable = str(mistake)
         self._refund: RefundState | None = None
@@ -63,6 +66,8 @@ class RefundWorkflow:
         self._refused: ApplicationError | None = None
         self._undo = Compensations()
         self._is_asking = False
+        self._may_ask = True
+        """until it is known that the mall is not, or not any more, to be asked"""
         self._cancelled = False
         self._decided: DecideSignal | None = None
         self._resend: ResendSignal | None = None
@@ -72,7 +77,7 @@ class RefundWorkflow:
         self._notes: list[str] = []
 
     @workflow.run
-    async def run(self, payload: Any = None) -> str:  # noqa: ANN401, ARG002 - __init__ has it
+    async def run(self, payload: Any = None, *surplus: Any) -> str:  # noqa: ANN401, ARG002 - __init__ has them
         if self._order is None:
             raise ApplicationError(self._unusable, type=WorkflowFailure.UNUSABLE_INPUT, non_retryable=True)
         self._undo.add(self._make_paid_again)
@@ -81,6 +86,7 @@ class RefundWorkflow:
             if self._has_a_question():
                 await self._ask_mall()
                 await self._release()
+            self._ask_no_more()
             self._undo.forget()
             await self._tell_mall()
             await self._finish()
@@ -89,7 +95,7 @@ class RefundWorkflow:
                 raise
             await workflow.wait_condition(workflow.all_handlers_finished)
             await self._undo.run()
-            self._flag_defect(stopped)
+            self._flag(needs_attention=self._is_defect(stopped))
             raise
         await workflow.wait_condition(workflow.all_handlers_finished)
         return self._ending()
@@ -115,10 +121,11 @@ class RefundWorkflow:
     @workflow.signal(description='Answer in the mall\'s place: {"approve": true, "operator": "you", "note": "why"}')
     async def decide(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
         asked = self._judge(DecideSignal, payload, surplus, "decide")
-        if asked is not None and not self._is_asking:
-            self._note("decide changed nothing: the mall is not being asked.")
-        elif asked is not None:
+        # It may come with the start: then it waits for the question. Workflows of before did not know that.
+        if asked is not None and (self._is_asking or (self._may_ask and workflow.patched("early-decide"))):
             self._decided = asked
+        elif asked is not None:
+            self._note(NOT_ASKED)
 
     @workflow.signal(description='Tell the mall again, now: {"operator": "you"}')
     async def resend(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
@@ -157,7 +164,7 @@ class RefundWorkflow:
         try:
             await self._deliver([question], "ask the mall")
         finally:
-            self._is_asking = False
+            self._is_asking = self._may_ask = False
         by, self._decided = self._closed or self._decided, None
         if by is None and self._cancelled:
             by = DecideSignal(approve=False, note="The workflow was cancelled.")
@@ -166,7 +173,15 @@ class RefundWorkflow:
             no = isinstance(by, DecideSignal) and not by.approve
             answer = MallAnswer.VETOED if no else MallAnswer.AGREED
             who = by.operator or "an operator"
-            await self._change(RefundActivities.answer_refund, f"{answer} by {who}", by.operator, by.note, answer)
+            answered = await self._change(RefundActivities.answer_refund, f"{answer} by {who}", by.operator, by.note, answer)
+            late = "" if answered.answer is answer else f" It changed nothing: the mall had {answered.answer} before."
+            self._note(f"{answer} in the mall's place by {who}: {by.note.rstrip('.') or 'no note'}.{late}")
+
+    def _ask_no_more(self) -> None:
+        self._may_ask = False
+        if self._decided is not None:
+            self._decided = None
+            self._note(NOT_ASKED)
 
     async def _release(self) -> None:
         """After a yes the seat goes; after a no everything stays as it was."""
@@ -192,7 +207,9 @@ class RefundWorkflow:
             await self._deliver(events, "tell the mall")
 
     async def _finish(self) -> None:
-        if self._refund is not None and not self._refund.is_over:
+        # An unpaid order is undone at once: only a person who told the mall elsewhere has something to add.
+        is_unpaid = self._refund is not None and self._refund.kind is RefundKind.UNPAID
+        if self._refund is not None and (not self._refund.is_over or (is_unpaid and self._closed is not None)):
             operator, note = (self._closed.operator or "an operator", self._closed.note) if self._closed else ("", "")
             await self._change(RefundActivities.finish_refund, "the mall knows", operator, note)
         if self._closed is not None:
@@ -203,14 +220,22 @@ class RefundWorkflow:
 
     async def _deliver(self, events: list[str], what: str) -> None:
         """Until the mall has taken these events, or an operator has said that it need not."""
+        look_again: timedelta | None = None
         while True:
             under_way = delivery(events, summary=f"{what}: {self._asked.out_trade_no}")
             await self._until(lambda: under_way.done() or self._somebody_spoke())  # noqa: B023 - awaited within this turn
             if under_way.done() and not self._somebody_spoke():
                 failure = under_way.exception()
                 if failure is None and under_way.result().dead == 0:
+                    if look_again is not None:
+                        self._flag(needs_attention=False)
                     return
-                await self._wait_for_a_person(f"{what}: {failure or 'it did not take it'}.")
+                if look_again is None:
+                    await self._call_a_person(f"{what}: {failure or 'it did not take it'}.")
+                look_again = min(2 * look_again, LOOK_AGAIN_LATEST) if look_again else LOOK_AGAIN_FIRST
+                if not await self._somebody_speaks_within(look_again):
+                    continue
+            look_again = None
             under_way.cancel()
             if self._resend is None:
                 return
@@ -219,20 +244,30 @@ class RefundWorkflow:
             if self._refund is not None:
                 await self._change(RefundActivities.resume_refund, "tell the mall again", by)
 
-    async def _wait_for_a_person(self, why: str) -> None:
+    async def _call_a_person(self, why: str) -> None:
         self._note(f"{why} It waits for resend, close_manually{' or decide' if self._is_asking else ''}.")
         if self._refund is not None:
             await self._change(RefundActivities.flag_refund, "wait for an operator")
         self._flag(needs_attention=True)
-        await self._until(self._somebody_spoke)
+
+    async def _somebody_speaks_within(self, moment: timedelta) -> bool:
+        """Whether somebody did; the flag is taken back then."""
+        # Who waited before this was looked at waits without a timer.
+        within = moment if workflow.patched("look-again") else None
+        try:
+            await self._until(self._somebody_spoke, within)
+        except TimeoutError:
+            return False
         self._flag(needs_attention=False)
+        return True
 
     def _somebody_spoke(self) -> bool:
         taken_back = self._is_asking and self._cancelled
         return taken_back or bool(self._resend or self._closed or self._decided)
 
-    async def _until(self, so: Callable[[], bool]) -> None:
-        await to_its_end(workflow.wait_condition(so), self._note_cancel)
+    async def _until(self, so: Callable[[], bool], within: timedelta | None = None) -> None:
+        waiting = workflow.wait_condition(so, timeout=within, timeout_summary="look again whether the mall was told")
+        await to_its_end(waiting, self._note_cancel)
 
     def _note_cancel(self) -> None:
         self._cancelled = True
@@ -259,6 +294,7 @@ class RefundWorkflow:
             RefundActivities.open_refund,
             OpenRefund(
                 order_id=order_id(order.source, order.out_trade_no),
+                out_trade_no=order.out_trade_no,
                 attempt=order.attempt,
                 reason=asked.reason,
                 operator=asked.operator,
@@ -355,8 +391,9 @@ class RefundWorkflow:
             return f"{self._refund.kind}: {self._refund.status}"
         return f"payment {self._booked.outcome}" if self._booked else "nothing"
 
-    def _flag_defect(self, stopped: BaseException) -> None:
+    def _is_defect(self, stopped: BaseException) -> bool:
         cause = failure_of(stopped)
-        if cause is not None and cause.type == WorkflowFailure.BROKEN_INVARIANT:
-            self._note(f"a defect stopped it: {cause.message}")
-            self._flag(needs_attention=True)
+        if cause is None or cause.type != WorkflowFailure.BROKEN_INVARIANT:
+            return False
+        self._note(f"a defect stopped it: {cause.message}")
+        return True

@@ -27,6 +27,7 @@ LOCAL_TRY = timedelta(seconds=2)
 TRANSACTION = timedelta(seconds=10)
 # Longer than a callback may take (settings.py bounds it): after a crash the next try waits for this.
 DELIVERY = timedelta(seconds=30)
+SLICE = timedelta(seconds=30)
 UNTIL_IT_WORKS = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=timedelta(seconds=5)
 )
@@ -75,7 +76,7 @@ async def slices(step: Step[Argument, Answer], argument: Argument, *, summary: s
         argument,
         task_queue=task_queue,
         start_to_close_timeout=timedelta(hours=1),
-        heartbeat_timeout=timedelta(seconds=30),
+        heartbeat_timeout=SLICE,
         retry_policy=UNTIL_IT_WORKS,
         summary=summary,
     )

@@ -107,6 +107,9 @@ class TeamWorkflow:
             except asyncio.CancelledError:
                 self._note("cancel changed nothing: the team has ended, and waits for late payments and refunds.")
         await workflow.wait_condition(workflow.all_handlers_finished)
+        # Nobody waits for a team that is over; its dead callbacks are in the rows. Teams of before kept the flag.
+        if workflow.info().typed_search_attributes.get(NEEDS_ATTENTION) and workflow.patched("unflag"):
+            workflow.upsert_search_attributes([NEEDS_ATTENTION.value_set(False)])
         return f"{self._status}, {self._paid()} paid"
 
     # --- what the mall asks for ---

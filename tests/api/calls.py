@@ -8,6 +8,9 @@ QUOTE: Json = {"goods_id": "9890001", "channel": "c01", "user_id": "user-1"}
 PAYMENT: Json = {"amount": "80.00", "paid_at": "2026-01-31T12:00:00Z"}
 GOODS: Json = {"name": "A book", "original_price": "100.00"}
 CAMPAIGN: Json = campaign_of("9890001", status="draft")
+RULE: Json = {"min_orders": 1, "since": "2026-01-01T00:00:00Z", "until": "2026-02-01T00:00:00Z"}
+MALL: Json = {"name": "A mall", "callback": {"kind": "http", "url": "https://a.example/"}, "callback_hosts": ["a.example"]}
+KEY: Json = {"name": "A key", "source": "s01", "scopes": ["read"]}
 CALLS = {
     "order": ("POST", "/v1/orders", ORDER),
     "quote": ("POST", "/v1/quotes", QUOTE),
@@ -16,6 +19,11 @@ CALLS = {
     "campaign": ("POST", "/v1/ops/campaigns", CAMPAIGN),
     "change": ("PATCH", "/v1/ops/campaigns/100123", {}),
     "extend": ("POST", "/v1/ops/teams/team-1/extend", {"minutes": 5}),
+    "audience": ("PUT", "/v1/ops/audiences/vip", {"name": "Best buyers"}),
+    "rule": ("POST", "/v1/ops/audiences/vip/rule", RULE),
+    "mall": ("PUT", "/v1/ops/malls/s77", MALL),
+    "key": ("POST", "/v1/ops/keys", KEY),
+    "switch": ("PUT", "/v1/ops/switches/rollout", {"value": 50}),
     "close": ("POST", "/v1/ops/teams/team-1/close", {}),
 }
 

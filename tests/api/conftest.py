@@ -91,7 +91,20 @@ async def everything_is_in_order(stack: Stack, shop: Shop) -> AsyncIterator[None
     assert [line for log in logs for line in log.lines() if any(defect in line for defect in defects)] == []
 
 
-WRITTEN = ("orders", "teams", "campaigns", "campaign_goods", "goods", "changes", "payment_conflicts", "user_quotas")
+WRITTEN = (
+    "orders",
+    "teams",
+    "campaigns",
+    "campaign_goods",
+    "goods",
+    "changes",
+    "payment_conflicts",
+    "user_quotas",
+    "audiences",
+    "switches",
+    "malls",
+    "api_keys",
+)
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ class Shop:
         goods_id = await self.put_goods(original_price)
         new = campaign_of(goods_id, **fields)
         new["goods"] += [{**new["goods"][0], "source": source} for source in also_sold_by]
-        campaign = (await self.ops.post("/v1/ops/campaigns", new)).ok(201)
+        campaign = (await self.ops.post("/v1/ops/campaigns?confirm=true", new)).ok(201)
         return Offer(self, goods_id, campaign["campaign_id"])
 
     async def order(self, out_trade_no: str) -> Any:  # noqa: ANN401
@@ -130,7 +130,7 @@ class Offer:
         return [opener, *joiners]
 
     async def change(self, **fields: object) -> Any:  # noqa: ANN401
-        return (await self.shop.ops.patch(f"/v1/ops/campaigns/{self.campaign_id}", fields)).ok()
+        return (await self.shop.ops.patch(f"/v1/ops/campaigns/{self.campaign_id}?confirm=true", fields)).ok()
 
     async def quote(self, **fields: object) -> Any:  # noqa: ANN401
         asked = {"goods_id": self.goods_id, "channel": CHANNEL, "user_id": fresh("user"), **fields}

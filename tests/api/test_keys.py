@@ -29,7 +29,21 @@ OPS_CALLS = [
     ("POST", "/v1/ops/teams/team-1/extend"),
     ("POST", "/v1/ops/teams/team-1/complete"),
     ("POST", "/v1/ops/teams/team-1/close"),
+    ("PUT", "/v1/ops/audiences/vip"),
+    ("GET", "/v1/ops/audiences"),
+    ("GET", "/v1/ops/audiences/vip"),
+    ("POST", "/v1/ops/audiences/vip/members"),
+    ("GET", "/v1/ops/audiences/vip/members/u1"),
+    ("POST", "/v1/ops/audiences/vip/rule"),
     ("GET", "/v1/ops/invariants"),
+    ("GET", "/v1/ops/audit"),
+    ("GET", "/v1/ops/switches"),
+    ("PUT", "/v1/ops/switches/rollout"),
+    ("GET", "/v1/ops/malls"),
+    ("PUT", "/v1/ops/malls/s77"),
+    ("POST", "/v1/ops/malls/s77/webhook_secrets"),
+    ("GET", "/v1/ops/keys"),
+    ("POST", "/v1/ops/keys"),
 ]
 BODIES = {path: body for _, path, body in CALLS.values()}
 

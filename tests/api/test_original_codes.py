@@ -123,7 +123,9 @@ async def test_a_number_that_stands_for_something_else(shop: Shop, mall: OldMall
 
 async def test_campaigns_that_are_not_for_everybody_or_not_now(shop: Shop, mall: OldMall) -> None:
     offer = await shop.sell()
-    await offer.change(audience="nobody", audience_scope=["join"])
+    nobody = fresh("audience")
+    (await shop.ops.put(f"/v1/ops/audiences/{nobody}", {"name": "Nobody"})).ok()
+    await offer.change(audience=nobody, audience_scope=["join"])
     await mall.lock(lock_request(offer), "E0007")
     await mall.config(offer, "u")
     await offer.change(audience_scope=["visible"])

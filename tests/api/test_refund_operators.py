@@ -6,9 +6,10 @@ from typing import Any
 import asyncpg
 import pytest
 from aiohttp import web
-from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.common.v1 import Payload, WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from tests.api.polling import until
@@ -64,6 +65,16 @@ async def untold_refund(shop: Shop, receiver: Receiver) -> Json:
     return order
 
 
+async def untold_cancellation(shop: Shop, receiver: Receiver) -> Json:
+    """A seat that was given up unpaid, and a mall that does not want to hear of it."""
+    offer = await shop.sell()
+    _, order = await offer.seats(2, callback=receiver.callback())
+    receiver.answer_to("order.cancelled", web.Response(status=GONE))
+    assert (await shop.refund(order)).ok(202)["status"] == "done"
+    await until(lambda: attention(shop, order), bool)
+    return order
+
+
 async def attention(shop: Shop, order: Json) -> list[Json]:
     found = (await shop.ops.get("/v1/ops/attention", limit=100)).ok()["data"]
     return [one for one in found if one["out_trade_no"] == order["out_trade_no"]]
@@ -107,8 +118,9 @@ async def test_decide_answers_for_the_mall(shop: Shop, receiver: Receiver, tempo
     assert refund["note"] == "they said so on the phone"
     team = await shop.team(order["team_id"])
     assert (team["status"], team["complete_count"]) == (("completed_with_refunds", 1) if approve else ("completed", 2))
-    status = WorkflowExecutionStatus.COMPLETED if approve else WorkflowExecutionStatus.FAILED
-    await ended(refund_workflow(temporal, order), status)
+    workflow = refund_workflow(temporal, order)
+    await ended(workflow, WorkflowExecutionStatus.COMPLETED if approve else WorkflowExecutionStatus.FAILED)
+    assert f"{refund['answer']} in the mall's place by {refund['operator']}: {refund['note']}." in await details(workflow)
 
 
 @by_http_and_signal
@@ -143,6 +155,24 @@ async def test_close_manually_ends_any_kind(shop: Shop, receiver: Receiver, temp
     assert await attention(shop, order) == []
 
 
+@by_http_and_signal
+@pytest.mark.parametrize("how", ["resend", "close_manually"])
+async def test_an_unpaid_refund_that_the_mall_did_not_take_is_resent_or_closed(
+    shop: Shop, receiver: Receiver, temporal: Client, by: str, how: str
+) -> None:
+    order = await untold_cancellation(shop, receiver)
+    workflow = refund_workflow(temporal, order)
+    [waiting] = await attention(shop, order)
+    assert (waiting["kind"], waiting["subject"], waiting["workflow"]["id"]) == ("refund", order["order_id"], workflow.id)
+    await until_details(workflow, say="tell the mall: it did not take it. It waits for resend, close_manually.")
+    await send(shop, temporal, by, order, how, {})
+    await ended(workflow)
+    assert await attention(shop, order) == []
+    assert len(await receiver.of_type("order.cancelled")) == 1 + (how == "resend")
+    await until(lambda: flagged(temporal, workflow), lambda seen: not seen)
+    (await shop.ops.post(f"/v1/ops/refunds/{order['order_id']}/{how}")).refused("refund_not_found", 404)
+
+
 async def test_without_a_broker_a_refund_waits_and_nothing_else_does(shop: Shop) -> None:
     offer = await shop.sell(target_count=2, stock=2)
     queue = {"kind": "amqp", "routing_key": "topic.orders"}
@@ -172,7 +202,7 @@ async def test_there_is_nothing_to_decide_where_no_refund_is_under_way(shop: Sho
     path = f"/v1/ops/refunds/{order['order_id']}"
     (await shop.ops.post(f"{path}/decision", {"approve": True})).refused("refund_not_found", 404)
     (await shop.ops.post(f"{path}/resend")).refused("refund_not_found", 404)
-    (await shop.ops.post("/v1/ops/refunds/nothing/close_manually", {})).refused("order_not_found", 404)
+    (await shop.ops.post("/v1/ops/refunds/nothing/close_manually")).refused("order_not_found", 404)
     (await shop.ops.post(f"{path}/decision", {})).refused("invalid_request", 422)
     (await shop.ops.post(f"{path}/decision", {"approve": "yes"})).refused("invalid_request", 422)
 
@@ -180,7 +210,12 @@ async def test_there_is_nothing_to_decide_where_no_refund_is_under_way(shop: Sho
 # --- bad payloads ---
 
 
-@pytest.mark.parametrize("payload", ["yes", ["a"], 7, {}, {"approve": "yes"}, {"approve": True, "unknown": 1}], ids=str)
+NO_JSON = RawValue(Payload(metadata={"encoding": b"json/plain"}, data=b'{"approve": true'))
+NO_ENCODING = RawValue(Payload(metadata={"encoding": b"morse"}, data=b"..."))
+UNUSABLE = ["yes", ["a"], 7, {}, {"approve": "yes"}, {"approve": True, "unknown": 1}, NO_JSON]
+
+
+@pytest.mark.parametrize("payload", UNUSABLE, ids=lambda payload: "no JSON" if payload is NO_JSON else str(payload))
 async def test_an_unusable_decision_changes_nothing_and_is_explained(
     shop: Shop, receiver: Receiver, temporal: Client, payload: object
 ) -> None:
@@ -221,18 +256,21 @@ async def test_a_refund_can_be_started_by_hand(shop: Shop, receiver: Receiver, t
 
 
 @pytest.mark.parametrize(
-    ("payload", "says"),
+    ("arguments", "says"),
     [
-        (None, "source: Field required"),
-        ("T1", "Input should be a valid dictionary"),
-        ({"source": "s01"}, "out_trade_no: Field required"),
-        ({"source": "s01", "out_trade_no": 5}, "out_trade_no: Input should be a valid string"),
-        ({"source": "s01", "out_trade_no": "x", "force": "yes"}, "force: Input should be a valid boolean"),
+        ([], "source: Field required"),
+        (["T1"], "Input should be a valid dictionary"),
+        ([{"source": "s01"}], "out_trade_no: Field required"),
+        ([{"source": "s01", "out_trade_no": 5}], "out_trade_no: Input should be a valid string"),
+        ([{"source": "s01", "out_trade_no": "x", "force": "yes"}], "force: Input should be a valid boolean"),
+        (["s01", "T1"], "one JSON object is expected, not several"),
+        ([{"source": "s01", "out_trade_no": "x"}, NO_JSON, {}], "one JSON object is expected, not several"),
+        ([NO_JSON], "the payload: it is not JSON"),
+        ([NO_ENCODING], "the payload: it is not JSON"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_an_unusable_start_fails_at_once_and_says_why(temporal: Client, payload: Any, says: str) -> None:  # noqa: ANN401
-    arguments = [] if payload is None else [payload]
+async def test_an_unusable_start_fails_at_once_and_says_why(temporal: Client, arguments: list[Any], says: str) -> None:
     with pytest.raises(WorkflowFailureError) as failed:
         await temporal.execute_workflow("RefundWorkflow", args=arguments, id=fresh("by-hand"), task_queue=REFUNDS_QUEUE)
     assert isinstance(failed.value.cause, ApplicationError)
@@ -241,11 +279,12 @@ async def test_an_unusable_start_fails_at_once_and_says_why(temporal: Client, pa
 
 
 async def test_a_start_by_hand_that_is_refused_says_why(temporal: Client) -> None:
-    by_hand = {"source": "s01", "out_trade_no": fresh("trade")}
+    number = fresh("trade")
+    by_hand = {"source": "s01", "out_trade_no": number}
     with pytest.raises(WorkflowFailureError) as failed:
         await temporal.execute_workflow("RefundWorkflow", by_hand, id=fresh("by-hand"), task_queue=REFUNDS_QUEUE)
     assert isinstance(failed.value.cause, ApplicationError)
-    assert failed.value.cause.type == "order_not_found"
+    assert (failed.value.cause.type, failed.value.cause.message) == ("order_not_found", f"There is no order {number}.")
 
 
 async def test_a_team_s_workflow_takes_the_signal_refund(shop: Shop, receiver: Receiver, temporal: Client) -> None:
@@ -305,11 +344,23 @@ async def test_a_refund_whose_workflow_was_terminated_is_taken_up_again(
     await shop.until_order(order, "refunded")
 
 
-async def test_an_operator_s_word_revives_a_terminated_refund(shop: Shop, receiver: Receiver, temporal: Client) -> None:
+@pytest.mark.parametrize(
+    ("word", "payload", "status"),
+    [
+        ("resend", {}, "refunded"),
+        ("decision", {"approve": True}, "refunded"),
+        ("decision", {"approve": False}, "paid"),
+        ("close_manually", {}, "refunded"),
+    ],
+)
+async def test_an_operator_s_word_revives_a_terminated_refund(
+    shop: Shop, receiver: Receiver, temporal: Client, word: str, payload: Json, status: str
+) -> None:
     order = await unanswered_question(shop, receiver)
     await refund_workflow(temporal, order).terminate("by mistake")
-    (await shop.ops.post(f"/v1/ops/refunds/{order['order_id']}/resend")).ok(202)
-    await shop.until_order(order, "refunded")
+    (await shop.ops.post(f"/v1/ops/refunds/{order['order_id']}/{word}", payload)).ok(202)
+    await shop.until_order(order, status)
+    assert len(await receiver.of_type("order.refund_requested")) == 1 + (word == "resend")
 
 
 async def test_a_reset_refund_ends_as_its_rows_say(shop: Shop, receiver: Receiver, temporal: Client) -> None:
@@ -348,6 +399,28 @@ async def test_paid_members_of_a_team_that_failed_without_a_workflow_get_their_m
     await temporal.get_schedule_handle(SCHEDULE_ID).trigger()
     await shop.until_team(order["team_id"], "failed")
     await shop.until_order(order, "refunded")
+
+
+BOOKED_BEFORE = """
+WITH freed AS (
+  UPDATE orders SET status = 'refunding', live = false, payment_outcome = 'refunding', payment_reason = 'amount_mismatch',
+                    paid_amount = 12.34, paid_at = $2, payment_reported_at = $2
+   WHERE order_id = $1 RETURNING team_id, user_id, campaign_id
+), quota AS (UPDATE user_quotas q SET live = 0 FROM freed WHERE (q.user_id, q.campaign_id) = (freed.user_id, freed.campaign_id))
+UPDATE teams t SET lock_count = 1 FROM freed WHERE t.team_id = freed.team_id
+"""
+
+
+async def test_a_payment_that_an_old_worker_marked_as_owed_goes_back(
+    shop: Shop, receiver: Receiver, temporal: Client, database: asyncpg.Connection
+) -> None:
+    offer = await shop.sell()
+    _, order = await offer.seats(2, callback=receiver.callback())
+    await database.execute(BOOKED_BEFORE, order["order_id"], now())
+    await temporal.get_schedule_handle(SCHEDULE_ID).trigger()
+    await shop.until_order(order, "refunded")
+    [told] = await receiver.of_type("order.refunded")
+    assert (told.data["amount"], told.data["reason"]) == ("12.34", "amount_mismatch")
 
 
 async def test_a_refund_reads_in_the_temporal_ui(shop: Shop, receiver: Receiver, temporal: Client) -> None:

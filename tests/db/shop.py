@@ -14,6 +14,7 @@ import asyncpg
 
 from db.access import Mall, save_mall
 from db.administration import create_campaign, save_goods
+from db.audiences import Progress, add_members, begin_filling, finish_filling, save_audience
 from db.connection import INFRASTRUCTURE_FAILURES, Database, Row, connection, fetch_one
 from db.leaving import release_overdue
 from db.refunds import answer_refund, finish_refund, open_refund, reject_refund, release_refund
@@ -110,6 +111,15 @@ class Shop:
         if "goods" not in fields:
             defaults["goods"] = [CampaignGoods(source=SOURCE, channel=CHANNEL, goods_id=await self.goods())]
         return await create_campaign(self.database, NewCampaign(**defaults | fields), by="tests", now=NOW)
+
+    async def audience(self, audience_id: str, *members: str) -> None:
+        """With these members; with none, one that was never filled."""
+        await save_audience(self.database, audience_id, audience_id, by="tests", now=NOW)
+        if members:
+            filling = await begin_filling(self.database, audience_id, None, by="tests", now=NOW)
+            progress = Progress(len(members), len(members), 0, ())
+            await add_members(self.database, filling, set(members), progress, NOW)
+            await finish_filling(self.database, filling, NOW)
 
     def fresh(self, prefix: str) -> str:
         return f"{prefix}{next(self._numbers)}"
@@ -243,19 +253,6 @@ class Shop:
             json.dumps(value),
             NOW,
         )
-
-    async def audience(self, *users: str) -> str:
-        """A new one with these members."""
-        audience_id, filling = self.fresh("a"), next(self._numbers)
-        await self.execute(
-            "INSERT INTO audiences (audience_id, name, filling, member_count, updated_at) VALUES ($1, 'Readers', $2, $3, $4)",
-            audience_id,
-            filling,
-            len(users),
-            NOW,
-        )
-        await self.execute("INSERT INTO audience_members SELECT $1, unnest($2::text[])", filling, list(users))
-        return audience_id
 
     # --- what the rows say ---
 

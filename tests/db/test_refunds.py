@@ -7,8 +7,22 @@ from decimal import Decimal
 
 import pytest
 
-from db.refunds import finish_refund, flag_refund, owed_by_team, release_refund, resume_refund, unfinished_refunds
-from domain.errors import ErrorCode
+from db.callbacks import Attempt, pending_deliveries, record_attempt
+from db.invariants import violations
+from db.refund_views import list_attention, refunds_under_way
+from db.refunds import (
+    finish_refund,
+    flag_refund,
+    owed_by_team,
+    record_unrecorded,
+    release_refund,
+    resume_refund,
+    unfinished_refunds,
+)
+from db.views import History
+from domain.errors import ErrorCode, Refusal
+from domain.events import EventType
+from domain.ids import event_id
 from domain.messages import Address, ChangeRefund, HeldSeat, MallAnswer, RefundState
 from domain.states import Ending, PaymentOutcome, RefundKind, RefundStatus, TeamStatus
 from tests.db.shop import DEADLINE, NOW, OVERDUE, PAY_PRICE, SHOP_ADDRESS, Member, Shop
@@ -135,7 +149,9 @@ async def test_what_was_cancelled_without_a_refund_stays_as_it_is(shop: Shop, ar
 
 async def test_an_order_that_does_not_exist_has_no_refund(shop: Shop) -> None:
     member = shop.opener(await shop.campaign())
-    assert await shop.try_refund(member) is ErrorCode.ORDER_NOT_FOUND
+    with pytest.raises(Refusal, match=f"There is no order {member.number}") as refused:
+        await shop.refund(member, out_trade_no=member.number)
+    assert refused.value.code is ErrorCode.ORDER_NOT_FOUND
 
 
 async def test_after_the_window_only_force_undoes_a_completed_order(shop: Shop) -> None:
@@ -409,6 +425,72 @@ async def test_attention_and_back(shop: Shop) -> None:
     question = "SELECT d.status, d.attempts FROM deliveries d JOIN events e USING (event_id) WHERE e.type = $1"
     assert [tuple(row) for row in await shop.rows(question, "order.refund_requested")] == [("pending", 0)]
     assert [tuple(row) for row in await shop.rows(question, "team.completed")] == [("dead", 9)]
+
+
+async def test_an_attempt_that_is_asked_for_again_is_that_one_and_no_later_one(shop: Shop) -> None:
+    member = await asked_in_completed(shop)
+    await shop.answer(member, MallAnswer.VETOED)
+    await shop.refund(member)
+    assert [(await shop.refund(member, attempt=number)).attempt for number in (1, 2)] == [1, 2]
+    assert (await shop.refund(member, attempt=1)).status is RefundStatus.REJECTED
+
+
+DEAD = "UPDATE deliveries SET status = 'dead', attempts = 9, finished_at = since"
+CANCELLED = "SELECT d.status, d.attempts FROM deliveries d JOIN events e USING (event_id) WHERE e.type = 'order.cancelled'"
+
+
+async def untold(shop: Shop) -> Member:
+    """Who left unpaid, and whose mall did not take that."""
+    _, member = await shop.team(await shop.campaign(), paid=1, locked=1, callback=SHOP_ADDRESS)
+    await shop.refund(member)
+    await shop.execute(DEAD)
+    return member
+
+
+async def test_an_unpaid_refund_that_the_mall_did_not_take_waits_for_a_person(shop: Shop) -> None:
+    member = await untold(shop)
+    [waiting] = await list_attention(shop.database, History(), None, 9)
+    assert (waiting.kind, waiting.subject, waiting.workflow.id) == ("refund", member.order_id, f"refund-{member.order_id}-1")
+    [under_way] = await refunds_under_way(shop.database, member.order_id) or []
+    assert (under_way.out_trade_no, under_way.attempt) == (member.number, 1)
+    change = ChangeRefund(order_id=member.order_id, attempt=1, now=NOW, operator="ann")
+    assert (await flag_refund(shop.database, change)).status is DONE
+    assert (await resume_refund(shop.database, change)).status is DONE
+    assert [tuple(row) for row in await shop.rows(CANCELLED)] == [("pending", 0)]
+    assert await list_attention(shop.database, History(), None, 9) == []
+    assert await refunds_under_way(shop.database, member.order_id) == [under_way]
+    [delivery] = await pending_deliveries(shop.database, [event_id(EventType.ORDER_CANCELLED, member.order_id)])
+    await record_attempt(shop.database, delivery, Attempt(NOW, 1, 200, None, "delivered", NOW))
+    assert await refunds_under_way(shop.database, member.order_id) == []
+
+
+async def test_an_unpaid_refund_that_a_person_closes_waits_no_more(shop: Shop) -> None:
+    member = await untold(shop)
+    await shop.settle(member)  # money comes, too: that is another refund
+    await shop.finish(member, attempt=2)
+    [under_way] = await refunds_under_way(shop.database, member.order_id) or []
+    assert under_way.attempt == 1
+    assert (await shop.finish(member)).note == "told outside the platform"
+    assert await list_attention(shop.database, History(), None, 9) == []
+    assert await refunds_under_way(shop.database, member.order_id) == []
+    assert [tuple(row) for row in await shop.rows(CANCELLED)] == [("dead", 9)]
+
+
+async def test_a_payment_that_a_worker_of_before_could_not_settle_gets_its_refund(shop: Shop) -> None:
+    member = await locked_in_forming(shop)
+    await shop.settle(member, Decimal("12.34"))
+    await shop.execute("DELETE FROM refunds")
+    await shop.execute("DELETE FROM events WHERE type = 'order.refunded'")
+    assert await violations(shop.database) != []
+    [recorded] = await record_unrecorded(shop.database, NOW, 9)
+    assert (recorded.source, recorded.out_trade_no, recorded.attempt) == ("s01", member.number, 1)
+    row = await shop.refund_row(member)
+    assert (row["kind"], row["amount"], row["reason"]) == ("unsettled", Decimal("12.34"), "amount_mismatch")
+    assert await violations(shop.database) == []
+    assert await record_unrecorded(shop.database, NOW, 9) == []
+    await refunding_in_forming(shop)
+    await asked_in_completed(shop)
+    assert await record_unrecorded(shop.database, NOW, 9) == []
 
 
 async def test_what_nobody_sees_to_is_found_once_per_turn(shop: Shop) -> None:

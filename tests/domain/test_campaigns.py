@@ -1,12 +1,23 @@
 """The fields of a campaign, and how they change."""
 
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from domain.campaigns import Campaign, CampaignFields, CampaignStatus, NewCampaign, Scope
+from domain.campaigns import (
+    Campaign,
+    CampaignFields,
+    CampaignStatus,
+    NewCampaign,
+    Scope,
+    require_confirmation,
+    require_move,
+    risks,
+)
+from domain.errors import ConfirmationRequired, ErrorCode, Refusal
 
 PLACE = {"source": "s01", "channel": "c01", "goods_id": "9890001"}
 LEAST: dict[str, Any] = {
@@ -131,3 +142,45 @@ def test_a_change_leaves_the_other_fields_alone() -> None:
 def test_a_change_that_does_not_fit_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         campaign().changed(changes)
+
+
+@pytest.mark.parametrize(("before", "after"), list(product(CampaignStatus, CampaignStatus)))
+def test_the_moves_of_a_campaign(before: CampaignStatus, after: CampaignStatus) -> None:
+    if before is not CampaignStatus.ENDED or after is before:
+        require_move(before, after)
+        return
+    with pytest.raises(Refusal) as refused:
+        require_move(before, after)
+    assert refused.value.code is ErrorCode.CAMPAIGN_CONFLICT
+
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+ACTIVE: dict[str, Any] = {"status": "active"}
+OVER: dict[str, Any] = {"ends_at": "2026-04-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fields"),
+    [
+        (None, ACTIVE, []),
+        (None, ACTIVE | OVER, ["ends_at"]),
+        (None, OVER, []),  # a draft sells nothing
+        (OVER, ACTIVE | OVER, ["ends_at"]),
+        (ACTIVE, ACTIVE | OVER, ["ends_at"]),
+        (ACTIVE | OVER, ACTIVE | OVER | {"name": "Other"}, []),  # accepted before
+        (ACTIVE | OVER, ACTIVE | {"ends_at": "2026-03-01T00:00:00Z"}, ["ends_at"]),
+        (ACTIVE, OVER | {"status": "ended"}, []),
+    ],
+)
+def test_what_may_lose_money(before: dict[str, Any] | None, after: dict[str, Any], fields: list[str]) -> None:
+    found = risks(None if before is None else campaign(**before), campaign(**after), NOW)
+
+    assert [risk.field for risk in found] == fields
+    require_confirmation(found, confirmed=True)
+    if not found:
+        require_confirmation(found, confirmed=False)
+        return
+    with pytest.raises(ConfirmationRequired) as refused:
+        require_confirmation(found, confirmed=False)
+    assert refused.value.code is ErrorCode.CONFIRMATION_REQUIRED
+    assert list(refused.value.risks) == list(found)

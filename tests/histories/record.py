@@ -10,6 +10,8 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,12 +26,17 @@ from temporalio.testing import WorkflowEnvironment
 from db.connection import Database, open_database
 from db.migrate import upgrade
 from dev.stack import Options, Stack
-from domain.messages import Address
+from domain.audiences import AudienceRule
+from domain.ids import ending_workflow_id
+from domain.messages import Address, EndingInput, RefundInput
 from tests.api.polling import until
 from tests.api.receiver import listening
-from tests.workflows.play import SECRET, Play, publish, working
+from tests.workflows.audiences import LONG_AGO, Audience
+from tests.workflows.play import SECRET, SOURCE, Play, publish, working
 from workflows import search_attributes
 from workflows.client import data_converter
+from workflows.ending import start_ending
+from workflows.reaching import RefundStarter
 from workflows.team import TeamWorkflow
 
 HERE = Path(__file__).parent
@@ -147,6 +154,26 @@ async def unanswered(team: Play, _: Stack) -> None:
         await _ended(team, buyer)
 
 
+async def untold(team: Play, _: Stack) -> None:
+    """The mall takes neither an unpaid refund nor the completion; an operator closes one, decides another before it asks."""
+    await team.open()
+    for buyer in (2, 3):
+        await team.join(buyer)
+    await team.refund(3)
+    await _attention(team, 3, "tell the mall")
+    await team.refund_handle(3).signal("close_manually", {"operator": "ann", "note": "by phone"})
+    await team.join(4)
+    for buyer in (1, 2, 4):
+        await team.pay(buyer)
+    await team.refund(1)
+    await _attention(team, 1)
+    await team.refund_handle(1).terminate("by mistake")
+    terminated = RefundInput(source=SOURCE, out_trade_no=team.number(1), attempt=1)
+    await RefundStarter(team.client).signal(terminated, "decide", {"approve": True, "operator": "ann"})
+    for buyer in (1, 3):
+        await _ended(team, buyer)
+
+
 async def reseated(team: Play, _: Stack) -> None:
     await team.open()
     await team.pay(1)
@@ -214,6 +241,18 @@ async def _left(team: Play, seats: int) -> None:
     await until(taken, lambda seen: seen == seats)
 
 
+async def campaign_ended(team: Play, _: Stack) -> None:
+    """Its campaign ends at once, with this team and with another one that has no workflow any more."""
+    orphan = replace(team, name=f"{team.name}-orphan")
+    for play in (team, orphan):
+        await play.open()
+        await play.join(2)
+        await play.pay(1)
+    await orphan.handle.terminate()
+    await start_ending(team.client, EndingInput(campaign_id=team.campaign_id, operator="ann", reason="sold out"))
+    await team.client.get_workflow_handle(ending_workflow_id(team.campaign_id)).result()
+
+
 STORIES: dict[str, tuple[Story, dict[str, object]]] = {
     "completed": (completed, {"refund_window": 1}),
     "completed_regular": (completed, {"refund_window": 1}),
@@ -238,13 +277,51 @@ STORIES: dict[str, tuple[Story, dict[str, object]]] = {
     "reseated": (reseated, {"lock_ttl": 1, "payment_grace": 0, "refund_window": 1, "target_count": 5}),
     "paid_too_late": (paid_too_late, {"lock_ttl": 1, "payment_grace": 0}),
     "mall_away": (mall_away, {"refund_window": 3}),
+    "campaign_ended": (campaign_ended, {}),
+    "untold": (untold, {"refund_window": 5}),
 }
 """What is told, and changes to the campaign."""
+
+
+async def by_rule(audience: Audience) -> None:
+    """A rule's job that replaces the members of an upload."""
+    await audience.uploaded("former")
+    filling = await audience.begin(AudienceRule(min_orders=1, since=LONG_AGO, until=datetime.now(UTC)))
+    async with working(audience.client, audience.database):
+        await audience.start(filling)
+        await audience.handle(filling).result()
+
+
+async def uploaded(audience: Audience) -> None:
+    """What is left to do after an upload."""
+    await audience.uploaded("former")
+    filling = await audience.uploaded("u1")
+    async with working(audience.client, audience.database):
+        await audience.start(filling)
+        await audience.handle(filling).result()
+
+
+async def rule_cancelled(audience: Audience) -> None:
+    filling = await audience.begin(AudienceRule(min_orders=1, since=LONG_AGO, until=datetime.now(UTC)))
+    await audience.start(filling)
+    await audience.handle(filling).cancel()
+    async with working(audience.client, audience.database):
+        with contextlib.suppress(WorkflowFailureError):
+            await audience.handle(filling).result()
+
+
+AUDIENCES: dict[str, Callable[[Audience], Awaitable[None]]] = {
+    "audience_by_rule": by_rule,
+    "audience_uploaded": uploaded,
+    "audience_rule_cancelled": rule_cancelled,
+}
+"""Fillings of an audience; the last one's history is kept."""
 
 ANSWERS: dict[str, dict[str, list[int]]] = {
     "left_completed": {"order.refund_requested": [200, 409]},
     "unanswered": {"order.refund_requested": [GONE, GONE, GONE], "order.refunded": [GONE]},
     "mall_away": {"team.completed": [GONE]},
+    "untold": {"team.completed": [GONE], "order.cancelled": [GONE], "order.refund_requested": [GONE]},
 }
 """What the mall says first, story by story; to everything else it says yes. A 409 is a veto."""
 
@@ -270,6 +347,14 @@ async def record(name: str, client: Client, database: Database, stack: Stack) ->
     for buyer, attempt in product(range(1, 10), (1, 2)):
         with contextlib.suppress(RPCError):  # not every buyer wants his money back
             await _write(team.refund_handle(buyer, attempt), f"{name}_refund_{buyer}_{attempt}")
+    with contextlib.suppress(RPCError):  # nor is every campaign ended
+        await _write(client.get_workflow_handle(ending_workflow_id(campaign_id)), f"{name}_ending")
+
+
+async def record_audience(name: str, client: Client, database: Database) -> None:
+    audience = await Audience.made(client, database)
+    await AUDIENCES[name](audience)
+    await _write(audience.handle(audience.last_filling), name)
 
 
 async def _write(handle: WorkflowHandle[Any, Any], name: str) -> None:
@@ -298,16 +383,19 @@ async def main(names: tuple[str, ...]) -> None:
             await asyncio.to_thread(upgrade, stack.addresses.database_url)
             database = await open_database(stack.addresses.database_url, pool_size=8)
             for name in names:
-                await record(name, server.client, database, stack)
+                if name in AUDIENCES:
+                    await record_audience(name, server.client, database)
+                else:
+                    await record(name, server.client, database, stack)
             await database.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @click.command(help=__doc__)
-@click.argument("names", nargs=-1, type=click.Choice(sorted(STORIES)))
+@click.argument("names", nargs=-1, type=click.Choice(sorted(STORIES | AUDIENCES)))
 def command(names: tuple[str, ...]) -> None:
-    asyncio.run(main(names or tuple(STORIES)))
+    asyncio.run(main(names or (*STORIES, *AUDIENCES)))
 
 
 if __name__ == "__main__":

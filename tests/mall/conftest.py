@@ -19,6 +19,7 @@ from standardwebhooks import Webhook
 
 from mall.app import create_app
 from mall.config import Config
+from mall.switches import Switches
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -59,6 +60,15 @@ class Mall:
         async with self.http.post(f"{self.url}/callbacks", data=data, headers=headers) as response:
             return Answer(response.status, await response.json())
 
+    async def push(self, path: str, headers: dict[str, str] | None = None, **body: JsonValue) -> Answer:
+        """A button of the page; without headers of the browser, as a command line does it."""
+        async with self.http.post(self.url + path, json=body, headers=headers) as response:
+            return Answer(response.status, await response.json() if response.status != 204 else None)
+
+    async def switch(self, **to: JsonValue) -> None:
+        answer = await self.push("/shop/switches", None, **to)
+        assert answer.status == 204, answer.body
+
     async def get(self, path: str, **query: str) -> Any:  # noqa: ANN401 - JSON or a page
         async with self.http.get(self.url + path, params=query) as response:
             assert response.status == 200, await response.text()
@@ -76,20 +86,21 @@ def start_mall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StartMall:
     """Starts a mall on a free port; one started after another finds the same state."""
 
     @asynccontextmanager
-    async def start(secret: str = SECRET) -> AsyncIterator[Mall]:
+    async def start(secret: str = SECRET, **fields: str) -> AsyncIterator[Mall]:
         environment = {
-            "MALL_PORT": "0",
-            "MALL_API_URL": "http://127.0.0.1:1",
-            "MALL_KEY": "unused",
-            "MALL_WEBHOOK_SECRET": secret,
-            "MALL_STATE": str(tmp_path / "mall.sqlite"),
+            "port": "0",
+            "api_url": "http://127.0.0.1:1",
+            "key": "mall-key",
+            "webhook_secret": secret,
+            "state": str(tmp_path / "mall.sqlite"),
+            **fields,
         }
         for name, value in environment.items():
-            monkeypatch.setenv(name, value)
+            monkeypatch.setenv(f"MALL_{name.upper()}", value)
         # The socket listens before the server runs: a request that comes early waits, so nothing has to be polled.
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-            server = uvicorn.Server(uvicorn.Config(create_app(Config()), log_config=None, access_log=False))
+            server = uvicorn.Server(uvicorn.Config(create_app(Config(), Switches()), log_config=None, access_log=False))
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             try:
                 async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:

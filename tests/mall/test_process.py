@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
+from tests.api.polling import until
 from tests.mall.conftest import SECRET, Mall, event
 
 
@@ -54,7 +55,11 @@ async def test_what_was_answered_survives_a_kill_and_sigterm_ends_it(tmp_path: P
             mall = Mall(await _address(process), http)
             assert (await mall.send("evt_1", body)).body["duplicate"] is True
             assert await mall.to_do() == {"a": "money back"}
+            await mall.switch(mood="slow")
+            kept_waiting = asyncio.create_task(mall.send("evt_2", event("order.reseated", 2, team_id="t1", out_trade_no="b")))
+            await until(mall.to_do, lambda told: "b" in told)
             process.terminate()
+            assert (await kept_waiting).status == 200
             _, errors = await process.communicate()
             assert b"Traceback" not in errors
 

@@ -23,7 +23,7 @@ from dev.stack import Stack
 from tests.api.caller import Answer
 from tests.api.polling import until
 from tests.api.receiver import Receiver
-from tests.api.shop import Json, Offer, Shop
+from tests.api.shop import Json, Offer, Shop, fresh
 
 Result = TypeVar("Result")
 
@@ -69,6 +69,7 @@ class Market(RuleBasedStateMachine):
         self._requests: dict[str, Json] = {}
         self._outcomes: dict[str, str] = {}
         self._known: list[Json] = []
+        self._run = fresh("")
 
     # --- the mall and its buyers ---
 
@@ -103,8 +104,9 @@ class Market(RuleBasedStateMachine):
                 if one["team_id"] == known["team_id"]:
                     self.pay(number, "")
 
-    def _lock(self, offer: Offer, **wanted: object) -> None:
-        request = offer.request(callback=self.world.receiver.callback(), **wanted)
+    def _lock(self, offer: Offer, user_id: str, **wanted: object) -> None:
+        # Each run has buyers of its own: those who let many seats lapse are slowed down.
+        request = offer.request(callback=self.world.receiver.callback(), user_id=user_id + self._run, **wanted)
         answer = self._ask(self.world.shop.mall.post("/v1/orders", request))
         if answer is not None and answer.status in {200, 201}:
             self._requests[request["out_trade_no"]] = request

@@ -79,8 +79,7 @@ class Up:
 
     def parts(self) -> dict[str, int]:
         """The pid of each part that was started."""
-        file = self.data_dir / "pids.json"
-        return {name: pid for name, (pid, *_) in json.loads(file.read_text()).items()} if file.exists() else {}
+        return {name: pid for name, (pid, *_) in PidFile(self.data_dir / "pids.json").recorded().items()}
 
     def below(self) -> list[psutil.Process]:
         """Every process of it but the first."""

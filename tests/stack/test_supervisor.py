@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -160,9 +161,17 @@ async def test_leftovers_are_stopped_but_never_a_stranger_with_the_same_pid(benc
     await bench.start(STAYS)
     [leftover] = PidFile(bench.pids).leftovers()
     recorded = json.loads(bench.pids.read_text())
-    recorded["part"][1] -= 60
+    recorded["started"]["part"][1] -= 60
     bench.pids.write_text(json.dumps(recorded))
     assert PidFile(bench.pids).leftovers() == []
+    # Nor what the original of a copied data directory runs.
+    recorded["started"]["part"][1] += 60
+    bench.pids.write_text(json.dumps(recorded))
+    assert PidFile(bench.pids).leftovers() == [leftover]
+    copy = bench.directory / "copy"
+    copy.mkdir()
+    shutil.copy(bench.pids, copy)
+    assert PidFile(copy / "pids.json").leftovers() == []
     await stop_leftovers([leftover], within=10)
     await bench.supervisor.stop("part")
     assert not leftover.process.is_running()

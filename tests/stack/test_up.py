@@ -1,6 +1,5 @@
 """`groupbuy up` from start to stop, with every part."""
 
-import json
 import os
 import signal
 import stat
@@ -136,4 +135,4 @@ def test_a_signal_while_starting_leaves_nothing(up: Start, data_dir: Path, after
     assert code == 128 + signal.SIGTERM
     assert seconds < 15
     assert gone(processes)
-    assert json.loads((data_dir / "pids.json").read_text()) == {}
+    assert run.parts() == {}

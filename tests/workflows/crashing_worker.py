@@ -47,7 +47,7 @@ def die(side: str, step: Callable[..., Awaitable[Any]], occurrence: int) -> Call
 
 async def main(point: str, queue: str) -> None:
     # What a dead worker had in hand is missed soon.
-    steps.DELIVERY = SOON
+    steps.DELIVERY = steps.SLICE = SOON
     setattr(worker, "Worker", functools.partial(Worker, sticky_queue_schedule_to_start_timeout=SOON))  # noqa: B010 - a class, to mypy
     path, side, *nth = point.split(":")
     owner_path, _, name = path.rpartition(".")

@@ -9,15 +9,20 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
-from db.connection import Database
+from db.connection import Database, connection
 from db.invariants import violations
 from db.refund_views import read_refund_place
 from db.views import History, read_order, read_team
+from domain.events import EventType
+from domain.ids import event_id
 from domain.messages import Address, WorkflowFailure
 from domain.refunds import Refund
 from domain.states import OrderStatus, PaymentOutcome, RefundKind, RefundStatus, TeamStatus
+from tests.api.polling import until
 from tests.api.receiver import Receiver, listening
+from tests.api.signals import Handle
 from tests.workflows.play import SECRET, SOURCE, Play, publish, working
+from workflows.search_attributes import NEEDS_ATTENTION
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 GONE = 410
@@ -67,6 +72,10 @@ async def team_status(database: Database, team: Play) -> TeamStatus:
     found = await read_team(database, History(), SOURCE, team.team)
     assert found is not None
     return found.status
+
+
+async def is_flagged(workflow: Handle) -> bool:
+    return bool((await workflow.describe()).typed_search_attributes.get(NEEDS_ATTENTION))
 
 
 async def test_a_refund_shortly_before_the_window_closes_and_one_after(
@@ -192,3 +201,39 @@ async def test_a_workflow_whose_request_never_came_ends(
     assert failed.value.cause.type == WorkflowFailure.NO_REQUEST
     assert await order_status(database, team, 1) is OrderStatus.LOCKED
     await team.handle.signal("close")
+
+
+async def test_a_waiting_refund_notices_that_its_callback_was_sent_again(
+    time: WorkflowEnvironment, database: Database, queue: str, receiver: Receiver
+) -> None:
+    team = await play(time, database, queue, receiver)
+    await team.open()
+    await team.join(2)
+    receiver.answer_to("order.cancelled", web.Response(status=GONE))
+    assert (await team.refund(2)).status is RefundStatus.DONE
+    handle = team.refund_handle(2)
+    await time.sleep(10 * DAY)
+    assert await is_flagged(handle)
+    assert (await handle.describe()).history_length < 300
+    async with connection(database) as opened:
+        await opened.execute(
+            "UPDATE deliveries SET status = 'pending', attempts = 0 WHERE event_id = $1",
+            event_id(EventType.ORDER_CANCELLED, team.order(2)),
+        )
+    await time.sleep(DAY)
+    assert await handle.result() == "unpaid: done"
+    assert not await is_flagged(handle)
+    sent = [one.event_id for one in await receiver.of_type("order.cancelled")]
+    assert sent.count(event_id(EventType.ORDER_CANCELLED, team.order(2))) == 2
+
+
+async def test_a_team_that_is_over_needs_nobody_s_attention(
+    time: WorkflowEnvironment, database: Database, queue: str, receiver: Receiver
+) -> None:
+    team = await play(time, database, queue, receiver)
+    receiver.answer_to("team.completed", web.Response(status=GONE))
+    await completed(team)
+    await until(lambda: is_flagged(team.handle), bool)
+    await time.sleep(7 * DAY)
+    assert await team.handle.result() == "completed, 3 paid"
+    assert not await is_flagged(team.handle)

@@ -1,0 +1,41 @@
+"""Administration without the API: the first key that may do everything has nobody else to make it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import asyncpg
+from pydantic import ValidationError
+
+from api.access import new_key
+from db.connection import INFRASTRUCTURE_FAILURES, open_database
+from db.keys import create_key
+from dev.errors import StackError
+from domain.access import NewKey, Scope
+from domain.errors import Refusal
+
+
+async def make_key(database_url: str, name: str, source: str | None, scopes: Sequence[str]) -> str:
+    """A new key, which the database admits from now on; without scopes it may do everything.
+
+    Raises:
+        StackError: it cannot be made; the message says why.
+    """
+    everything = [Scope.ADMIN if source is None else Scope.TRADE]
+    try:
+        new = NewKey(name=name, source=source, scopes=[Scope(scope) for scope in scopes] or everything)
+    except ValidationError as mistake:
+        raise StackError("; ".join(error["msg"] for error in mistake.errors())) from None
+    key = new_key(source)
+    try:
+        database = await open_database(database_url, pool_size=1)
+        try:
+            await create_key(database, key, new, by="the command line", now=datetime.now(UTC))
+        finally:
+            await database.close()
+    except Refusal as refusal:
+        raise StackError(refusal.detail) from None
+    except asyncpg.UndefinedTableError:
+        raise StackError("the database has no tables yet: python -m db.migrate") from None
+    except (*INFRASTRUCTURE_FAILURES, asyncpg.PostgresError, ValueError) as failure:
+        raise StackError(f"the database cannot be used: {failure}") from None
+    return key

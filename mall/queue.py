@@ -1,0 +1,87 @@
+"""Receives callbacks over RabbitMQ: a queue of the mall's own, bound to the platform's exchange."""
+
+import asyncio
+import logging
+from contextlib import suppress
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
+from pydantic import ValidationError
+
+from mall.events import Event
+from mall.inbox import Arrived, Inbox
+from mall.store import Signature
+from mall.switches import Switches, Way
+
+EXCHANGE = "group_buy_market_exchange"
+
+_AT_ONCE = 16  # messages that are taken and not yet acknowledged
+_RETRY_SECONDS = 2.0
+_CONNECT_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class QueueReceiver:
+    """The queue is this connection's alone: what waits in it ends with it, and only the platform's feed still has it."""
+
+    def __init__(self, url: str | None, routing_key: str, inbox: Inbox, switches: Switches) -> None:
+        self._url = url
+        self._routing_key = routing_key
+        self._inbox = inbox
+        self._switches = switches
+        self.problem: str | None = "connecting to the broker" if url else "No broker is configured (GROUPBUY_AMQP_URL)."
+
+    async def keep_receiving(self) -> None:
+        while self._url:
+            try:
+                await self._receive(self._url)
+            except (aio_pika.exceptions.AMQPError, OSError, TimeoutError) as error:
+                self.problem = f"The broker cannot be reached ({type(error).__name__})."
+                log.warning("RabbitMQ: %s: %s", type(error).__name__, error)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _receive(self, url: str) -> None:
+        """Until the connection ends."""
+        async with await aio_pika.connect(url, timeout=_CONNECT_SECONDS) as connection:
+            channel = await connection.channel()
+            await channel.set_qos(prefetch_count=_AT_ONCE)
+            exchange = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
+            queue = await channel.declare_queue(exclusive=True)
+            await queue.bind(exchange, self._routing_key)
+            self.problem = None
+            consuming = asyncio.create_task(self._consume_while_up(queue))
+            try:
+                await asyncio.wait([consuming, asyncio.ensure_future(connection.closed())], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                consuming.cancel()
+                with suppress(asyncio.CancelledError):
+                    await consuming
+        self.problem = "The broker has ended the connection."
+
+    async def _consume_while_up(self, queue: AbstractQueue) -> None:
+        """A mall that is down takes nothing: its messages wait."""
+        while True:
+            while self._inbox.is_down:
+                await self._switches.changed()
+            tag = await queue.consume(self._take)
+            while not self._inbox.is_down:
+                await self._switches.changed()
+            await queue.cancel(tag)
+
+    async def _take(self, message: AbstractIncomingMessage) -> None:
+        event_id = message.message_id
+        try:
+            event = Event.model_validate_json(message.body)
+        except ValidationError as error:
+            log.warning("a message that is no event: %s", error)
+            self._inbox.turn_away(Arrived(Way.RABBITMQ, Signature.NONE, event_id), "rejected: no event")
+            await message.reject()
+            return
+        if event_id is None:
+            self._inbox.turn_away(Arrived(Way.RABBITMQ, Signature.NONE, None, event), "rejected: no message_id")
+            await message.reject()
+            return
+        if self._inbox.take(event_id, event, Way.RABBITMQ, Signature.NONE).late:
+            await self._inbox.linger()
+        await message.ack()

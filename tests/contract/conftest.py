@@ -1,0 +1,14 @@
+"""A stack of its own: what schemathesis tries switches campaigns, switches and keys about."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dev.stack import Stack
+from tests.stack_fixture import running_stack
+
+
+@pytest.fixture(scope="session")
+async def stack() -> AsyncIterator[Stack]:
+    async with running_stack() as running:
+        yield running

@@ -1,0 +1,73 @@
+"""The OpenAPI document says what the API does."""
+
+import re
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from jsonschema_rs import validator_for
+
+from api.app import create_app
+from domain.errors import MEANINGS, ErrorCode
+from domain.events import EventType
+
+METHODS = {"get", "put", "post", "patch", "delete"}
+NOT_YET = {
+    ErrorCode.EVENT_NOT_FOUND,
+}
+APP: FastAPI = create_app()
+DOCUMENT = APP.openapi()
+OPERATIONS = {
+    f"{method.upper()} {path}": operation
+    for path, item in DOCUMENT["paths"].items()
+    for method, operation in item.items()
+    if method in METHODS
+}
+WEBHOOKS = {name: item["post"] for name, item in DOCUMENT["webhooks"].items()}
+
+
+def test_it_is_openapi_3_1_with_names_that_a_client_can_use() -> None:
+    assert DOCUMENT["openapi"].startswith("3.1")
+    names = [operation["operationId"] for operation in [*OPERATIONS.values(), *WEBHOOKS.values()]]
+    assert len(names) == len(set(names))
+    assert all(re.fullmatch(r"[a-z]+_[a-z_.]+", name) for name in names)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_names_its_errors_with_an_example_of_each(name: str) -> None:
+    operation = OPERATIONS[name]
+    told = {
+        code: (int(status), example["value"])
+        for status, response in operation["responses"].items()
+        for code, example in response["content"].get("application/problem+json", {}).get("examples", {}).items()
+        if response.get("content")
+    }
+    assert set(told) == set(operation["x-error-codes"])
+    for code, (status, example) in told.items():
+        assert MEANINGS[ErrorCode(code)].status == status
+        assert (example["code"], example["status"]) == (code, status)
+        assert _errors_of(example, {"$ref": "#/components/schemas/Problem"}) == []
+
+
+def test_every_code_is_some_operations() -> None:
+    told = {code for operation in OPERATIONS.values() for code in operation["x-error-codes"]}
+    assert {*ErrorCode} - told <= {ErrorCode.METHOD_NOT_ALLOWED, *NOT_YET}
+
+
+@pytest.mark.parametrize("name", [*OPERATIONS, *WEBHOOKS])
+def test_every_body_has_an_example_that_its_schema_admits(name: str) -> None:
+    operation = (OPERATIONS | WEBHOOKS)[name]
+    bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+    for body in bodies:
+        for kind, content in body.get("content", {}).items():
+            if kind == "application/json":
+                assert _errors_of(content["example"], content["schema"]) == [], content["example"]
+
+
+def test_every_event_is_a_webhook() -> None:
+    assert set(WEBHOOKS) == {*EventType}
+
+
+def _errors_of(value: object, schema: Any) -> list[str]:  # noqa: ANN401
+    whole = {**schema, "components": DOCUMENT["components"]}
+    return [error.message for error in validator_for(whole, validate_formats=True).iter_errors(value)]

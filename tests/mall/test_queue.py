@@ -1,0 +1,94 @@
+"""Callbacks over RabbitMQ, on a real broker where there is one."""
+
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import aio_pika
+import pytest
+
+from mall.queue import EXCHANGE
+from tests.api.polling import until
+from tests.mall.conftest import Mall, StartMall, event
+
+BROKER = os.environ.get("GROUPBUY_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/")
+
+COMPLETED = event("team.completed", 1, team_id="t1", completion="target", out_trade_nos=["a"])
+QUESTION = event("order.refund_requested", 2, team_id="t1", out_trade_no="b", amount="80.00", reason="buyer")
+
+
+def _answers(url: str) -> bool:
+    address = urlsplit(url)
+    try:
+        socket.create_connection((address.hostname, address.port or 5672), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+pytestmark = pytest.mark.skipif(not _answers(BROKER), reason="no RabbitMQ at GROUPBUY_TEST_AMQP_URL")
+
+
+class Exchange:
+    def __init__(self, exchange: aio_pika.abc.AbstractExchange) -> None:
+        self._exchange = exchange
+        self.routing_key = f"demo_mall_test_{secrets.token_hex(6)}"
+
+    async def publish(self, event_id: str, body: bytes) -> None:
+        await self._exchange.publish(aio_pika.Message(body, message_id=event_id), self.routing_key)
+
+
+@pytest.fixture
+async def exchange() -> AsyncIterator[Exchange]:
+    async with await aio_pika.connect(BROKER) as connection:
+        channel = await connection.channel()
+        yield Exchange(await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True))
+
+
+async def _connected(mall: Mall) -> None:
+    await until(lambda: mall.push("/shop/switches", way="rabbitmq"), lambda answer: answer.status == 204)
+
+
+async def _log(mall: Mall, length: int) -> list[tuple[str | None, str, bool, str]]:
+    """Type, signature, duplicate and answer of each try, oldest first, as soon as there are so many."""
+
+    async def arrivals() -> list[Any]:
+        return list((await mall.get("/shop", buyer="ann"))["arrivals"])
+
+    found = await until(arrivals, lambda seen: len(seen) >= length)
+    return [(one["type"], one["signature"], one["duplicate"], one["answer"]) for one in reversed(found)]
+
+
+async def test_messages_are_taken_once_and_wait_while_the_mall_is_down(start_mall: StartMall, exchange: Exchange) -> None:
+    async with start_mall(amqp_url=BROKER, amqp_routing_key=exchange.routing_key) as mall:
+        await _connected(mall)
+        await exchange.publish("evt_1", COMPLETED)
+        await exchange.publish("evt_1", COMPLETED)
+        taken = ("team.completed", "none")
+        assert await _log(mall, 2) == [(*taken, False, "acknowledged"), (*taken, True, "acknowledged")]
+
+        await exchange.publish("evt_2", b"{}")
+        assert (await _log(mall, 3))[2] == (None, "none", False, "rejected: no event")
+
+        # Nobody is asked over a queue, so there is no veto.
+        await mall.switch(mood="veto")
+        await exchange.publish("evt_3", QUESTION)
+        assert (await _log(mall, 4))[3] == ("order.refund_requested", "none", False, "acknowledged")
+
+        await mall.switch(mood="down")
+        await exchange.publish("evt_4", event("order.cancelled", 3, team_id="t1", out_trade_no="c", reason="buyer"))
+        assert "c" not in await mall.to_do()
+        await mall.switch(mood="normal")
+        await _log(mall, 5)
+        assert await mall.to_do() == {"a": "ship", "b": "hold", "c": "closed"}
+
+
+async def test_a_broker_that_is_away_is_said(start_mall: StartMall) -> None:
+    async def why() -> str:
+        return str((await mall.get("/shop", buyer="ann"))["switches"]["no_rabbitmq"])
+
+    async with start_mall(amqp_url="amqp://guest:guest@127.0.0.1:1/") as mall:
+        await until(why, lambda said: "cannot be reached" in said)

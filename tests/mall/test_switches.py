@@ -1,0 +1,99 @@
+"""A mall that is down, slow or says no: what the platform gets, and what the mall makes of it when it comes again."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.api.polling import until
+from tests.mall.conftest import Mall, event
+
+COMPLETED = event("team.completed", 1, team_id="t1", completion="target", out_trade_nos=["a", "b"])
+QUESTION = event("order.refund_requested", 2, team_id="t1", out_trade_no="a", amount="80.00", reason="buyer")
+
+
+async def _log(mall: Mall) -> list[tuple[str, bool, str]]:
+    """Type, duplicate and answer of each try, oldest first."""
+    arrivals: list[Any] = (await mall.get("/shop", buyer="ann"))["arrivals"]
+    return [(one["type"], one["duplicate"], one["answer"]) for one in reversed(arrivals)]
+
+
+async def test_down_takes_nothing_and_each_try_is_seen(mall: Mall) -> None:
+    await mall.switch(mood="down")
+    assert (await mall.send("evt_1", COMPLETED)).status == 503
+    assert (await mall.get("/callbacks"))["data"] == []
+    await mall.switch(mood="normal")
+    assert (await mall.send("evt_1", COMPLETED)).body["duplicate"] is False
+    assert await mall.to_do() == {"a": "ship", "b": "ship"}
+    assert await _log(mall) == [("team.completed", False, "503 down, not taken"), ("team.completed", False, "200")]
+
+
+async def test_slow_takes_it_before_it_answers_and_knows_it_when_it_comes_again(mall: Mall) -> None:
+    await mall.switch(mood="slow")
+    first = asyncio.create_task(mall.send("evt_1", COMPLETED))
+    await until(mall.to_do, bool)
+    again = asyncio.create_task(mall.send("evt_1", COMPLETED))
+    await until(lambda: _log(mall), lambda log: len(log) == 2)
+    assert not first.done()
+    assert not again.done()
+    await mall.switch(mood="normal")
+    assert [(await answer).body["duplicate"] for answer in (first, again)] == [False, True]
+    assert await _log(mall) == [
+        ("team.completed", False, "200, after 20 s"),
+        ("team.completed", True, "200, after 20 s"),
+    ]
+
+
+async def test_a_veto_leaves_the_order_as_it_was_and_is_the_same_when_asked_again(mall: Mall) -> None:
+    await mall.send("evt_1", COMPLETED)
+    await mall.switch(mood="veto")
+    answer = await mall.send("evt_2", QUESTION)
+    assert (answer.status, answer.body["code"]) == (409, "refund_rejected")
+    await mall.switch(mood="normal")
+    assert (await mall.send("evt_2", QUESTION)).status == 409
+    assert await mall.to_do() == {"a": "ship", "b": "ship"}
+    assert (await _log(mall))[1:] == [
+        ("order.refund_requested", False, "409 no"),
+        ("order.refund_requested", True, "409 no"),
+    ]
+
+
+async def test_a_yes_is_not_taken_back(mall: Mall) -> None:
+    await mall.send("evt_2", QUESTION)
+    await mall.switch(mood="veto")
+    assert (await mall.send("evt_2", QUESTION)).status == 200
+    assert await mall.to_do() == {"a": "hold"}
+
+
+async def test_only_questions_are_vetoed(mall: Mall) -> None:
+    await mall.switch(mood="veto")
+    assert (await mall.send("evt_1", COMPLETED)).status == 200
+
+
+async def test_a_wrong_signature_is_seen(mall: Mall) -> None:
+    await mall.post(COMPLETED, {"webhook-id": "evt_1"})
+    [arrival] = (await mall.get("/shop", buyer="ann"))["arrivals"]
+    assert (arrival["signature"], arrival["type"], arrival["answer"]) == ("wrong", None, "401")
+
+
+async def test_without_a_broker_there_is_no_switching_to_it(mall: Mall) -> None:
+    answer = await mall.push("/shop/switches", way="rabbitmq")
+    assert (answer.status, answer.body["detail"]) == (409, "No broker is configured (GROUPBUY_AMQP_URL).")
+
+
+ELSEWHERE = "http://elsewhere.example"
+OTHER_SITES = (
+    {"Sec-Fetch-Site": "cross-site", "Origin": ELSEWHERE},
+    {"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:1"},  # another port of this machine
+    {"Origin": ELSEWHERE},
+    {"Origin": "null"},
+    {"Sec-Fetch-Site": "same-origin", "Origin": ELSEWHERE, "Host": "elsewhere.example"},  # its name leads to this machine
+)
+
+
+@pytest.mark.parametrize("path", ["/shop/switches", "/shop/orders", "/shop/orders/a/payment", "/shop/orders/a/refund"])
+async def test_no_other_site_pushes_the_buttons(mall: Mall, path: str) -> None:
+    body = {"mood": "down", "buyer": "ann", "goods_id": "9890001", "how": "now"}
+    for headers in OTHER_SITES:
+        assert (await mall.push(path, headers, **body)).status == 403, headers
+    assert (await mall.get("/shop", buyer="ann"))["switches"]["mood"] == "normal"

@@ -1,0 +1,68 @@
+"""Plays operators who fill an audience of its own, on one server."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from temporalio.client import Client, WorkflowHandle
+
+from db.audiences import Progress, add_members, begin_filling, finish_filling, read_audience, save_audience
+from db.connection import Database, connection
+from db.views import History
+from domain.audiences import AudienceRule, Filling
+from domain.ids import audience_workflow_id
+from workflows.reaching import start_audience_workflow
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Audience:
+    client: Client
+    database: Database
+    audience_id: str
+    last_filling: int = 0
+
+    @classmethod
+    async def made(cls, client: Client, database: Database) -> "Audience":
+        audience_id = f"audience-{uuid.uuid4().hex[:8]}"
+        await save_audience(database, audience_id, "Best buyers", by="ann", now=datetime.now(UTC))
+        return cls(client, database, audience_id)
+
+    async def begin(self, rule: AudienceRule | None) -> int:
+        now = datetime.now(UTC)
+        self.last_filling = await begin_filling(self.database, self.audience_id, rule, by="ann", now=now)
+        return self.last_filling
+
+    async def uploaded(self, *user_ids: str) -> int:
+        """A filling that an upload has finished."""
+        filling, now = await self.begin(None), datetime.now(UTC)
+        await add_members(self.database, filling, set(user_ids), Progress(len(user_ids), len(user_ids), 0, ()), now)
+        await finish_filling(self.database, filling, now)
+        return filling
+
+    async def start(self, filling: int) -> None:
+        await start_audience_workflow(self.client, self.audience_id, filling)
+
+    def handle(self, filling: int) -> WorkflowHandle[Any, str]:
+        return self.client.get_workflow_handle(audience_workflow_id(self.audience_id, filling), result_type=str)
+
+    async def filling(self) -> Filling:
+        found = (await read_audience(self.database, History(), self.audience_id)).filling
+        assert found is not None
+        return found
+
+    async def members(self) -> set[str]:
+        """Those in force. No others are left, and their number is the one that operators see."""
+        sql = """
+        SELECT m.user_id, f.filling = a.filling AS in_force
+          FROM audiences a JOIN audience_fillings f USING (audience_id) JOIN audience_members m ON m.filling = f.filling
+         WHERE a.audience_id = $1
+        """
+        async with connection(self.database) as opened:
+            rows = await opened.fetch(sql, self.audience_id)
+        assert all(row["in_force"] for row in rows)
+        found = {row["user_id"] for row in rows}
+        assert (await read_audience(self.database, History(), self.audience_id)).member_count == len(found)
+        return found

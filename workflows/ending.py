@@ -1,0 +1,108 @@
+"""Ends a campaign at once: closes every team that is still forming, and stays until all their money has gone back.
+
+The teams' own workflows close them and start the refunds, each at its own pace, as when an operator closes one team.
+This one counts by the rows what is done, and does itself what no team's workflow does any more.
+"""
+
+from contextlib import suppress
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.client import Client
+from temporalio.common import (
+    RetryPolicy,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.callbacks import CallbackActivities
+    from activities.endings import EndingActivities
+    from domain.ids import ending_workflow_id
+    from domain.messages import BeginEnding, CloseTeams, Deliver, EndingInput, EndingState, LookAtEnding
+    from workflows.details import ending_details
+    from workflows.queues import CALLBACKS_QUEUE, REFUNDS_QUEUE
+    from workflows.search_attributes import CAMPAIGN_ID
+    from workflows.steps import DELIVERY, durably, slices
+
+SOON, LATEST = timedelta(seconds=1), timedelta(minutes=5)
+
+
+@workflow.defn
+class EndCampaignWorkflow:
+    @workflow.init
+    def __init__(self, ending: EndingInput) -> None:
+        self._ending = ending
+        self._operator = ending.operator or "an operator"
+        self._after = ending.after
+        self._told = ending.told
+
+    @workflow.run
+    async def run(self, ending: EndingInput) -> str:
+        campaign_id = ending.campaign_id
+        begin = BeginEnding(campaign_id=campaign_id, operator=self._operator, reason=ending.reason, now=workflow.now())
+        await durably(EndingActivities.begin_ending, begin, summary="end the campaign", task_queue=REFUNDS_QUEUE)
+        pause, before = SOON, None
+        while not (state := await self._look()).finished:
+            if state.teams_forming:
+                await self._close_teams(state.teams_forming)
+            if workflow.info().is_continue_as_new_suggested():
+                workflow.continue_as_new(ending.model_copy(update={"after": self._after, "told": self._told}))
+            if state.teams_forming and self._after:
+                continue
+            pause = SOON if state != before else min(pause * 2, LATEST)
+            before = state
+            await workflow.sleep(pause, summary="teams close, and money goes back")
+        return (
+            f"{state.teams_done} team(s) decided, {state.teams_completed} of them completed; "
+            f"{state.refunds_done} refund(s), {state.amount_returned} returned"
+        )
+
+    async def _look(self) -> EndingState:
+        look = LookAtEnding(campaign_id=self._ending.campaign_id, now=workflow.now())
+        state = await durably(EndingActivities.look_at_ending, look, summary="count what is done", task_queue=REFUNDS_QUEUE)
+        workflow.set_current_details(ending_details(self._ending, state))
+        return state
+
+    async def _close_teams(self, forming: int) -> None:
+        """Some hundreds at a time. The second time their rows are changed directly: their workflows did not do it."""
+        close = CloseTeams(
+            campaign_id=self._ending.campaign_id,
+            operator=self._operator,
+            reason=f"campaign {self._ending.campaign_id} ends: {self._ending.reason or 'no reason given'}"[:500],
+            after=self._after,
+            by_rows=self._told,
+            now=workflow.now(),
+        )
+        summary = f"close {forming} team(s)"
+        closed = await slices(EndingActivities.close_teams, close, summary=summary, task_queue=REFUNDS_QUEUE)
+        self._after = closed.after
+        self._told = self._told or not closed.after
+        if closed.event_ids:
+            # One try: what it leaves is the net's.
+            with suppress(ActivityError):
+                await workflow.execute_activity_method(
+                    CallbackActivities.deliver,
+                    Deliver(event_ids=closed.event_ids),
+                    task_queue=CALLBACKS_QUEUE,
+                    start_to_close_timeout=DELIVERY,
+                    retry_policy=RetryPolicy(maximum_attempts=1),
+                    summary=f"tell malls of {len(closed.event_ids)} event(s)",
+                )
+
+
+async def start_ending(client: Client, ending: EndingInput) -> None:
+    """One workflow at a time for one campaign. A second run of an ended one finds its end in the rows, and ends."""
+    await client.start_workflow(
+        EndCampaignWorkflow.run,
+        ending,
+        id=ending_workflow_id(ending.campaign_id),
+        task_queue=REFUNDS_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        static_summary=f"Ends campaign {ending.campaign_id} with every forming team",
+        search_attributes=TypedSearchAttributes([SearchAttributePair(CAMPAIGN_ID, str(ending.campaign_id))]),
+    )
