@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
@@ -18,6 +18,7 @@ from domain.trade import AmqpCallback, Callback, HttpCallback, Market, MarketTea
 from domain.values import Identifier, Source, TeamId
 
 TEAM_SUCCESS = "topic.team_success"
+NOTIFY_URL = "http://mall.example/api/v1/alipay/group_buy_notify"
 
 
 class Code(StrEnum):
@@ -93,7 +94,9 @@ def _blank_is_none(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-Date = Annotated[datetime, BeforeValidator(_date, json_schema_input_type=str | int)]
+Date = Annotated[
+    datetime, BeforeValidator(_date, json_schema_input_type=str | int), Field(examples=["2026-01-31T12:00:00.000+00:00"])
+]
 
 
 class OriginalRequest(BaseModel):
@@ -111,8 +114,8 @@ class ConfigRequest(OriginalRequest):
 
 class NotifyConfig(OriginalRequest):
     notify_type: Literal["HTTP", "MQ"]
-    notify_url: Annotated[str | None, BeforeValidator(_blank_is_none)] = None
-    notify_mq: Annotated[str | None, BeforeValidator(_blank_is_none), Field(alias="notifyMQ")] = None
+    notify_url: Annotated[str | None, BeforeValidator(_blank_is_none), Field(examples=[NOTIFY_URL])] = None
+    notify_mq: Annotated[str | None, BeforeValidator(_blank_is_none), Field(alias="notifyMQ", examples=[TEAM_SUCCESS])] = None
 
     @model_validator(mode="after")
     def _has_an_address(self) -> Self:
@@ -215,6 +218,14 @@ def _places(entry: str, sources: set[str]) -> list[Place]:
 
 
 # --- what goes out ---
+
+
+class Envelope(BaseModel):
+    """Around every answer; `code` 0000 is success, and `data` what docs/original-format.md lists for each call."""
+
+    code: Code
+    info: str
+    data: dict[str, Any] | bool | None
 
 
 def envelope(code: str, info: str, data: object = None) -> bytes:

@@ -1,18 +1,19 @@
 """What a mall of the original system calls: its paths and bodies, on our workflows. Every answer is 200 with its envelope."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import ValidationError
-from starlette.requests import ClientDisconnect
+from starlette.exceptions import HTTPException
 
 from api import original
 from api.callers import require_known_caller
-from api.original import Code, ConfigRequest, LockRequest, OrderRequest, OriginalRequest, SettlementRequest, code_of
+from api.original import Code, ConfigRequest, Envelope, LockRequest, OrderRequest, SettlementRequest, code_of
 from api.platform import Platform, PlatformDep
 from api.routes_market import TEAMS_SHOWN, market
 from db.access import MallAccess, read_mall_without_key
@@ -31,90 +32,85 @@ BY = "original"
 BY_DCC = "original dcc"
 
 
-async def _known_caller(request: Request, platform: PlatformDep) -> None:
-    settings = platform.settings
-    peer = request.client.host if request.client else None
-    require_known_caller(peer, request.headers, settings.original_networks, settings.trusted_proxies)
-
-
-routes = APIRouter(prefix="/api/v1/gbm", tags=["the original's format"], dependencies=[Depends(_known_caller)])
-
-
 class Answer(NamedTuple):
     code: Code
     info: str
     data: object = None
 
 
-Asked = TypeVar("Asked", bound=OriginalRequest)
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-def body_of(model: type[OriginalRequest]) -> dict[str, Any]:
-    """For OpenAPI: a body is read by hand, because also a bad one gets the envelope."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
+class EnvelopedRoute(APIRoute):
+    """Serves who may be served, and puts whatever comes of a request into the envelope."""
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+
+        async def enveloped(request: Request) -> Response:
+            settings = request.app.state.platform.settings
+            peer = request.client.host if request.client else None
+            require_known_caller(peer, request.headers, settings.original_networks, settings.trusted_proxies)
+            try:
+                return await handle(request)
+            except RequestValidationError as mistake:
+                answer = Answer(Code.ILLEGAL_PARAMETER, _named(mistake.errors()))
+            except HTTPException:  # a body that cannot even be decoded
+                answer = Answer(Code.ILLEGAL_PARAMETER, _named([]))
+            except GroupBuyError as error:
+                answer = Answer(code_of(error.code), error.detail)
+            except INFRASTRUCTURE_FAILURES as failure:
+                log.warning("the database did not serve a request: %s: %s", type(failure).__name__, failure)
+                answer = Answer(Code.UNKNOWN_FAILURE, "The database is away; repeat the same request.")
+            except Exception:
+                log.exception("a defect")
+                answer = Answer(Code.UNKNOWN_FAILURE, "This is a defect of ours; it has been logged.")
+            return _sent(answer)
+
+        return enveloped
 
 
-@routes.post("/index/query_group_buy_market_config", openapi_extra=body_of(ConfigRequest))
-async def query_config(request: Request, platform: PlatformDep) -> Response:
-    """The price of goods, the teams that can be joined, and how many took part."""
-    return await _answer(request, ConfigRequest, partial(_config, platform))
+def _named(errors: Sequence[Any]) -> str:
+    # Never the input itself: it may be anything.
+    fields = [".".join(map(str, error["loc"]))[:64] for error in errors[:20]]
+    return f"Missing or malformed: {', '.join(fields) or 'body'}."
 
 
-@routes.post("/trade/lock_market_pay_order", openapi_extra=body_of(LockRequest))
-async def lock(request: Request, platform: PlatformDep) -> Response:
-    """Hold a seat; without teamId, open a team."""
-    return await _answer(request, LockRequest, partial(_lock, platform))
-
-
-@routes.post("/trade/settlement_market_pay_order", openapi_extra=body_of(SettlementRequest))
-async def settle(request: Request, platform: PlatformDep) -> Response:
-    """Report that an order's price was paid."""
-    return await _answer(request, SettlementRequest, partial(_settle, platform))
-
-
-@routes.post("/trade/refund_market_pay_order", openapi_extra=body_of(OrderRequest))
-async def refund(request: Request, platform: PlatformDep) -> Response:
-    """Undo an order."""
-    return await _answer(request, OrderRequest, partial(_refund, platform))
-
-
-@routes.get("/dcc/update_config")
-async def update_config(platform: PlatformDep, key: str = "", value: str = "") -> Response:
-    """Set a switch by the original's name for it."""
-    return await _enveloped(partial(_update_config, platform, key, value))
-
-
-async def _answer(request: Request, model: type[Asked], work: Callable[[Asked], Awaitable[Answer]]) -> Response:
-    async def parsed() -> Answer:
-        try:
-            asked = model.model_validate_json(await request.body())
-        except ValidationError as mistake:
-            raise _illegal(mistake) from None
-        return await work(asked)
-
-    return await _enveloped(parsed)
-
-
-async def _enveloped(work: Callable[[], Awaitable[Answer]]) -> Response:
-    try:
-        answer = await work()
-    except GroupBuyError as error:
-        answer = Answer(code_of(error.code), error.detail)
-    except INFRASTRUCTURE_FAILURES as failure:
-        log.warning("the database did not serve a request: %s: %s", type(failure).__name__, failure)
-        answer = Answer(Code.UNKNOWN_FAILURE, "The database is away; repeat the same request.")
-    except ClientDisconnect:
-        raise
-    except Exception:
-        log.exception("a defect")
-        answer = Answer(Code.UNKNOWN_FAILURE, "This is a defect of ours; it has been logged.")
+def _sent(answer: Answer) -> Response:
     return Response(original.envelope(*answer), media_type="application/json")
 
 
-def _illegal(mistake: ValidationError) -> Refusal:
-    # Never the input itself: it may be anything.
-    fields = ", ".join(".".join(map(str, error["loc"]))[:64] or "body" for error in mistake.errors()[:20])
-    return Refusal(ErrorCode.INVALID_REQUEST, f"Missing or malformed: {fields}.")
+routes = APIRouter(prefix="/api/v1/gbm", tags=["original"], route_class=EnvelopedRoute)
+
+
+@routes.post("/index/query_group_buy_market_config", response_model=Envelope)
+async def query_config(asked: ConfigRequest, platform: PlatformDep) -> Response:
+    """The price of goods, the teams that can be joined, and how many took part."""
+    return _sent(await _config(platform, asked))
+
+
+@routes.post("/trade/lock_market_pay_order", response_model=Envelope)
+async def lock(asked: LockRequest, platform: PlatformDep) -> Response:
+    """Hold a seat; without teamId, open a team."""
+    return _sent(await _lock(platform, asked))
+
+
+@routes.post("/trade/settlement_market_pay_order", response_model=Envelope)
+async def settle(asked: SettlementRequest, platform: PlatformDep) -> Response:
+    """Report that an order's price was paid."""
+    return _sent(await _settle(platform, asked))
+
+
+@routes.post("/trade/refund_market_pay_order", response_model=Envelope)
+async def refund(asked: OrderRequest, platform: PlatformDep) -> Response:
+    """Undo an order."""
+    return _sent(await _refund(platform, asked))
+
+
+@routes.get("/dcc/update_config", response_model=Envelope)
+async def update_config(platform: PlatformDep, key: str = "", value: str = "") -> Response:
+    """Set a switch by the original's name for it."""
+    return _sent(await _update_config(platform, key, value))
 
 
 async def _config(platform: Platform, asked: ConfigRequest) -> Answer:
@@ -133,7 +129,7 @@ async def _lock(platform: Platform, asked: LockRequest) -> Answer:
     try:
         new = asked.new_order
     except ValidationError as mistake:
-        raise _illegal(mistake) from None
+        raise Refusal(ErrorCode.INVALID_REQUEST, _named(mistake.errors())) from None
     order, _ = await platform.trading.lock(await _mall(platform, asked.source), new, "original")
     return Answer(Code.SUCCESS, "success", original.locked(order))
 
