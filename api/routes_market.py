@@ -6,11 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
+from api.offers import known_offer, stand_before
 from api.openapi import refuses
 from api.platform import Platform, PlatformDep, ReadingMallDep
 from db.connection import connection
 from db.market import Looker, market_teams
-from db.offers import inquire
 from domain.eligibility import explained, is_visible, quote
 from domain.errors import ErrorCode
 from domain.trade import ExplainedQuote, Market, Quote, QuoteRequest
@@ -28,8 +28,9 @@ async def get_quote(
     asked: QuoteRequest, mall: ReadingMallDep, platform: PlatformDep, *, explain: bool = False
 ) -> Quote | ExplainedQuote:
     """Price and eligibility for one buyer and goods, before anything is reserved; `explain` shows every rule."""
+    offer, switches = await known_offer(platform, mall.source, asked), await platform.switches()
     async with connection(platform.database) as opened:
-        found = await inquire(opened, mall.source, asked, datetime.now(UTC))
+        found = await stand_before(opened, offer, switches, asked.user_id, datetime.now(UTC))
     return explained(found) if explain else quote(found)
 
 
@@ -49,10 +50,10 @@ async def get_market(asked: Annotated[MarketQuery, Query()], mall: ReadingMallDe
 
 async def market(platform: Platform, source: str, asked: QuoteRequest, limit: int) -> Market:
     """What an offer that a buyer may not see hides: the teams of others."""
-    now = datetime.now(UTC)
+    offer, switches, now = await known_offer(platform, source, asked), await platform.switches(), datetime.now(UTC)
     async with connection(platform.database) as opened:
-        found = await inquire(opened, source, asked, now)
-        looker = Looker(source, found.offer.campaign_id, asked.goods_id, asked.user_id, is_visible(found.facts))
+        found = await stand_before(opened, offer, switches, asked.user_id, now)
+        looker = Looker(source, offer.campaign_id, asked.goods_id, asked.user_id, is_visible(found.facts))
         teams = await market_teams(opened, looker, now, limit)
-    statistics = await platform.counting.statistics(source, found.offer.campaign_id)
+    statistics = await platform.counting.statistics(source, offer.campaign_id)
     return Market(quote=quote(found), teams=teams, statistics=statistics)
