@@ -1,9 +1,19 @@
 """What a process reads from its environment. Temporal's own variables (TEMPORAL_ADDRESS, …) are read by its SDK."""
 
 import re
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated
 
-from pydantic import Field, HttpUrl, PositiveFloat, PositiveInt, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, HttpUrl, PositiveFloat, PositiveInt, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _listed(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_listed)]
+"""Separated by commas, for example `127.0.0.0/8, ::1/128`."""
 
 
 class Settings(BaseSettings):
@@ -29,6 +39,14 @@ class Settings(BaseSettings):
     callback_first_delay: PositiveFloat = Field(default=1.0, description="seconds to the first retry; it doubles from there")
     callback_max_delay: PositiveFloat = Field(default=3600.0, description="seconds between two tries at the most")
     callback_give_up: PositiveFloat = Field(default=259200.0, description="seconds after which a callback is dead")
+
+    original_networks: Networks = Field(
+        default=(IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")),
+        description="who may call /api/v1/gbm, which has no keys; empty: nobody",
+    )
+    trusted_proxies: Networks = Field(
+        default=(), description="whose X-Forwarded-For is believed there; without one, what was forwarded is refused"
+    )
 
     log_level: str = "INFO"
 

@@ -29,6 +29,8 @@ def main() -> int:
         # Longer than the clients keep an idle connection: else one of them sends on it just as it is closed here.
         timeout_keep_alive=75,
         server_header=False,
+        # Who is let in without a key is judged by the address that really called (api/callers.py).
+        proxy_headers=False,
     )
     return 0
 

@@ -41,7 +41,11 @@ OF_EVERY_CALL = (
     ErrorCode.TEMPORARILY_UNAVAILABLE,
     ErrorCode.INTERNAL_ERROR,
 )
+# Everything else is in the original's envelope.
+OF_THE_ORIGINAL = (ErrorCode.FORBIDDEN,)
 OF_A_SERVICE_PAGE = (ErrorCode.INVALID_REQUEST, ErrorCode.TEMPORARILY_UNAVAILABLE, ErrorCode.INTERNAL_ERROR)
+
+BY_TAG = {"service": OF_A_SERVICE_PAGE, "original": OF_THE_ORIGINAL}
 
 
 def refuses(*codes: ErrorCode) -> Json:
@@ -88,7 +92,7 @@ def _operations(document: Json) -> Iterator[tuple[str, Json]]:
 def _tell_errors(path: str, operation: Json) -> None:
     own = [ErrorCode(code) for code in operation.get(CODES, ())]
     named = [code for name, code in NAMED_IN_THE_PATH.items() if f"{{{name}}}" in path]
-    codes = {*own, *named, *(OF_A_SERVICE_PAGE if "service" in operation["tags"] else OF_EVERY_CALL)}
+    codes = {*own, *named, *BY_TAG.get(operation["tags"][0], OF_EVERY_CALL)}
     operation[CODES] = sorted(codes)
     responses = operation["responses"]
     for undivided in ("4XX", "5XX"):

@@ -4,19 +4,21 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import ConfigDict, Field
 
+from api.offers import known_offer, stand_before
 from api.openapi import refuses
-from api.pages import Limit
-from api.platform import MallDep, PlatformDep, ReadingMallDep
+from api.platform import Platform, PlatformDep, ReadingMallDep
 from db.connection import connection
 from db.market import Looker, market_teams
-from db.offers import inquire
 from domain.eligibility import explained, is_visible, quote
 from domain.errors import ErrorCode
 from domain.trade import ExplainedQuote, Market, Quote, QuoteRequest
-from domain.values import MAX_CAMPAIGN_ID, Identifier
+from domain.values import MAX_CAMPAIGN_ID
 
 routes = APIRouter(prefix="/v1", tags=["mall"])
+
+TEAMS_SHOWN = 10
 
 NOT_SOLD_HERE = refuses(ErrorCode.GOODS_NOT_FOUND, ErrorCode.CAMPAIGN_NOT_FOUND)
 
@@ -26,32 +28,32 @@ async def get_quote(
     asked: QuoteRequest, mall: ReadingMallDep, platform: PlatformDep, *, explain: bool = False
 ) -> Quote | ExplainedQuote:
     """Price and eligibility for one buyer and goods, before anything is reserved; `explain` shows every rule."""
+    offer, switches = await known_offer(platform, mall.source, asked), await platform.switches()
     async with connection(platform.database) as opened:
-        found = await inquire(opened, mall.source, asked, datetime.now(UTC))
+        found = await stand_before(opened, offer, switches, asked.user_id, datetime.now(UTC))
     return explained(found) if explain else quote(found)
 
 
+class MarketQuery(QuoteRequest):
+    model_config = ConfigDict(extra="ignore")
+
+    # A query is text: its numbers are read, not taken strictly.
+    campaign_id: Annotated[int | None, Field(ge=1, le=MAX_CAMPAIGN_ID)] = None
+    limit: Annotated[int, Field(ge=1, le=100)] = TEAMS_SHOWN
+
+
 @routes.get("/market", openapi_extra=NOT_SOLD_HERE)
-async def get_market(
-    mall: MallDep,
-    platform: PlatformDep,
-    goods_id: Annotated[Identifier, Query()],
-    channel: Annotated[Identifier, Query()],
-    user_id: Annotated[Identifier, Query()],
-    campaign_id: Annotated[int | None, Query(ge=1, le=MAX_CAMPAIGN_ID)] = None,
-    limit: Limit = 20,
-) -> Market:
+async def get_market(asked: Annotated[MarketQuery, Query()], mall: ReadingMallDep, platform: PlatformDep) -> Market:
     """A quote, the teams that can be joined (the buyer's own first), and how many took part in the campaign."""
-    asked = QuoteRequest(goods_id=goods_id, channel=channel, user_id=user_id, campaign_id=campaign_id)
-    return await market(platform, mall.source, asked, limit)
+    return await market(platform, mall.source, asked, asked.limit)
 
 
-async def market(platform: PlatformDep, source: str, asked: QuoteRequest, limit: int) -> Market:
+async def market(platform: Platform, source: str, asked: QuoteRequest, limit: int) -> Market:
     """What an offer that a buyer may not see hides: the teams of others."""
-    now = datetime.now(UTC)
+    offer, switches, now = await known_offer(platform, source, asked), await platform.switches(), datetime.now(UTC)
     async with connection(platform.database) as opened:
-        found = await inquire(opened, source, asked, now)
-        looker = Looker(source, found.offer.campaign_id, asked.goods_id, asked.user_id, is_visible(found.facts))
+        found = await stand_before(opened, offer, switches, asked.user_id, now)
+        looker = Looker(source, offer.campaign_id, asked.goods_id, asked.user_id, is_visible(found.facts))
         teams = await market_teams(opened, looker, now, limit)
-    statistics = await platform.counting.statistics(source, found.offer.campaign_id)
+    statistics = await platform.counting.statistics(source, offer.campaign_id)
     return Market(quote=quote(found), teams=teams, statistics=statistics)

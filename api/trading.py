@@ -33,6 +33,7 @@ from domain.limits import may_hold_another, open_seats_allowed
 from domain.messages import (
     PROTOCOL,
     Address,
+    CallbackFormat,
     PaymentReport,
     RefundInput,
     RefundRequest,
@@ -58,14 +59,14 @@ class Trading:
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._buyers: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
-    async def lock(self, mall: MallAccess, new: NewOrder) -> tuple[Order, bool]:
+    async def lock(self, mall: MallAccess, new: NewOrder, callback_format: CallbackFormat | None = None) -> tuple[Order, bool]:
         """Holds a seat, opening a team where none is named; returns the order, and whether it was there before.
 
         Raises:
             Refusal: the rules say no.
             Unavailable: the outcome is open.
         """
-        request = _seat_request(mall, new)
+        request = _seat_request(mall, new, callback_format)
         async with answered_within(self._settings.answer_within):
             place = await self._place(request)
             if place.record is None:
@@ -246,7 +247,10 @@ class Trading:
         return self._client.get_workflow_handle_for(TeamWorkflow.run, team_workflow_id(team))
 
 
-def _seat_request(mall: MallAccess, new: NewOrder) -> SeatRequest:
+def _seat_request(mall: MallAccess, new: NewOrder, callback_format: CallbackFormat | None) -> SeatRequest:
+    callback = callback_address(mall, new.callback)
+    if callback is not None and callback_format is not None:
+        callback = callback.model_copy(update={"format": callback_format})
     return SeatRequest(
         source=mall.source,
         out_trade_no=new.out_trade_no,
@@ -256,7 +260,7 @@ def _seat_request(mall: MallAccess, new: NewOrder) -> SeatRequest:
         campaign_id=new.campaign_id,
         team_id=new.team_id or team_id(mall.source, new.out_trade_no),
         opens_team=new.team_id is None,
-        callback=callback_address(mall, new.callback),
+        callback=callback,
     )
 
 

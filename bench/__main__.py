@@ -21,6 +21,7 @@ from bench import audiences, report
 from bench.callbacks import Callbacks, Sent, broker, broker_place
 from bench.load import Round
 from bench.mall_calls import TEAM_SIZE
+from bench.market import CAMPAIGNS, TEAMS_PER_CAMPAIGN, seed
 from bench.outcome import Outcome, outcome, until_delivered
 from bench.processes import BenchError, Child, Meter, environment
 from bench.reverse import Reverse
@@ -49,7 +50,9 @@ def parse_callers(_: click.Context, __: click.Parameter, text: str) -> list[int]
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--seconds", type=click.FloatRange(min=0.5), default=10.0, help="measured in a round; quotes: half of it")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0.5), default=10.0, help="measured in a round; quotes and market: half of it"
+)
 @click.option("--rounds", type=click.IntRange(min=1), default=3, help="of each side, in turns")
 @click.option("--callers", callback=parse_callers, default="16,64", help="concurrent callers, one table for each number")
 @click.option("--only", type=click.Choice(["audiences"]), help="this part alone, which is otherwise left out: it takes minutes")
@@ -60,9 +63,10 @@ def main(*, seconds: float, rounds: int, callers: list[int], only: str | None, m
 
     Starts a stack of its own in a temporary directory and measures in turns: (a) the floor, a bare workflow with no-op
     updates called without HTTP and database; (b) ours, whole teams of three over HTTP (3 locks, 3 payments). Then quotes
-    beside a bare FastAPI route, refunds of every kind, and a team of a hundred that fails. Then callbacks over HTTP, and
-    over RabbitMQ where one answers, beside a bare loop of the same clients. Prints numbers and asserts none of them; exits
-    with 1 when a team is missing or an invariant is broken.
+    and the market beside a bare FastAPI route, refunds of every kind, and a team of a hundred that fails. Then callbacks over
+    HTTP, and over RabbitMQ where one answers, beside a bare loop of the same clients; and the market again with a thousand
+    campaigns and a hundred thousand teams. Prints numbers and asserts none of them; exits with 1 when a team is missing or an
+    invariant is broken.
     """
     try:
         plan = Plan(seconds=seconds, rounds=rounds, callers=callers, members=members if only else 0, json_file=json_file)
@@ -115,14 +119,20 @@ class Bench:
             pair = await self._in_turns(callers, self._plan.seconds, self._plan.rounds)
             print(report.updates(pair), flush=True)
             pairs.append(pair)
-        pairs.append(await self._quotes())
-        print(report.quotes(pairs[-1]), flush=True)
+        await seed(self._database, 0, 0)
+        pairs += await self._beside_bare(quotes="quote", market="market")
+        print(report.beside_bare(pairs[-2:]), flush=True)
         reverse = Reverse(self._http, self._mall_key, self._ops_key, self._database, self._meter)
         say("refunds")
         undone = [*await reverse.kinds(round(self._plan.seconds * ORDERS_PER_SECOND)), await reverse.failed_team()]
         print(report.undone(undone, pairs[0].base), flush=True)
         sent = await self._callbacks(pairs[0])
         print(report.sent(sent), flush=True)
+        many = f", {CAMPAIGNS} campaigns with {CAMPAIGNS * TEAMS_PER_CAMPAIGN} teams"
+        say(f"seeding{many[1:]}")
+        await seed(self._database, 1, CAMPAIGNS - 1)
+        pairs += await self._beside_bare(quotes="quote_of_many", market="market_of_many")
+        print(report.beside_bare(pairs[-2:], many), flush=True)
         played = total(self._teams) + sum(len(each.receipts) for each in sent)
         end = await outcome(self._database, self._client, self._http, self._ops_key, played)
         print(report.end(end, self._callbacks_late), flush=True)
@@ -187,8 +197,9 @@ class Bench:
         self._teams.append(pair.ours)
         return pair
 
-    async def _quotes(self) -> Pair:
-        sides: dict[str, list[Measured]] = {"bare": [], "quote": []}
+    async def _beside_bare(self, **plays: str) -> list[Pair]:
+        """Each of these plays, by its side's name, in turns with the bare route."""
+        sides: dict[str, list[Measured]] = {play: [] for play in ("bare", *plays.values())}
         seconds = self._plan.seconds / 2
         for play in sides:
             await self._round(self._quote_callers, play, self._quotes_meter, QUOTE_CALLERS, min(seconds, 1))
@@ -197,7 +208,8 @@ class Bench:
                 done.append(await self._round(self._quote_callers, play, self._quotes_meter, QUOTE_CALLERS, seconds))
             rates = ", ".join(f"{play} {done[-1].rate:.0f}/s" for play, done in sides.items())
             say(f"{QUOTE_CALLERS} callers, round {number}: {rates}")
-        return Pair(QUOTE_CALLERS, Side("bare route", sides["bare"]), Side("quotes", sides["quote"]))
+        bare = Side("bare route", sides["bare"])
+        return [Pair(QUOTE_CALLERS, bare, Side(name, sides[play])) for name, play in plays.items()]
 
     async def _callbacks(self, pair: Pair) -> list[Sent]:
         """Over HTTP, and over RabbitMQ where there is one; receipts at half of what the callers brought about before."""

@@ -1,5 +1,6 @@
-"""What a mall calls: whole teams of three, and quotes. `python -m bench.mall_calls <API url> <key>`."""
+"""What a mall calls: whole teams of three, quotes and the market. `python -m bench.mall_calls <API url> <key>`."""
 
+import random
 import sys
 import time
 from datetime import UTC, datetime
@@ -9,9 +10,11 @@ import aiohttp
 import uvloop
 
 from bench.load import Stopwatch, serve
+from bench.market import CAMPAIGNS
 
 OFFER = {"goods_id": "9890002", "channel": "c01", "campaign_id": 100124}
 TEAM_SIZE = 3
+TEAMS_LISTED = 10
 GIVE_UP_AFTER = 30.0
 """seconds for which a request is repeated whose outcome is open"""
 
@@ -32,6 +35,25 @@ class MallCaller:
 
     async def quote(self, name: str, stopwatch: Stopwatch) -> None:
         await self._post("/v1/quotes", OFFER | {"user_id": name}, "quote", stopwatch)
+
+    async def market(self, name: str, stopwatch: Stopwatch) -> None:
+        """Of one goods, by one buyer after the other."""
+        await self._market("bench-0", name, stopwatch)
+
+    async def quote_of_many(self, name: str, stopwatch: Stopwatch) -> None:
+        asked = {"goods_id": _any_goods(), "channel": OFFER["channel"], "user_id": name}
+        await self._post("/v1/quotes", asked, "quote of many", stopwatch)
+
+    async def market_of_many(self, name: str, stopwatch: Stopwatch) -> None:
+        await self._market(_any_goods(), name, stopwatch)
+
+    async def _market(self, goods_id: str, name: str, stopwatch: Stopwatch) -> None:
+        asked_at = time.perf_counter()
+        asked = {"goods_id": goods_id, "channel": str(OFFER["channel"]), "user_id": name}
+        async with self._http.get("/v1/market", params=asked) as response:
+            found = await response.json(content_type=None)
+        assert len(found["teams"]) == TEAMS_LISTED, found
+        stopwatch.answered("market", asked_at)
 
     async def bare(self, name: str, stopwatch: Stopwatch) -> None:
         await self._post("/bare", OFFER | {"user_id": name}, "bare route", stopwatch)
@@ -55,12 +77,25 @@ class MallCaller:
             stopwatch.repeated += 1
 
 
+def _any_goods() -> str:
+    return f"bench-{random.randrange(CAMPAIGNS)}"  # noqa: S311 - no secret
+
+
 async def call(url: str, key: str) -> None:
     connector = aiohttp.TCPConnector(limit=0)
     headers = {"Authorization": f"Bearer {key}"}
     async with aiohttp.ClientSession(url, connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as http:
         caller = MallCaller(http)
-        await serve({"team": caller.play_team, "quote": caller.quote, "bare": caller.bare})
+        await serve(
+            {
+                "team": caller.play_team,
+                "bare": caller.bare,
+                "quote": caller.quote,
+                "market": caller.market,
+                "quote_of_many": caller.quote_of_many,
+                "market_of_many": caller.market_of_many,
+            }
+        )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from bench.rounds import Pair, Side, percentile
 
 EVENTS_AT_MOST = 60
 UPDATES_RATIO, UPDATES_RATIO_LEAST = 0.75, 0.6
-QUOTES_RATIO = 0.5
+BARE_RATIOS = {"quotes": 0.5, "market": 0.35}
 
 
 def machine() -> str:
@@ -45,9 +45,11 @@ def updates(pair: Pair) -> str:
     return _pair(pair, callers, f"{UPDATES_RATIO}, at least {UPDATES_RATIO_LEAST}")
 
 
-def quotes(pair: Pair) -> str:
-    callers = f"=== {pair.callers} concurrent callers: quotes and a bare route in the same server ==="
-    return _pair(pair, callers, f"{QUOTES_RATIO}")
+def beside_bare(pairs: Sequence[Pair], of: str = "") -> str:
+    titles = [
+        f"=== {pair.callers} concurrent callers: {pair.ours.name} and a bare route in the same server{of} ===" for pair in pairs
+    ]
+    return "\n".join(_pair(pair, title, f"{BARE_RATIOS[pair.ours.name]}") for pair, title in zip(pairs, titles, strict=True))
 
 
 def _pair(pair: Pair, title: str, goal: str) -> str:

@@ -69,6 +69,19 @@ async def read_access(database: Database, key: str) -> MallAccess | OpsAccess | 
     )
 
 
+MALL = "SELECT callback_hosts, request_limit FROM malls WHERE source = $1"
+
+
+async def read_mall_without_key(database: Database, source: str, named: str) -> MallAccess | None:
+    """For callers that have no key, and are known by something else; `named` stands in the key's place."""
+    async with connection(database) as opened:
+        row = await opened.fetchrow(MALL, source)
+    if row is None:
+        return None
+    hosts, limit = frozenset(row["callback_hosts"]), row["request_limit"]
+    return MallAccess(key_name=named, source=source, callback=None, callback_hosts=hosts, request_limit=limit)
+
+
 SAVE_KEY = """
 INSERT INTO api_keys (key_hash, key_id, name, source, scopes, created_at) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (key_hash) DO NOTHING

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from db.connection import Connection, Database, connection, fetch_one
-from domain.states import OrderStatus
-from domain.trade import MarketMember, MarketTeam, Statistics
+from pydantic import TypeAdapter
+
+from db.connection import Connection, Database, Row, connection, fetch_one
+from domain.trade import MarketTeam, Statistics
 from domain.values import masked
 
 OWN_ORDERS = 500
@@ -17,27 +19,27 @@ MEMBERS_SHOWN = 10
 HAS_SEAT = "status = 'forming' AND deadline > $5 AND lock_count < target_count"
 ORDER = "target_count - complete_count, deadline"
 
+COLUMNS = "team_id, campaign_id, target_count, lock_count, complete_count, opened_at, deadline"
+
 TEAMS = f"""
 WITH own AS MATERIALIZED (
-  SELECT array_agg(DISTINCT team_id) AS team_ids
+  SELECT coalesce(array_agg(DISTINCT team_id), '{{}}') AS team_ids
     FROM (SELECT team_id, live, campaign_id, goods_id FROM orders
            WHERE source = $1 AND user_id = $4 ORDER BY locked_at DESC, order_id DESC LIMIT {OWN_ORDERS}) latest
    WHERE live AND campaign_id = $2 AND goods_id = $3
 ), listed AS (
-  (SELECT t.*, true AS mine FROM teams t
+  (SELECT {COLUMNS}, true AS mine FROM teams
     WHERE team_id = ANY((SELECT team_ids FROM own)::text[]) AND {HAS_SEAT} ORDER BY {ORDER} LIMIT $6)
   UNION ALL
-  (SELECT t.*, false FROM teams t
+  (SELECT {COLUMNS}, false FROM teams
     WHERE source = $1 AND campaign_id = $2 AND goods_id = $3 AND {HAS_SEAT}
-      AND team_id <> ALL(coalesce((SELECT team_ids FROM own), '{{}}')::text[])
+      AND team_id <> ALL((SELECT team_ids FROM own)::text[])
     ORDER BY {ORDER} LIMIT $7)
 ), shown AS (
   SELECT * FROM listed ORDER BY mine DESC, {ORDER} LIMIT $6
 )
-SELECT t.team_id, t.campaign_id, t.target_count, t.lock_count, t.complete_count, t.opened_at, t.deadline, t.mine,
-       (SELECT array_agg(ARRAY[m.user_id, m.status] ORDER BY m.locked_at, m.out_trade_no)
-          FROM (SELECT user_id, status, locked_at, out_trade_no FROM orders o
-                 WHERE o.team_id = t.team_id AND live ORDER BY locked_at LIMIT {MEMBERS_SHOWN}) m) AS members
+SELECT t.*, ARRAY(SELECT user_id || ' ' || status FROM orders o
+                   WHERE o.team_id = t.team_id AND live ORDER BY locked_at LIMIT {MEMBERS_SHOWN}) AS members
   FROM shown t ORDER BY mine DESC, {ORDER}
 """
 
@@ -58,27 +60,21 @@ async def market_teams(opened: Connection, looker: Looker, now: datetime, limit:
     """Teams with a free seat: the buyer's own first, then by how few payments they lack and how soon they end."""
     who = (looker.source, looker.campaign_id, looker.goods_id, looker.user_id)
     rows = await opened.fetch(TEAMS, *who, now, limit, limit if looker.sees_others else 0)
-    return [
-        MarketTeam(
-            team_id=row["team_id"],
-            campaign_id=row["campaign_id"],
-            target_count=row["target_count"],
-            lock_count=row["lock_count"],
-            complete_count=row["complete_count"],
-            seats_left=row["target_count"] - row["lock_count"],
-            opened_at=row["opened_at"],
-            deadline=row["deadline"],
-            mine=row["mine"],
-            members=[
-                MarketMember(
-                    user_id=user_id if user_id == looker.user_id else masked(user_id),
-                    status=OrderStatus(status),
-                )
-                for user_id, status in row["members"] or []
-            ],
-        )
-        for row in rows
-    ]
+    return MARKET_TEAMS.validate_python([_team(row, looker.user_id) for row in rows])
+
+
+# Many small models at once: pydantic makes them of plain values in one go.
+MARKET_TEAMS = TypeAdapter(list[MarketTeam])
+
+
+def _team(row: Row, looker: str) -> dict[str, Any]:
+    seats_left = row["target_count"] - row["lock_count"]
+    return {**row, "seats_left": seats_left, "members": [_member(member, looker) for member in row["members"]]}
+
+
+def _member(stored: str, looker: str) -> dict[str, str]:
+    user_id, _, status = stored.partition(" ")
+    return {"user_id": user_id if user_id == looker else masked(user_id), "status": status}
 
 
 # Rows that are never deleted: a refund takes nothing from these counts. Every user who ever had a seat has a quota row.

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from db.connection import Connection, Row
+from db.connection import Connection, Row, fetch_one
 from domain.campaigns import CampaignStatus, Scope
 from domain.discounts import discount_of
 from domain.eligibility import Facts, Inquiry, Offer, Standing, Wish, inquiry
@@ -10,13 +10,6 @@ from domain.errors import ErrorCode, Refusal
 from domain.messages import SeatRequest
 from domain.switches import switches_of
 from domain.trade import QuoteRequest
-
-# Everybody's part: what a cache may keep until an operator changes it.
-OFFERED = """
-b.source, b.channel, c.campaign_id, c.version AS campaign_version, c.status, c.starts_at, c.ends_at, c.target_count,
-c.min_count, c.lock_ttl, c.payment_grace, c.team_ttl, c.refund_window, c.take_limit, c.discount, c.audience, c.audience_scope,
-g.goods_id, g.name AS goods_name, g.original_price
-"""
 
 
 def is_member(audience: str, user: str) -> str:
@@ -27,20 +20,38 @@ def is_member(audience: str, user: str) -> str:
 
 SWITCHES = "(SELECT jsonb_object_agg(name, value) FROM switches)"
 
-OFFER = f"""
-SELECT {OFFERED},
-       coalesce(q.live, 0) AS live_orders, s.stock - s.live AS stock_left,
-       {is_member("c.audience", "$4")} AS in_audience,
-       {is_member("c.discount ->> 'audience'", "$4")} AS in_discount_audience,
-       {SWITCHES} AS switches
-  FROM campaign_goods b
-  JOIN campaigns c USING (campaign_id)
-  JOIN goods g USING (goods_id)
-  LEFT JOIN user_quotas q ON q.campaign_id = c.campaign_id AND q.source = b.source AND q.user_id = $4
-  LEFT JOIN campaign_stock s ON s.campaign_id = c.campaign_id
- WHERE b.source = $1 AND b.channel = $2 AND b.goods_id = $3 AND ($5::int IS NULL OR b.campaign_id = $5)
+# Everybody's part: what a cache may keep until an operator changes it.
+OFFERED = """
+b.source, b.channel, c.campaign_id, c.version AS campaign_version, c.status, c.starts_at, c.ends_at, c.target_count,
+c.min_count, c.lock_ttl, c.payment_grace, c.team_ttl, c.refund_window, c.take_limit, c.discount, c.audience, c.audience_scope,
+g.goods_id, g.name AS goods_name, g.original_price
+"""
+SOLD = "campaign_goods b JOIN campaigns c USING (campaign_id) JOIN goods g USING (goods_id)"
+WANTED = """
+ WHERE b.source = $1 AND b.channel = $2 AND b.goods_id = $3 AND ($4::int IS NULL OR b.campaign_id = $4)
  ORDER BY b.active DESC, c.status IN ('draft', 'ended'), c.updated_at DESC
  LIMIT 1
+"""
+OFFER = f"SELECT {OFFERED} FROM {SOLD} {WANTED}"
+
+# The buyer's part: $1 campaign, $2 source, $3 user, $4 the campaign's audience, $5 the discount's.
+STANDING = f"""
+SELECT coalesce((SELECT live FROM user_quotas WHERE campaign_id = $1 AND source = $2 AND user_id = $3), 0) AS live_orders,
+       (SELECT stock - live FROM campaign_stock WHERE campaign_id = $1) AS stock_left,
+       {is_member("$4", "$3")} AS in_audience, {is_member("$5", "$3")} AS in_discount_audience
+"""
+
+# Both, and the switches.
+INQUIRY = f"""
+SELECT {OFFERED},
+       coalesce(q.live, 0) AS live_orders, s.stock - s.live AS stock_left,
+       {is_member("c.audience", "$5")} AS in_audience,
+       {is_member("c.discount ->> 'audience'", "$5")} AS in_discount_audience,
+       {SWITCHES} AS switches
+  FROM {SOLD}
+  LEFT JOIN user_quotas q ON q.campaign_id = c.campaign_id AND q.source = b.source AND q.user_id = $5
+  LEFT JOIN campaign_stock s ON s.campaign_id = c.campaign_id
+ {WANTED}
 """
 
 GOODS_EXIST = "SELECT EXISTS (SELECT FROM goods WHERE goods_id = $1)"
@@ -55,14 +66,37 @@ async def inquire(
     Raises:
         Refusal: goods_not_found, campaign_not_found.
     """
-    row = await connection.fetchrow(OFFER, source, asked.channel, asked.goods_id, asked.user_id, asked.campaign_id)
-    if row is not None:
-        return inquiry(_offer(row), _standing(row, asked.user_id), switches_of(row["switches"]), wish, now)
-    if not await connection.fetchval(GOODS_EXIST, asked.goods_id):
-        raise Refusal(ErrorCode.GOODS_NOT_FOUND, f"There are no goods {asked.goods_id}.")
-    wanted = "No campaign" if asked.campaign_id is None else f"No campaign {asked.campaign_id}"
-    where = f"in channel {asked.channel} of {source}"
-    raise Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"{wanted} sells goods {asked.goods_id} {where}.")
+    row = await connection.fetchrow(INQUIRY, source, asked.channel, asked.goods_id, asked.campaign_id, asked.user_id)
+    if row is None:
+        raise await _not_sold(connection, source, asked.channel, asked.goods_id, asked.campaign_id)
+    return inquiry(_offer(row), _standing(row, asked.user_id), switches_of(row["switches"]), wish, now)
+
+
+async def read_offer(connection: Connection, source: str, channel: str, goods_id: str, campaign_id: int | None) -> Offer:
+    """Everybody's part of `inquire` alone.
+
+    Raises:
+        Refusal: goods_not_found, campaign_not_found.
+    """
+    row = await connection.fetchrow(OFFER, source, channel, goods_id, campaign_id)
+    if row is None:
+        raise await _not_sold(connection, source, channel, goods_id, campaign_id)
+    return _offer(row)
+
+
+async def read_standing(connection: Connection, offer: Offer, user_id: str) -> Standing:
+    """The buyer's part of `inquire` alone."""
+    audiences = (offer.audience, offer.discount.audience)
+    row = await fetch_one(connection, STANDING, offer.campaign_id, offer.source, user_id, *audiences)
+    return _standing(row, user_id)
+
+
+async def _not_sold(connection: Connection, source: str, channel: str, goods_id: str, campaign_id: int | None) -> Refusal:
+    if not await connection.fetchval(GOODS_EXIST, goods_id):
+        return Refusal(ErrorCode.GOODS_NOT_FOUND, f"There are no goods {goods_id}.")
+    wanted = "No campaign" if campaign_id is None else f"No campaign {campaign_id}"
+    where = f"in channel {channel} of {source}"
+    return Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"{wanted} sells goods {goods_id} {where}.")
 
 
 def _offer(row: Row) -> Offer:

@@ -31,12 +31,15 @@ class WorkflowMessage(BaseModel):
 # --- seats ---
 
 
+CallbackFormat = Literal["standard", "original"]
+
+
 class Address(WorkflowMessage):
     """Where an order's events go."""
 
     kind: Literal["http", "amqp"]
     address: str
-    format: Literal["standard", "original"] = "standard"
+    format: CallbackFormat = "standard"
 
 
 class SeatRequest(WorkflowMessage):

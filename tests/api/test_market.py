@@ -1,34 +1,28 @@
 """The market as a buyer finds it: quotes with their reasons, teams to join, statistics; and what switches refuse."""
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
 
-import asyncpg
 import pytest
 
 from dev.demo_data import CHANNEL, SOURCE
+from domain.switches import Switches
 from tests.api.polling import until
 from tests.api.shop import Json, Offer, Shop, fresh
 
 RULES = ["suspended", "rollout", "blocked", "campaign", "goods", "audience", "take_limit", "stock"]
 Switch = Callable[[str, object], Awaitable[None]]
 
-SET = """
-INSERT INTO switches (name, value, version, changed_by, changed_at) VALUES ($1, $2, 1, 'tests', $3)
-ON CONFLICT (name) DO UPDATE SET value = excluded.value
-"""
-
 
 @pytest.fixture
-async def switch(database: asyncpg.Connection) -> AsyncIterator[Switch]:
+async def switch(shop: Shop) -> AsyncIterator[Switch]:
     """Sets a switch until the end of the test."""
 
     async def turn(name: str, value: object) -> None:
-        await database.execute(SET, name, json.dumps(value), datetime.now(UTC))
+        (await shop.ops.put(f"/v1/ops/switches/{name}", {"value": value})).ok()
 
     yield turn
-    await database.execute("DELETE FROM switches")
+    for name, value in Switches().model_dump(mode="json").items():
+        await turn(name, value)
 
 
 async def market(offer: Offer, user: str, **query: str | int) -> Json:

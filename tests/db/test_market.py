@@ -136,3 +136,9 @@ async def test_teams_are_found_by_their_index_however_many_there_are(shop: Shop)
         assert "Seq Scan on teams" not in plan
     finally:
         await shop.execute("DELETE FROM teams WHERE team_id LIKE 'seeded-%'")
+
+
+async def test_a_seat_that_is_taken_touches_no_index_of_teams(shop: Shop) -> None:
+    """PostgreSQL looks at an index's columns and at its condition alike."""
+    sql = "SELECT indexdef FROM pg_indexes WHERE tablename = 'teams' AND indexdef LIKE '%lock_count%'"
+    assert await shop.rows(sql) == []

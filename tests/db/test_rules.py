@@ -6,10 +6,10 @@ import pytest
 
 from db.administration import change_campaign
 from db.connection import connection
-from db.offers import inquire
+from db.offers import inquire, read_offer, read_standing
 from domain.campaigns import Campaign
 from domain.eligibility import quote
-from domain.errors import ErrorCode
+from domain.errors import ErrorCode, Refusal
 from domain.messages import HeldSeat
 from domain.states import OrderStatus, PaymentOutcome, TeamStatus
 from domain.trade import Quote, QuoteRequest
@@ -119,3 +119,19 @@ async def test_a_team_pins_the_price_rule_and_each_buyer_has_his_own_price(shop:
     assert prices == [PRICE, PAY_PRICE]
     assert (await quote_of(shop, campaign, member)).pay_price == Decimal("10.00"), "a new team's rule is today's"
     assert await shop.value("SELECT original_price FROM teams") == PRICE
+
+
+async def test_an_offer_and_a_standing_say_together_what_one_inquiry_says(shop: Shop) -> None:
+    await shop.audience("vip", "u-in")
+    discount = {"plan": "cut", "expr": "20", "audience": "vip"}
+    campaign = await shop.campaign(stock=5, audience="vip", audience_scope=["visible"], discount=discount)
+    await shop.lock(shop.opener(campaign, user="u-in"))
+    goods_id = campaign.goods[0].goods_id
+    async with connection(shop.database) as opened:
+        for user in ("u-in", "u-out"):
+            asked = QuoteRequest(goods_id=goods_id, channel=CHANNEL, user_id=user)
+            whole = await inquire(opened, SOURCE, asked, NOW)
+            offer = await read_offer(opened, SOURCE, CHANNEL, goods_id, None)
+            assert (offer, await read_standing(opened, offer, user)) == (whole.offer, whole.standing)
+        with pytest.raises(Refusal, match="campaign_not_found"):
+            await read_offer(opened, SOURCE, "c99", goods_id, None)
