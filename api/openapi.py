@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from api.examples import example
+from api.middleware import PAYLOAD_TOO_LARGE
 from api.problems import problem_body
 from domain.errors import MEANINGS, ErrorCode
 
@@ -93,13 +94,16 @@ def _tell_errors(path: str, operation: Json) -> None:
     own = [ErrorCode(code) for code in operation.get(CODES, ())]
     named = [code for name, code in NAMED_IN_THE_PATH.items() if f"{{{name}}}" in path]
     codes = {*own, *named, *BY_TAG.get(operation["tags"][0], OF_EVERY_CALL)}
-    operation[CODES] = sorted(codes)
     responses = operation["responses"]
     for undivided in ("4XX", "5XX"):
         responses.pop(undivided, None)
     by_status: dict[int, list[ErrorCode]] = defaultdict(list)
     for code in sorted(codes):
         by_status[MEANINGS[code].status].append(code)
+    if "requestBody" in operation:
+        by_status[PAYLOAD_TOO_LARGE].append(ErrorCode.INVALID_REQUEST)
+        codes.add(ErrorCode.INVALID_REQUEST)
+    operation[CODES] = sorted(codes)
     for status, found in sorted(by_status.items()):
         responses[str(status)] = _error_response(status, found)
 
@@ -111,7 +115,10 @@ def _error_response(status: int, codes: Iterable[ErrorCode]) -> Json:
             PROBLEM: {
                 "schema": {"$ref": "#/components/schemas/Problem"},
                 "examples": {
-                    code.value: {"summary": MEANINGS[code].title, "value": problem_body(code, MEANINGS[code].title + ".")}
+                    code.value: {
+                        "summary": MEANINGS[code].title,
+                        "value": problem_body(code, MEANINGS[code].title + ".", status=status),
+                    }
                     for code in codes
                 },
             }

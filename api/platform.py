@@ -19,6 +19,7 @@ from api.backlog import BacklogMetrics
 from api.counting import Counting
 from api.limits import Rates
 from api.middleware import EXTRA_HEADERS, READING
+from api.queries import require_known_query
 from api.refunding import Refunding
 from api.remembered import Remembered
 from api.resending import Resending
@@ -121,7 +122,10 @@ PlatformDep = Annotated[Platform, Depends(platform)]
 
 
 class _Key(SecurityBase):
-    """Who asks, by the key that the request carries. One dependency does it all, and declares itself in OpenAPI."""
+    """Who asks, by the key that the request carries. One dependency does it all, and declares itself in OpenAPI.
+
+    It looks at the query, too: that is cheaper than a dependency of its own.
+    """
 
     model = HTTPBearerModel(description="A key of a mall or, for /v1/ops, of operations.")
     scheme_name = "key"
@@ -151,6 +155,7 @@ class _MallKey(_Key):
             detail = f"{access.source} may send {access.request_limit} requests a second."
             raise Refusal(ErrorCode.RATE_LIMITED, detail, retry_after=1)
         _require(access, Scope.READ if request.method in READING else self._scope)
+        require_known_query(request)
         return access
 
 
@@ -162,6 +167,7 @@ class _OpsKey(_Key):
         if not isinstance(access, OpsAccess):
             raise Refusal(ErrorCode.FORBIDDEN, f"This is for a key of operations with the scope {self._scope}.")
         _require(access, self._scope)
+        require_known_query(request)
         return access
 
 

@@ -26,7 +26,7 @@ UPLOAD: dict[str, Any] = {
         "required": True,
         "description": "One user a line. CSV: one column, or a header that names `user_id`. "
         'JSON lines: `{"user_id": "…"}` or `"…"`.',
-        "content": {content_type: {"schema": {"type": "string"}} for content_type in FORMATS},
+        "content": {content_type: {"schema": {}} for content_type in FORMATS},
     }
 }
 

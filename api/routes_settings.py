@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field, ValidationError
 
 from api.access import new_key
+from api.openapi import refuses
 from api.pages import Cursor, Limit, Page, number_of, page, position
 from api.platform import AdminDep, OpsDep, PlatformDep
 from db.audit import list_changes
@@ -102,7 +103,7 @@ async def drop_webhook_secrets(source: Source, admin: AdminDep, platform: Platfo
 # --- keys ---
 
 
-@routes.post("/keys", status_code=201)
+@routes.post("/keys", status_code=201, openapi_extra=refuses(ErrorCode.MALL_NOT_FOUND))
 async def post_key(new: NewKey, admin: AdminDep, platform: PlatformDep) -> CreatedKey:
     """A new key, shown once. A mall may have several: so one is replaced without a gap."""
     key = new_key(new.source)

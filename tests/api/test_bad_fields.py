@@ -210,3 +210,17 @@ async def test_a_missing_field_is_named(shop: Shop, call: str, field: str) -> No
     answer = await caller(shop, path).call(method, path, json={name: value for name, value in body.items() if name != field})
     [error] = answer.refused("invalid_request", 422)["errors"]
     assert error["field"] == f"body.{field}"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/v1/ops/orders?sorce=s01", "sorce"),
+        ("/v1/ops/orders?source=s01&source=s02", "source"),
+        ("/v1/orders?user_id=u1&=1", ""),
+        ("/v1/market?goods_id=9890001&channel=c01&user_id=u1&page=2", "page"),
+    ],
+)
+async def test_a_query_names_what_its_call_knows_and_once(shop: Shop, path: str, name: str) -> None:
+    errors = (await caller(shop, path).get(path)).refused("invalid_request", 422)["errors"]
+    assert [error["field"] for error in errors] == [f"query.{name}"]

@@ -34,14 +34,14 @@ def test_it_is_openapi_3_1_with_names_that_a_client_can_use() -> None:
 def test_an_operation_names_its_errors_with_an_example_of_each(name: str) -> None:
     operation = OPERATIONS[name]
     told = {
-        code: (int(status), example["value"])
+        (code, int(status)): example["value"]
         for status, response in operation["responses"].items()
         for code, example in response["content"].get("application/problem+json", {}).get("examples", {}).items()
         if response.get("content")
     }
-    assert set(told) == set(operation["x-error-codes"])
-    for code, (status, example) in told.items():
-        assert MEANINGS[ErrorCode(code)].status == status
+    assert {code for code, _ in told} == set(operation["x-error-codes"])
+    for (code, status), example in told.items():
+        assert status == MEANINGS[ErrorCode(code)].status or (code, status) == ("invalid_request", 413)
         assert (example["code"], example["status"]) == (code, status)
         assert _errors_of(example, {"$ref": "#/components/schemas/Problem"}) == []
 
