@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from db.connection import Database, Row, connection, fetch_one, transaction
+from db.guards import IS_PENDING
 from domain.messages import MallAnswer, Sample
 
 # A transaction of its own, as one statement: functions/give_sequences.sql.
@@ -43,12 +44,12 @@ class Delivery:
     campaign_id: int | None = None
 
 
-PENDING = """
+PENDING = f"""
 SELECT d.event_id, d.kind, d.address, d.format, m.source, e.type, e.occurred_at, e.sequence, e.data,
        m.webhook_secrets AS secrets, m.callback_hosts AS hosts, m.local, d.attempts, d.since, d.next_attempt_at,
        o.order_id, o.user_id, o.campaign_id
   FROM deliveries d JOIN events e USING (event_id) JOIN malls m USING (source) LEFT JOIN orders o USING (order_id)
- WHERE d.event_id = ANY($1::text[]) AND d.status = 'pending'
+ WHERE d.event_id = ANY($1::text[]) AND d.{IS_PENDING}
  ORDER BY e.sequence, d.address
 """
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from db.connection import Connection, Database, Row, connection, fetch_one
+from db.guards import IS_FORMING
 from domain.trade import MarketTeam, Statistics
 from domain.values import masked
 
@@ -16,7 +17,7 @@ MEMBERS_SHOWN = 10
 
 # What may be joined, in the order of teams_joinable_idx. A full team is skipped as it is met: one waits for its payments no
 # longer than a payment window.
-HAS_SEAT = "status = 'forming' AND deadline > $5 AND lock_count < target_count"
+HAS_SEAT = "deadline > $5 AND lock_count < target_count"
 ORDER = "target_count - complete_count, deadline"
 
 COLUMNS = "team_id, campaign_id, target_count, lock_count, complete_count, opened_at, deadline"
@@ -29,10 +30,10 @@ WITH own AS MATERIALIZED (
    WHERE live AND campaign_id = $2 AND goods_id = $3
 ), listed AS (
   (SELECT {COLUMNS}, true AS mine FROM teams
-    WHERE team_id = ANY((SELECT team_ids FROM own)::text[]) AND {HAS_SEAT} ORDER BY {ORDER} LIMIT $6)
+    WHERE team_id = ANY((SELECT team_ids FROM own)::text[]) AND {IS_FORMING} AND {HAS_SEAT} ORDER BY {ORDER} LIMIT $6)
   UNION ALL
   (SELECT {COLUMNS}, false FROM teams
-    WHERE source = $1 AND campaign_id = $2 AND goods_id = $3 AND {HAS_SEAT}
+    WHERE source = $1 AND campaign_id = $2 AND goods_id = $3 AND status = 'forming' AND {HAS_SEAT}
       AND team_id <> ALL((SELECT team_ids FROM own)::text[])
     ORDER BY {ORDER} LIMIT $7)
 ), shown AS (

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from db.connection import Connection, Database, Row, connection, fetch_one, transaction
 from db.events import record_order_events
+from db.guards import IS_PENDING
 from db.leaving import CANCELLED, LOCK_ORDER, RETURNED, leave
 from domain.errors import ErrorCode, Refusal
 from domain.events import EventType
@@ -218,7 +219,7 @@ UPDATE refunds SET status = 'done', finished_at = $3, operator = coalesce(nullif
 # It was finished when it began. Its note says that the mall was told elsewhere: nothing else writes one.
 CLOSE_UNPAID = "UPDATE refunds SET operator = $3, note = $4 WHERE order_id = $1 AND attempt = $2"
 # Whoever says that the mall was told elsewhere ends what is still on its way: nobody tells it again.
-GIVE_UP = "UPDATE deliveries SET status = 'dead', finished_at = $2 WHERE event_id = ANY($1::text[]) AND status = 'pending'"
+GIVE_UP = f"UPDATE deliveries SET status = 'dead', finished_at = $2 WHERE event_id = ANY($1::text[]) AND {IS_PENDING}"
 
 
 async def finish_refund(database: Database, change: ChangeRefund) -> RefundState:

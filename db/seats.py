@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from db.connection import Connection, Database, Row, connection, fetch_one
+from db.guards import IS_FORMING
 from db.offers import campaign_terms, inquire, is_member, terms
 from domain.discounts import discount_of, pay_price
 from domain.eligibility import Wish, require_terms
@@ -61,10 +62,10 @@ WITH team AS (
 )
 
 JOIN_TEAM = (
-    """
+    f"""
 WITH team AS (
   UPDATE teams SET lock_count = lock_count + 1
-   WHERE team_id = $1 AND status = 'forming' AND deadline > $14 AND lock_count < target_count
+   WHERE team_id = $1 AND {IS_FORMING} AND deadline > $14 AND lock_count < target_count
   RETURNING team_id, campaign_id, goods_id, lock_ttl, deadline
 )"""
     + TAKE_SEAT

@@ -252,7 +252,8 @@ orders = Table(
     CheckConstraint("deduction + pay_price = original_price", name="price"),
     Index("orders_one_seat_idx", "team_id", "user_id", unique=True, postgresql_where=text("live")),
     Index("orders_team_idx", "team_id", "locked_at"),
-    Index("orders_user_idx", "source", "user_id", "locked_at", "order_id"),
+    # The user first: one that begins with the source might be used to find an order by its number, and read all of a mall's.
+    Index("orders_user_idx", "user_id", "source", "locked_at", "order_id"),
     Index("orders_locked_at_idx", "locked_at", "order_id"),
     Index("orders_refunding_idx", "order_id", postgresql_where=text("status = 'refunding'")),
     postgresql_with={"fillfactor": 80},

@@ -4,17 +4,18 @@ from datetime import datetime, timedelta
 
 from db.connection import Connection, Database, Row, fetch_one, transaction
 from db.events import record_team_event
+from db.guards import IS_FORMING
 from db.leaving import LOCK_TEAM, cancel_locked
 from domain.events import EventType
 from domain.ids import event_id
 from domain.messages import ConcludedTeam, ConcludeTeam, ExtendedTeam, ExtendTeam
 from domain.states import CancelReason, Conclusion, Ending, FailReason, TeamStatus, conclude
 
-COMPLETE = """
-UPDATE teams SET status = 'completed', completion = $2, completed_at = $3 WHERE team_id = $1 AND status = 'forming'
+COMPLETE = f"""
+UPDATE teams SET status = 'completed', completion = $2, completed_at = $3 WHERE team_id = $1 AND {IS_FORMING}
 """
-FAIL = """
-UPDATE teams SET status = 'failed', fail_reason = $2, failed_at = $3 WHERE team_id = $1 AND status = 'forming'
+FAIL = f"""
+UPDATE teams SET status = 'failed', fail_reason = $2, failed_at = $3 WHERE team_id = $1 AND {IS_FORMING}
 """
 MEMBERS = """
 SELECT order_id, out_trade_no, status, cancel_reason, lock_expires_at FROM orders WHERE team_id = $1
@@ -100,8 +101,8 @@ def _as_it_is(team: Row, members: list[Row], detail: str) -> ConcludedTeam:
     )
 
 
-EXTEND = """
-UPDATE teams SET deadline = greatest(deadline, $2) WHERE team_id = $1 AND status = 'forming' RETURNING status, deadline
+EXTEND = f"""
+UPDATE teams SET deadline = greatest(deadline, $2) WHERE team_id = $1 AND {IS_FORMING} RETURNING status, deadline
 """
 TEAM_NOW = "SELECT status, deadline FROM teams WHERE team_id = $1"
 
