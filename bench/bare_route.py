@@ -32,6 +32,7 @@ def main() -> None:
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=8,
+        timeout_keep_alive=75,
         server_header=False,
     )
 

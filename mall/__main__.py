@@ -40,6 +40,8 @@ def main() -> None:
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=3,
+        # Longer than the platform keeps an idle connection: else it sends a callback on one that is just closed here.
+        timeout_keep_alive=75,
     )
     with suppress(KeyboardInterrupt):
         Server(served, switches).run()

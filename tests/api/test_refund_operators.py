@@ -80,6 +80,12 @@ async def attention(shop: Shop, order: Json) -> list[Json]:
     return [one for one in found if one["out_trade_no"] == order["out_trade_no"]]
 
 
+async def owed(shop: Shop, order: Json) -> list[str]:
+    """Whose money waits to go back, of this order's team."""
+    found = (await shop.ops.get("/v1/ops/orders", team_id=order["team_id"], owed="true")).ok()["data"]
+    return [one["out_trade_no"] for one in found]
+
+
 async def flagged(temporal: Client, workflow: Handle) -> bool:
     query = f"NeedsAttention = true AND WorkflowId = '{workflow.id}'"
     return [one async for one in temporal.list_workflows(query)] != []
@@ -126,8 +132,10 @@ async def test_decide_answers_for_the_mall(shop: Shop, receiver: Receiver, tempo
 @by_http_and_signal
 async def test_resend_asks_again(shop: Shop, receiver: Receiver, temporal: Client, by: str) -> None:
     order = await unanswered_question(shop, receiver)
+    assert await owed(shop, order) == [order["out_trade_no"]]
     await send(shop, temporal, by, order, "resend", {})
     await shop.until_order(order, "refunded")
+    assert await owed(shop, order) == []
     first, second = await receiver.of_type("order.refund_requested", 2)
     assert first.event_id == second.event_id
     assert len(receiver.received) == 4  # completed, asked twice, refunded
@@ -324,7 +332,7 @@ async def test_a_cancel_while_the_mall_is_told_is_refused_and_flagged(shop: Shop
     workflow = refund_workflow(temporal, order)
     await workflow.cancel()
     await until_details(workflow, say="cancel was refused")
-    assert await flagged(temporal, workflow)
+    await until(lambda: flagged(temporal, workflow), bool)
     await workflow.signal("resend", {"operator": "ann"})
     await shop.until_order(order, "refunded")
     await ended(workflow)

@@ -100,7 +100,8 @@ def start_mall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StartMall:
         # The socket listens before the server runs: a request that comes early waits, so nothing has to be polled.
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-            server = uvicorn.Server(uvicorn.Config(create_app(Config(), Switches()), log_config=None, access_log=False))
+            app = create_app(Config(), Switches())
+            server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_keep_alive=75))
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             try:
                 async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:

@@ -39,6 +39,7 @@ ORDER = st.integers(0, 39)
 EXPECTED = {200, 201, 202, 403, 404, 409, 422, 503}
 VETO = {"code": "refund_rejected", "detail": "in no mood"}
 SETTLED_WITHIN = 60.0
+PATIENCE = 5
 
 
 @dataclass
@@ -79,8 +80,8 @@ class Market(RuleBasedStateMachine):
         self._offers = [self.world.do(self.world.shop.sell(**fields)) for fields in CAMPAIGNS]
         # A completed team, and one in which somebody has paid: what is rare otherwise.
         for campaign in range(len(CAMPAIGNS)):
-            self._lock(self._offers[campaign], user_id="early-1")
-            self._lock(self._offers[campaign], user_id="early-2", team_id=self._known[-1]["team_id"])
+            self._lock(self._offers[campaign], user_id="early-1", insist=True)
+            self._lock(self._offers[campaign], user_id="early-2", insist=True, team_id=self._known[-1]["team_id"])
         for order in (0, 1, 2):
             self.pay(order, "")
 
@@ -104,10 +105,15 @@ class Market(RuleBasedStateMachine):
                 if one["team_id"] == known["team_id"]:
                     self.pay(number, "")
 
-    def _lock(self, offer: Offer, user_id: str, **wanted: object) -> None:
+    def _lock(self, offer: Offer, user_id: str, *, insist: bool = False, **wanted: object) -> None:
         # Each run has buyers of its own: those who let many seats lapse are slowed down.
         request = offer.request(callback=self.world.receiver.callback(), user_id=user_id + self._run, **wanted)
         answer = self._ask(self.world.shop.mall.post("/v1/orders", request))
+        for _ in range(PATIENCE if insist else 0):
+            # The worker that the run before killed may still be on its way back.
+            if answer is None or answer.status == 503:
+                answer = self._ask(self.world.shop.mall.post("/v1/orders", request))
+        assert not insist or (answer is not None and answer.status in {200, 201}), answer
         if answer is not None and answer.status in {200, 201}:
             self._requests[request["out_trade_no"]] = request
             self._known.append(answer.body)

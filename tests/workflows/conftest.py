@@ -8,12 +8,20 @@ import asyncio
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.client import (
+    FetchWorkflowHistoryEventsInput,
+    Interceptor,
+    OutboundInterceptor,
+    WorkflowHistoryEventAsyncIterator,
+)
 from temporalio.testing import WorkflowEnvironment
 
 from db.connection import Database, open_database
@@ -45,11 +53,34 @@ async def database(services: Stack) -> AsyncIterator[Database]:
     await made.close()
 
 
+class _Patient(Interceptor):
+    """Asks again for a workflow's end: after 20 s the test server answers with nothing, a mistake to `result()`."""
+
+    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:  # noqa: A002 - as the SDK calls it
+        return _PatientOutbound(next)
+
+
+class _PatientOutbound(OutboundInterceptor):
+    def fetch_workflow_history_events(self, input: FetchWorkflowHistoryEventsInput) -> WorkflowHistoryEventAsyncIterator:  # noqa: A002
+        def poll() -> WorkflowHistoryEventAsyncIterator:
+            return self.next.fetch_workflow_history_events(input)
+
+        return cast(WorkflowHistoryEventAsyncIterator, _until_any(poll)) if input.wait_new_event else poll()
+
+
+async def _until_any(poll: Callable[[], WorkflowHistoryEventAsyncIterator]) -> AsyncIterator[HistoryEvent]:
+    is_there = False
+    while not is_there:
+        async for event in poll():
+            is_there = True
+            yield event
+
+
 @pytest.fixture
 async def time() -> AsyncIterator[WorkflowEnvironment]:
     """A Temporal test server: `await time.sleep(…)` passes hours at once, for all its workflows; so each test has its own."""
     async with await WorkflowEnvironment.start_time_skipping(
-        data_converter=data_converter, test_server_existing_path=str(TEST_SERVER)
+        data_converter=data_converter, interceptors=[_Patient()], test_server_existing_path=str(TEST_SERVER)
     ) as environment:
         await environment.client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(namespace="default", search_attributes=ATTRIBUTES)
