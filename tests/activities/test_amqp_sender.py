@@ -62,8 +62,23 @@ async def test_a_message_has_all_that_a_mall_verifies_and_dedupes_by(sender: Amq
                 "activityId": 100123,
             },
         ),
+        (
+            {
+                **REFUNDED,
+                "type": "order.cancelled",
+                "data": '{"out_trade_no": "n1", "team_id": "t1", "reason": "lock_timeout"}',
+            },
+            {
+                "type": "unpaid_unlock",
+                "userId": "u1",
+                "teamId": "t1",
+                "orderId": "o1",
+                "outTradeNo": "n1",
+                "activityId": 100123,
+            },
+        ),
     ],
-    ids=["completed", "refunded", "unsettled"],
+    ids=["completed", "refunded", "unsettled", "unpaid"],
 )
 async def test_the_original_s_consumers_read_text(
     sender: AmqpSender, behind: Queue, fields: dict[str, object], body: dict[str, object]

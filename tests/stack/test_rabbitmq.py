@@ -90,6 +90,13 @@ async def _is_told_in_the_original_s(shop: Shop, behind: Queue) -> None:
     }
     await shop.until_refund({"out_trade_no": joining["outTradeNo"]}, "done")
 
+    unpaid = lock_request(offer, notifyConfigVO={"notifyType": "MQ"})
+    alone = await mall.lock(unpaid)
+    await mall.refund(unpaid)
+    unlocked = await _message(behind, alone["teamId"])
+    assert unlocked.routing_key == "topic.team_refund"
+    assert json.loads(unlocked.body)["type"] == "unpaid_unlock"
+
 
 async def _cannot_be_told_where_no_queue_is(shop: Shop) -> None:
     orders = await (await shop.sell(target_count=2)).seats(2, callback={"kind": "amqp", "routing_key": fresh("nowhere")})
