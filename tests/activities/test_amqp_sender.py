@@ -99,6 +99,14 @@ async def test_a_message_that_no_queue_takes_is_a_failure_until_one_is_bound(sen
     assert (await sender.send(elsewhere, NOW)).error is None
 
 
+async def test_an_event_that_goes_to_several_queues_at_once_is_judged_at_each(sender: AmqpSender, behind: Queue) -> None:
+    """All under one message_id, by which alone the library knows what the broker returns."""
+    keys = [f"nobody.{number}" if number % 3 else "own.key" for number in range(60)]
+    replies = await asyncio.gather(*(sender.send(delivery(key, kind="amqp"), NOW) for key in keys))
+    assert [reply.error is None for reply in replies] == [key == "own.key" for key in keys]
+    assert [(await behind.message()).message_id for _ in range(20)] == ["evt_1"] * 20
+
+
 async def test_a_missing_exchange_is_a_failure_until_it_is_declared(behind: Queue) -> None:
     name = f"{behind.exchange}-later"
     async with aclosing(AmqpSender(BROKER, 5, name)) as sender:
