@@ -5,11 +5,12 @@ import logging
 from contextlib import suppress
 from datetime import datetime
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 import aio_pika
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
-from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, DeliveryError
+from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
 
 from activities.formats import FORMATS, UnsendableError
 from activities.senders import NOTE, Reply
@@ -34,6 +35,8 @@ class AmqpSender:
         self._timeout = timeout_seconds
         self._exchange_name = exchange
         self._turns = asyncio.Semaphore(AT_ONCE)
+        # The library finds who published what comes back unrouted by message_id: one event goes to one address at a time.
+        self._of_event: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._connecting = asyncio.Lock()
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
@@ -63,24 +66,25 @@ class AmqpSender:
         except TimeoutError:
             return Reply(None, f"RabbitMQ at {self._place()}: it is slow, and too many messages wait for it")
         try:
-            return await self._publish(message, delivery.address, self._url)
+            return await self._publish(message, delivery, self._url)
         finally:
             self._turns.release()
 
-    async def _publish(self, message: Message, routing_key: str, url: str) -> Reply:
+    async def _publish(self, message: Message, delivery: Delivery, url: str) -> Reply:
         used = self._connection
+        alone = self._of_event.setdefault(delivery.event_id, asyncio.Lock())
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout), alone:
                 exchange = await self._opened(url)
                 used = self._connection
-                await exchange.publish(message, routing_key, mandatory=True)
+                await exchange.publish(message, delivery.address, mandatory=True)
         except DeliveryError:
-            return Reply(None, f"no queue is bound to {routing_key}: the message could not be routed")
+            return Reply(None, f"no queue is bound to {delivery.address}: the message could not be routed")
         except ChannelNotFoundEntity:
             return Reply(None, f"the broker has no exchange {self._exchange_name}")
         except TimeoutError as failure:
             return Reply(None, self._error(failure))
-        except (AMQPError, OSError, RuntimeError, asyncio.InvalidStateError) as failure:
+        except Exception as failure:  # noqa: BLE001 - the library raises whatever it met when the line broke, also bare ones
             # What broke it may not have come to the connection's own notice yet: the next try makes a new one.
             if used is self._connection:
                 await self.aclose()
@@ -90,7 +94,7 @@ class AmqpSender:
     async def aclose(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(AMQPError, OSError, RuntimeError, asyncio.InvalidStateError):
+            with suppress(Exception):
                 await connection.close()
 
     async def _opened(self, url: str) -> AbstractExchange:

@@ -1,11 +1,12 @@
 """Callbacks: telling malls what happened, again and again until each has taken it or is given up."""
 
 import asyncio
+import logging
 import random
 import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -29,6 +30,8 @@ from domain.messages import (
     WorkflowFailure,
 )
 from domain.values import rfc3339
+
+log = logging.getLogger("groupbuy.callbacks")
 
 AT_ONCE = 5
 """attempts to one mall that one activity makes side by side"""
@@ -178,11 +181,22 @@ class CallbackActivities:
         return attempt.verdict
 
     async def _send(self, delivery: Delivery, now: datetime) -> Reply:
-        return await self._senders[delivery.kind].send(delivery, now)
+        try:
+            reply = await self._senders[delivery.kind].send(delivery, now)
+        except Exception as defect:
+            # An attempt that is not recorded would be made for ever, and seen by nobody.
+            log.exception("a defect: %s could not be sent", delivery.event_id)
+            return Reply(None, f"a defect of the platform: {type(defect).__name__}")
+        return replace(reply, error=reply.error and _storable(reply.error), note=_storable(reply.note))
 
     async def _asked(self, statement: Awaitable[Answer]) -> Answer:
         async with self._statements:
             return await statement
+
+
+def _storable(text: str) -> str:
+    """What a mall wrote, without the one character that PostgreSQL's texts cannot hold."""
+    return text.replace("\0", "")
 
 
 def _turned_away(attempt: int) -> float:

@@ -51,7 +51,7 @@ class Standard:
 class Original:
     """Unsigned, as the original's malls expect it. Kinds that it never had are told as the nearest that it had."""
 
-    KINDS = {RefundKind.UNSETTLED: RefundKind.PAID_UNFORMED, RefundKind.UNPAID: "unpaid_unlock"}  # noqa: RUF012
+    ENDS = (EventType.ORDER_REFUNDED, EventType.ORDER_CANCELLED)
 
     def content(self, delivery: Delivery, now: datetime) -> Content:  # noqa: ARG002 - nothing in it is of this attempt
         # Text for a queue: that is what its consumers, Spring's, read as a string.
@@ -63,9 +63,9 @@ class Original:
         if delivery.type == EventType.TEAM_COMPLETED:
             return {"teamId": data["team_id"], "outTradeNoList": data["out_trade_nos"]}
         # At a notifyUrl any body means "ship".
-        if delivery.type == EventType.ORDER_REFUNDED and delivery.kind == "amqp":
+        if delivery.type in self.ENDS and delivery.kind == "amqp":
             return {
-                "type": self.KINDS.get(data["kind"], data["kind"]),
+                "type": self._kind(data.get("kind", RefundKind.UNPAID)),
                 "userId": delivery.user_id,
                 "teamId": data["team_id"],
                 "orderId": delivery.order_id,
@@ -73,6 +73,14 @@ class Original:
                 "activityId": delivery.campaign_id,
             }
         raise UnsendableError(f"the original's format has no {delivery.type} over {delivery.kind}")
+
+    def _kind(self, kind: str) -> str:
+        match kind:
+            case RefundKind.UNPAID:
+                return "unpaid_unlock"
+            case RefundKind.UNSETTLED:
+                return RefundKind.PAID_UNFORMED
+        return kind
 
     def taken(self, answer: bytes) -> bool:
         return answer.strip().strip(b'"') == b"success"

@@ -153,7 +153,7 @@ def _retry_after(header: str | None, now: datetime) -> timedelta | None:
         return timedelta(seconds=min(int(header[:10]), LONGEST_WAIT.total_seconds()))
     try:
         return min(max(parsedate_to_datetime(header) - now, timedelta()), LONGEST_WAIT)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

@@ -10,7 +10,7 @@ from domain.ids import event_id
 
 # A delivery for each distinct address of the orders that an event names, due at once. An order in the original's format is told
 # of its team's completion where it wants, of its refund over RabbitMQ alone (at a notifyUrl any body means "ship"), and of
-# nothing else.
+# nothing else; but who is told over RabbitMQ anyway also hears there of orders that ended unpaid, which nobody has to act on.
 ORDER_EVENTS = """
 WITH named AS (
   SELECT o.*, k.event_id
@@ -30,7 +30,8 @@ SELECT event_id, kind, address, callback_format, 'pending', 0, $5, $5
        LATERAL (SELECT callback_kind, callback_address WHERE callback_format <> 'original'
                 UNION ALL
                 SELECT 'amqp', 'topic.team_refund'
-                 WHERE callback_format = 'original' AND $3 = 'order.refunded') AS "at" (kind, address)
+                 WHERE callback_format = 'original'
+                   AND ($3 = 'order.refunded' OR $3 = 'order.cancelled' AND callback_kind = 'amqp')) AS "at" (kind, address)
  WHERE callback_kind IS NOT NULL
 """
 

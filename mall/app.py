@@ -25,7 +25,7 @@ def create_app(config: Config, switches: Switches) -> FastAPI:
     platform = Platform(str(config.api_url), config.key.get_secret_value())
     cashier = Cashier(platform, store)
     amqp_url = config.amqp_url.get_secret_value() if config.amqp_url else None
-    queue = QueueReceiver(amqp_url, config.amqp_routing_key, inbox, switches)
+    queue = QueueReceiver(amqp_url, config.amqp_routing_key, config.webhooks, inbox, switches)
     shop = Shop(
         platform, cashier, store, switches, queue, routing_key=config.amqp_routing_key, slow_seconds=config.slow_seconds
     )

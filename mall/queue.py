@@ -1,12 +1,16 @@
 """Receives callbacks over RabbitMQ: a queue of the mall's own, bound to the platform's exchange."""
 
 import asyncio
+import hmac
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 from pydantic import ValidationError
+from standardwebhooks import Webhook
 
 from mall.events import Event
 from mall.inbox import Arrived, Inbox
@@ -25,9 +29,12 @@ log = logging.getLogger(__name__)
 class QueueReceiver:
     """The queue is this connection's alone: what waits in it ends with it, and only the platform's feed still has it."""
 
-    def __init__(self, url: str | None, routing_key: str, inbox: Inbox, switches: Switches) -> None:
+    def __init__(
+        self, url: str | None, routing_key: str, webhooks: Sequence[Webhook], inbox: Inbox, switches: Switches
+    ) -> None:
         self._url = url
         self._routing_key = routing_key
+        self._webhooks = webhooks
         self._inbox = inbox
         self._switches = switches
         self.problem: str | None = "connecting to the broker" if url else "No broker is configured (GROUPBUY_AMQP_URL)."
@@ -71,17 +78,28 @@ class QueueReceiver:
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
         event_id = message.message_id
+        if event_id is None or not any(_signed(webhook, event_id, message) for webhook in self._webhooks):
+            self._inbox.turn_away(Arrived(Way.RABBITMQ, Signature.WRONG, event_id), "rejected: wrong signature")
+            await message.reject()
+            return
         try:
             event = Event.model_validate_json(message.body)
         except ValidationError as error:
-            log.warning("a message that is no event: %s", error)
-            self._inbox.turn_away(Arrived(Way.RABBITMQ, Signature.NONE, event_id), "rejected: no event")
+            log.warning("a signed message that is no event: %s", error)
+            self._inbox.turn_away(Arrived(Way.RABBITMQ, Signature.GOOD, event_id), "rejected: no event")
             await message.reject()
             return
-        if event_id is None:
-            self._inbox.turn_away(Arrived(Way.RABBITMQ, Signature.NONE, None, event), "rejected: no message_id")
-            await message.reject()
-            return
-        if self._inbox.take(event_id, event, Way.RABBITMQ, Signature.NONE).late:
+        if self._inbox.take(event_id, event, Way.RABBITMQ, Signature.GOOD).late:
             await self._inbox.linger()
         await message.ack()
+
+
+def _signed(webhook: Webhook, event_id: str, message: AbstractIncomingMessage) -> bool:
+    """Whoever reaches the broker may publish. How old it is does not matter: it may have waited in the queue for long."""
+    try:
+        at = datetime.fromtimestamp(int(str(message.headers["webhook-timestamp"])), UTC)
+        expected = webhook.sign(event_id, at, message.body.decode()).encode()
+        given = str(message.headers["webhook-signature"]).split()
+    except (KeyError, ValueError, OverflowError, OSError):
+        return False
+    return any(hmac.compare_digest(expected, each.encode()) for each in given)

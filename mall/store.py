@@ -115,7 +115,7 @@ class Signature(StrEnum):
     GOOD = "good"
     WRONG = "wrong"
     NONE = "none"
-    """a message in a queue has none: who may write to the queue is the broker's to say"""
+    """of messages in a queue, before they were verified"""
 
 
 class Arrival(BaseModel):

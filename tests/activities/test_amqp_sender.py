@@ -62,8 +62,23 @@ async def test_a_message_has_all_that_a_mall_verifies_and_dedupes_by(sender: Amq
                 "activityId": 100123,
             },
         ),
+        (
+            {
+                **REFUNDED,
+                "type": "order.cancelled",
+                "data": '{"out_trade_no": "n1", "team_id": "t1", "reason": "lock_timeout"}',
+            },
+            {
+                "type": "unpaid_unlock",
+                "userId": "u1",
+                "teamId": "t1",
+                "orderId": "o1",
+                "outTradeNo": "n1",
+                "activityId": 100123,
+            },
+        ),
     ],
-    ids=["completed", "refunded", "unsettled"],
+    ids=["completed", "refunded", "unsettled", "unpaid"],
 )
 async def test_the_original_s_consumers_read_text(
     sender: AmqpSender, behind: Queue, fields: dict[str, object], body: dict[str, object]
@@ -82,6 +97,14 @@ async def test_a_message_that_no_queue_takes_is_a_failure_until_one_is_bound(sen
     assert (await sender.send(TO_QUEUE, NOW)).error is None
     await behind.bind("nobody.listens")
     assert (await sender.send(elsewhere, NOW)).error is None
+
+
+async def test_an_event_that_goes_to_several_queues_at_once_is_judged_at_each(sender: AmqpSender, behind: Queue) -> None:
+    """All under one message_id, by which alone the library knows what the broker returns."""
+    keys = [f"nobody.{number}" if number % 3 else "own.key" for number in range(60)]
+    replies = await asyncio.gather(*(sender.send(delivery(key, kind="amqp"), NOW) for key in keys))
+    assert [reply.error is None for reply in replies] == [key == "own.key" for key in keys]
+    assert [(await behind.message()).message_id for _ in range(20)] == ["evt_1"] * 20
 
 
 async def test_a_missing_exchange_is_a_failure_until_it_is_declared(behind: Queue) -> None:

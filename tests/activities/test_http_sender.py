@@ -118,6 +118,7 @@ async def test_only_2xx_is_taken_and_only_410_is_final(mall: Mall, sender: HttpS
         ("Fri, 01 May 2026 11:00:00 GMT", timedelta()),
         ("9" * 5000, timedelta(days=30)),
         ("soon", None),
+        ("Fri, 01 May 9" + "9" * 20 + " 11:00:00 +" + "9" * 20, None),
         ("-5", None),
         ("２", None),
     ],

@@ -47,8 +47,8 @@ async def test_a_completion_is_told_at_notify_url_until_the_mall_says_success(sh
     await mall.lock(leaving)
     await mall.settle(leaving)
     assert (await mall.refund(leaving))["code"] == "success"
-    for asked in (opening, joining):
-        await mall.settle(asked)
+    for second, asked in enumerate((opening, joining)):
+        await mall.settle(asked, outTradeTime=1795514400000 + 1000 * second)
 
     async def bodies() -> list[object]:
         return notified.bodies

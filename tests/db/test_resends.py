@@ -146,6 +146,16 @@ async def test_an_order_in_the_original_s_format_is_told_of_completion_and_of_re
     assert named == (leaving.order_id, leaving.request.user_id, leaving.campaign.campaign_id)
 
 
+async def test_who_is_told_over_rabbitmq_anyway_hears_of_orders_that_ended_unpaid(shop: Shop) -> None:
+    queue = Address(kind="amqp", address="topic.team_success", format="original")
+    [unpaid] = await shop.team(await shop.campaign(), locked=1, callback=queue)
+    await shop.release(unpaid)
+
+    [told] = await pending_deliveries(shop.database, [event_id("order.cancelled", unpaid.order_id)])
+
+    assert (told.kind, told.address, told.format) == ("amqp", "topic.team_refund", "original")
+
+
 # --- reading ---
 
 

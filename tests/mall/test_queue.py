@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,9 +13,12 @@ import pytest
 
 from mall.queue import EXCHANGE
 from tests.api.polling import until
-from tests.mall.conftest import Mall, StartMall, event
+from tests.mall.conftest import SECRET, Mall, StartMall, event, signed
 
 BROKER = os.environ.get("GROUPBUY_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/")
+
+LONG_AGO = datetime(2026, 3, 1, tzinfo=UTC)
+"""a message may wait in a queue for days"""
 
 COMPLETED = event("team.completed", 1, team_id="t1", completion="target", out_trade_nos=["a"])
 QUESTION = event("order.refund_requested", 2, team_id="t1", out_trade_no="b", amount="80.00", reason="buyer")
@@ -37,8 +41,10 @@ class Exchange:
         self._exchange = exchange
         self.routing_key = f"demo_mall_test_{secrets.token_hex(6)}"
 
-    async def publish(self, event_id: str, body: bytes) -> None:
-        await self._exchange.publish(aio_pika.Message(body, message_id=event_id), self.routing_key)
+    async def publish(self, event_id: str, body: bytes, secret: str = SECRET) -> None:
+        message = aio_pika.Message(body, message_id=event_id)
+        message.headers.update(signed(event_id, body, secret=secret, at=LONG_AGO))
+        await self._exchange.publish(message, self.routing_key)
 
 
 @pytest.fixture
@@ -67,22 +73,25 @@ async def test_messages_are_taken_once_and_wait_while_the_mall_is_down(start_mal
         await _connected(mall)
         await exchange.publish("evt_1", COMPLETED)
         await exchange.publish("evt_1", COMPLETED)
-        taken = ("team.completed", "none")
+        taken = ("team.completed", "good")
         assert await _log(mall, 2) == [(*taken, False, "acknowledged"), (*taken, True, "acknowledged")]
 
         await exchange.publish("evt_2", b"{}")
-        assert (await _log(mall, 3))[2] == (None, "none", False, "rejected: no event")
+        assert (await _log(mall, 3))[2] == (None, "good", False, "rejected: no event")
+
+        await exchange.publish("evt_2", COMPLETED, secret="whsec_c29tZWJvZHkgZWxzZQ==")
+        assert (await _log(mall, 4))[3] == (None, "wrong", False, "rejected: wrong signature")
 
         # Nobody is asked over a queue, so there is no veto.
         await mall.switch(mood="veto")
         await exchange.publish("evt_3", QUESTION)
-        assert (await _log(mall, 4))[3] == ("order.refund_requested", "none", False, "acknowledged")
+        assert (await _log(mall, 5))[4] == ("order.refund_requested", "good", False, "acknowledged")
 
         await mall.switch(mood="down")
         await exchange.publish("evt_4", event("order.cancelled", 3, team_id="t1", out_trade_no="c", reason="buyer"))
         assert "c" not in await mall.to_do()
         await mall.switch(mood="normal")
-        await _log(mall, 5)
+        await _log(mall, 6)
         assert await mall.to_do() == {"a": "ship", "b": "hold", "c": "closed"}
 
 
