@@ -24,6 +24,7 @@ SAMPLES: Json = {
     "target_count": 3,
     "lock_count": 2,
     "complete_count": 1,
+    "seats_left": 1,
     "expr": "20",
     "starts_at": "2026-01-01T00:00:00Z",
     "ends_at": "2026-12-31T00:00:00Z",

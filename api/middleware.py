@@ -29,8 +29,9 @@ PAYLOAD_TOO_LARGE = 413
 FAILED = 500
 OK, NOT_MODIFIED = 200, 304
 
-READING = frozenset({"GET", "HEAD"})
 OPERATIONS = "/v1/ops/"
+ORIGINAL = "/api/v1/gbm/"
+"""there, a GET may change something"""
 EXTRA_HEADERS = "groupbuy.headers"
 """where a request's scope has headers for its answer, whatever that will be"""
 
@@ -45,11 +46,14 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["method"] == "HEAD" and not scope["path"].startswith(ORIGINAL):
+            # As GET; the server leaves the body away.
+            scope = {**scope, "method": "GET"}
         started = time.perf_counter()
         received, limit = 0, _body_limit(scope)
         status: int | None = None
         held: Message | None = None
-        is_read = scope["method"] in READING
+        is_read = scope["method"] == "GET"
         is_tagged = is_read and scope["path"].startswith("/v1/")
 
         async def receive_bounded() -> Message:

@@ -46,6 +46,12 @@ OF_EVERY_CALL = (
 OF_THE_ORIGINAL = (ErrorCode.FORBIDDEN,)
 OF_A_SERVICE_PAGE = (ErrorCode.INVALID_REQUEST, ErrorCode.TEMPORARILY_UNAVAILABLE, ErrorCode.INTERNAL_ERROR)
 
+LIMIT_HEADERS = {
+    "RateLimit-Policy": {"description": "requests (`q`) that the mall may send in `w` seconds", "schema": {"type": "string"}},
+    "RateLimit": {"description": "how many are left (`r`) in the next `t` seconds", "schema": {"type": "string"}},
+}
+TAG = {"description": "send it as `If-None-Match` to be spared what is still as it was", "schema": {"type": "string"}}
+
 BY_TAG = {"service": OF_A_SERVICE_PAGE, "original": OF_THE_ORIGINAL}
 
 
@@ -73,6 +79,10 @@ def describe(app: FastAPI) -> None:
             document = as_found()
             for path, operation in _operations(document):
                 _tell_errors(path, operation)
+                _tell_limit(operation)
+            for path, item in document["paths"].items():
+                if path.startswith("/v1/") and "get" in item:
+                    _tell_tag(item["get"])
             for item in document["webhooks"].values():
                 del item["post"]["responses"]["422"]  # FastAPI's own; what a mall answers is in the description
             for unused in ("HTTPValidationError", "ValidationError"):
@@ -106,6 +116,19 @@ def _tell_errors(path: str, operation: Json) -> None:
     operation[CODES] = sorted(codes)
     for status, found in sorted(by_status.items()):
         responses[str(status)] = _error_response(status, found)
+
+
+def _tell_limit(operation: Json) -> None:
+    if operation["tags"][0] == "mall":
+        for status, response in operation["responses"].items():
+            if status[0] == "2" or status == "429":
+                response["headers"] = {**response.get("headers", {}), **LIMIT_HEADERS}
+
+
+def _tell_tag(operation: Json) -> None:
+    """Every read has its tag (api/middleware.py)."""
+    operation["responses"]["200"]["headers"] = {**operation["responses"]["200"].get("headers", {}), "ETag": TAG}
+    operation["responses"]["304"] = {"description": "It is as the tag in `If-None-Match` says", "headers": {"ETag": TAG}}
 
 
 def _error_response(status: int, codes: Iterable[ErrorCode]) -> Json:

@@ -18,7 +18,7 @@ from api.access import Access, Keys
 from api.backlog import BacklogMetrics
 from api.counting import Counting
 from api.limits import Rates
-from api.middleware import EXTRA_HEADERS, READING
+from api.middleware import EXTRA_HEADERS
 from api.queries import require_known_query
 from api.refunding import Refunding
 from api.remembered import Remembered
@@ -154,7 +154,7 @@ class _MallKey(_Key):
         if not taken.allowed:
             detail = f"{access.source} may send {access.request_limit} requests a second."
             raise Refusal(ErrorCode.RATE_LIMITED, detail, retry_after=1)
-        _require(access, Scope.READ if request.method in READING else self._scope)
+        _require(access, Scope.READ if request.method == "GET" else self._scope)
         require_known_query(request)
         return access
 

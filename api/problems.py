@@ -90,14 +90,23 @@ async def _invalid(_request: Request, error: RequestValidationError) -> ProblemR
     return problem(ErrorCode.INVALID_REQUEST, f"{len(error.errors())} field(s) cannot be accepted.", errors)
 
 
-async def _http_error(_request: Request, error: HTTPException) -> ProblemResponse:
+async def _http_error(request: Request, error: HTTPException) -> ProblemResponse:
     code = CODES_OF_STATUS.get(error.status_code)
     if code is None:
         # What remains is FastAPI's 400 for a body that is not JSON at all.
         return problem(ErrorCode.INVALID_REQUEST, str(error.detail))
     answer = problem(code, MEANINGS[code].title + ".")
-    answer.headers.update(error.headers or {})  # a 405 says what is allowed
+    if code is ErrorCode.METHOD_NOT_ALLOWED:
+        answer.headers["Allow"] = _allowed(request, error)
     return answer
+
+
+def _allowed(request: Request, error: HTTPException) -> str:
+    """What may be done with this path: each of its methods is a route of its own, and the error knows of one."""
+    path: str = getattr(request.scope.get("route"), "path", "")
+    methods = {method.upper() for method in request.app.openapi()["paths"].get(path, ())}
+    methods |= set((error.headers or {}).get("Allow", "").split(", ")) - {""}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
 async def _unavailable(_request: Request, error: Exception) -> ProblemResponse:

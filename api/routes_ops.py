@@ -99,7 +99,8 @@ async def patch_campaign(
     try:
         return await change_campaign(platform.database, campaign_id, changes, by=ops.key_name, now=now, confirmed=confirm)
     except ValidationError as mistake:
-        raise RequestValidationError(mistake.errors()) from mistake
+        errors = [{**error, "loc": ("body", *error["loc"])} for error in mistake.errors()]
+        raise RequestValidationError(errors) from mistake
 
 
 @routes.get("/campaigns/{campaign_id}")

@@ -21,12 +21,16 @@ FORMATS = {
     "application/jsonl": UploadFormat.JSON_LINES,
     "application/x-ndjson": UploadFormat.JSON_LINES,
 }
+EXAMPLES = {
+    UploadFormat.CSV: "user_id,city\nbuyer-1,Hangzhou\nbuyer-2,Chengdu\n",
+    UploadFormat.JSON_LINES: '{"user_id": "buyer-1"}\n{"user_id": "buyer-2"}\n',
+}
 UPLOAD: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": "One user a line. CSV: one column, or a header that names `user_id`. "
         'JSON lines: `{"user_id": "…"}` or `"…"`.',
-        "content": {content_type: {"schema": {}} for content_type in FORMATS},
+        "content": {content_type: {"schema": {}, "example": EXAMPLES[of]} for content_type, of in FORMATS.items()},
     }
 }
 

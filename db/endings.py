@@ -1,6 +1,8 @@
 """Campaigns that are ended at once, with every team that is still forming; and how far that is."""
 
-from db.administration import NO_SEAT_CHANGES, lock_campaign, record_version
+import json
+
+from db.administration import NO_SEAT_CHANGES, RECORD_CHANGE, lock_campaign, record_version
 from db.connection import Connection, Database, Row, connection, fetch_one, transaction
 from db.views import History
 from domain.campaigns import CampaignStatus
@@ -62,6 +64,9 @@ async def begin_ending(database: Database, asked: BeginEnding) -> None:
             await opened.execute(STOP_SELLING, asked.campaign_id)
             await record_version(opened, ended, asked.operator)
         await opened.execute(TAKE_DOWN_TEAMS, asked.campaign_id)
+        # Also where the campaign was ended before, with its teams left to run: who returns their money is recorded.
+        content = json.dumps({"campaign_id": asked.campaign_id, "reason": asked.reason})
+        await opened.execute(RECORD_CHANGE, asked.now, asked.operator, f"ending/{asked.campaign_id}", content)
 
 
 FORMING = """

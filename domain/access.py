@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from domain.addresses import refused_url
 from domain.trade import Callback, HttpCallback
 from domain.values import Message, Moment, Name, Source
 
@@ -96,8 +97,9 @@ class MallFields(Message):
 
     @model_validator(mode="after")
     def _callback_is_registered(self) -> Self:
-        if isinstance(self.callback, HttpCallback) and self.callback.url.host not in self.callback_hosts:
-            raise ValueError(f"callback.url: {self.callback.url.host} is none of the callback_hosts")
+        # By the same rule as an order's own callback: what it refuses would be called by nobody.
+        if isinstance(self.callback, HttpCallback) and (refused := refused_url(str(self.callback.url), self.callback_hosts)):
+            raise ValueError(f"callback.url: {refused}")
         return self
 
 

@@ -115,5 +115,5 @@ Note = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\
 
 
 def masked(user_id: str) -> str:
-    """What one buyer sees of another: `u***1`."""
-    return f"{user_id[0]}***{user_id[-1]}" if len(user_id) > 1 else "***"
+    """What one buyer sees of another: `u***1`. Of an id that has no more than these two letters, nothing."""
+    return f"{user_id[0]}***{user_id[-1]}" if len(user_id) > 2 else "***"

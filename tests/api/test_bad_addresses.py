@@ -118,20 +118,22 @@ async def test_an_unknown_path_is_not_found(shop: Shop, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
+    ("method", "path", "allowed"),
     [
-        ("DELETE", "/v1/orders"),
-        ("PUT", "/v1/orders"),
-        ("PATCH", "/v1/quotes"),
-        ("GET", "/v1/quotes"),
-        ("POST", "/v1/orders/trade-1"),
-        ("DELETE", "/v1/ops/campaigns/100123"),
-        ("POST", "/v1/ops/goods/9890001"),
-        ("TRACE", "/v1/orders"),
+        ("DELETE", "/v1/orders", "GET, HEAD, POST"),
+        ("PUT", "/v1/orders", "GET, HEAD, POST"),
+        ("PATCH", "/v1/quotes", "POST"),
+        ("GET", "/v1/quotes", "POST"),
+        ("POST", "/v1/orders/trade-1", "GET, HEAD"),
+        ("DELETE", "/v1/ops/campaigns/100123", "GET, HEAD, PATCH"),
+        ("POST", "/v1/ops/goods/9890001", "GET, HEAD, PUT"),
+        ("TRACE", "/v1/orders", "GET, HEAD, POST"),
     ],
 )
-async def test_a_wrong_method_is_refused(shop: Shop, method: str, path: str) -> None:
-    (await caller(shop, path).call(method, path)).refused("method_not_allowed", 405)
+async def test_a_wrong_method_is_refused(shop: Shop, method: str, path: str, allowed: str) -> None:
+    answer = await caller(shop, path).call(method, path)
+    answer.refused("method_not_allowed", 405)
+    assert answer.headers["Allow"] == allowed
 
 
 async def test_an_unknown_order_is_not_found(shop: Shop) -> None:

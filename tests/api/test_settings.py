@@ -306,12 +306,17 @@ async def test_what_was_read_is_not_sent_again(shop: Shop) -> None:
             again = await shop.mall.call("GET", path, headers={"If-None-Match": known})
             assert (again.status, again.body, again.headers["ETag"]) == (304, b"", tag)
             assert "Content-Type" not in again.headers
+        head = await shop.mall.call("HEAD", path)
+        assert (head.status, head.body, head.headers["ETag"]) == (200, None, tag)
+        assert head.headers["Content-Length"] == answer.headers["Content-Length"]
         await shop.settle(order) if "orders" in path else await offer.seat(team_id=order["team_id"])
         changed = await shop.mall.call("GET", path, headers={"If-None-Match": tag})
         assert changed.ok() != answer.body
         assert changed.headers["ETag"] != tag
     assert "ETag" not in (await shop.mall.get("/v1/orders/unknown")).headers
     assert "ETag" not in (await shop.mall.get("/healthz")).headers
+    assert (await shop.mall.with_key(None).call("HEAD", "/healthz")).status == 200
+    assert (await shop.mall.call("HEAD", "/v1/quotes")).status == 405
 
 
 async def test_the_type_of_a_problem_leads_to_a_page(shop: Shop) -> None:

@@ -36,8 +36,7 @@ def test_an_operation_names_its_errors_with_an_example_of_each(name: str) -> Non
     told = {
         (code, int(status)): example["value"]
         for status, response in operation["responses"].items()
-        for code, example in response["content"].get("application/problem+json", {}).get("examples", {}).items()
-        if response.get("content")
+        for code, example in response.get("content", {}).get("application/problem+json", {}).get("examples", {}).items()
     }
     assert {code for code, _ in told} == set(operation["x-error-codes"])
     for (code, status), example in told.items():
@@ -57,8 +56,21 @@ def test_every_body_has_an_example_that_its_schema_admits(name: str) -> None:
     bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
     for body in bodies:
         for kind, content in body.get("content", {}).items():
+            assert "example" in content or "examples" in content
             if kind == "application/json":
                 assert _errors_of(content["example"], content["schema"]) == [], content["example"]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_reads_have_their_tag_and_calls_of_malls_their_limit(name: str) -> None:
+    responses = OPERATIONS[name]["responses"]
+    is_read = name.startswith("GET /v1/")
+    assert ("304" in responses) is is_read
+    assert ("ETag" in responses.get("200", {}).get("headers", {})) is is_read
+    headers = {
+        name for status in responses if status[0] == "2" or status == "429" for name in responses[status].get("headers", {})
+    }
+    assert ({"RateLimit", "RateLimit-Policy"} <= headers) is (OPERATIONS[name]["tags"] == ["mall"])
 
 
 def test_every_event_is_a_webhook() -> None:

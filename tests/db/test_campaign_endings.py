@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from db.administration import change_campaign, read_campaign, read_version
+from db.audit import list_changes
 from db.endings import any_left, begin_ending, forming_teams, look_at_ending, preview_ending, read_ending
 from db.views import History
 from domain.campaigns import Campaign, CampaignStatus
@@ -73,6 +74,9 @@ async def test_an_ending_is_previewed_begun_once_and_counted_to_its_end(shop: Sh
     assert version is not None
     assert (version.changed_by, version.campaign.status) == ("ann", "ended")
     assert await read_version(shop.database, campaign.campaign_id, 3) is None
+    [change] = await list_changes(shop.database, f"ending/{campaign.campaign_id}", None, None, 10)
+    assert (change.changed_by, change.changed_at) == ("ann", NOW)
+    assert change.content == {"campaign_id": campaign.campaign_id, "reason": "sold out"}
     teams = sorted([half[0].team_id, unpaid[0].team_id])
     assert await closing.forming() == teams
     assert await closing.forming(limit=1) == teams[:1]
@@ -144,6 +148,7 @@ async def test_an_ended_campaign_is_never_active_again(shop: Shop) -> None:
     await closing.begin()
     assert (await closing.look()).finished
     assert await read_version(shop.database, campaign.campaign_id, 3) is None
+    assert len(await list_changes(shop.database, f"ending/{campaign.campaign_id}", None, None, 10)) == 1
 
 
 async def test_whoever_opens_a_team_while_the_campaign_ends_is_taken_down_or_refused(shop: Shop) -> None:

@@ -41,6 +41,7 @@ def test_a_callback_goes_to_a_registered_host_on_any_port() -> None:
         {"callback": HTTP},
         {"callback": HTTP, "callback_hosts": ["example"]},
         {"callback": {"kind": "http", "url": "ftp://mall.example"}, "callback_hosts": ["mall.example"]},
+        {"callback": {"kind": "http", "url": "https://user:word@mall.example/"}, "callback_hosts": ["mall.example"]},
         {"callback_hosts": ["mall.example:8443"]},
         {"callback_hosts": ["https://mall.example"]},
         {"callback_hosts": ["*"]},

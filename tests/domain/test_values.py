@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from domain.values import CENT, MAX_AMOUNT, CampaignId, Identifier, Moment, Money, Name, Note, Price, Source, TeamId
+from domain.values import CENT, MAX_AMOUNT, CampaignId, Identifier, Moment, Money, Name, Note, Price, Source, TeamId, masked
 
 money = TypeAdapter[Decimal](Money)
 price = TypeAdapter[Decimal](Price)
@@ -131,3 +131,10 @@ def test_a_campaign_id_is_a_positive_integer_that_the_database_holds(value: obje
     assert campaign_id.validate_python(100123) == 100123
     with pytest.raises(ValidationError):
         campaign_id.validate_python(value)
+
+
+@given(st.text("ab1.", min_size=1, max_size=5))
+def test_of_a_masked_user_something_stays_hidden(user_id: str) -> None:
+    shown = masked(user_id).replace("*", "")
+    assert len(shown) < len(user_id)
+    assert user_id.startswith(shown[:1])
