@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from domain.values import CENT, MAX_AMOUNT, CampaignId, Identifier, Moment, Money, Name, Note, Price, Source, TeamId
+from domain.values import CENT, MAX_AMOUNT, CampaignId, Identifier, Moment, Money, Name, Note, Price, Source, TeamId, reason
 
 money = TypeAdapter[Decimal](Money)
 price = TypeAdapter[Decimal](Price)
@@ -131,3 +131,10 @@ def test_a_campaign_id_is_a_positive_integer_that_the_database_holds(value: obje
     assert campaign_id.validate_python(100123) == 100123
     with pytest.raises(ValidationError):
         campaign_id.validate_python(value)
+
+
+def test_a_reason_is_told_in_our_words_alone() -> None:
+    with pytest.raises(ValidationError) as refused:
+        money.validate_python(80)
+    assert [reason(error["msg"]) for error in refused.value.errors()] == ['money is a decimal string, for example "80.00"']
+    assert reason("Input should be a valid string") == "Input should be a valid string"
