@@ -1,4 +1,4 @@
-"""A RabbitMQ for tests: that of this machine, or the one that AMQP_URL names; reached through a line that can be cut."""
+"""A RabbitMQ for tests: that of this machine, or the one that GROUPBUY_TEST_AMQP_URL names; reached through a line that can be cut."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from dev.ports import HOST
 from tests.api.polling import until
 
-BROKER = os.environ.get("AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/")
+BROKER = os.environ.get("GROUPBUY_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/")
 
 
 @dataclass
