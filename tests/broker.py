@@ -1,4 +1,4 @@
-"""A RabbitMQ for tests: that of this machine, or the one that GROUPBUY_TEST_AMQP_URL names; reached through a line that can be cut."""
+"""A RabbitMQ for tests: that of this machine, or the one at GROUPBUY_TEST_AMQP_URL; reached through a line that can be cut."""
 
 import asyncio
 import os
