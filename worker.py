@@ -28,6 +28,7 @@ from activities.seats import SeatActivities
 from activities.settlement import SettlementActivities
 from activities.sweep import SweepActivities
 from db.connection import Database, open_database
+from domain.values import reason
 from settings import Settings
 from workflows.audience import AudienceWorkflow
 from workflows.callbacks import CallbackWorkflow, SampleWorkflow
@@ -224,7 +225,7 @@ def main() -> int:
         settings = Settings()  # from the environment
     except ValidationError as mistake:
         for error in mistake.errors():
-            print(f"worker: GROUPBUY_{str(error['loc'][0]).upper()}: {error['msg']}", file=sys.stderr)  # noqa: T201
+            print(f"worker: GROUPBUY_{str(error['loc'][0]).upper()}: {reason(error['msg'])}", file=sys.stderr)  # noqa: T201
         return 2
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:

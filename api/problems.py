@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from db.connection import INFRASTRUCTURE_FAILURES
 from domain.errors import MEANINGS, ConfirmationRequired, ErrorCode, GroupBuyError
-from domain.values import Message
+from domain.values import Message, reason
 
 log = logging.getLogger("groupbuy.api")
 
@@ -74,7 +74,8 @@ def problem(
 def _field_problems(errors: Sequence[Any]) -> list[FieldProblem]:
     # Never the input itself: it may be ten megabytes of anything.
     return [
-        FieldProblem(field=".".join(str(part)[:64] for part in error["loc"]), message=error["msg"]) for error in errors[:20]
+        FieldProblem(field=".".join(str(part)[:64] for part in error["loc"]), message=reason(error["msg"]))
+        for error in errors[:20]
     ]
 
 

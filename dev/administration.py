@@ -12,6 +12,7 @@ from db.keys import create_key
 from dev.errors import StackError
 from domain.access import NewKey, Scope
 from domain.errors import Refusal
+from domain.values import reason
 
 
 async def make_key(database_url: str, name: str, source: str | None, scopes: Sequence[str]) -> str:
@@ -24,7 +25,7 @@ async def make_key(database_url: str, name: str, source: str | None, scopes: Seq
     try:
         new = NewKey(name=name, source=source, scopes=[Scope(scope) for scope in scopes] or everything)
     except ValidationError as mistake:
-        raise StackError("; ".join(error["msg"] for error in mistake.errors())) from None
+        raise StackError("; ".join(reason(error["msg"]) for error in mistake.errors())) from None
     key = new_key(source)
     try:
         database = await open_database(database_url, pool_size=1)

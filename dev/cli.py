@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
     from dev.stack import Addresses, Options
 
 PORT = click.IntRange(0, 65535)
+DATA_DIR = ".groupbuy"
 
 
 class Commands(click.Group):
     """Loads the demo only when it is asked for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["demo", *super().list_commands(ctx)]
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return ["up", "demo", "admin"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "demo":
@@ -38,7 +40,7 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--data-dir", type=click.Path(path_type=Path), default=".groupbuy", help="where all state is kept")
+@click.option("--data-dir", type=click.Path(path_type=Path), default=DATA_DIR, help="where all state is kept")
 @click.option("--api-port", type=PORT, default=8000, help="HTTP API")
 @click.option("--temporal-port", type=PORT, default=7233, help="Temporal")
 @click.option("--ui-port", type=PORT, default=8233, help="Temporal's web UI")
@@ -89,12 +91,15 @@ def admin() -> None:
     "scopes",
     multiple=True,
     type=click.Choice(["read", "trade", "ops", "admin"]),
-    help="what it may do [admin, trade]",
+    help="what it may do, also several times; without it everything: admin, or trade for a mall",
 )
-@click.option("--database-url", envvar="GROUPBUY_DATABASE_URL", help="PostgreSQL; else that of the stack in --data-dir")
 @click.option(
-    "--data-dir", type=click.Path(path_type=Path), default=".groupbuy", show_default=True, help="of a stack that runs"
+    "--database-url",
+    envvar="GROUPBUY_DATABASE_URL",
+    show_envvar=True,
+    help="PostgreSQL; without it, that of the stack on --data-dir",
 )
+@click.option("--data-dir", type=click.Path(path_type=Path), default=DATA_DIR, show_default=True, help="of a stack that runs")
 def create_key(*, name: str, source: str | None, scopes: tuple[str, ...], database_url: str | None, data_dir: Path) -> None:
     """Make a key and print it, this once."""
     from dev.administration import make_key
@@ -156,6 +161,8 @@ def _summary(addresses: "Addresses", seconds: float) -> str:
 
     a = addresses
     quote = '{"goods_id": "9890001", "channel": "c01", "user_id": "u1"}'
+    is_default = Path(a.data_dir) == Path(DATA_DIR).resolve()
+    demo = "make demo" if is_default else f"{sys.argv[0]} demo --data-dir {a.data_dir}"
     return f"""
 groupbuy is ready, {seconds:.1f} s
 
@@ -174,7 +181,7 @@ Ask for a price:
   curl -s {a.api_url}/v1/quotes -H 'Authorization: Bearer {a.mall_key}' \\
     -H 'Content-Type: application/json' -d '{quote}'
 Play a whole team, in another terminal:
-  make demo
+  {demo}
 Ctrl-C stops everything; what happened is kept.
 """
 

@@ -405,7 +405,7 @@ async def _pause(seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
-@click.command()
+@click.command(short_help="Play a team from a quote to the callback, and all that undoes one.")
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path),

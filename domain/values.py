@@ -26,6 +26,11 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def reason(message: str) -> str:
+    """Why a value is none, as we or pydantic said it: without the mark that pydantic sets before our own words."""
+    return message.removeprefix("Value error, ")
+
+
 _DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 

@@ -43,6 +43,8 @@ class PayloadConverter(CompositePayloadConverter):
             return Unreadable()
 
 
+USUAL_ADDRESS = "localhost:7233"
+
 data_converter = DataConverter(payload_converter_class=PayloadConverter)
 
 
@@ -53,6 +55,7 @@ async def connect(*, runtime: Runtime | None = None) -> Client:
         RuntimeError: the server cannot be reached.
     """
     found = ClientConfig.load_client_connect_config()
+    found.setdefault("target_host", USUAL_ADDRESS)  # where the CLI looks, too, and the SDK does not
     return await Client.connect(
         **found,
         data_converter=data_converter,

@@ -398,7 +398,7 @@ async def test_the_first_key_is_made_at_the_command_line(stack: Stack, shop: Sho
     url, away = addresses.database_url, "postgresql://postgres@127.0.0.1:1/groupbuy"
     for database_url, name, source, scope, reason in (
         (url, "x", "s99", "trade", "no mall s99"),
-        (url, "x", None, "trade", "has the scopes"),
+        (url, "x", None, "trade", "^a key of operations has the scopes"),
         (url, "", None, "ops", "at least 1 character"),
         (away, "x", None, "ops", "cannot be used"),
         ("nonsense", "x", None, "ops", "cannot be used"),

@@ -9,7 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from domain.values import CENT, MAX_AMOUNT, CampaignId, Identifier, Moment, Money, Name, Note, Price, Source, TeamId, masked
+from domain.values import (
+    CENT,
+    MAX_AMOUNT,
+    CampaignId,
+    Identifier,
+    Moment,
+    Money,
+    Name,
+    Note,
+    Price,
+    Source,
+    TeamId,
+    masked,
+    reason,
+)
 
 money = TypeAdapter[Decimal](Money)
 price = TypeAdapter[Decimal](Price)
@@ -138,3 +152,10 @@ def test_of_a_masked_user_something_stays_hidden(user_id: str) -> None:
     shown = masked(user_id).replace("*", "")
     assert len(shown) < len(user_id)
     assert user_id.startswith(shown[:1])
+
+
+def test_a_reason_is_told_in_our_words_alone() -> None:
+    with pytest.raises(ValidationError) as refused:
+        money.validate_python(80)
+    assert [reason(error["msg"]) for error in refused.value.errors()] == ['money is a decimal string, for example "80.00"']
+    assert reason("Input should be a valid string") == "Input should be a valid string"

@@ -79,6 +79,7 @@ def test_one_line_of_json_then_all_of_it_works_then_nothing_is_left(up: Start, d
     for kept in ("mall_key", "ops_key", "webhook_secret", "database_url"):
         assert said[kept] in again.stdout
     assert f"{data_dir}\n" in again.stdout
+    assert f"groupbuy demo --data-dir {data_dir}\n" in again.stdout
     processes = again.below()
     code, seconds = again.stop(signal.SIGINT)
     assert code == 0
