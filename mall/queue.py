@@ -43,7 +43,7 @@ class QueueReceiver:
         while self._url:
             try:
                 await self._receive(self._url)
-            except (aio_pika.exceptions.AMQPError, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - the library raises whatever it met, also bare ones
                 self.problem = f"The broker cannot be reached ({type(error).__name__})."
                 log.warning("RabbitMQ: %s: %s", type(error).__name__, error)
             await asyncio.sleep(_RETRY_SECONDS)

@@ -1,5 +1,6 @@
 """Callbacks over RabbitMQ, on a real broker where there is one."""
 
+import asyncio
 import os
 import secrets
 import socket
@@ -13,6 +14,7 @@ import pytest
 
 from mall.queue import EXCHANGE
 from tests.api.polling import until
+from tests.broker import Line
 from tests.mall.conftest import SECRET, Mall, StartMall, event, signed
 
 BROKER = os.environ.get("GROUPBUY_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/")
@@ -95,9 +97,23 @@ async def test_messages_are_taken_once_and_wait_while_the_mall_is_down(start_mal
         assert await mall.to_do() == {"a": "ship", "b": "hold", "c": "closed"}
 
 
-async def test_a_broker_that_is_away_is_said(start_mall: StartMall) -> None:
+async def test_a_broker_that_goes_away_is_found_again(start_mall: StartMall, exchange: Exchange) -> None:
+    async with Line() as line, start_mall(amqp_url=line.url, amqp_routing_key=exchange.routing_key) as mall:
+        await _connected(mall)
+        await asyncio.gather(line.cut(), mall.switch(mood="down"))
+        await mall.switch(mood="normal")
+
+        async def heard() -> list[Any]:
+            await exchange.publish("evt_1", COMPLETED)
+            return list((await mall.get("/shop", buyer="ann"))["arrivals"])
+
+        await until(heard, bool)
+
+
+@pytest.mark.parametrize("port", [1, 99999])
+async def test_a_broker_that_is_away_is_said(start_mall: StartMall, port: int) -> None:
     async def why() -> str:
         return str((await mall.get("/shop", buyer="ann"))["switches"]["no_rabbitmq"])
 
-    async with start_mall(amqp_url="amqp://guest:guest@127.0.0.1:1/") as mall:
+    async with start_mall(amqp_url=f"amqp://guest:guest@127.0.0.1:{port}/") as mall:
         await until(why, lambda said: "cannot be reached" in said)
