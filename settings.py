@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     answer_within: PositiveFloat = Field(default=8.0, description="seconds until a request answers `temporarily_unavailable`")
 
     amqp_url: SecretStr | None = Field(default=None, description="RabbitMQ, e.g. amqp://user:password@127.0.0.1:5672/")
-    callback_timeout: PositiveFloat = Field(default=15.0, le=25.0, description="seconds per callback attempt")
+    callback_timeout: PositiveFloat = Field(default=15.0, le=18.0, description="seconds per callback attempt")
     callback_first_delay: PositiveFloat = Field(default=1.0, description="seconds to the first retry; it doubles from there")
     callback_max_delay: PositiveFloat = Field(default=3600.0, description="seconds between two tries at the most")
     callback_give_up: PositiveFloat = Field(default=259200.0, description="seconds after which a callback is dead")

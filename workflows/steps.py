@@ -25,7 +25,8 @@ Step = Callable[[Any, Argument], Awaitable[Answer]]
 
 LOCAL_TRY = timedelta(seconds=2)
 TRANSACTION = timedelta(seconds=10)
-# Longer than a callback may take (settings.py bounds it): after a crash the next try waits for this.
+# Longer than an attempt may take (settings.py bounds it) that begins in an activity's tenth second. After a crash the next try
+# waits for this.
 DELIVERY = timedelta(seconds=30)
 SLICE = timedelta(seconds=30)
 UNTIL_IT_WORKS = RetryPolicy(
