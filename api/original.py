@@ -15,7 +15,7 @@ from domain.errors import ErrorCode
 from domain.states import CancelReason, OrderStatus, PaymentOutcome, PaymentReason
 from domain.switches import Place, Switches
 from domain.trade import AmqpCallback, Callback, HttpCallback, Market, MarketTeam, NewOrder, Order, Settlement
-from domain.values import Identifier, Source, TeamId
+from domain.values import Identifier, Source, TeamId, utc
 
 TEAM_SUCCESS = "topic.team_success"
 NOTIFY_URL = "http://mall.example/api/v1/alipay/group_buy_notify"
@@ -81,10 +81,10 @@ def _date(value: object) -> object:
         value = int(value)
     try:
         if isinstance(value, int) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value / 1000, UTC)
+            return utc(datetime.fromtimestamp(value / 1000, UTC))
         if isinstance(value, str):
             moment = datetime.fromisoformat(value)
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+            return utc(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, OverflowError, OSError):
         pass
     raise ValueError("a date is ISO 8601 or milliseconds since 1970")

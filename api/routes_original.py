@@ -158,6 +158,8 @@ async def _refund(platform: Platform, asked: OrderRequest) -> Answer:
 async def _update_config(platform: Platform, key: str, value: str) -> Answer:
     try:
         switch = original.switch_of(key, value, await known_sources(platform.database))
+    except ValidationError:
+        raise Refusal(ErrorCode.INVALID_REQUEST, f"{key[:40]!r} cannot be {value[:40]!r}.") from None
     except ValueError as mistake:
         raise Refusal(ErrorCode.INVALID_REQUEST, f"{mistake}.") from None
     if switch is not None:

@@ -1,6 +1,7 @@
 """The types that travel: identifiers, money, moments. Their limits are what keeps odd input out of everything behind."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
@@ -74,17 +75,25 @@ Money = Annotated[
 Price = Annotated[Money, Field(gt=0)]
 
 
-def _utc(value: datetime) -> datetime:
-    if value.tzinfo is UTC:
-        return value
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("this moment has no place in the calendar") from None
+# The driver takes these two for infinities, and what it reads of those has no zone.
+_BEFORE_ALL, _AFTER_ALL = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+def utc(value: datetime) -> datetime:
+    """The same moment in UTC.
+
+    Raises:
+        ValueError: no row can hold it.
+    """
+    with suppress(OverflowError):
+        moment = value if value.tzinfo is UTC else value.astimezone(UTC)
+        if _BEFORE_ALL < moment < _AFTER_ALL:
+            return moment
+    raise ValueError("this moment has no place in the calendar")
 
 
 def rfc3339(value: datetime) -> str:
-    return _utc(value).isoformat().replace("+00:00", "Z")
+    return utc(value).isoformat().replace("+00:00", "Z")
 
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
@@ -100,7 +109,7 @@ def _moment_text(value: object) -> object:
 Moment = Annotated[
     AwareDatetime,
     BeforeValidator(_moment_text, json_schema_input_type=str),
-    AfterValidator(_utc),
+    AfterValidator(utc),
     PlainSerializer(rfc3339, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]

@@ -46,6 +46,8 @@ async def test_a_field_that_is_missing_null_or_mistyped_is_illegal(mall: OldMall
     body = BODIES[path]
     wrong = [{key: value for key, value in body.items() if key != name}]
     numbers = {"activityId", "outTradeTime"}
+    if name == "outTradeTime":
+        wrong += [body | {name: moment} for moment in (-62135596800000, 253402300800000, "0001-01-01T00:00:00")]
     wrong += [body | {name: value} for value in WRONG if not (name in numbers and type(value) is int)]
     for each in wrong:
         assert enveloped(await mall.post(path, each), "0002") is None, each

@@ -99,7 +99,14 @@ def test_a_number_in_quotes_is_no_moment_either(text: str) -> None:
         moment.validate_python(text)
 
 
-@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00"),
+        # What PostgreSQL's driver keeps for infinities.
+        *("9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00Z", "0001-01-01T05:00:00+05:00"),
+    ],
+)
 def test_a_moment_that_has_no_place_in_utc_is_refused_like_any_other(text: str) -> None:
     with pytest.raises(ValidationError):
         moment.validate_python(text)
