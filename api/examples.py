@@ -22,6 +22,9 @@ SAMPLES: Json = {
     "pay_price": "80.00",
     "amount": "80.00",
     "target_count": 3,
+    "min_count": None,
+    "stock": 1000,
+    "audience": None,
     "lock_count": 2,
     "complete_count": 1,
     "seats_left": 1,
@@ -35,6 +38,21 @@ SAMPLES: Json = {
     "paid_at": None,
     "timestamp": _AT,
     "url": "https://mall.example/callbacks/groupbuy",
+    "callback_hosts": ["mall.example"],
+    "audience_id": "loyal",
+    "min_orders": 2,
+    "min_amount": "100.00",
+    "since": "2026-01-01T00:00:00Z",
+    "until": "2026-02-01T00:00:00Z",
+    "changed_by": "ann",
+    "begun_by": "ann",
+    "started_by": "ann",
+    "failure": None,
+    "userId": "buyer-1",
+    "goodsId": "9890001",
+    "activityId": 100123,
+    "outTradeNo": "T20260131-0001",
+    "teamId": "t-4kq7zv2m9x1c8b3n6d5f",
     "lock_ttl": 900,
     "payment_grace": 30,
     "team_ttl": 86400,
@@ -78,7 +96,8 @@ def example(schema: Json, schemas: Json, name: str = "") -> Any:  # noqa: ANN401
         case "array":
             return [example(schema["items"], schemas, name)] if schema.get("items") else []
         case "integer" | "number":
-            return schema.get("minimum", schema.get("exclusiveMinimum", 0))
+            least: Any = schema.get("minimum", schema.get("exclusiveMinimum", 0))
+            return int(least) if schema["type"] == "integer" else least
         case "boolean":
             return True
         case "string":

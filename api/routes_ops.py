@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
+from pydantic import ValidationError, WithJsonSchema
 
 from api.openapi import refuses
 from api.pages import Cursor, Limit, Page, campaign_id_of, page, position
@@ -20,7 +20,7 @@ from db.administration import (
 )
 from db.invariants import Violation, violations
 from db.views import OrderFilter, TeamFilter, list_orders, list_teams, read_team
-from domain.campaigns import Campaign, CampaignStatus, NewCampaign
+from domain.campaigns import Campaign, CampaignFields, CampaignStatus, NewCampaign
 from domain.errors import ErrorCode, Refusal
 from domain.states import OrderStatus, TeamStatus
 from domain.trade import Goods, OpsOrder, OpsTeam, Team
@@ -36,6 +36,19 @@ CampaignPath = Annotated[int, Path(ge=1, le=MAX_CAMPAIGN_ID)]
 CampaignQuery = Annotated[int | None, Query(ge=1, le=MAX_CAMPAIGN_ID)]
 
 Confirm = Annotated[bool, Query(description="accept what may lose money")]
+
+
+# Whatever may be changed is one of the fields that a campaign is created with, by the same rules, and none must be there.
+OF_CHANGES = {
+    "type": "object",
+    "title": "CampaignChanges",
+    "properties": {
+        name: {"$ref": f"#/components/schemas/NewCampaign/properties/{name}"} for name in CampaignFields.model_fields
+    },
+    "additionalProperties": False,
+    "examples": [{"status": "paused"}],
+}
+CampaignChanges = Annotated[dict[str, Any], WithJsonSchema(OF_CHANGES)]
 
 
 class GoodsFields(Message):
@@ -89,7 +102,7 @@ async def post_campaign(
 @routes.patch("/campaigns/{campaign_id}", openapi_extra=NOT_SAVED)
 async def patch_campaign(
     campaign_id: CampaignPath,
-    changes: dict[str, Any],
+    changes: CampaignChanges,
     ops: OpsDep,
     platform: PlatformDep,
     confirm: Confirm = False,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.exceptions import RequestValidationError
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, WithJsonSchema
 
 from api.access import new_key
 from api.openapi import refuses
@@ -19,7 +19,7 @@ from db.malls import add_webhook_secret, drop_old_webhook_secrets, list_malls, p
 from db.switches import list_switches, set_switch
 from domain.access import Change, CreatedKey, Key, Mall, MallFields, NewKey, NewWebhookSecret, Switch
 from domain.errors import ErrorCode, Refusal
-from domain.switches import Switches
+from domain.switches import Place, Switches
 from domain.values import Identifier, Message, Name, Source
 
 routes = APIRouter(prefix="/v1/ops", tags=["administration"])
@@ -28,8 +28,18 @@ routes = APIRouter(prefix="/v1/ops", tags=["administration"])
 # --- switches ---
 
 
+OF_A_SWITCH = {
+    "anyOf": [
+        {"type": "boolean", "description": "`suspended`"},
+        {"type": "integer", "minimum": 0, "maximum": 100, "description": "`rollout`"},
+        {"type": "array", "maxItems": 1000, "items": Place.model_json_schema(), "description": "`blocked`"},
+    ],
+    "examples": [True],
+}
+
+
 class SwitchValue(Message):
-    value: Any
+    value: Annotated[Any, WithJsonSchema(OF_A_SWITCH)]
 
 
 @routes.get("/switches")

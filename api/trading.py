@@ -7,9 +7,10 @@ refusal, since another request for the same number may have been quicker.
 import asyncio
 import math
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
@@ -48,6 +49,27 @@ from workflows.reaching import summary
 from workflows.search_attributes import CAMPAIGN_ID, MALL, TEAM_STATUS
 from workflows.team import LOCK, SETTLE, TeamWorkflow
 
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Turns(Generic[Key]):
+    """A few turns at a time for each key."""
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._turns: WeakValueDictionary[Key, asyncio.Semaphore] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def turn(self, key: Key) -> AsyncIterator[bool]:
+        """Waits for one; yields whether it had to: then what was read before may be old."""
+        turn = self._turns.get(key)
+        if turn is None:
+            turn = self._turns[key] = asyncio.Semaphore(self._at_once)
+        # Not a Lock, which says that it is free also while it goes to one who waited.
+        waited = turn.locked()
+        async with turn:
+            yield waited
+
 
 class Trading:
     def __init__(self, database: Database, client: Client, history: History, settings: Settings, counting: Counting) -> None:
@@ -56,8 +78,9 @@ class Trading:
         self._history = history
         self._settings = settings
         self._counting = counting
-        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        self._buyers: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        # A buyer's locks go one after the other, so that each sees what the one before took.
+        self._buyers = Turns[tuple[str, str]](1)
+        self._teams = Turns[str](settings.updates_per_team)
 
     async def lock(self, mall: MallAccess, new: NewOrder, callback_format: CallbackFormat | None = None) -> tuple[Order, bool]:
         """Holds a seat, opening a team where none is named; returns the order, and whether it was there before.
@@ -70,7 +93,8 @@ class Trading:
         async with answered_within(self._settings.answer_within):
             place = await self._place(request)
             if place.record is None:
-                async with self._turn_of_buyer(request) as waited_for_own, self._turn(request.team_id) as waited:
+                buyer = (request.source, request.user_id)
+                async with self._buyers.turn(buyer) as waited_for_own, self._teams.turn(request.team_id) as waited:
                     if waited_for_own or waited:
                         place = await self._place(request)
                     if place.record is None:
@@ -113,7 +137,7 @@ class Trading:
                     f"{record.paid_amount} was reported for {out_trade_no} before, not {payment.amount}.",
                 )
             if not replayed:
-                async with self._turn(record.order.team_id):
+                async with self._teams.turn(record.order.team_id):
                     await self._settle(mall.source, record.order, payment)
             record, team = await read_order_and_team(self._database, self._history, mall.source, out_trade_no)
         if record.payment_outcome is None:
@@ -215,27 +239,6 @@ class Trading:
 
     async def _place(self, request: SeatRequest) -> Place:
         return await read_place(self._database, self._history, request, datetime.now(UTC))
-
-    @asynccontextmanager
-    async def _turn_of_buyer(self, request: SeatRequest) -> AsyncIterator[bool]:
-        """A buyer's locks go one after the other, so that each sees what the one before took; yields whether it had to wait."""
-        buyer = (request.source, request.user_id)
-        turn = self._buyers.get(buyer)
-        if turn is None:
-            turn = self._buyers[buyer] = asyncio.Lock()
-        waited = turn.locked()
-        async with turn:
-            yield waited
-
-    @asynccontextmanager
-    async def _turn(self, team: str) -> AsyncIterator[bool]:
-        """Waits for one of the few updates that a team may have in flight; yields whether it had to wait."""
-        turn = self._turns.get(team)
-        if turn is None:
-            turn = self._turns[team] = asyncio.Semaphore(self._settings.updates_per_team)
-        waited = turn.locked()
-        async with turn:
-            yield waited
 
     async def _order(self, mall: MallAccess, out_trade_no: str) -> OrderRecord:
         record = await read_order(self._database, self._history, mall.source, out_trade_no)

@@ -8,8 +8,13 @@ from fastapi import FastAPI
 from jsonschema_rs import validator_for
 
 from api.app import create_app
+from api.original import LockRequest
+from domain.access import MallFields, NewKey
+from domain.audiences import AudienceRule
+from domain.campaigns import CampaignFields, NewCampaign
 from domain.errors import MEANINGS, ErrorCode
 from domain.events import EventType
+from domain.switches import Switches
 
 METHODS = {"get", "put", "post", "patch", "delete"}
 APP: FastAPI = create_app()
@@ -71,6 +76,30 @@ def test_reads_have_their_tag_and_calls_of_malls_their_limit(name: str) -> None:
         name for status in responses if status[0] == "2" or status == "429" for name in responses[status].get("headers", {})
     }
     assert ({"RateLimit", "RateLimit-Policy"} <= headers) is (OPERATIONS[name]["tags"] == ["mall"])
+
+
+def test_what_operators_copy_from_the_document_is_accepted() -> None:
+    """JSON Schema takes 1.0 for an integer and knows of no audience that is not there: the API is stricter."""
+    new = NewCampaign.model_validate(_request("POST /v1/ops/campaigns"))
+    assert (new.audience, new.discount.audience) == (None, None)
+    changes = _request("PATCH /v1/ops/campaigns/{campaign_id}")
+    assert CampaignFields.model_validate(new.model_dump(exclude={"campaign_id"}) | changes).status == "paused"
+    assert Switches.model_validate({"suspended": _request("PUT /v1/ops/switches/{name}")["value"]}).suspended
+    MallFields.model_validate(_request("PUT /v1/ops/malls/{source}"))
+    NewKey.model_validate(_request("POST /v1/ops/keys"))
+    AudienceRule.model_validate(_request("POST /v1/ops/audiences/{audience_id}/rule"))
+    LockRequest.model_validate(_request("POST /api/v1/gbm/trade/lock_market_pay_order"))
+
+
+def test_a_change_of_a_campaign_lists_its_fields() -> None:
+    schema = OPERATIONS["PATCH /v1/ops/campaigns/{campaign_id}"]["requestBody"]["content"]["application/json"]["schema"]
+    assert set(schema["properties"]) == set(CampaignFields.model_fields)
+    for changes, mistakes in (({"take_limit": 2, "stock": None}, 0), ({"take_limit": 0}, 1), ({"version": 2}, 1)):
+        assert len(_errors_of(changes, schema)) == mistakes
+
+
+def _request(name: str) -> Any:  # noqa: ANN401
+    return OPERATIONS[name]["requestBody"]["content"]["application/json"]["example"]
 
 
 def test_every_event_is_a_webhook() -> None:
