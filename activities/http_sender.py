@@ -109,7 +109,8 @@ async def http_sender(timeout_seconds: float, resolver: AbstractResolver | None 
     def session(**guarded: Any) -> aiohttp.ClientSession:  # noqa: ANN401
         # How many connections there are is bounded by turns, mall by mall: a limit over all would let one mall hold up another.
         # Nothing is kept of a name; the cache is there for those who look up the same one at the same time.
-        connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=0, resolver=names, **guarded)
+        # Idle ones are closed before the mall does it, which many do after five seconds: else a callback may meet the closing.
+        connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=0, keepalive_timeout=4, resolver=names, **guarded)
         timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         return aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
 
