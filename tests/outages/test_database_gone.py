@@ -83,6 +83,7 @@ async def test_cancelling_a_workflow_in_the_middle_of_a_step_still_closes_its_te
     await until(lambda: stuck(temporal, paid["team_id"]), bool, EVENTUALLY)
     await team_workflow(temporal, paid["team_id"]).cancel()
     await stack.start_part("postgres")
-    team = await shop.until_team(paid["team_id"], "failed")
-    assert (team["lock_count"], team["complete_count"]) == (1, 1)
+    await shop.until_team(paid["team_id"], "failed")
+    # The money may be on its way already when the team is seen.
+    await shop.until_order(paid, "refunded")
     assert await shop.violations() == []
