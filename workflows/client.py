@@ -1,5 +1,6 @@
 """The one way to connect to Temporal: API, worker, tools and tests agree on the data converter."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,6 +45,10 @@ class PayloadConverter(CompositePayloadConverter):
 
 
 USUAL_ADDRESS = "localhost:7233"
+
+# The SDK's runtime takes a thread per core, and what passes between them is handed over at a price. Python keeps one core busy
+# at the most, and that runtime a fifth of it. The SDK has no option for this; its first runtime reads the variable.
+os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
 
 data_converter = DataConverter(payload_converter_class=PayloadConverter)
 
