@@ -59,7 +59,7 @@ class FirstTries:
     async def _try(self, source: str, event_ids: list[str]) -> bool:
         self._of_mall[source] += 1
         try:
-            return await self._callbacks.try_once(event_ids)
+            return await self._callbacks.try_once(source, event_ids)
         except Exception:
             log.exception("a first try of %s failed; its workflow goes on with it", ", ".join(event_ids))
             return False

@@ -35,7 +35,14 @@ SELECT event_id, kind, address, callback_format, 'pending', 0, $5, $5
  WHERE callback_kind IS NOT NULL
 """
 
-TEAM_EVENT = """
+# What a team's event, in `event`, leads to: a delivery for each distinct address of the orders in `named`.
+TEAM_DELIVERIES = """
+INSERT INTO deliveries (event_id, kind, address, format, status, attempts, since, next_attempt_at)
+SELECT DISTINCT event_id, callback_kind, callback_address, callback_format, 'pending', 0, occurred_at, occurred_at
+  FROM event, named
+ WHERE callback_kind IS NOT NULL AND (callback_format <> 'original' OR event.type = 'team.completed')
+"""
+TEAM_EVENT = f"""
 WITH named AS (
   SELECT * FROM orders WHERE team_id = $2 AND out_trade_no = ANY($4::text[])
 ), event AS (
@@ -43,11 +50,9 @@ WITH named AS (
   SELECT $1, source, $3, team_id,
          jsonb_build_object('team_id', team_id) || $5::jsonb || jsonb_build_object('out_trade_nos', to_jsonb($4::text[])), $6
     FROM teams WHERE team_id = $2
-  RETURNING event_id
+  RETURNING event_id, type, occurred_at
 )
-INSERT INTO deliveries (event_id, kind, address, format, status, attempts, since, next_attempt_at)
-SELECT DISTINCT event_id, callback_kind, callback_address, callback_format, 'pending', 0, $6, $6
-  FROM event, named WHERE callback_kind IS NOT NULL AND (callback_format <> 'original' OR $3 = 'team.completed')
+{TEAM_DELIVERIES}
 """
 
 

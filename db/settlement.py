@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from db.connection import Connection, Database, Row, connection, fetch_one, transaction
-from db.events import record_order_events, record_team_event
+from db.events import TEAM_DELIVERIES, record_order_events, record_team_event
 from db.leaving import IS_BLOCKED, LOCK_ORDER, NOT_SETTLED, leave
 from db.refunds import open_unsettled, unsettled_attempt
 from domain.errors import ErrorCode, Refusal
@@ -31,21 +31,51 @@ completed_at = CASE WHEN t.complete_count + 1 = t.target_count THEN $2::timestam
 completion = CASE WHEN t.complete_count + 1 = t.target_count THEN 'target' END
 """
 
-# What nearly every payment is: a locked order, the right amount, a mall that may trade, and a team in which others have still
-# to pay. One statement, which changes nothing when it is anything else; the team's row is locked first, as everywhere.
-# `now` is not asked: a locked order's seat is still held.
-SETTLE_AT_ONCE = f"""
-WITH team AS MATERIALIZED (
-  SELECT team_id FROM teams WHERE team_id = $5 AND complete_count + 1 < target_count FOR UPDATE
-), paid AS (
+# What nearly every payment is: a locked order, the right amount, a mall that may trade. One statement, which changes nothing
+# when it is anything else. `now` is not asked: a locked order's seat is still held.
+PAY_AT_ONCE = f"""
+paid AS (
   UPDATE orders o
      SET status = 'paid', payment_reported_at = $2, payment_outcome = 'settled', paid_amount = $3, paid_at = $4
     FROM team
    WHERE o.order_id = $1 AND o.team_id = team.team_id AND o.status = 'locked' AND o.pay_price = $3 AND NOT {IS_BLOCKED}
-  RETURNING o.team_id, o.user_id
-)
+  RETURNING o.*
+)"""
+
+# In a team in which others have still to pay. The team's row is locked first, as everywhere.
+SETTLE_AT_ONCE = f"""
+WITH team AS MATERIALIZED (
+  SELECT team_id FROM teams WHERE team_id = $5 AND complete_count + 1 < target_count FOR UPDATE
+), {PAY_AT_ONCE}
 UPDATE teams t SET complete_count = t.complete_count + 1 FROM paid WHERE t.team_id = paid.team_id
 RETURNING t.status, paid.user_id
+"""
+
+# As the last one of its team, which it completes. The others are seen as they were before the wait for the team's row: whoever
+# has paid or left since has changed that row, too, so it must be the version that was seen with them.
+COMPLETE_AT_ONCE = f"""
+WITH others AS MATERIALIZED (
+  SELECT * FROM orders WHERE team_id = $5 AND status = 'paid'
+), seen AS MATERIALIZED (
+  SELECT xmin AS version FROM teams WHERE team_id = $5
+), held AS MATERIALIZED (
+  SELECT team_id, xmin AS version FROM teams WHERE team_id = $5 AND complete_count + 1 = target_count FOR UPDATE
+), team AS MATERIALIZED (
+  SELECT held.team_id FROM held JOIN seen USING (version)
+), {PAY_AT_ONCE}, completed AS (
+  UPDATE teams t SET {COUNT_PAID} FROM paid WHERE t.team_id = paid.team_id RETURNING t.*
+), named AS (
+  SELECT * FROM others UNION ALL SELECT * FROM paid
+), event AS (
+  INSERT INTO events (event_id, source, type, team_id, data, occurred_at)
+  SELECT $6, source, 'team.completed', team_id,
+         jsonb_build_object('team_id', team_id, 'campaign_id', campaign_id, 'completion', completion, 'out_trade_nos',
+                            (SELECT jsonb_agg(out_trade_no ORDER BY paid_at, out_trade_no) FROM named)),
+         $2
+    FROM completed
+  RETURNING event_id, type, occurred_at
+), told AS ({TEAM_DELIVERIES})
+SELECT completed.status, paid.user_id FROM completed, paid
 """
 
 SETTLE = f"""
@@ -106,16 +136,9 @@ async def settle_payment(database: Database, payment: SettlePayment) -> SettledP
     Raises:
         Refusal: order_not_found; out_trade_no_reused for another amount than was reported first, which is recorded.
     """
-    report, now = payment.report, payment.now
-    async with connection(database) as opened:
-        paid = await opened.fetchrow(SETTLE_AT_ONCE, report.order_id, now, report.amount, report.paid_at, report.team_id)
-    if paid is not None:
-        return SettledPayment(
-            outcome=PaymentOutcome.SETTLED,
-            order_status=OrderStatus.PAID,
-            team_status=TeamStatus(paid["status"]),
-            user_id=paid["user_id"],
-        )
+    if settled := await _settle_at_once(database, payment):
+        return settled
+    report = payment.report
     async with transaction(database) as opened:
         order = await opened.fetchrow(LOCK_ORDER, report.order_id)
         if order is None:
@@ -124,10 +147,31 @@ async def settle_payment(database: Database, payment: SettlePayment) -> SettledP
             return await _book(opened, order, payment)
         if order["paid_amount"] == report.amount:
             return await _first_outcome(opened, order)
-        await opened.execute(OTHER_AMOUNT, report.order_id, report.amount, report.paid_at, now)
+        await opened.execute(OTHER_AMOUNT, report.order_id, report.amount, report.paid_at, payment.now)
     raise Refusal(
         ErrorCode.OUT_TRADE_NO_REUSED,
         f"{order['paid_amount']} was reported for {report.out_trade_no} before, not {report.amount}; a person will look at it.",
+    )
+
+
+async def _settle_at_once(database: Database, payment: SettlePayment) -> SettledPayment | None:
+    """None: the payment is not one of those that need no decision, and nothing has changed."""
+    report, now = payment.report, payment.now
+    values = (report.order_id, now, report.amount, report.paid_at, report.team_id)
+    told = event_id(EventType.TEAM_COMPLETED, report.team_id)
+    async with connection(database) as opened:
+        paid = await opened.fetchrow(SETTLE_AT_ONCE, *values)
+        completes = paid is None
+        paid = paid or await opened.fetchrow(COMPLETE_AT_ONCE, *values, told)
+    if paid is None:
+        return None
+    return SettledPayment(
+        outcome=PaymentOutcome.SETTLED,
+        order_status=OrderStatus.PAID,
+        team_status=TeamStatus(paid["status"]),
+        completed_at=now if completes else None,
+        event_ids=[told] if completes else [],
+        user_id=paid["user_id"],
     )
 
 

@@ -108,12 +108,12 @@ async def test_a_first_try_that_finds_no_turn_is_somebody_else_s(
     shop: Shop, malls: Malls, callbacks: CallbackActivities
 ) -> None:
     ids = await events(shop, HANGING, AT_ONCE + 1)
-    hanging = [asyncio.create_task(callbacks.try_once([event])) for event in ids[:-1]]
+    hanging = [asyncio.create_task(callbacks.try_once(HANGING, [event])) for event in ids[:-1]]
 
     async def under_way() -> int:
         return malls.tried[HANGING]
 
     await until(under_way, lambda tried: tried == AT_ONCE)
-    assert await callbacks.try_once(ids[-1:]) is False
+    assert await callbacks.try_once(HANGING, ids[-1:]) is False
     malls.released.set()
     assert await asyncio.gather(*hanging) == [True] * AT_ONCE

@@ -1,10 +1,13 @@
 """Booking payments: each counts once, and the last one completes the team."""
 
+import asyncio
+import json
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
+from db.connection import transaction
 from db.settlement import record_other_amount
 from domain.errors import ErrorCode
 from domain.messages import HeldSeat, SettledPayment
@@ -57,6 +60,20 @@ async def test_the_completion_names_its_members(shop: Shop) -> None:
 
     assert all(f'"{member.number}"' in told for member in members)
     assert '"completion": "target"' in told
+
+
+async def test_the_completion_names_who_is_a_member_then_and_not_when_the_payment_began_to_wait(shop: Shop) -> None:
+    opener, other, last = await shop.team(await shop.campaign(), paid=2, locked=1)
+    async with transaction(shop.database) as held:
+        await held.execute("UPDATE teams SET complete_count = complete_count WHERE team_id = $1", last.team_id)
+        paying = asyncio.create_task(shop.settle(last))
+        await shop.until_waiting(1)
+        await held.execute("UPDATE orders SET out_trade_no = 'another' WHERE order_id = $1", other.order_id)
+
+    assert (await paying).team_status is TeamStatus.COMPLETED
+
+    told = await shop.value("SELECT data FROM events WHERE type = 'team.completed'")
+    assert json.loads(told)["out_trade_nos"] == sorted([opener.number, "another", last.number])
 
 
 async def test_a_repeat_gets_the_first_outcome_and_counts_once(shop: Shop) -> None:
