@@ -29,7 +29,7 @@ from db.views import History, OrderRecord, Place, read_order, read_order_and_tea
 from domain.addresses import refused_url
 from domain.eligibility import Offer, Wish, require_all, require_terms
 from domain.errors import ErrorCode, GroupBuyError, Refusal
-from domain.ids import team_id, team_workflow_id
+from domain.ids import order_id, team_id, team_workflow_id
 from domain.limits import may_hold_another, open_seats_allowed
 from domain.messages import (
     PROTOCOL,
@@ -39,6 +39,7 @@ from domain.messages import (
     RefundInput,
     RefundRequest,
     SeatRequest,
+    SettledPayment,
     TeamInput,
 )
 from domain.states import TeamStatus
@@ -50,6 +51,8 @@ from workflows.search_attributes import CAMPAIGN_ID, MALL, TEAM_STATUS
 from workflows.team import LOCK, SETTLE, TeamWorkflow
 
 Key = TypeVar("Key", bound=Hashable)
+
+SEATS_REMEMBERED = 20_000
 
 
 class Turns(Generic[Key]):
@@ -81,6 +84,8 @@ class Trading:
         # A buyer's locks go one after the other, so that each sees what the one before took.
         self._buyers = Turns[tuple[str, str]](1)
         self._teams = Turns[str](settings.updates_per_team)
+        self._unpaid: dict[tuple[str, str], str] = {}
+        """the teams of the latest orders that were locked here and not paid for since: their first payment looks for no row"""
 
     async def lock(self, mall: MallAccess, new: NewOrder, callback_format: CallbackFormat | None = None) -> tuple[Order, bool]:
         """Holds a seat, opening a team where none is named; returns the order, and whether it was there before.
@@ -118,6 +123,7 @@ class Trading:
         if record is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A seat was confirmed that has no order.")
         self._counting.touch(request.source, record.order.campaign_id)
+        self._remember_unpaid(request)
         return record.order, repeated
 
     async def pay(self, mall: MallAccess, out_trade_no: str, payment: Payment) -> tuple[Settlement, bool]:
@@ -128,23 +134,31 @@ class Trading:
             Unavailable: the outcome is open.
         """
         async with answered_within(self._settings.answer_within):
-            record = await self._order(mall, out_trade_no)
-            replayed = record.payment_outcome is not None
-            if record.paid_amount is not None and record.paid_amount != payment.amount:
-                await record_other_amount(self._database, record.order.order_id, payment, datetime.now(UTC))
-                raise Refusal(
-                    ErrorCode.OUT_TRADE_NO_REUSED,
-                    f"{record.paid_amount} was reported for {out_trade_no} before, not {payment.amount}.",
-                )
+            in_team, replayed = await self._find_team(mall, out_trade_no, payment)
             if not replayed:
-                async with self._teams.turn(record.order.team_id):
-                    await self._settle(mall.source, record.order, payment)
+                async with self._teams.turn(in_team):
+                    replayed = await self._settle(mall.source, in_team, out_trade_no, payment)
             record, team = await read_order_and_team(self._database, self._history, mall.source, out_trade_no)
         if record.payment_outcome is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A payment was confirmed that has no outcome.")
         self._counting.touch(mall.source, team.campaign_id)
         reason = record.payment_reason
         return Settlement(outcome=record.payment_outcome, reason=reason, order=record.order, team=team), replayed
+
+    async def _find_team(self, mall: MallAccess, out_trade_no: str, payment: Payment) -> tuple[str, bool]:
+        """The team of an order, and whether this payment of it was reported before."""
+        if team := self._unpaid.pop((mall.source, out_trade_no), None):
+            return team, False
+        record = await read_order(self._database, self._history, mall.source, out_trade_no)
+        if record is None:
+            raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {out_trade_no}.")
+        if record.paid_amount is not None and record.paid_amount != payment.amount:
+            await record_other_amount(self._database, record.order.order_id, payment, datetime.now(UTC))
+            raise Refusal(
+                ErrorCode.OUT_TRADE_NO_REUSED,
+                f"{record.paid_amount} was reported for {out_trade_no} before, not {payment.amount}.",
+            )
+        return record.order.team_id, record.payment_outcome is not None
 
     async def signal_team(self, team: str, signal: str, payload: dict[str, object]) -> None:
         """Sends an operator's signal to a team's workflow.
@@ -208,26 +222,31 @@ class Trading:
             )
         return repeated
 
-    async def _settle(self, source: str, order: Order, payment: Payment) -> None:
+    async def _settle(self, source: str, team: str, out_trade_no: str, payment: Payment) -> bool:
+        """Returns whether it had been booked before."""
         report = PaymentReport(
             source=source,
-            out_trade_no=order.out_trade_no,
-            order_id=order.order_id,
-            team_id=order.team_id,
+            out_trade_no=out_trade_no,
+            order_id=order_id(source, out_trade_no),
+            team_id=team,
             amount=payment.amount,
             paid_at=payment.paid_at,
         )
         try:
-            await self._settle_in_team(report)
+            return await self._settle_in_team(report)
         except Refusal as refusal:
             if refusal.code is not ErrorCode.TEAM_CLOSED:
                 raise
             # A payment is a fact: it is booked also where the team's workflow has ended.
             await self._settle_alone(report)
+            return False
 
-    async def _settle_in_team(self, report: PaymentReport) -> None:
+    async def _settle_in_team(self, report: PaymentReport) -> bool:
         async with workflow_answers():
-            await self._team(report.team_id).execute_update(SETTLE, report, id=_settle_id(report))
+            settled: SettledPayment = await self._team(report.team_id).execute_update(
+                SETTLE, report, id=_settle_id(report), result_type=SettledPayment
+            )
+        return settled.repeated
 
     async def _settle_alone(self, report: PaymentReport) -> None:
         place = await read_refund_place(self._database, self._history, report.source, report.out_trade_no)
@@ -237,14 +256,13 @@ class Trading:
 
     # --- what they stand on ---
 
+    def _remember_unpaid(self, request: SeatRequest) -> None:
+        self._unpaid[request.source, request.out_trade_no] = request.team_id
+        if len(self._unpaid) > SEATS_REMEMBERED:
+            del self._unpaid[next(iter(self._unpaid))]
+
     async def _place(self, request: SeatRequest) -> Place:
         return await read_place(self._database, self._history, request, datetime.now(UTC))
-
-    async def _order(self, mall: MallAccess, out_trade_no: str) -> OrderRecord:
-        record = await read_order(self._database, self._history, mall.source, out_trade_no)
-        if record is None:
-            raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {out_trade_no}.")
-        return record
 
     def _team(self, team: str) -> WorkflowHandle[TeamWorkflow, str]:
         return self._client.get_workflow_handle_for(TeamWorkflow.run, team_workflow_id(team))

@@ -31,6 +31,7 @@ from dev.errors import StackError
 from dev.http import answers
 from dev.ports import HOST, free_port
 from dev.stack import Options, Stack
+from domain.access import MallFields
 
 WARM_UP_SECONDS = 5.0
 WARM_UP_CALLERS = 16
@@ -167,8 +168,8 @@ class Bench:
             await child.ready()
         await _until_up(server, url)
 
-        parts = ("temporal", "postgres", "worker-1", "api", "mall")
-        pids = {name: stack.part(name).pid or 0 for name in parts}
+        parts = ("temporal", "postgres", "worker-1", "api")
+        pids = {name: stack.part(name).pid or 0 for name in parts} | {"mall": bare_mall.pid}
         children = (self._team_callers, floor_worker, self._floor_callers)
         self._meter = Meter(pids | {child.name: child.pid for child in children})
         quoting = {child.name: child.pid for child in (server, self._quote_callers)}
@@ -179,7 +180,18 @@ class Bench:
         self._database = await asyncpg.connect(addresses.database_url)
         self._cleanup.push_async_callback(self._database.close)
         self._http = await self._cleanup.enter_async_context(aiohttp.ClientSession(addresses.api_url))
+        await self._call_bare_mall()
         self._client = await Client.connect(addresses.temporal_address)
+
+    async def _call_bare_mall(self) -> None:
+        """The teams' callbacks go to it, and not to the demo mall: what a mall does with them is not what is measured."""
+        headers = {"Authorization": f"Bearer {self._ops_key}"}
+        async with self._http.get("/v1/ops/malls", headers=headers) as listed:
+            [mall] = (await listed.json())["data"]
+        fields = {name: mall[name] for name in MallFields.model_fields}
+        fields["callback"] = {"kind": "http", "url": self._mall_url}
+        async with self._http.put(f"/v1/ops/malls/{mall['source']}", json=fields, headers=headers) as changed:
+            changed.raise_for_status()
 
     async def _child(self, name: str, module: str, *arguments: str, environment: dict[str, str]) -> Child:
         child = await Child.start(name, module, *arguments, environment=environment)

@@ -192,6 +192,7 @@ async def _first_outcome(opened: Connection, order: Row) -> SettledPayment:
         event_ids=events,
         user_id=order["user_id"],
         refund_attempt=await unsettled_attempt(opened, order["order_id"]) if refunding else None,
+        repeated=True,
     )
 
 

@@ -134,6 +134,8 @@ class SettledPayment(WorkflowMessage):
     user_id: str = ""
     refund_attempt: int | None = None
     """the refund that returns this payment, when it could not be settled and has not gone back yet"""
+    repeated: bool = False
+    """it had been booked before this report"""
 
 
 # --- the team's end ---

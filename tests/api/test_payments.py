@@ -24,6 +24,14 @@ async def test_a_payment_settles_and_its_repeat_gets_the_same_outcome(shop: Shop
     assert again.body == first.body
 
 
+async def test_of_identical_payments_at_once_one_is_the_first(shop: Shop) -> None:
+    offer = await shop.sell(target_count=2)
+    for order in await offer.seats(2):
+        answers = await asyncio.gather(*(shop.pay(order) for _ in range(10)))
+        assert {answer.ok()["outcome"] for answer in answers} == {"settled"}
+        assert [answer.replayed for answer in answers].count(False) == 1
+
+
 async def test_the_repeat_of_a_payment_shows_the_team_as_it_is_now(shop: Shop) -> None:
     offer = await shop.sell(target_count=2)
     opener, joiner = await offer.seats(2)
