@@ -25,7 +25,7 @@ from db.connection import Database, connection
 from db.offers import inquire
 from db.refund_views import read_refund_place
 from db.settlement import record_other_amount
-from db.views import History, OrderRecord, Place, read_order, read_order_and_team, read_place, read_team
+from db.views import History, OrderRecord, Place, new_order, read_order, read_order_and_team, read_place, read_team
 from domain.addresses import refused_url
 from domain.eligibility import Offer, Wish, require_all, require_terms
 from domain.errors import ErrorCode, GroupBuyError, Refusal
@@ -35,6 +35,7 @@ from domain.messages import (
     PROTOCOL,
     Address,
     CallbackFormat,
+    HeldSeat,
     PaymentReport,
     RefundInput,
     RefundRequest,
@@ -110,21 +111,27 @@ class Trading:
     async def _ask_for_seat(self, request: SeatRequest, place: Place) -> tuple[Order, bool]:
         try:
             if request.opens_team:
-                repeated = await self._open_team(request)
+                seat = await self._open_team(request)
             else:
                 _refuse_early(place, request)
-                repeated = await self._join_team(request)
+                seat = await self._join_team(request)
         except Refusal:
             record = await read_order(self._database, self._history, request.source, request.out_trade_no)
             if record is None:
                 raise
             return _replayed(record, request), True
+        order = await self._order_of(request, seat)
+        self._counting.touch(request.source, order.campaign_id)
+        self._remember_unpaid(request)
+        return order, seat.repeated
+
+    async def _order_of(self, request: SeatRequest, seat: HeldSeat) -> Order:
+        if seat.sale is not None:
+            return new_order(self._history, request, seat.sale)
         record = await read_order(self._database, self._history, request.source, request.out_trade_no)
         if record is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A seat was confirmed that has no order.")
-        self._counting.touch(request.source, record.order.campaign_id)
-        self._remember_unpaid(request)
-        return record.order, repeated
+        return record.order
 
     async def pay(self, mall: MallAccess, out_trade_no: str, payment: Payment) -> tuple[Settlement, bool]:
         """Books a payment; returns its outcome, and whether it had been booked before.
@@ -178,7 +185,7 @@ class Trading:
 
     # --- the updates ---
 
-    async def _open_team(self, request: SeatRequest) -> bool:
+    async def _open_team(self, request: SeatRequest) -> HeldSeat:
         async with connection(self._database) as opened:
             found = await inquire(opened, request.source, request, datetime.now(UTC), Wish.OPEN)
         require_all(found.facts)
@@ -210,17 +217,17 @@ class Trading:
             static_summary=_summary(offer, request.source),
         )
         async with workflow_answers(), start_looked_at(start):
-            repeated: bool = await self._client.execute_update_with_start_workflow(
-                LOCK, request, start_workflow_operation=start, id=_lock_id(request), result_type=bool
+            seat: HeldSeat = await self._client.execute_update_with_start_workflow(
+                LOCK, request, start_workflow_operation=start, id=_lock_id(request), result_type=HeldSeat
             )
-        return repeated
+        return seat
 
-    async def _join_team(self, request: SeatRequest) -> bool:
+    async def _join_team(self, request: SeatRequest) -> HeldSeat:
         async with workflow_answers():
-            repeated: bool = await self._team(request.team_id).execute_update(
-                LOCK, request, id=_lock_id(request), result_type=bool
+            seat: HeldSeat = await self._team(request.team_id).execute_update(
+                LOCK, request, id=_lock_id(request), result_type=HeldSeat
             )
-        return repeated
+        return seat
 
     async def _settle(self, source: str, team: str, out_trade_no: str, payment: Payment) -> bool:
         """Returns whether it had been booked before."""
@@ -282,6 +289,7 @@ def _seat_request(mall: MallAccess, new: NewOrder, callback_format: CallbackForm
         team_id=new.team_id or team_id(mall.source, new.out_trade_no),
         opens_team=new.team_id is None,
         callback=callback,
+        wants_seat=True,
     )
 
 

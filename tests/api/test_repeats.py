@@ -56,6 +56,12 @@ async def test_a_later_repeat_shows_the_order_as_it_is_now(shop: Shop) -> None:
     assert again.body["order_id"] == order["order_id"]
 
 
+async def test_the_first_answer_is_the_order_s_row(shop: Shop) -> None:
+    offer = await shop.sell(target_count=2)
+    for order in await offer.seats(2):
+        assert await shop.order(order["out_trade_no"]) == order
+
+
 async def test_the_opener_s_repeat_never_opens_a_second_team(shop: Shop) -> None:
     """Not after the campaign changed, nor when its team is complete."""
     offer = await shop.sell(target_count=2, take_limit=1)
