@@ -5,10 +5,11 @@ import sys
 import time
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
-import aiohttp
 import uvloop
 
+from bench.http_caller import HttpCaller
 from bench.load import Stopwatch, serve
 from bench.market import CAMPAIGNS
 
@@ -20,7 +21,7 @@ GIVE_UP_AFTER = 30.0
 
 
 class MallCaller:
-    def __init__(self, http: aiohttp.ClientSession) -> None:
+    def __init__(self, http: HttpCaller) -> None:
         self._http = http
 
     async def play_team(self, name: str, stopwatch: Stopwatch) -> None:
@@ -50,8 +51,7 @@ class MallCaller:
     async def _market(self, goods_id: str, name: str, stopwatch: Stopwatch) -> None:
         asked_at = time.perf_counter()
         asked = {"goods_id": goods_id, "channel": str(OFFER["channel"]), "user_id": name}
-        async with self._http.get("/v1/market", params=asked) as response:
-            found = await response.json(content_type=None)
+        _, found = await self._http.get(f"/v1/market?{urlencode(asked)}")
         assert len(found["teams"]) == TEAMS_LISTED, found
         stopwatch.answered("market", asked_at)
 
@@ -67,13 +67,12 @@ class MallCaller:
     async def _post(self, path: str, body: dict[str, Any], kind: str, stopwatch: Stopwatch) -> dict[str, Any]:
         asked_at = time.perf_counter()
         while True:
-            async with self._http.post(path, json=body) as response:
-                answer: dict[str, Any] = await response.json(content_type=None)
-            if response.status < 300:
+            status, answer = await self._http.post(path, body)
+            if status < 300:
                 stopwatch.answered(kind, asked_at)
-                return answer
+                return answer  # type: ignore[no-any-return]
             if not answer.get("retryable") or time.perf_counter() - asked_at > GIVE_UP_AFTER:
-                raise RuntimeError(f"POST {path} {body}: {response.status} {answer}")
+                raise RuntimeError(f"POST {path} {body}: {status} {answer}")
             stopwatch.repeated += 1
 
 
@@ -82,20 +81,17 @@ def _any_goods() -> str:
 
 
 async def call(url: str, key: str) -> None:
-    connector = aiohttp.TCPConnector(limit=0)
-    headers = {"Authorization": f"Bearer {key}"}
-    async with aiohttp.ClientSession(url, connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as http:
-        caller = MallCaller(http)
-        await serve(
-            {
-                "team": caller.play_team,
-                "bare": caller.bare,
-                "quote": caller.quote,
-                "market": caller.market,
-                "quote_of_many": caller.quote_of_many,
-                "market_of_many": caller.market_of_many,
-            }
-        )
+    caller = MallCaller(HttpCaller(url, key))
+    await serve(
+        {
+            "team": caller.play_team,
+            "bare": caller.bare,
+            "quote": caller.quote,
+            "market": caller.market,
+            "quote_of_many": caller.quote_of_many,
+            "market_of_many": caller.market_of_many,
+        }
+    )
 
 
 if __name__ == "__main__":
