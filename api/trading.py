@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
@@ -54,6 +54,8 @@ from workflows.team import LOCK, SETTLE, TeamWorkflow
 Key = TypeVar("Key", bound=Hashable)
 
 SEATS_REMEMBERED = 20_000
+SEAT_ANSWER: Any = HeldSeat | bool
+"""what the update `lock` answers; a worker of before says only whether the order was there already"""
 
 
 class Turns(Generic[Key]):
@@ -123,10 +125,10 @@ class Trading:
         order = await self._order_of(request, seat)
         self._counting.touch(request.source, order.campaign_id)
         self._remember_unpaid(request)
-        return order, seat.repeated
+        return order, seat if isinstance(seat, bool) else seat.repeated
 
-    async def _order_of(self, request: SeatRequest, seat: HeldSeat) -> Order:
-        if seat.sale is not None:
+    async def _order_of(self, request: SeatRequest, seat: HeldSeat | bool) -> Order:
+        if isinstance(seat, HeldSeat) and seat.sale is not None:
             return new_order(self._history, request, seat.sale)
         record = await read_order(self._database, self._history, request.source, request.out_trade_no)
         if record is None:
@@ -185,7 +187,7 @@ class Trading:
 
     # --- the updates ---
 
-    async def _open_team(self, request: SeatRequest) -> HeldSeat:
+    async def _open_team(self, request: SeatRequest) -> HeldSeat | bool:
         async with connection(self._database) as opened:
             found = await inquire(opened, request.source, request, datetime.now(UTC), Wish.OPEN)
         require_all(found.facts)
@@ -217,15 +219,15 @@ class Trading:
             static_summary=_summary(offer, request.source),
         )
         async with workflow_answers(), start_looked_at(start):
-            seat: HeldSeat = await self._client.execute_update_with_start_workflow(
-                LOCK, request, start_workflow_operation=start, id=_lock_id(request), result_type=HeldSeat
+            seat: HeldSeat | bool = await self._client.execute_update_with_start_workflow(
+                LOCK, request, start_workflow_operation=start, id=_lock_id(request), result_type=SEAT_ANSWER
             )
         return seat
 
-    async def _join_team(self, request: SeatRequest) -> HeldSeat:
+    async def _join_team(self, request: SeatRequest) -> HeldSeat | bool:
         async with workflow_answers():
-            seat: HeldSeat = await self._team(request.team_id).execute_update(
-                LOCK, request, id=_lock_id(request), result_type=HeldSeat
+            seat: HeldSeat | bool = await self._team(request.team_id).execute_update(
+                LOCK, request, id=_lock_id(request), result_type=SEAT_ANSWER
             )
         return seat
 
