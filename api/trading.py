@@ -25,7 +25,7 @@ from db.connection import Database, connection
 from db.offers import inquire
 from db.refund_views import read_refund_place
 from db.settlement import record_other_amount
-from db.views import History, OrderRecord, Place, new_order, read_order, read_order_and_team, read_place, read_team
+from db.views import History, OrderRecord, Place, read_order, read_order_and_team, read_place, read_team
 from domain.addresses import refused_url
 from domain.eligibility import Offer, Wish, require_all, require_terms
 from domain.errors import ErrorCode, GroupBuyError, Refusal
@@ -39,11 +39,12 @@ from domain.messages import (
     PaymentReport,
     RefundInput,
     RefundRequest,
+    Sale,
     SeatRequest,
     SettledPayment,
     TeamInput,
 )
-from domain.states import TeamStatus
+from domain.states import OrderStatus, TeamStatus
 from domain.trade import AmqpCallback, Callback, NewOrder, Order, Payment, Settlement
 from settings import Settings
 from workflows.queues import TASK_QUEUE
@@ -124,12 +125,14 @@ class Trading:
             return _replayed(record, request), True
         order = await self._order_of(request, seat)
         self._counting.touch(request.source, order.campaign_id)
-        self._remember_unpaid(request)
-        return order, seat if isinstance(seat, bool) else seat.repeated
+        repeated = seat if isinstance(seat, bool) else seat.repeated
+        if not repeated:
+            self._remember_unpaid(request)
+        return order, repeated
 
     async def _order_of(self, request: SeatRequest, seat: HeldSeat | bool) -> Order:
         if isinstance(seat, HeldSeat) and seat.sale is not None:
-            return new_order(self._history, request, seat.sale)
+            return _new_order(self._history, request, seat.sale)
         record = await read_order(self._database, self._history, request.source, request.out_trade_no)
         if record is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A seat was confirmed that has no order.")
@@ -146,7 +149,7 @@ class Trading:
             in_team, replayed = await self._find_team(mall, out_trade_no, payment)
             if not replayed:
                 async with self._teams.turn(in_team):
-                    replayed = await self._settle(mall.source, in_team, out_trade_no, payment)
+                    replayed = await self._settle(mall, in_team, out_trade_no, payment)
             record, team = await read_order_and_team(self._database, self._history, mall.source, out_trade_no)
         if record.payment_outcome is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A payment was confirmed that has no outcome.")
@@ -231,12 +234,12 @@ class Trading:
             )
         return seat
 
-    async def _settle(self, source: str, team: str, out_trade_no: str, payment: Payment) -> bool:
+    async def _settle(self, mall: MallAccess, team: str, out_trade_no: str, payment: Payment) -> bool:
         """Returns whether it had been booked before."""
         report = PaymentReport(
-            source=source,
+            source=mall.source,
             out_trade_no=out_trade_no,
-            order_id=order_id(source, out_trade_no),
+            order_id=order_id(mall.source, out_trade_no),
             team_id=team,
             amount=payment.amount,
             paid_at=payment.paid_at,
@@ -246,9 +249,12 @@ class Trading:
         except Refusal as refusal:
             if refusal.code is not ErrorCode.TEAM_CLOSED:
                 raise
-            # A payment is a fact: it is booked also where the team's workflow has ended.
-            await self._settle_alone(report)
-            return False
+            # A payment is a fact: it is booked also where the team's workflow has ended. Unless it has been, by another process
+            # than the one that remembered the order as unpaid.
+            _, replayed = await self._find_team(mall, out_trade_no, payment)
+            if not replayed:
+                await self._settle_alone(report)
+            return replayed
 
     async def _settle_in_team(self, report: PaymentReport) -> bool:
         async with workflow_answers():
@@ -311,6 +317,28 @@ def callback_address(mall: MallAccess, callback: Callback | None) -> Address | N
             if refused := refused_url(url, mall.callback_hosts):
                 raise Refusal(ErrorCode.INVALID_REQUEST, f"callback.url: {refused}")
             return Address(kind="http", address=url)
+
+
+def _new_order(history: History, request: SeatRequest, sale: Sale) -> Order:
+    """An order as it is when its seat has just been taken, without a look at its row."""
+    return Order(
+        order_id=order_id(request.source, request.out_trade_no),
+        out_trade_no=request.out_trade_no,
+        user_id=request.user_id,
+        team_id=request.team_id,
+        campaign_id=sale.campaign_id,
+        goods_id=request.goods_id,
+        channel=request.channel,
+        status=OrderStatus.LOCKED,
+        original_price=sale.original_price,
+        deduction=sale.original_price - sale.pay_price,
+        pay_price=sale.pay_price,
+        locked_at=sale.locked_at,
+        lock_expires_at=sale.lock_expires_at,
+        paid_at=None,
+        cancel_reason=None,
+        workflow=history.link(team_workflow_id(request.team_id)),
+    )
 
 
 def _replayed(record: OrderRecord, asked: NewOrder | SeatRequest) -> Order:

@@ -66,11 +66,12 @@ class MallCaller:
 
     async def _post(self, path: str, body: dict[str, Any], kind: str, stopwatch: Stopwatch) -> dict[str, Any]:
         asked_at = time.perf_counter()
+        answer: dict[str, Any]
         while True:
             status, answer = await self._http.post(path, body)
             if status < 300:
                 stopwatch.answered(kind, asked_at)
-                return answer  # type: ignore[no-any-return]
+                return answer
             if not answer.get("retryable") or time.perf_counter() - asked_at > GIVE_UP_AFTER:
                 raise RuntimeError(f"POST {path} {body}: {status} {answer}")
             stopwatch.repeated += 1

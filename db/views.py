@@ -7,9 +7,9 @@ from decimal import Decimal
 from db.connection import Database, Row, connection, fetch_one
 from db.offers import campaign_terms, terms
 from domain.eligibility import Facts
-from domain.ids import order_id, team_workflow_id
+from domain.ids import team_workflow_id
 from domain.limits import REMEMBERED
-from domain.messages import Sale, SeatRequest
+from domain.messages import SeatRequest
 from domain.states import OrderStatus, PaymentOutcome, PaymentReason, TeamStatus
 from domain.trade import Member, OpsOrder, OpsTeam, Order, Team, WorkflowLink
 
@@ -233,28 +233,6 @@ async def list_teams(
         OpsTeam(**{field: row[field] for field in fields}, workflow=history.link(team_workflow_id(row["team_id"])))
         for row in rows
     ]
-
-
-def new_order(history: History, request: SeatRequest, sale: Sale) -> Order:
-    """An order as it is when its seat has just been taken, without a look at its row."""
-    return Order(
-        order_id=order_id(request.source, request.out_trade_no),
-        out_trade_no=request.out_trade_no,
-        user_id=request.user_id,
-        team_id=request.team_id,
-        campaign_id=sale.campaign_id,
-        goods_id=request.goods_id,
-        channel=request.channel,
-        status=OrderStatus.LOCKED,
-        original_price=sale.original_price,
-        deduction=sale.original_price - sale.pay_price,
-        pay_price=sale.pay_price,
-        locked_at=sale.locked_at,
-        lock_expires_at=sale.lock_expires_at,
-        paid_at=None,
-        cancel_reason=None,
-        workflow=history.link(team_workflow_id(request.team_id)),
-    )
 
 
 def _record(row: Row, history: History) -> OrderRecord:

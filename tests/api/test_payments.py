@@ -6,9 +6,12 @@ from decimal import Decimal
 import asyncpg
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError
 
+from dev.demo_data import SOURCE
 from tests.api.polling import until
 from tests.api.shop import Shop, fresh, moment
+from workflows.team import SETTLE
 
 RETURNED = {"refunding", "refunded"}
 
@@ -114,6 +117,24 @@ async def test_a_payment_after_the_seat_was_sold_again_goes_back(shop: Shop) -> 
     team = settlement["team"]
     assert (team["status"], team["lock_count"], team["complete_count"]) == ("completed", 2, 2)
     assert (await shop.pay(late)).replayed
+
+
+async def test_a_payment_that_another_process_booked_before_the_team_s_workflow_ended_is_a_repeat(
+    shop: Shop, temporal: Client
+) -> None:
+    offer = await shop.sell(target_count=2)
+    order = await offer.seat()
+    report = {name: order[name] for name in ("out_trade_no", "order_id", "team_id")}
+    report |= {"source": SOURCE, "amount": order["pay_price"], "paid_at": moment()}
+    team = temporal.get_workflow_handle(order["workflow"]["id"])
+    await team.execute_update(SETTLE, report, id="another-process")
+    await team.terminate()
+
+    answer = await shop.pay(order)
+
+    assert (answer.ok()["outcome"], answer.replayed) == ("settled", True)
+    with pytest.raises(RPCError, match="not found"):
+        await temporal.get_workflow_handle(f"refund-{order['order_id']}-1").describe()
 
 
 @pytest.mark.parametrize("end", ["abandoned", "closed", "completed"])
