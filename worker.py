@@ -27,7 +27,7 @@ from activities.refunds import RefundActivities, RefundStartActivities
 from activities.seats import SeatActivities
 from activities.settlement import SettlementActivities
 from activities.sweep import SweepActivities
-from db.connection import Database, open_database
+from db.connection import Database
 from domain.values import reason
 from settings import Settings
 from workflows.audience import AudienceWorkflow
@@ -187,7 +187,7 @@ async def run(settings: Settings) -> None:
         telemetry = TelemetryConfig(metrics=PrometheusConfig(bind_address=f"127.0.0.1:{settings.metrics_port}"))
         runtime = Runtime(telemetry=telemetry)
     client = await connect(runtime=runtime)
-    database = await open_database(settings.database_url, pool_size=settings.database_pool)
+    database = Database(settings.database_url, size=settings.database_pool)
     retries = RetryPlan(
         first=timedelta(seconds=settings.callback_first_delay),
         most=timedelta(seconds=settings.callback_max_delay),

@@ -25,7 +25,7 @@ from api.remembered import Remembered
 from api.resending import Resending
 from api.trading import Trading
 from db.access import MallAccess, OpsAccess
-from db.connection import Database, open_database
+from db.connection import Database
 from db.notices import COUNTED
 from db.switches import read_switches
 from db.views import History
@@ -63,7 +63,7 @@ class Platform:
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = Settings()
-    database = await open_database(settings.database_url, pool_size=settings.database_pool)
+    database = Database(settings.database_url, size=settings.database_pool)
     client = await connect()
     base = f"{str(settings.temporal_ui_url).rstrip('/')}/namespaces/{client.namespace}/workflows/"
     history = History(base if settings.temporal_ui_url else "")

@@ -11,7 +11,7 @@ import asyncpg
 from bench.processes import BenchError
 from bench.rounds import percentile
 from db.audiences import begin_filling, finish_filling, is_member, save_audience
-from db.connection import Database, connection, open_database
+from db.connection import Database, connection
 
 MEMBERS = 10_000_000
 SEEDED_AT_ONCE = 1_000_000
@@ -36,7 +36,7 @@ class Asked:
 
 async def measure(database_url: str, members: int) -> list[Asked]:
     """Whether users are members, every second of whom is; beside the barest question, for what the machine itself costs."""
-    database = await open_database(database_url, pool_size=max(CALLERS))
+    database = Database(database_url, size=max(CALLERS))
     try:
         await _seed(database, database_url, members)
         await _ask(database, members, 1)  # once over, as after the first minutes of a day

@@ -1,25 +1,26 @@
-"""Connections: asyncpg's pool and protocol. SQLAlchemy describes the schema (tables.py) and migrates it (migrate.py)."""
+"""Connections: asyncpg's protocol. SQLAlchemy describes the schema (tables.py) and migrates it (migrate.py)."""
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import asyncpg
-import asyncpg.pool
 from sqlalchemy import URL, make_url
 
 Row = asyncpg.Record
 
 if TYPE_CHECKING:  # generic for the type checker alone
-    Database = asyncpg.Pool[Row]
-    Connection = asyncpg.pool.PoolConnectionProxy[Row]
+    Connection = asyncpg.Connection[Row]
 else:
-    Database = asyncpg.Pool
-    Connection = asyncpg.pool.PoolConnectionProxy
+    Connection = asyncpg.Connection
 
 CHECKOUT_WITHIN = 5.0
+TRUSTED_FOR = 300.0
+"""seconds without use after which a connection is not taken again: something on its way may have forgotten it unheard"""
 
 INFRASTRUCTURE_FAILURES = (
     OSError,
@@ -43,30 +44,76 @@ def sqlalchemy_url(database_url: str) -> URL:
     return url.difference_update_query(["sslmode"]).update_query_dict({"ssl": modes[-1]}) if modes else url
 
 
-async def open_database(database_url: str, *, pool_size: int) -> Database:
-    """A pool of at most `pool_size` connections; none is opened before it is needed."""
+class Database:
+    """At most `size` connections: each is opened when it is wanted and there is none, and kept for the next who wants one.
 
-    async def keep_as_it_is(_: object) -> None:
-        """A transaction leaves nothing behind, so the usual reset would be a round trip for nothing."""
+    asyncpg's own pool makes two tasks and three timers for every use of one, which is half of what a small statement costs here
+    (docs/architecture.md).
+    """
 
-    return await asyncpg.create_pool(
-        _asyncpg_url(database_url),
-        min_size=0,
-        max_size=pool_size,
-        reset=keep_as_it_is,
-        timeout=5,
-        command_timeout=30,
-        server_settings={
-            "application_name": "groupbuy",
-            # Every statement is prepared, and none gains by being planned anew for its values.
-            "plan_cache_mode": "force_generic_plan",
-            "jit": "off",
-        },
-    )
+    def __init__(self, database_url: str, size: int) -> None:
+        self._address = _asyncpg_url(database_url)
+        self._turns = asyncio.Semaphore(size)
+        self._free: list[tuple[Connection, float]] = []
+        """with the time of their last use, which the last one has the latest of"""
+        self._is_closed = False
+
+    async def take(self) -> Connection:
+        """A connection, to be given back.
+
+        Raises:
+            TimeoutError, and others of INFRASTRUCTURE_FAILURES: none is free in time, or can be opened.
+        """
+        if self._turns.locked():
+            async with asyncio.timeout(CHECKOUT_WITHIN):
+                await self._turns.acquire()
+        else:
+            await self._turns.acquire()  # at once
+        try:
+            return self._kept() or await self._open()
+        except BaseException:
+            self._turns.release()
+            raise
+
+    def give_back(self, opened: Connection) -> None:
+        if self._is_closed:
+            opened.terminate()
+        elif not opened.is_closed():
+            self._free.append((opened, time.monotonic()))
+        self._turns.release()
+
+    async def close(self) -> None:
+        """Ends what is free now, and the others when they are given back."""
+        self._is_closed = True
+        while self._free:
+            opened, _ = self._free.pop()
+            await opened.close(timeout=CHECKOUT_WITHIN)
+
+    def _kept(self) -> Connection | None:
+        while self._free:
+            opened, used = self._free.pop()
+            if time.monotonic() - used > TRUSTED_FOR:
+                opened.terminate()
+            if not opened.is_closed():
+                return opened
+        return None
+
+    async def _open(self) -> Connection:
+        return await asyncpg.connect(
+            self._address,
+            timeout=CHECKOUT_WITHIN,
+            command_timeout=30,
+            server_settings={
+                "application_name": "groupbuy",
+                # Every statement is prepared, and none gains by being planned anew for its values.
+                "plan_cache_mode": "force_generic_plan",
+                "jit": "off",
+            },
+        )
 
 
-async def open_connection(database_url: str) -> "asyncpg.Connection[Row]":
-    """A connection of its own, beside the pool."""
+async def open_connection(database_url: str) -> Connection:
+    """A connection of its own, beside a Database."""
     return await asyncpg.connect(
         _asyncpg_url(database_url), timeout=5, command_timeout=30, server_settings={"application_name": "groupbuy notices"}
     )
@@ -76,16 +123,23 @@ def _asyncpg_url(database_url: str) -> str:
     return re.sub(r"^postgres(ql)?(\+\w+)?:", "postgresql:", database_url)
 
 
-@asynccontextmanager
-async def connection(database: Database) -> AsyncIterator[Connection]:
+class connection:  # noqa: N801 - read as the statement that it is: `async with connection(database) as opened`
     """A connection without a transaction: for one statement."""
-    async with database.acquire(timeout=CHECKOUT_WITHIN) as opened:
-        try:
-            yield opened
-        except (*INFRASTRUCTURE_FAILURES, asyncio.CancelledError):
+
+    __slots__ = ("_database", "_opened")
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def __aenter__(self) -> Connection:
+        self._opened = await self._database.take()
+        return self._opened
+
+    async def __aexit__(self, kind: type[BaseException] | None, raised: BaseException | None, _: TracebackType | None) -> None:
+        if raised is not None and (isinstance(raised, INFRASTRUCTURE_FAILURES) or not isinstance(raised, Exception)):
             # A statement may still be under way on it: the next one to get this connection must not stumble over that.
-            opened.terminate()
-            raise
+            self._opened.terminate()
+        self._database.give_back(self._opened)
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ import asyncpg
 from pydantic import ValidationError
 
 from api.access import new_key
-from db.connection import INFRASTRUCTURE_FAILURES, open_database
+from db.connection import INFRASTRUCTURE_FAILURES, Database
 from db.keys import create_key
 from dev.errors import StackError
 from domain.access import NewKey, Scope
@@ -28,7 +28,7 @@ async def make_key(database_url: str, name: str, source: str | None, scopes: Seq
         raise StackError("; ".join(reason(error["msg"]) for error in mistake.errors())) from None
     key = new_key(source)
     try:
-        database = await open_database(database_url, pool_size=1)
+        database = Database(database_url, size=1)
         try:
             await create_key(database, key, new, by="the command line", now=datetime.now(UTC))
         finally:

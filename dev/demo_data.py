@@ -6,7 +6,7 @@ from decimal import Decimal
 from db.access import Mall, move_callback, save_key, save_mall
 from db.administration import create_campaign, read_campaign, save_goods
 from db.audit import list_changes
-from db.connection import open_database
+from db.connection import Database
 from dev.keys import DemoKeys
 from domain.campaigns import DAY, MINUTE, CampaignGoods, CampaignStatus, NewCampaign
 from domain.discounts import Discount, DiscountPlan
@@ -58,7 +58,7 @@ DEMO_CAMPAIGNS = (
 
 async def seed(database_url: str, mall_url: str, keys: DemoKeys) -> None:
     """Makes what is missing. What an operator changed since stays changed; the demo mall's address and keys are today's."""
-    database = await open_database(database_url, pool_size=1)
+    database = Database(database_url, size=1)
     now = datetime.now(UTC)
     try:
         callback = f"{mall_url}/callbacks"

@@ -9,7 +9,7 @@ import pytest
 from temporalio.client import Client
 
 from db.access import Mall, save_key, save_mall
-from db.connection import open_database
+from db.connection import Database
 from dev.ports import HOST
 from dev.stack import Stack
 from tests.api.caller import Caller, http_session
@@ -37,7 +37,7 @@ async def shop(stack: Stack) -> AsyncIterator[Shop]:
 
 
 async def _admit_another_mall(database_url: str) -> None:
-    database = await open_database(database_url, pool_size=1)
+    database = Database(database_url, size=1)
     try:
         await save_mall(database, Mall(OTHER_SOURCE, "Another mall", None, (HOST,), ("whsec_YW5vdGhlciBtYWxs",), local=True))
         await save_key(database, OTHER_KEY, name="another mall", source=OTHER_SOURCE, now=datetime.now(UTC))

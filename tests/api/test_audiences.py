@@ -15,7 +15,7 @@ from temporalio.client import Client
 from api import middleware
 from api.filling import upload_members
 from api.middleware import BODY_LIMIT, Guard
-from db.connection import open_database
+from db.connection import Database
 from dev.stack import Stack
 from domain.audiences import UploadFormat
 from tests.api.caller import Answer
@@ -135,7 +135,7 @@ async def test_an_upload_is_read_in_bounded_memory(shop: Shop, stack: Stack) -> 
             yield b"".join(b"a-buyer-with-a-long-name-%07d\n" % (piece * 500 + line) for line in range(500))
 
     client = await Client.connect(stack.addresses.temporal_address, data_converter=data_converter)
-    database = await open_database(stack.addresses.database_url, pool_size=1)
+    database = Database(stack.addresses.database_url, size=1)
     tracemalloc.start()
     try:
         await upload_members(database, client, audience_id, UploadFormat.CSV, pieces(), by="tests")

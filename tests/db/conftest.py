@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from db.connection import Database, connection, open_database, transaction
+from db.connection import Database, connection, transaction
 from db.invariants import violations
 from db.migrate import upgrade
 from db.tables import metadata
@@ -79,7 +79,7 @@ async def server() -> AsyncIterator[Server]:
 @pytest.fixture(scope="session")
 async def pool(server: Server) -> AsyncIterator[Database]:
     """Connected in full: the first race of a test is as close as the last."""
-    pool = await open_database(server.database_url, pool_size=CONNECTIONS)
+    pool = Database(server.database_url, size=CONNECTIONS)
     async with AsyncExitStack() as all_of_them:
         for _ in range(CONNECTIONS):
             await all_of_them.enter_async_context(connection(pool))

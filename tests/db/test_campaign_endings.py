@@ -10,6 +10,7 @@ import pytest
 
 from db.administration import change_campaign, read_campaign, read_version
 from db.audit import list_changes
+from db.connection import transaction
 from db.endings import any_left, begin_ending, forming_teams, look_at_ending, preview_ending, read_ending
 from db.views import History
 from domain.campaigns import Campaign, CampaignStatus
@@ -181,7 +182,7 @@ async def test_a_lock_that_has_read_the_campaign_before_it_ended_opens_nothing(s
     """The statement that takes the seat looks again, for its read may be any time ago."""
     closing = Closing(shop, campaign := await shop.campaign())
     late = shop.opener(campaign)
-    async with shop.database.acquire() as held, held.transaction():
+    async with transaction(shop.database) as held:
         await held.execute("LOCK TABLE teams IN SHARE MODE")  # between its read and its write
         locking = asyncio.ensure_future(shop.try_lock(late))
         await shop.until_waiting(1)

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from db.connection import INFRASTRUCTURE_FAILURES, Database, connection, fetch_one, open_database, transaction
+from db.connection import INFRASTRUCTURE_FAILURES, Database, connection, fetch_one, transaction
 from domain.messages import HeldSeat
 from tests.db.conftest import Server
 from tests.db.shop import Shop
@@ -17,7 +17,7 @@ WRITE = "INSERT INTO goods (goods_id, name, original_price) VALUES ('g', 'Book',
 @pytest.fixture
 async def doomed(server: Server) -> AsyncIterator[Database]:
     """A pool of two whose connections will be cut; the shop's own stay."""
-    database = await open_database(server.database_url, pool_size=2)
+    database = Database(server.database_url, size=2)
     yield database
     await database.close()
 
@@ -80,7 +80,7 @@ async def test_a_cancelled_call_gives_its_connection_back_and_its_repeat_finds_w
     """The statement of who was cancelled may still be carried out on the server: the outcome is open, and taken once."""
     (opener,) = await shop.team(await shop.campaign(target_count=9))
     joiners = [shop.joiner(opener) for _ in range(5)]
-    only_one = await open_database(server.database_url, pool_size=1)
+    only_one = Database(server.database_url, size=1)
     try:
         for joiner in joiners:
             async with transaction(shop.database) as holding:
@@ -113,10 +113,59 @@ async def test_a_transaction_rolls_back_on_an_exception(database: Database) -> N
 
 
 async def test_a_database_that_is_away_is_an_infrastructure_failure() -> None:
-    nobody = await open_database("postgresql://postgres@127.0.0.1:1/groupbuy", pool_size=1)
-    try:
-        with pytest.raises(INFRASTRUCTURE_FAILURES):
+    nobody = Database("postgresql://postgres@127.0.0.1:1/groupbuy", size=1)
+    for _ in range(2):  # the second finds that the first gave its turn back
+        with pytest.raises(ConnectionRefusedError):
             async with connection(nobody):
                 pass
-    finally:
-        await nobody.close()
+
+
+async def test_a_connection_is_used_again_after_an_exception_that_is_none_of_its_own(doomed: Database) -> None:
+    async with connection(doomed) as opened:
+        first = opened.get_server_pid()
+    with pytest.raises(RuntimeError):
+        async with connection(doomed) as opened:
+            raise RuntimeError
+    async with connection(doomed) as opened:
+        assert opened.get_server_pid() == first
+
+
+async def test_a_connection_that_nobody_used_for_long_is_not_trusted(doomed: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with connection(doomed) as opened:
+        first = opened
+    monkeypatch.setattr("db.connection.TRUSTED_FOR", -1)
+    async with connection(doomed) as opened:
+        assert opened is not first
+        assert first.is_closed()
+
+
+async def test_who_finds_all_connections_in_use_waits_for_one(doomed: Database) -> None:
+    async def pid() -> int:
+        async with connection(doomed) as opened:
+            return opened.get_server_pid()
+
+    async with connection(doomed) as one, connection(doomed) as other:
+        waiting = [asyncio.create_task(pid()) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in waiting)
+        waiting.pop(0).cancel()
+    assert set(await asyncio.gather(*waiting)) <= {one.get_server_pid(), other.get_server_pid()}
+
+
+async def test_who_waits_for_too_long_fails_as_infrastructure(doomed: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("db.connection.CHECKOUT_WITHIN", 0.05)
+    async with connection(doomed), connection(doomed):
+        with pytest.raises(TimeoutError):
+            await doomed.take()
+    async with connection(doomed), connection(doomed):
+        pass
+
+
+async def test_closing_ends_every_connection(doomed: Database) -> None:
+    async with connection(doomed) as used:
+        async with connection(doomed) as free:
+            pass
+        await doomed.close()
+        assert free.is_closed()
+        assert await used.fetchval("SELECT 1") == 1
+    assert used.is_closed()

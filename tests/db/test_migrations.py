@@ -15,7 +15,7 @@ from sqlalchemy import Connection, make_url, pool
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from db.access import key_hash, key_id, read_access
-from db.connection import Database, connection, open_database, sqlalchemy_url
+from db.connection import Database, connection, sqlalchemy_url
 from db.migrate import migrations, upgrade
 from db.tables import metadata
 from domain.access import OF_MALLS, OF_OPERATIONS
@@ -66,7 +66,7 @@ async def test_alembic_finds_no_difference(server: Server) -> None:
 
 async def test_the_migrations_make_what_the_tables_say(database: Database, empty_url: str) -> None:
     """Also the checks, partial indexes and storage options, which Alembic does not compare."""
-    described = await open_database(empty_url, pool_size=1)
+    described = Database(empty_url, size=1)
     try:
         async with create_async_engine(sqlalchemy_url(empty_url), poolclass=pool.NullPool).begin() as fresh:
             await fresh.run_sync(metadata.create_all)
@@ -83,7 +83,7 @@ async def test_processes_that_migrate_at_once_do_it_once(empty_url: str) -> None
     ended = await asyncio.gather(*(process.communicate() for process in processes))
 
     assert [(process.returncode, said.decode()) for process, (_, said) in zip(processes, ended, strict=True)] == [(0, "")] * 3
-    migrated = await open_database(empty_url, pool_size=1)
+    migrated = Database(empty_url, size=1)
     try:
         async with connection(migrated) as opened:
             assert await opened.fetchval("SELECT count(*) FROM alembic_version") == 1
@@ -140,7 +140,7 @@ async def test_what_was_owed_before_there_were_refunds_has_one_that_waits_to_be_
 
     await asyncio.to_thread(upgrade, empty_url)
 
-    migrated = await open_database(empty_url, pool_size=1)
+    migrated = Database(empty_url, size=1)
     try:
         async with connection(migrated) as opened:
             refunds = await opened.fetch(REFUNDS)
@@ -165,7 +165,7 @@ async def test_what_was_owed_before_there_were_refunds_has_one_that_waits_to_be_
 async def test_keys_of_before_may_do_everything_and_have_ids(empty_url: str) -> None:
     made = migrations(empty_url)
     await asyncio.to_thread(alembic.command.upgrade, made, "0002")
-    migrated = await open_database(empty_url, pool_size=1)
+    migrated = Database(empty_url, size=1)
     try:
         async with connection(migrated) as opened:
             await opened.execute("INSERT INTO malls VALUES ('s01', 'A mall', NULL, NULL, '{}', '{}', true)")

@@ -23,7 +23,7 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, Work
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
-from db.connection import Database, open_database
+from db.connection import Database
 from db.migrate import upgrade
 from dev.stack import Options, Stack
 from domain.audiences import AudienceRule
@@ -409,7 +409,7 @@ async def main(names: tuple[str, ...]) -> None:
             ) as server,
         ):
             await asyncio.to_thread(upgrade, stack.addresses.database_url)
-            database = await open_database(stack.addresses.database_url, pool_size=8)
+            database = Database(stack.addresses.database_url, size=8)
             for name in names:
                 if name in AUDIENCES:
                     await record_audience(name, server.client, database)

@@ -24,7 +24,7 @@ from temporalio.client import (
 )
 from temporalio.testing import WorkflowEnvironment
 
-from db.connection import Database, open_database
+from db.connection import Database
 from db.migrate import upgrade
 from dev.stack import Options, Stack
 from workflows import search_attributes
@@ -48,7 +48,7 @@ async def services() -> AsyncIterator[Stack]:
 
 @pytest.fixture(scope="session")
 async def database(services: Stack) -> AsyncIterator[Database]:
-    made = await open_database(services.addresses.database_url, pool_size=8)
+    made = Database(services.addresses.database_url, size=8)
     yield made
     await made.close()
 

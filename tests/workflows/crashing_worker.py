@@ -18,7 +18,7 @@ from temporalio.worker import Worker
 
 import worker
 from activities.callbacks import CallbackActivities
-from db.connection import open_database
+from db.connection import Database
 from tests.workflows.play import callback_activities
 from workflows import steps
 from workflows.client import connect
@@ -53,7 +53,7 @@ async def main(point: str, queue: str) -> None:
     owner: Any = CallbackActivities if owner_path == "mall" else importlib.import_module(owner_path)
     name = {"send": "_send"}.get(name, name)
     setattr(owner, name, die(side, getattr(owner, name), int(nth[0]) if nth else 1))
-    database = await open_database(os.environ["GROUPBUY_DATABASE_URL"], pool_size=4)
+    database = Database(os.environ["GROUPBUY_DATABASE_URL"], size=4)
     client = await connect()
     async with callback_activities(database) as callbacks, worker.all_workers(client, database, callbacks, queue):
         print("ready", flush=True)  # noqa: T201 - the test waits for it
