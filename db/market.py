@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from db.connection import Connection, Database, Row, connection, fetch_one
-from db.guards import IS_FORMING
+from db.guards import IS_FORMING, both
 from domain.trade import MarketTeam, Statistics
 from domain.values import masked
 
@@ -26,7 +26,8 @@ TEAMS = f"""
 WITH own AS MATERIALIZED (
   SELECT coalesce(array_agg(DISTINCT team_id), '{{}}') AS team_ids
     FROM (SELECT team_id, live, campaign_id, goods_id FROM orders
-           WHERE source = $1 AND user_id = $4 ORDER BY locked_at DESC, order_id DESC LIMIT {OWN_ORDERS}) latest
+           WHERE {both("user_id, source", "$4, $1")}
+           ORDER BY source DESC, locked_at DESC, order_id DESC LIMIT {OWN_ORDERS}) latest
    WHERE live AND campaign_id = $2 AND goods_id = $3
 ), listed AS (
   (SELECT {COLUMNS}, true AS mine FROM teams

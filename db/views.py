@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from db.connection import Database, Row, connection, fetch_one
+from db.guards import both
 from db.offers import campaign_terms, terms
 from domain.eligibility import Facts
 from domain.ids import team_workflow_id
@@ -68,7 +69,8 @@ class Place:
 PLACE = f"""
 SELECT o.*, t.team_id AS asked_team_id, t.status AS team_status, t.deadline,
        t.lock_count >= t.target_count AS full,
-       EXISTS (SELECT FROM orders s WHERE s.team_id = $3 AND s.user_id = $4 AND s.live) AS seated,
+       EXISTS (SELECT FROM orders s
+                WHERE {both("s.team_id, s.user_id", "$3, $4")} AND s.live) AS seated,
        {campaign_terms("$4")},
        l.unpaid, l.unpaid_until, l.lapsed
   FROM (SELECT) AS one
@@ -83,8 +85,9 @@ SELECT o.*, t.team_id AS asked_team_id, t.status AS team_status, t.deadline,
             FILTER (WHERE status = 'locked') AS unpaid_until,
           count(*) FILTER (WHERE cancel_reason = 'lock_timeout' AND cancelled_at > $7) AS lapsed
      -- The latest are enough, and read from an index that is there: one on status would be written with every payment.
-     FROM (SELECT team_id, status, lock_expires_at, cancel_reason, cancelled_at FROM orders WHERE source = $1 AND user_id = $4
-            ORDER BY locked_at DESC, order_id DESC LIMIT 1000) AS latest
+     FROM (SELECT team_id, status, lock_expires_at, cancel_reason, cancelled_at FROM orders
+            WHERE {both("user_id, source", "$4, $1")}
+            ORDER BY source DESC, locked_at DESC, order_id DESC LIMIT 1000) AS latest
  ) AS l
 """
 

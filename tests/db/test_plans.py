@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from db import callbacks, events, refunds, seats, settlement, teams, views
+from db import callbacks, events, market, refunds, seats, settlement, teams, views
 from db.migrate import upgrade
 from tests.db.conftest import Server
 
@@ -35,11 +35,32 @@ SCAN = re.compile(r"Seq Scan on (\w+)|using (\w+) on (\w+)|Bitmap Index Scan on 
 OF_WHAT_IS_UNDER_WAY = {"teams_forming_idx", "teams_joinable_idx", "deliveries_pending_idx", "refunds_unfinished_idx"}
 
 
-@pytest.fixture(scope="module")
-async def never_analyzed(server: Server) -> AsyncIterator[asyncpg.Connection]:
+# As long as the platform's own, and of one mall: what a busy first minute leaves.
+FILL = """
+INSERT INTO teams (team_id, source, campaign_id, campaign_version, goods_id, original_price, discount, target_count, lock_ttl,
+                   payment_grace, refund_window, status, lock_count, complete_count, opened_at, deadline)
+SELECT 'abcdefghijklmnopqrst' || n, 's01', 1, 1, 'g', 100, '{}', 3, 900, 30, 3600, 'forming', 0, 0, now(), now()
+  FROM generate_series(1, $1 / 3) n
+"""
+FILL_ORDERS = """
+INSERT INTO orders (order_id, source, out_trade_no, user_id, team_id, opened_team, campaign_id, goods_id, channel, status, live,
+                    original_price, deduction, pay_price, take_limit, callback_format, locked_at, lock_expires_at)
+SELECT 'abcdefghijklmnopqrst' || n, 's01', 'trade-' || n, 'buyer-' || n, 'abcdefghijklmnopqrst' || ceil(n / 3.0), false, 1, 'g',
+       'c01', 'locked', true, 100, 20, 80, 100, 'standard', now(), now()
+  FROM generate_series(1, $1) n
+"""
+
+
+@pytest.fixture(scope="module", params=[0, 240, 6000], ids="{} orders".format)
+async def never_analyzed(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[asyncpg.Connection]:
     url = await server.create_database()
     await asyncio.to_thread(upgrade, url)
     connection = await asyncpg.connect(url, statement_cache_size=0)
+    await connection.execute(
+        "ALTER TABLE teams SET (autovacuum_enabled = off); ALTER TABLE orders SET (autovacuum_enabled = off)"
+    )
+    for fill in (FILL, FILL_ORDERS):
+        await connection.execute(fill, request.param)
     await connection.execute("SET plan_cache_mode = force_generic_plan")
     yield connection
     await connection.close()
@@ -48,12 +69,7 @@ async def never_analyzed(server: Server) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.mark.parametrize("name", BY_KEY)
 async def test_a_row_is_found_by_its_key(never_analyzed: asyncpg.Connection, name: str) -> None:
-    sql = BY_KEY[name]
-    count = max(int(number) for number in re.findall(r"\$(\d+)", sql))
-    await never_analyzed.execute(f"PREPARE asked AS {sql}")
-    plan = [row[0] for row in await never_analyzed.fetch(f"EXPLAIN EXECUTE asked({', '.join(['NULL'] * count)})")]
-    await never_analyzed.execute("DEALLOCATE asked")
-
+    plan = await explained(never_analyzed, BY_KEY[name])
     for line, following in zip(plan, [*plan[1:], ""], strict=True):
         if scan := SCAN.search(line):
             whole, index, table, bitmap = scan.groups()
@@ -62,3 +78,18 @@ async def test_a_row_is_found_by_its_key(never_analyzed: asyncpg.Connection, nam
             if table in BIG or bitmap:
                 assert "Index Cond:" in following, line
                 assert re.search(r"_id\b.* = |out_trade_no", following), following
+
+
+async def test_a_seat_is_found_in_its_team_and_orders_by_their_buyer(never_analyzed: asyncpg.Connection) -> None:
+    place = "\n".join(await explained(never_analyzed, views.PLACE))
+    assert re.search(r"using orders_(one_seat|team)_idx on orders s\b", place)
+    for plan in (place, "\n".join(await explained(never_analyzed, market.TEAMS))):
+        assert "Index Scan Backward using orders_user_idx on orders" in plan
+
+
+async def explained(database: asyncpg.Connection, sql: str) -> list[str]:
+    count = max(int(number) for number in re.findall(r"\$(\d+)", sql))
+    await database.execute(f"PREPARE asked AS {sql}")
+    plan = [row[0] for row in await database.fetch(f"EXPLAIN EXECUTE asked({', '.join(['NULL'] * count)})")]
+    await database.execute("DEALLOCATE asked")
+    return plan
