@@ -47,7 +47,7 @@ def sqlalchemy_url(database_url: str) -> URL:
 class Database:
     """At most `size` connections: each is opened when it is wanted and there is none, and kept for the next who wants one.
 
-    asyncpg's own pool makes two tasks and three timers for every use of one, which is half of what a small statement costs here
+    asyncpg's own pool makes two tasks and several timers for every use of one, nearly half of what a small statement costs here
     (docs/architecture.md).
     """
 
