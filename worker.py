@@ -17,37 +17,37 @@ from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
-from activities.amqp_sender import AmqpSender
 from activities.audiences import AudienceActivities
-from activities.callbacks import CallbackActivities, Count, RetryPlan
-from activities.endings import EndingActivities
-from activities.first_tries import FirstTries
-from activities.http_sender import http_sender
+from activities.callbacks.deliver import CallbackActivities, Count, RetryPlan
+from activities.callbacks.first_tries import FirstTries
+from activities.callbacks.senders.amqp import AmqpSender
+from activities.callbacks.senders.http import http_sender
+from activities.campaigns import CampaignActivities
+from activities.reconciliation import ReconciliationActivities
 from activities.refunds import RefundActivities, RefundStartActivities
 from activities.seats import SeatActivities
 from activities.settlement import SettlementActivities
-from activities.sweep import SweepActivities
-from db.connection import Database
-from domain.values import reason
+from db.core.connection import Database
+from domain.types import reason
 from settings import Settings
-from workflows.audience import AudienceWorkflow
-from workflows.callbacks import CallbackWorkflow, SampleWorkflow
+from workflows.audience_import import AudienceImportWorkflow
+from workflows.campaign_shutdown import CampaignShutdownWorkflow
 from workflows.client import connect
-from workflows.ending import EndCampaignWorkflow
-from workflows.queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TASK_QUEUE
-from workflows.reaching import RefundStarter, TeamCloser, hand_over
+from workflows.reconciliation import ReconciliationWorkflow, ensure_schedule
+from workflows.redelivery import RedeliveryWorkflow, SampleWorkflow
 from workflows.refund import RefundWorkflow
-from workflows.sweep import SweepWorkflow, ensure_schedule
-from workflows.team import TeamWorkflow
+from workflows.starters import RefundStarter, TeamCloser, hand_over
+from workflows.task_queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
+from workflows.team.workflow import TeamWorkflow
 
 WORKFLOWS: list[type] = [
     TeamWorkflow,
     RefundWorkflow,
-    CallbackWorkflow,
+    RedeliveryWorkflow,
     SampleWorkflow,
-    SweepWorkflow,
-    AudienceWorkflow,
-    EndCampaignWorkflow,
+    ReconciliationWorkflow,
+    AudienceImportWorkflow,
+    CampaignShutdownWorkflow,
 ]
 GRACE = timedelta(seconds=5)
 TEAMS_IN_MEMORY = 5000
@@ -67,16 +67,16 @@ def trade_worker(
     database: Database,
     first_tries: FirstTries,
     threads: ThreadPoolExecutor,
-    task_queue: str = TASK_QUEUE,
+    task_queue: str = TRADE_QUEUE,
     runner: WorkflowRunner | None = None,
 ) -> Worker:
     """Runs the teams, and the transactions that malls wait for; `runner` None is the one without a sandbox."""
     seats, settlement = SeatActivities(database), SettlementActivities(database, first_tries)
-    sweep = SweepActivities(database)
+    sweep = ReconciliationActivities(database)
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[TeamWorkflow, SweepWorkflow],
+        workflows=[TeamWorkflow, ReconciliationWorkflow],
         activities=[
             seats.lock_seat,
             seats.release_overdue_seats,
@@ -104,11 +104,11 @@ def refund_worker(
     """Runs what a crowd may ask for at once, refunds, audiences, endings: only so many take a turn."""
     refunds, starts = RefundActivities(database), RefundStartActivities(database, RefundStarter(client))
     audiences = AudienceActivities(database)
-    endings = EndingActivities(database, TeamCloser(client), RefundStarter(client))
+    endings = CampaignActivities(database, TeamCloser(client), RefundStarter(client))
     return Worker(
         client,
         task_queue=REFUNDS_QUEUE,
-        workflows=[RefundWorkflow, AudienceWorkflow, EndCampaignWorkflow],
+        workflows=[RefundWorkflow, AudienceImportWorkflow, CampaignShutdownWorkflow],
         activities=[
             SettlementActivities(database).settle_payment,
             refunds.open_refund,
@@ -147,7 +147,7 @@ def callback_worker(
     return Worker(
         client,
         task_queue=CALLBACKS_QUEUE,
-        workflows=[CallbackWorkflow, SampleWorkflow],
+        workflows=[RedeliveryWorkflow, SampleWorkflow],
         activities=[callbacks.deliver, callbacks.revive_callbacks, callbacks.send_sample],
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
         max_concurrent_workflow_tasks=20,
@@ -164,7 +164,7 @@ async def all_workers(
     client: Client,
     database: Database,
     callbacks: CallbackActivities,
-    task_queue: str = TASK_QUEUE,
+    task_queue: str = TRADE_QUEUE,
     runner: WorkflowRunner | None = None,
 ) -> AsyncIterator[None]:
     """Everything that a worker process does; `task_queue` is the teams'."""

@@ -7,7 +7,7 @@ import sys
 import uvicorn
 from pydantic import ValidationError
 
-from domain.values import reason
+from domain.types import reason
 from settings import Settings
 
 

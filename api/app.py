@@ -4,26 +4,46 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from api import (
-    problems,
-    routes_events,
-    routes_mall,
-    routes_market,
-    routes_ops,
-    routes_ops_audiences,
-    routes_ops_callbacks,
-    routes_ops_campaigns,
-    routes_ops_refunds,
-    routes_original,
-    routes_problems,
-    routes_service,
-    routes_settings,
+from api.container import lifespan
+from api.http import problems
+from api.http.middleware import Guard
+from api.http.problems import Problem
+from api.legacy import routes as routes_original
+from api.openapi.document import describe, operation_id
+from api.openapi.webhooks import webhooks
+from api.routes import (
+    events as routes_events,
 )
-from api.middleware import Guard
-from api.openapi import describe, operation_id
-from api.platform import lifespan
-from api.problems import Problem
-from api.webhooks import webhooks
+from api.routes import (
+    health as routes_service,
+)
+from api.routes import (
+    orders as routes_mall,
+)
+from api.routes import (
+    problems as routes_problems,
+)
+from api.routes import (
+    quotes as routes_market,
+)
+from api.routes.ops import (
+    audiences as routes_ops_audiences,
+)
+from api.routes.ops import (
+    callbacks as routes_ops_callbacks,
+)
+from api.routes.ops import (
+    campaign_versions as routes_ops_campaigns,
+)
+from api.routes.ops import (
+    campaigns as routes_ops,
+)
+from api.routes.ops import (
+    refunds as routes_ops_refunds,
+)
+from api.routes.ops import (
+    settings as routes_settings,
+)
 
 ROUTES = (
     routes_market,

@@ -16,7 +16,7 @@ import asyncpg
 import click
 from temporalio.client import Client
 
-from activities.turns import AT_ONCE
+from activities.callbacks.per_mall_limit import AT_ONCE
 from bench import audiences, report
 from bench.callbacks import Callbacks, Sent, broker, broker_place
 from bench.load import Round
@@ -26,12 +26,12 @@ from bench.outcome import Outcome, outcome, until_delivered
 from bench.processes import BenchError, Child, Meter, environment
 from bench.reverse import Reverse
 from bench.rounds import Measured, Pair, Side, total
-from db.migrate import upgrade
-from dev.errors import StackError
-from dev.http import answers
-from dev.ports import HOST, free_port
-from dev.stack import Options, Stack
-from domain.access import MallFields
+from db.core.migrate import upgrade
+from domain.schemas.malls import MallFields
+from embedded.errors import StackError
+from embedded.http import answers
+from embedded.ports import HOST, free_port
+from embedded.stack import Options, Stack
 
 WARM_UP_SECONDS = 5.0
 WARM_UP_CALLERS = 16

@@ -10,8 +10,9 @@ import asyncpg
 
 from bench.processes import BenchError
 from bench.rounds import percentile
-from db.audiences import begin_filling, finish_filling, is_member, save_audience
-from db.connection import Database, connection
+from db.audiences.imports import begin_import, finish_import
+from db.audiences.store import is_member, save_audience
+from db.core.connection import Database, connection
 
 MEMBERS = 10_000_000
 SEEDED_AT_ONCE = 1_000_000
@@ -52,7 +53,7 @@ async def measure(database_url: str, members: int) -> list[Asked]:
 async def _seed(database: Database, database_url: str, members: int) -> None:
     now = datetime.now(UTC)
     await save_audience(database, AUDIENCE, "For the bench", by="bench", now=now)
-    filling = await begin_filling(database, AUDIENCE, None, by="bench", now=now)
+    filling = await begin_import(database, AUDIENCE, None, by="bench", now=now)
     opened = await asyncpg.connect(database_url)  # of its own: a slice takes longer than a request may
     try:
         for begin in range(1, members + 1, SEEDED_AT_ONCE):
@@ -60,7 +61,7 @@ async def _seed(database: Database, database_url: str, members: int) -> None:
         await opened.execute("VACUUM ANALYZE audience_members")
     finally:
         await opened.close()
-    await finish_filling(database, filling, now)
+    await finish_import(database, filling, now)
 
 
 async def _ask(database: Database, members: int, callers: int) -> list[float]:

@@ -7,7 +7,7 @@ import uvloop
 from aiohttp import web
 
 from bench.load import READY
-from dev.ports import HOST
+from embedded.ports import HOST
 
 
 async def take(request: web.Request) -> web.Response:

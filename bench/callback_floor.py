@@ -8,7 +8,7 @@ import aio_pika
 import aiohttp
 import uvloop
 
-from activities.amqp_sender import EXCHANGE
+from activities.callbacks.senders.amqp import EXCHANGE
 from bench.load import Stopwatch, serve
 
 ROUTING_KEY = "bench.callbacks"

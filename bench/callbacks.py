@@ -18,11 +18,11 @@ from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 from aiohttp import web
 
-from activities.amqp_sender import EXCHANGE
+from activities.callbacks.senders.amqp import EXCHANGE
 from bench.callback_floor import ROUTING_KEY
 from bench.mall_calls import OFFER, TEAM_SIZE
 from bench.processes import BenchError
-from dev.ports import HOST, free_port
+from embedded.ports import HOST, free_port
 
 BROKER = os.environ.get("GROUPBUY_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/")
 PER_SECOND = 500

@@ -9,12 +9,13 @@ from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
 
-from domain.campaigns import CampaignStatus, Scope
-from domain.discounts import Discount, pay_price
 from domain.errors import ErrorCode, Refusal
-from domain.switches import Place, Switches
-from domain.trade import ExplainedQuote, Input, Quote, RuleResult
-from domain.values import rfc3339
+from domain.lifecycle import CampaignStatus
+from domain.pricing import Discount, pay_price
+from domain.schemas.campaigns import Scope
+from domain.schemas.quotes import ExplainedQuote, Input, Quote, RuleResult
+from domain.switches import MallChannel, Switches
+from domain.types import rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class BuyerState:
     """How one buyer stands to an offer at this moment."""
 
     user_id: str
@@ -56,7 +57,7 @@ class Standing:
     in_discount_audience: bool
 
 
-class Wish(StrEnum):
+class SeatIntent(StrEnum):
     """What kind of seat the rules are asked about."""
 
     OPEN = "open"
@@ -69,7 +70,7 @@ class Wish(StrEnum):
 class Facts:
     """What the rules look at: one wish for a seat, and what was read for it at one moment."""
 
-    wish: Wish
+    wish: SeatIntent
     now: datetime
     source: str
     channel: str
@@ -91,11 +92,11 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Inquiry:
+class QuoteContext:
     """An offer, one buyer before it, and what the rules look at."""
 
     offer: Offer
-    standing: Standing
+    standing: BuyerState
     facts: Facts
 
     @property
@@ -103,7 +104,7 @@ class Inquiry:
         return pay_price(self.offer.original_price, self.offer.discount, in_audience=self.standing.in_discount_audience)
 
 
-def inquiry(offer: Offer, standing: Standing, switches: Switches, wish: Wish, now: datetime) -> Inquiry:
+def quote_context(offer: Offer, standing: BuyerState, switches: Switches, wish: SeatIntent, now: datetime) -> QuoteContext:
     facts = Facts(
         wish=wish,
         now=now,
@@ -123,7 +124,7 @@ def inquiry(offer: Offer, standing: Standing, switches: Switches, wish: Wish, no
         live_orders=standing.live_orders,
         stock_left=standing.stock_left,
     )
-    return Inquiry(offer, standing, facts)
+    return QuoteContext(offer, standing, facts)
 
 
 # --- the rules: each gives its code, or nothing ---
@@ -150,20 +151,20 @@ def against_block(facts: Facts) -> ErrorCode | None:
 
 def _is_blocked(facts: Facts) -> bool:
     blocked = facts.switches.blocked
-    return bool(blocked) and Place(source=facts.source, channel=facts.channel) in blocked
+    return bool(blocked) and MallChannel(source=facts.source, channel=facts.channel) in blocked
 
 
 TAKES_SEATS = {
-    Wish.OPEN: {CampaignStatus.ACTIVE},
-    Wish.JOIN: {CampaignStatus.ACTIVE, CampaignStatus.DRAINING},
-    Wish.EITHER: {CampaignStatus.ACTIVE, CampaignStatus.DRAINING},
+    SeatIntent.OPEN: {CampaignStatus.ACTIVE},
+    SeatIntent.JOIN: {CampaignStatus.ACTIVE, CampaignStatus.DRAINING},
+    SeatIntent.EITHER: {CampaignStatus.ACTIVE, CampaignStatus.DRAINING},
 }
 
 
 def against_campaign(facts: Facts) -> ErrorCode | None:
     if facts.status not in TAKES_SEATS[facts.wish]:
         return ErrorCode.CAMPAIGN_INACTIVE
-    is_open = facts.wish is Wish.JOIN or facts.starts_at <= facts.now < facts.ends_at
+    is_open = facts.wish is SeatIntent.JOIN or facts.starts_at <= facts.now < facts.ends_at
     return None if is_open else ErrorCode.CAMPAIGN_NOT_OPEN
 
 
@@ -277,7 +278,7 @@ require_all = partial(_require, RULES)
 """Raises Refusal with the code of the first rule that does not hold."""
 
 
-def quote(asked: Inquiry) -> Quote:
+def quote(asked: QuoteContext) -> Quote:
     offer, price = asked.offer, asked.pay_price
     reasons = [code for rule in RULES if (code := rule.against(asked.facts)) is not None]
     return Quote(
@@ -296,7 +297,7 @@ def quote(asked: Inquiry) -> Quote:
     )
 
 
-def explained(asked: Inquiry) -> ExplainedQuote:
+def explained(asked: QuoteContext) -> ExplainedQuote:
     """The quote with every rule: what it looked at, and what it says."""
     rules = [_result(rule, asked.facts) for rule in RULES]
     return ExplainedQuote(**dict(quote(asked)), rules=rules)

@@ -38,5 +38,5 @@ def audience_workflow_id(audience: str, filling: int) -> str:
     return f"audience-{audience}-{filling}"
 
 
-def ending_workflow_id(campaign_id: int) -> str:
+def shutdown_workflow_id(campaign_id: int) -> str:
     return f"ending-{campaign_id}"

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from domain.values import Identifier, Message, Source
+from domain.types import Identifier, Message, Source
 
 
-class Place(Message):
+class MallChannel(Message):
     """A channel of a mall."""
 
     source: Source
@@ -23,7 +23,7 @@ class Switches(Message):
     """no new seats anywhere: `group_buying_suspended` (the original's downgradeSwitch)"""
     rollout: Annotated[int, Field(strict=True, ge=0, le=100)] = 100
     """percent of the users who may take part, by a stable hash of the user id; 0: nobody, 100: everybody (cutRange)"""
-    blocked: Annotated[tuple[Place, ...], Field(max_length=1000)] = ()
+    blocked: Annotated[tuple[MallChannel, ...], Field(max_length=1000)] = ()
     """channels of malls that may not trade now: `mall_blocked` (scBlacklist)"""
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from dev.stack import Options, Stack
+from embedded.stack import Options, Stack
 
 ADDRESSES_OF_OTHERS = ("GROUPBUY_", "TEMPORAL_", "PG")
 

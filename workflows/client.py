@@ -17,7 +17,7 @@ from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime
 from temporalio.service import GrpcCompression
 
-from workflows.operators import Unreadable
+from workflows.operator_signals import UndecodablePayload
 
 # The converters of temporalio.contrib.pydantic, made once. The SDK makes a payload converter for every workflow task and
 # every command; theirs builds a JSON converter each time.
@@ -41,7 +41,7 @@ class PayloadConverter(CompositePayloadConverter):
         try:
             return super().from_payloads([payload])[0]
         except (KeyError, RuntimeError, ValueError):
-            return Unreadable()
+            return UndecodablePayload()
 
 
 USUAL_ADDRESS = "localhost:7233"

@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from domain.messages import EndingInput, EndingState, RefundInput, RefundState, Seat, SettledPayment
-from domain.states import OrderStatus, TeamStatus
+from domain.lifecycle import OrderStatus, TeamStatus
+from domain.messages.campaigns import ShutdownInput, ShutdownState
+from domain.messages.orders import SettledPayment
+from domain.messages.refunds import RefundInput, RefundState
+from domain.messages.teams import Seat
 
 SEATS_SHOWN = 50
 
@@ -55,7 +58,7 @@ def refund_details(
     return "\n".join([*lines, *(f"\n{note}" for note in notes)])
 
 
-def ending_details(ending: EndingInput, state: EndingState) -> str:
+def ending_details(ending: ShutdownInput, state: ShutdownState) -> str:
     """Markdown: who ends which campaign, and how far that is."""
     who, why = ending.operator or "an operator", ending.reason or "no reason given"
     lines = [

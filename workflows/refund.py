@@ -14,31 +14,27 @@ from temporalio.exceptions import ApplicationError, FailureError
 with workflow.unsafe.imports_passed_through():
     from activities.refunds import RefundActivities
     from activities.settlement import SettlementActivities
-    from domain.events import EventType
     from domain.ids import event_id, order_id, team_workflow_id
-    from domain.messages import (
+    from domain.lifecycle import RefundKind, RefundStatus
+    from domain.messages.base import WorkflowFailure
+    from domain.messages.orders import PaymentReport, SettledPayment, SettlePayment
+    from domain.messages.refunds import (
         ChangeRefund,
-        CloseManuallySignal,
-        DecideSignal,
         MallAnswer,
-        MemberLeft,
         OpenRefund,
-        PaymentReport,
         RefundAnswer,
         RefundInput,
         RefundRequest,
         RefundState,
-        ResendSignal,
-        SettledPayment,
-        SettlePayment,
-        WorkflowFailure,
     )
-    from domain.states import RefundKind, RefundStatus
+    from domain.messages.signals import CloseManuallySignal, DecideSignal, ResendSignal
+    from domain.messages.teams import MemberLeft
+    from domain.schemas.events import EventType
+    from workflows.activity_calls import Step, execute_local_first, failure_of, refusal_of, start_delivery
     from workflows.details import moment, refund_details
-    from workflows.operators import UnusableError, Wanted, judge
+    from workflows.operator_signals import SignalT, UnusablePayloadError, parse_signal
     from workflows.saga import Compensations, ends_the_workflow, to_its_end
     from workflows.search_attributes import MALL, NEEDS_ATTENTION, OUT_TRADE_NO, REFUND_KIND, REFUND_STATUS
-    from workflows.steps import Step, delivery, failure_of, locally_first, refusal_of
 
 # Callers name the update: the SDK types one that has a description as if its result were a coroutine.
 REQUEST = "request"
@@ -58,8 +54,8 @@ class RefundWorkflow:
         self._order: RefundInput | None = None
         self._unusable = ""
         try:
-            self._order = judge(RefundInput, payload, surplus)
-        except UnusableError as mistake:
+            self._order = parse_signal(RefundInput, payload, surplus)
+        except UnusablePayloadError as mistake:
             self._unusable = str(mistake)
         self._refund: RefundState | None = None
         self._booked: SettledPayment | None = None
@@ -222,7 +218,7 @@ class RefundWorkflow:
         """Until the mall has taken these events, or an operator has said that it need not."""
         look_again: timedelta | None = None
         while True:
-            under_way = delivery(events, summary=f"{what}: {self._asked.out_trade_no}")
+            under_way = start_delivery(events, summary=f"{what}: {self._asked.out_trade_no}")
             await self._until(lambda: under_way.done() or self._somebody_spoke())  # noqa: B023 - awaited within this turn
             if under_way.done() and not self._somebody_spoke():
                 failure = under_way.exception()
@@ -281,7 +277,7 @@ class RefundWorkflow:
     # --- the transactions ---
 
     async def _book(self, report: PaymentReport) -> SettledPayment:
-        return await locally_first(
+        return await execute_local_first(
             SettlementActivities.settle_payment,
             SettlePayment(report=report, now=workflow.now()),
             local=True,
@@ -290,7 +286,7 @@ class RefundWorkflow:
 
     async def _open(self, asked: RefundRequest) -> RefundState:
         order = self._asked
-        opened = await locally_first(
+        opened = await execute_local_first(
             RefundActivities.open_refund,
             OpenRefund(
                 order_id=order_id(order.source, order.out_trade_no),
@@ -326,7 +322,7 @@ class RefundWorkflow:
         )
 
         async def moved_on() -> RefundState:
-            changed = await locally_first(step, change, local=True, summary=summary)
+            changed = await execute_local_first(step, change, local=True, summary=summary)
             await self._take_over(changed)
             return changed
 
@@ -358,10 +354,10 @@ class RefundWorkflow:
 
     # --- what operators see ---
 
-    def _judge(self, expected: type[Wanted], payload: object, surplus: tuple[object, ...], name: str) -> Wanted | None:
+    def _judge(self, expected: type[SignalT], payload: object, surplus: tuple[object, ...], name: str) -> SignalT | None:
         try:
-            return judge(expected, payload, surplus)
-        except UnusableError as mistake:
+            return parse_signal(expected, payload, surplus)
+        except UnusablePayloadError as mistake:
             self._note(f"{name} changed nothing: {mistake}")
             return None
 

@@ -7,7 +7,7 @@ from alembic import context
 from sqlalchemy import Connection, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from db.tables import metadata
+from db.core.schema import metadata
 
 FUNCTIONS = Path(__file__).parents[1] / "functions"
 MIGRATION_LOCK = 7_242_001

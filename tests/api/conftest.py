@@ -8,10 +8,11 @@ import asyncpg
 import pytest
 from temporalio.client import Client
 
-from db.access import Mall, save_key, save_mall
-from db.connection import Database
-from dev.ports import HOST
-from dev.stack import Stack
+from db.core.connection import Database
+from db.settings.keys import save_key
+from db.settings.malls import MallRecord, save_mall
+from embedded.ports import HOST
+from embedded.stack import Stack
 from tests.api.caller import Caller, http_session
 from tests.api.polling import until
 from tests.api.receiver import Receiver, listening
@@ -39,7 +40,9 @@ async def shop(stack: Stack) -> AsyncIterator[Shop]:
 async def _admit_another_mall(database_url: str) -> None:
     database = Database(database_url, size=1)
     try:
-        await save_mall(database, Mall(OTHER_SOURCE, "Another mall", None, (HOST,), ("whsec_YW5vdGhlciBtYWxs",), local=True))
+        await save_mall(
+            database, MallRecord(OTHER_SOURCE, "Another mall", None, (HOST,), ("whsec_YW5vdGhlciBtYWxs",), local=True)
+        )
         await save_key(database, OTHER_KEY, name="another mall", source=OTHER_SOURCE, now=datetime.now(UTC))
     finally:
         await database.close()

@@ -11,9 +11,9 @@ from aiohttp import web
 from pydantic import ValidationError
 from standardwebhooks import Webhook
 
-from dev.ports import HOST, free_port
+from embedded.ports import HOST, free_port
 from tests.api.polling import until
-from tests.domain.test_events import EVENT
+from tests.domain.test_event_schemas import EVENT
 
 
 @dataclass(frozen=True)

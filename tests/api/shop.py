@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dev.demo_data import CHANNEL, SOURCE
+from embedded.demo_data import CHANNEL, SOURCE
 from tests.api.caller import Answer, Caller
 from tests.api.polling import until
 

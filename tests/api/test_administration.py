@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from dev.demo_data import CHANNEL, SOURCE
+from embedded.demo_data import CHANNEL, SOURCE
 from tests.api.shop import Shop, campaign_of, fresh, moment, moment_of
 
 

@@ -12,12 +12,12 @@ from aiohttp import ClientError
 from starlette.types import Message, Receive, Scope, Send
 from temporalio.client import Client
 
-from api import middleware
-from api.filling import upload_members
-from api.middleware import BODY_LIMIT, Guard
-from db.connection import Database
-from dev.stack import Stack
-from domain.audiences import UploadFormat
+from api.http import middleware
+from api.http.middleware import BODY_LIMIT, Guard
+from api.services.audiences import upload_members
+from db.core.connection import Database
+from domain.audience_upload import UploadFormat
+from embedded.stack import Stack
 from tests.api.caller import Answer
 from tests.api.polling import until
 from tests.api.shop import Shop, campaign_of, fresh, moment

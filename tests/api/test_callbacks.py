@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 from aiohttp import web
 
-from dev.ports import HOST, free_port
+from embedded.ports import HOST, free_port
 from tests.api.polling import until
 from tests.api.receiver import Receiver
 from tests.api.shop import Json, Shop

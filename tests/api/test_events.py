@@ -12,10 +12,10 @@ import pytest
 from aiohttp import web
 from temporalio.client import Client
 
-from dev.demo_data import SOURCE
-from dev.ports import HOST, free_port
-from dev.stack import Stack
-from domain.events import EventType
+from domain.schemas.events import EventType
+from embedded.demo_data import SOURCE
+from embedded.ports import HOST, free_port
+from embedded.stack import Stack
 from tests.api.polling import until
 from tests.api.receiver import Receiver
 from tests.api.shop import OTHER_SOURCE, Json, Offer, Shop, moment

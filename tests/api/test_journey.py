@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from dev.stack import Stack
+from embedded.stack import Stack
 from tests.api.polling import until
 from tests.api.receiver import Receiver
 from tests.api.shop import Shop, fresh

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dev.demo_data import SOURCE
+from embedded.demo_data import SOURCE
 from tests.api.caller import Caller
 from tests.api.shop import Json, Shop, fresh
 

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
-from dev.stack import Stack
+from embedded.stack import Stack
 from tests.api.shop import fresh
 from tests.browser import PATIENCE_MS, needs_chromium, open_page, running_browser
 

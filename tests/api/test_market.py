@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from dev.demo_data import CHANNEL, SOURCE
 from domain.switches import Switches
+from embedded.demo_data import CHANNEL, SOURCE
 from tests.api.polling import until
 from tests.api.shop import Json, Offer, Shop, fresh
 

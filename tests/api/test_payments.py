@@ -8,10 +8,10 @@ import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError
 
-from dev.demo_data import SOURCE
+from embedded.demo_data import SOURCE
 from tests.api.polling import until
 from tests.api.shop import Shop, fresh, moment
-from workflows.team import SETTLE
+from workflows.team.workflow import SETTLE
 
 RETURNED = {"refunding", "refunded"}
 

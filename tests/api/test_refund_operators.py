@@ -16,8 +16,8 @@ from tests.api.polling import until
 from tests.api.receiver import Receiver
 from tests.api.shop import Json, Shop, fresh, now
 from tests.api.signals import Handle, details, team_workflow, until_details
-from workflows.queues import REFUNDS_QUEUE
-from workflows.sweep import SCHEDULE_ID
+from workflows.reconciliation import SCHEDULE_ID
+from workflows.task_queues import REFUNDS_QUEUE
 
 GONE = 410
 by_http_and_signal = pytest.mark.parametrize("by", ["http", "signal"])

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from dev.ports import HOST, free_port
+from embedded.ports import HOST, free_port
 from tests.api.polling import until
 from tests.api.receiver import Receiver
 from tests.api.shop import Json, Offer, Shop, fresh

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from dev.demo_data import CHANNEL
+from embedded.demo_data import CHANNEL
 from tests.api.shop import OTHER_SOURCE, Json, Shop, fresh, moment, moment_of
 
 

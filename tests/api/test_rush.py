@@ -6,7 +6,7 @@ from collections import Counter
 import psutil
 import pytest
 
-from dev.stack import Stack
+from embedded.stack import Stack
 from tests.api.shop import Shop, fresh
 
 PATIENCE = 10.0

@@ -13,11 +13,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from dev.administration import make_key
-from dev.demo_data import CHANNEL, SOURCE
-from dev.errors import StackError
-from dev.ports import HOST, free_port
-from dev.stack import Stack
+from cli.admin import make_key
+from embedded.demo_data import CHANNEL, SOURCE
+from embedded.errors import StackError
+from embedded.ports import HOST, free_port
+from embedded.stack import Stack
 from tests.api.caller import Answer, Caller
 from tests.api.polling import until
 from tests.api.shop import Json, Shop, fresh

@@ -2,11 +2,11 @@
 
 import asyncio
 
-from api.trading import Turns
+from api.services.orders import KeyedLimit
 
 
 async def test_who_comes_just_as_a_turn_goes_to_another_has_waited_too() -> None:
-    turns = Turns[str](1)
+    turns = KeyedLimit[str](1)
 
     async def take() -> bool:
         async with turns.turn("a") as waited:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dev.stack import Stack
+from embedded.stack import Stack
 from tests.stack_fixture import running_stack
 
 

@@ -9,7 +9,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
-from dev.stack import Stack
+from embedded.stack import Stack
 from tests.contract.test_document import DOCUMENT
 
 EXAMPLES = 10

@@ -8,12 +8,13 @@ from fastapi import FastAPI
 from jsonschema_rs import validator_for
 
 from api.app import create_app
-from api.original import LockRequest
-from domain.access import MallFields, NewKey
-from domain.audiences import AudienceRule
-from domain.campaigns import CampaignFields, NewCampaign
+from api.legacy.wire import LockRequest
 from domain.errors import MEANINGS, ErrorCode
-from domain.events import EventType
+from domain.schemas.audiences import AudienceRule
+from domain.schemas.campaigns import CampaignFields, NewCampaign
+from domain.schemas.events import EventType
+from domain.schemas.keys import NewKey
+from domain.schemas.malls import MallFields
 from domain.switches import Switches
 
 METHODS = {"get", "put", "post", "patch", "delete"}

@@ -12,15 +12,15 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from db.connection import Database, connection, transaction
-from db.invariants import violations
-from db.migrate import upgrade
-from db.tables import metadata
-from dev.data_dir import DataDir
-from dev.leftovers import PidFile
-from dev.ports import free_port
-from dev.postgres import EmbeddedPostgres, find_postgres
-from dev.supervisor import Supervisor
+from db.core.connection import Database, connection, transaction
+from db.core.invariants import violations
+from db.core.migrate import upgrade
+from db.core.schema import metadata
+from embedded.data_dir import DataDir
+from embedded.leftovers import PidFile
+from embedded.ports import free_port
+from embedded.postgres import EmbeddedPostgres, find_postgres
+from embedded.supervisor import Supervisor
 from tests.db.shop import Shop
 
 CONNECTIONS = 20

@@ -12,38 +12,37 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from db.access import Mall, save_mall
-from db.administration import create_campaign, save_goods
-from db.audiences import Progress, add_members, begin_filling, finish_filling, save_audience
-from db.connection import INFRASTRUCTURE_FAILURES, Database, Row, connection, fetch_one
-from db.leaving import release_overdue
-from db.refunds import answer_refund, finish_refund, open_refund, reject_refund, release_refund
-from db.seats import lock_seat
-from db.settlement import settle_payment
-from db.teams import conclude_team
-from domain.campaigns import Campaign, CampaignGoods, CampaignStatus, NewCampaign
-from domain.discounts import Discount, DiscountPlan
+from db.audiences.imports import ImportProgress, add_members, begin_import, finish_import
+from db.audiences.store import save_audience
+from db.campaigns.goods import save_goods
+from db.campaigns.store import create_campaign
+from db.core.connection import INFRASTRUCTURE_FAILURES, Database, Row, connection, fetch_one
+from db.orders.lock import lock_seat
+from db.orders.release import release_overdue
+from db.orders.settle import settle_payment
+from db.refunds.open import open_refund
+from db.refunds.steps import answer_refund, finish_refund, reject_refund, release_refund
+from db.settings.malls import MallRecord, save_mall
+from db.teams.conclude import conclude_team
 from domain.errors import ErrorCode, Refusal
 from domain.ids import order_id, team_id
-from domain.messages import (
-    Address,
-    ChangeRefund,
-    ConcludedTeam,
-    ConcludeTeam,
+from domain.lifecycle import CampaignStatus, TeamDecision
+from domain.messages.callbacks import Address
+from domain.messages.orders import (
     HeldSeat,
     LockSeat,
-    MallAnswer,
-    OpenRefund,
     OverdueSeats,
     PaymentReport,
-    RefundState,
     ReleasedSeats,
     SeatRequest,
     SettledPayment,
     SettlePayment,
 )
-from domain.states import Ending
-from domain.trade import Goods
+from domain.messages.refunds import ChangeRefund, MallAnswer, OpenRefund, RefundState
+from domain.messages.teams import ConcludedTeam, ConcludeTeam
+from domain.pricing import Discount, DiscountPlan
+from domain.schemas.campaigns import Campaign, CampaignGoods, NewCampaign
+from domain.schemas.goods import Goods
 
 Answer = TypeVar("Answer")
 
@@ -92,7 +91,7 @@ class Shop:
         self._luck = random.Random(20260501)  # noqa: S311 - the same races in every run
 
     async def open(self) -> None:
-        await save_mall(self.database, Mall(SOURCE, "Test mall", None, ("127.0.0.1",), ("whsec_dGVzdHM=",), local=True))
+        await save_mall(self.database, MallRecord(SOURCE, "Test mall", None, ("127.0.0.1",), ("whsec_dGVzdHM=",), local=True))
 
     # --- what is sold, and who buys ---
 
@@ -119,10 +118,10 @@ class Shop:
         """With these members; with none, one that was never filled."""
         await save_audience(self.database, audience_id, audience_id, by="tests", now=NOW)
         if members:
-            filling = await begin_filling(self.database, audience_id, None, by="tests", now=NOW)
-            progress = Progress(len(members), len(members), 0, ())
+            filling = await begin_import(self.database, audience_id, None, by="tests", now=NOW)
+            progress = ImportProgress(len(members), len(members), 0, ())
             await add_members(self.database, filling, set(members), progress, NOW)
-            await finish_filling(self.database, filling, NOW)
+            await finish_import(self.database, filling, NOW)
 
     def fresh(self, prefix: str) -> str:
         return f"{prefix}{next(self._numbers)}"
@@ -190,7 +189,7 @@ class Shop:
     async def release(self, of: Member, now: datetime = OVERDUE, numbers: Sequence[str] = ()) -> ReleasedSeats:
         return await release_overdue(self.database, OverdueSeats(team_id=of.team_id, now=now, out_trade_nos=list(numbers)))
 
-    async def conclude(self, of: Member, ending: Ending, now: datetime = DEADLINE) -> ConcludedTeam:
+    async def conclude(self, of: Member, ending: TeamDecision, now: datetime = DEADLINE) -> ConcludedTeam:
         return await conclude_team(self.database, ConcludeTeam(team_id=of.team_id, ending=ending, now=now))
 
     # --- undoing ---

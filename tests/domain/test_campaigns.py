@@ -7,17 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from domain.campaigns import (
-    Campaign,
-    CampaignFields,
-    CampaignStatus,
-    NewCampaign,
-    Scope,
-    require_confirmation,
-    require_move,
-    risks,
-)
+from domain.campaigns import require_confirmation, risks
 from domain.errors import ConfirmationRequired, ErrorCode, Refusal
+from domain.lifecycle import CampaignStatus, require_transition
+from domain.schemas.campaigns import Campaign, CampaignFields, NewCampaign, Scope
 
 PLACE = {"source": "s01", "channel": "c01", "goods_id": "9890001"}
 LEAST: dict[str, Any] = {
@@ -147,10 +140,10 @@ def test_a_change_that_does_not_fit_is_refused(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("before", "after"), list(product(CampaignStatus, CampaignStatus)))
 def test_the_moves_of_a_campaign(before: CampaignStatus, after: CampaignStatus) -> None:
     if before is not CampaignStatus.ENDED or after is before:
-        require_move(before, after)
+        require_transition(before, after)
         return
     with pytest.raises(Refusal) as refused:
-        require_move(before, after)
+        require_transition(before, after)
     assert refused.value.code is ErrorCode.CAMPAIGN_CONFLICT
 
 

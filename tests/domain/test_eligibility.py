@@ -7,26 +7,27 @@ from typing import Any
 
 import pytest
 
-from domain.campaigns import CampaignStatus, Scope
-from domain.discounts import Discount, DiscountPlan
 from domain.eligibility import (
     COUNTS,
     RULES,
     TERMS,
+    BuyerState,
     Facts,
     Offer,
-    Standing,
-    Wish,
+    SeatIntent,
     bucket,
     explained,
-    inquiry,
     is_visible,
     quote,
+    quote_context,
     require_all,
     require_terms,
 )
 from domain.errors import ErrorCode, Refusal
-from domain.switches import Place, Switches, switches_of
+from domain.lifecycle import CampaignStatus
+from domain.pricing import Discount, DiscountPlan
+from domain.schemas.campaigns import Scope
+from domain.switches import MallChannel, Switches, switches_of
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 OFFER = Offer(
@@ -51,8 +52,8 @@ OFFER = Offer(
     goods_name="MyBatis book",
     original_price=Decimal("100.00"),
 )
-STANDING = Standing("user-1", live_orders=0, stock_left=None, in_audience=False, in_discount_audience=False)
-ASKED = inquiry(OFFER, STANDING, Switches(), Wish.EITHER, NOW)
+STANDING = BuyerState("user-1", live_orders=0, stock_left=None, in_audience=False, in_discount_audience=False)
+ASKED = quote_context(OFFER, STANDING, Switches(), SeatIntent.EITHER, NOW)
 FACTS = ASKED.facts
 
 
@@ -62,13 +63,13 @@ def codes(facts: Facts) -> list[ErrorCode]:
 
 def test_nothing_stands_against_a_seat_in_an_open_campaign() -> None:
     assert codes(FACTS) == []
-    require_all(replace(FACTS, wish=Wish.OPEN))
+    require_all(replace(FACTS, wish=SeatIntent.OPEN))
 
 
 HOPELESS: list[tuple[str, dict[str, Any]]] = [
     ("group_buying_suspended", {"switches": Switches(suspended=True)}),
     ("user_outside_rollout", {"switches": Switches(rollout=0)}),
-    ("mall_blocked", {"switches": Switches(blocked=(Place(source="s01", channel="c01"),))}),
+    ("mall_blocked", {"switches": Switches(blocked=(MallChannel(source="s01", channel="c01"),))}),
     ("campaign_inactive", {"status": CampaignStatus.ENDED}),
     ("campaign_not_found", {"sold_here": False}),
     ("audience_restricted", {"audience": "a-1", "audience_scope": (Scope.JOIN,)}),
@@ -90,7 +91,7 @@ def test_each_rule_has_its_code_and_its_place(place: int, code: str, changes: di
 
 
 def test_every_reason_is_told_in_the_designs_order() -> None:
-    everything = Switches(suspended=True, rollout=0, blocked=(Place(source="s01", channel="c01"),))
+    everything = Switches(suspended=True, rollout=0, blocked=(MallChannel(source="s01", channel="c01"),))
     changes = {name: value for _, fields in HOPELESS for name, value in fields.items()}
     hopeless = replace(FACTS, **changes | {"switches": everything})
 
@@ -118,7 +119,7 @@ def test_the_counts_are_left_to_the_statement_that_takes_the_seat() -> None:
 def test_what_each_status_allows(status: str, may_open: bool, may_join: bool) -> None:
     facts = replace(FACTS, status=CampaignStatus(status))
 
-    for wish, may in ((Wish.OPEN, may_open), (Wish.JOIN, may_join), (Wish.EITHER, may_join)):
+    for wish, may in ((SeatIntent.OPEN, may_open), (SeatIntent.JOIN, may_join), (SeatIntent.EITHER, may_join)):
         assert codes(replace(facts, wish=wish)) == ([] if may else [ErrorCode.CAMPAIGN_INACTIVE])
 
 
@@ -132,9 +133,9 @@ def test_what_each_status_allows(status: str, may_open: bool, may_join: bool) ->
     ],
 )
 def test_a_campaign_is_open_from_its_start_up_to_its_end(moment: datetime, open_then: bool) -> None:
-    for wish in (Wish.OPEN, Wish.EITHER):
+    for wish in (SeatIntent.OPEN, SeatIntent.EITHER):
         assert codes(replace(FACTS, wish=wish, now=moment)) == ([] if open_then else [ErrorCode.CAMPAIGN_NOT_OPEN])
-    assert codes(replace(FACTS, wish=Wish.JOIN, now=moment)) == []
+    assert codes(replace(FACTS, wish=SeatIntent.JOIN, now=moment)) == []
 
 
 @pytest.mark.parametrize("percent", [1, 10, 50, 99])
@@ -158,7 +159,7 @@ def test_where_a_user_stands_in_the_rollout_never_changes() -> None:
 
 
 def test_a_place_is_blocked_and_no_other() -> None:
-    blocked = Switches(blocked=(Place(source="s02", channel="c01"), Place(source="s01", channel="c02")))
+    blocked = Switches(blocked=(MallChannel(source="s02", channel="c01"), MallChannel(source="s01", channel="c02")))
     assert codes(replace(FACTS, switches=blocked)) == []
     assert codes(replace(FACTS, switches=blocked, channel="c02")) == [ErrorCode.MALL_BLOCKED]
 
@@ -192,7 +193,7 @@ def test_the_stock_is_exhausted_at_none_left(left: int | None, exhausted: bool) 
 
 
 def test_a_quote_adds_up_and_says_why_not() -> None:
-    found = quote(inquiry(OFFER, replace(STANDING, live_orders=1), Switches(), Wish.EITHER, NOW))
+    found = quote(quote_context(OFFER, replace(STANDING, live_orders=1), Switches(), SeatIntent.EITHER, NOW))
 
     assert (found.pay_price, found.deduction, found.original_price) == (Decimal("80.00"), Decimal("20.00"), Decimal("100.00"))
     assert (found.joinable, found.reasons) == (False, [ErrorCode.TAKE_LIMIT_REACHED])
@@ -202,13 +203,13 @@ def test_a_quote_adds_up_and_says_why_not() -> None:
 @pytest.mark.parametrize(("member", "price"), [(True, "80.00"), (False, "100.00")])
 def test_outsiders_of_a_discounts_audience_pay_the_full_price(member: bool, price: str) -> None:
     offer = replace(OFFER, discount=Discount(plan=DiscountPlan.CUT, expr="20", audience="a-1"))
-    found = quote(inquiry(offer, replace(STANDING, in_discount_audience=member), Switches(), Wish.EITHER, NOW))
+    found = quote(quote_context(offer, replace(STANDING, in_discount_audience=member), Switches(), SeatIntent.EITHER, NOW))
 
     assert (found.pay_price, found.joinable) == (Decimal(price), True)
 
 
 def test_an_explained_quote_lists_every_rule_with_what_it_looked_at() -> None:
-    found = explained(inquiry(OFFER, STANDING, Switches(rollout=7), Wish.EITHER, NOW))
+    found = explained(quote_context(OFFER, STANDING, Switches(rollout=7), SeatIntent.EITHER, NOW))
 
     assert [rule.rule for rule in found.rules] == [
         *("suspended", "rollout", "blocked", "campaign", "goods", "audience", "take_limit", "stock"),

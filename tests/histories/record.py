@@ -23,24 +23,26 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, Work
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
-from db.connection import Database
-from db.migrate import upgrade
-from dev.stack import Options, Stack
-from domain.audiences import AudienceRule
-from domain.events import EventType
-from domain.ids import ending_workflow_id, event_id
-from domain.messages import Address, EndingInput, RefundInput, Resend
+from db.core.connection import Database
+from db.core.migrate import upgrade
+from domain.ids import event_id, shutdown_workflow_id
+from domain.messages.callbacks import Address, Resend
+from domain.messages.campaigns import ShutdownInput
+from domain.messages.refunds import RefundInput
+from domain.schemas.audiences import AudienceRule
+from domain.schemas.events import EventType
+from embedded.stack import Options, Stack
 from tests.api.polling import until
 from tests.api.receiver import listening
 from tests.workflows.audiences import LONG_AGO, Audience
 from tests.workflows.play import SECRET, SOURCE, Play, publish, working
 from workflows import search_attributes
-from workflows.callbacks import RESEND, CallbackWorkflow
+from workflows.campaign_shutdown import start_campaign_shutdown
 from workflows.client import data_converter
-from workflows.ending import start_ending
-from workflows.queues import CALLBACKS_QUEUE
-from workflows.reaching import RefundStarter
-from workflows.team import TeamWorkflow
+from workflows.redelivery import RESEND, RedeliveryWorkflow
+from workflows.starters import RefundStarter
+from workflows.task_queues import CALLBACKS_QUEUE
+from workflows.team.workflow import TeamWorkflow
 
 HERE = Path(__file__).parent
 TEMPORAL = Path(sys.executable).with_name("temporal")
@@ -207,7 +209,7 @@ async def sent_again(team: Play, _: Stack) -> None:
     await team.handle.signal("resend_callbacks", "nonsense")
     await _noted(team, "changed nothing")
     await team.client.execute_workflow(
-        CallbackWorkflow.run,
+        RedeliveryWorkflow.run,
         Resend(event_ids=[event_id(EventType.TEAM_COMPLETED, team.team)]),
         id=f"callback-{team.name}",
         task_queue=CALLBACKS_QUEUE,
@@ -273,8 +275,8 @@ async def campaign_ended(team: Play, _: Stack) -> None:
         await play.join(2)
         await play.pay(1)
     await orphan.handle.terminate()
-    await start_ending(team.client, EndingInput(campaign_id=team.campaign_id, operator="ann", reason="sold out"))
-    await team.client.get_workflow_handle(ending_workflow_id(team.campaign_id)).result()
+    await start_campaign_shutdown(team.client, ShutdownInput(campaign_id=team.campaign_id, operator="ann", reason="sold out"))
+    await team.client.get_workflow_handle(shutdown_workflow_id(team.campaign_id)).result()
 
 
 STORIES: dict[str, tuple[Story, dict[str, object]]] = {
@@ -376,7 +378,7 @@ async def record(name: str, client: Client, database: Database, stack: Stack) ->
         with contextlib.suppress(RPCError):  # not every buyer wants his money back
             await _write(team.refund_handle(buyer, attempt), f"{name}_refund_{buyer}_{attempt}")
     with contextlib.suppress(RPCError):  # nor is every campaign ended
-        await _write(client.get_workflow_handle(ending_workflow_id(campaign_id)), f"{name}_ending")
+        await _write(client.get_workflow_handle(shutdown_workflow_id(campaign_id)), f"{name}_ending")
 
 
 async def record_audience(name: str, client: Client, database: Database) -> None:

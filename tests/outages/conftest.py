@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dev.stack import Stack
+from embedded.stack import Stack
 from tests.api.caller import Caller, http_session
 from tests.api.receiver import Receiver, listening
 from tests.api.shop import Shop

@@ -8,7 +8,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from dev.stack import Stack
+from embedded.stack import Stack
 from tests.api.caller import Answer
 from tests.api.polling import until
 from tests.api.shop import Json, Shop

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from dev.stack import Stack
+from embedded.stack import Stack
 from tests.outages.crowd import Crowd
 
 pytestmark = pytest.mark.xdist_group("outages")

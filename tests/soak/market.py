@@ -18,8 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from dev.errors import StackError
-from dev.stack import Stack
+from embedded.errors import StackError
+from embedded.stack import Stack
 from tests.api.caller import Answer
 from tests.api.polling import until
 from tests.api.receiver import Receiver

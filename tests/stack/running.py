@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import psutil
 
-from dev.leftovers import PidFile, stop_leftovers
+from embedded.leftovers import PidFile, stop_leftovers
 
 GROUPBUY = Path(sys.executable).with_name("groupbuy")
 FREE_PORTS = {"--api-port": 0, "--temporal-port": 0, "--ui-port": 0, "--mall-port": 0}

@@ -2,8 +2,8 @@ import socket
 
 import pytest
 
-from dev.errors import StackError
-from dev.ports import HOST, Ports, free_port, refusal
+from embedded.errors import StackError
+from embedded.ports import HOST, Ports, free_port, refusal
 
 
 def test_a_port_with_a_listener_is_refused_with_the_flag_that_chooses_another() -> None:

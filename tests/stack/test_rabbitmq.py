@@ -10,10 +10,10 @@ from aio_pika import DeliveryMode
 from aio_pika.abc import AbstractIncomingMessage
 from standardwebhooks import Webhook
 
-from dev.stack import Options, Stack
+from embedded.stack import Options, Stack
 from mall.queue import EXCHANGE
 from tests.api.caller import Caller, http_session
-from tests.api.original import OldMall, lock_request
+from tests.api.legacy.client import OldMall, lock_request
 from tests.api.polling import until
 from tests.api.shop import Json, Shop, fresh
 from tests.broker import BROKER, Queue, queue

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dev.data_dir import DataDir
-from dev.ports import HOST, free_port
+from embedded.data_dir import DataDir
+from embedded.ports import HOST, free_port
 from tests.stack.running import Up
 
 Start = Callable[..., Up]

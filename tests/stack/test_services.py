@@ -12,8 +12,8 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.common import SearchAttributeIndexedValueType, SearchAttributeKey
 
-from dev.stack import Options, Stack, running_stack
-from dev.temporal import RETENTION, SEARCH_ATTRIBUTES
+from embedded.stack import Options, Stack, running_stack
+from embedded.temporal import RETENTION, SEARCH_ATTRIBUTES
 from tests.stack.running import eventually
 from workflows import search_attributes as search_attributes_of_workflows
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dev.errors import StackError
-from dev.leftovers import PidFile, runs, stop_leftovers
-from dev.supervisor import Part, Program, Supervisor
+from embedded.errors import StackError
+from embedded.leftovers import PidFile, runs, stop_leftovers
+from embedded.supervisor import Part, Program, Supervisor
 from tests.stack.running import eventually
 
 

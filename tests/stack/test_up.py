@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dev.leftovers import runs
-from dev.stack import running_stack
+from embedded.leftovers import runs
+from embedded.stack import running_stack
 from tests.stack.running import Up
 
 Start = Callable[..., Up]

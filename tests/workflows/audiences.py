@@ -7,12 +7,13 @@ from typing import Any
 
 from temporalio.client import Client, WorkflowHandle
 
-from db.audiences import Progress, add_members, begin_filling, finish_filling, read_audience, save_audience
-from db.connection import Database, connection
-from db.views import History
-from domain.audiences import AudienceRule, Filling
+from db.audiences.imports import ImportProgress, add_members, begin_import, finish_import
+from db.audiences.store import read_audience, save_audience
+from db.core.connection import Database, connection
+from db.core.links import History
 from domain.ids import audience_workflow_id
-from workflows.reaching import start_audience_workflow
+from domain.schemas.audiences import AudienceImport, AudienceRule
+from workflows.starters import start_audience_import
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -32,23 +33,23 @@ class Audience:
 
     async def begin(self, rule: AudienceRule | None) -> int:
         now = datetime.now(UTC)
-        self.last_filling = await begin_filling(self.database, self.audience_id, rule, by="ann", now=now)
+        self.last_filling = await begin_import(self.database, self.audience_id, rule, by="ann", now=now)
         return self.last_filling
 
     async def uploaded(self, *user_ids: str) -> int:
         """A filling that an upload has finished."""
         filling, now = await self.begin(None), datetime.now(UTC)
-        await add_members(self.database, filling, set(user_ids), Progress(len(user_ids), len(user_ids), 0, ()), now)
-        await finish_filling(self.database, filling, now)
+        await add_members(self.database, filling, set(user_ids), ImportProgress(len(user_ids), len(user_ids), 0, ()), now)
+        await finish_import(self.database, filling, now)
         return filling
 
     async def start(self, filling: int) -> None:
-        await start_audience_workflow(self.client, self.audience_id, filling)
+        await start_audience_import(self.client, self.audience_id, filling)
 
     def handle(self, filling: int) -> WorkflowHandle[Any, str]:
         return self.client.get_workflow_handle(audience_workflow_id(self.audience_id, filling), result_type=str)
 
-    async def filling(self) -> Filling:
+    async def filling(self) -> AudienceImport:
         found = (await read_audience(self.database, History(), self.audience_id)).filling
         assert found is not None
         return found

@@ -24,9 +24,9 @@ from temporalio.client import (
 )
 from temporalio.testing import WorkflowEnvironment
 
-from db.connection import Database
-from db.migrate import upgrade
-from dev.stack import Options, Stack
+from db.core.connection import Database
+from db.core.migrate import upgrade
+from embedded.stack import Options, Stack
 from workflows import search_attributes
 from workflows.client import data_converter
 

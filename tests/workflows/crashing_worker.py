@@ -1,7 +1,7 @@
 """A worker that dies at one point: `python -m tests.workflows.crashing_worker <point> <queue>`.
 
-A point is a step and a side of it, for example `db.refunds.release_refund:after`: when the step has been committed, and before
-anybody knows. The process kills itself there, as an operator's SIGKILL or the kernel's would.
+A point is a step and a side of it, for example `db.refunds.steps.release_refund:after`: when the step has been committed, and
+before anybody knows. The process kills itself there, as an operator's SIGKILL or the kernel's would.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from typing import Any
 from temporalio.worker import Worker
 
 import worker
-from activities.callbacks import CallbackActivities
-from db.connection import Database
+from activities.callbacks.deliver import CallbackActivities
+from db.core.connection import Database
 from tests.workflows.play import callback_activities
-from workflows import steps
+from workflows import activity_calls as steps
 from workflows.client import connect
 
 SOON = timedelta(seconds=1)

@@ -13,32 +13,26 @@ from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from activities.amqp_sender import AmqpSender
-from activities.callbacks import CallbackActivities, RetryPlan
-from activities.http_sender import http_sender
-from db.access import Mall, save_mall
-from db.administration import create_campaign, save_goods
-from db.connection import Database
-from domain.campaigns import CampaignFields, CampaignGoods, CampaignStatus, NewCampaign
-from domain.discounts import Discount, DiscountPlan
+from activities.callbacks.deliver import CallbackActivities, RetryPlan
+from activities.callbacks.senders.amqp import AmqpSender
+from activities.callbacks.senders.http import http_sender
+from db.campaigns.goods import save_goods
+from db.campaigns.store import create_campaign
+from db.core.connection import Database
+from db.settings.malls import MallRecord, save_mall
 from domain.ids import order_id, refund_workflow_id, team_id, team_workflow_id
-from domain.messages import (
-    PROTOCOL,
-    Address,
-    PaymentReport,
-    RefundAnswer,
-    RefundInput,
-    RefundRequest,
-    RefundState,
-    SeatRequest,
-    SettledPayment,
-    TeamInput,
-)
-from domain.trade import Goods
+from domain.lifecycle import CampaignStatus
+from domain.messages.callbacks import Address
+from domain.messages.orders import PaymentReport, SeatRequest, SettledPayment
+from domain.messages.refunds import RefundAnswer, RefundInput, RefundRequest, RefundState
+from domain.messages.teams import PROTOCOL, TeamInput
+from domain.pricing import Discount, DiscountPlan
+from domain.schemas.campaigns import CampaignFields, CampaignGoods, NewCampaign
+from domain.schemas.goods import Goods
 from worker import all_workers
-from workflows.reaching import refund_start
 from workflows.refund import REQUEST, RefundWorkflow
-from workflows.team import LOCK, SETTLE, TeamWorkflow
+from workflows.starters import refund_start
+from workflows.team.workflow import LOCK, SETTLE, TeamWorkflow
 
 SOURCE, CHANNEL = "s01", "c01"
 SECRET = "whsec_dGVzdHM="
@@ -184,7 +178,7 @@ class Play:
 
 async def publish(database: Database, **changes: object) -> tuple[CampaignFields, int, str]:
     """A campaign of its own for a test: team of 3 at 80.00 instead of 100.00; `changes` to its fields."""
-    await save_mall(database, Mall(SOURCE, "Test mall", None, ("127.0.0.1",), (SECRET,), local=True))
+    await save_mall(database, MallRecord(SOURCE, "Test mall", None, ("127.0.0.1",), (SECRET,), local=True))
     goods_id, now = f"goods-{uuid.uuid4().hex[:8]}", datetime.now(UTC)
     await save_goods(database, Goods(goods_id=goods_id, name="a book", original_price=Decimal("100.00")), by="test", now=now)
     fields: dict[str, object] = {

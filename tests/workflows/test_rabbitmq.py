@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from activities.amqp_sender import AmqpSender
-from db.connection import Database
-from db.invariants import violations
-from domain.messages import Address
-from domain.states import RefundKind, RefundStatus
+from activities.callbacks.senders.amqp import AmqpSender
+from db.core.connection import Database
+from db.core.invariants import violations
+from domain.lifecycle import RefundKind, RefundStatus
+from domain.messages.callbacks import Address
 from tests.broker import BROKER, Queue, queue
 from tests.workflows.play import Play, publish, working
 

@@ -15,16 +15,18 @@ from aiohttp import web
 from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
-from db.connection import Database
-from db.invariants import violations
-from db.refund_views import read_refund_place
-from db.views import History, read_order, read_team
-from dev.stack import Stack
-from domain.messages import Address
+from db.core.connection import Database
+from db.core.invariants import violations
+from db.core.links import History
+from db.orders.queries import read_order
+from db.refunds.queries import look_up_refund
+from db.teams.queries import read_team
+from domain.messages.callbacks import Address
+from embedded.stack import Stack
 from tests.api.receiver import listening
 from tests.workflows.crashing_worker import SOON
 from tests.workflows.play import SECRET, SOURCE, Play, publish, working
-from workflows import steps
+from workflows import activity_calls as steps
 from workflows.client import data_converter
 
 VETO = {"code": "refund_rejected", "detail": "shipped already"}
@@ -41,8 +43,8 @@ def sides(*steps: str) -> list[str]:
     return points
 
 
-OPEN, RELEASE, REJECT, FINISH = (f"db.refunds.{step}_refund" for step in ("open", "release", "reject", "finish"))
-SEND, RECORD = "mall.send", "db.callbacks.record_attempt"
+OPEN, RELEASE, REJECT, FINISH = (f"db.refunds.steps.{step}_refund" for step in ("open", "release", "reject", "finish"))
+SEND, RECORD = "mall.send", "db.callbacks.deliveries.record_attempt"
 
 
 async def forming(team: Play) -> None:
@@ -77,7 +79,7 @@ STORIES: dict[str, tuple[Story, Story, str, list[str], list[str]]] = {
         forming,
         pay_wrongly,
         "refunded",
-        sides("db.settlement.settle_payment", OPEN, SEND, RECORD, FINISH),
+        sides("db.orders.settle.settle_payment", OPEN, SEND, RECORD, FINISH),
         ["order.refunded"],
     ),
     "paid_formed": (
@@ -155,7 +157,7 @@ async def test_the_same_end_wherever_the_worker_dies(
         order = await read_order(database, History(), SOURCE, team.number(2))
         assert order is not None
         assert order.order.status == end
-        place = await read_refund_place(database, History(), SOURCE, team.number(2))
+        place = await look_up_refund(database, History(), SOURCE, team.number(2))
         assert place is not None
         assert place.refund is not None
         assert (place.attempts, place.refund.finished_at is not None) == (1, True)

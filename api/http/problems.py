@@ -1,0 +1,129 @@
+"""Errors as malls receive them: application/problem+json (RFC 9457), with a code."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from db.core.connection import INFRASTRUCTURE_FAILURES
+from domain.errors import MEANINGS, ConfirmationRequired, ErrorCode, GroupBuyError
+from domain.types import Message, reason
+
+log = logging.getLogger("groupbuy.api")
+
+RETRY_AFTER_SECONDS = 1
+CODES_OF_STATUS = {404: ErrorCode.NOT_FOUND, 405: ErrorCode.METHOD_NOT_ALLOWED}
+
+
+class FieldProblem(Message):
+    field: str
+    message: str
+
+
+class Problem(Message):
+    """The body of every error."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: ErrorCode
+    retryable: bool
+    errors: tuple[FieldProblem, ...] = ()
+
+
+class ProblemResponse(JSONResponse):
+    media_type = "application/problem+json"
+
+
+def problem_body(
+    code: ErrorCode, detail: str, errors: Sequence[FieldProblem] = (), *, status: int | None = None
+) -> dict[str, Any]:
+    meaning = MEANINGS[code]
+    body = Problem(
+        type=f"/problems/{code}",
+        title=meaning.title,
+        status=status or meaning.status,
+        detail=detail,
+        code=code,
+        retryable=meaning.retryable,
+        errors=tuple(errors),
+    )
+    return body.model_dump(mode="json")
+
+
+def problem(
+    code: ErrorCode,
+    detail: str,
+    errors: Sequence[FieldProblem] = (),
+    *,
+    status: int | None = None,
+    retry_after: int | None = None,
+) -> ProblemResponse:
+    body = problem_body(code, detail, errors, status=status)
+    headers = {"Retry-After": str(retry_after or RETRY_AFTER_SECONDS)} if body["status"] in {429, 503} else {}
+    if code is ErrorCode.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return ProblemResponse(body, body["status"], headers)
+
+
+def _field_problems(errors: Sequence[Any]) -> list[FieldProblem]:
+    # Never the input itself: it may be ten megabytes of anything.
+    return [
+        FieldProblem(field=".".join(str(part)[:64] for part in error["loc"]), message=reason(error["msg"]))
+        for error in errors[:20]
+    ]
+
+
+async def _group_buy_error(_request: Request, error: GroupBuyError) -> ProblemResponse:
+    risks = error.risks if isinstance(error, ConfirmationRequired) else ()
+    # A campaign may have a thousand goods.
+    errors = [FieldProblem(field=risk.field, message=risk.message) for risk in risks[:20]]
+    return problem(error.code, error.detail, errors, retry_after=error.retry_after)
+
+
+async def _invalid(_request: Request, error: RequestValidationError) -> ProblemResponse:
+    errors = _field_problems(error.errors())
+    return problem(ErrorCode.INVALID_REQUEST, f"{len(error.errors())} field(s) cannot be accepted.", errors)
+
+
+async def _http_error(request: Request, error: HTTPException) -> ProblemResponse:
+    code = CODES_OF_STATUS.get(error.status_code)
+    if code is None:
+        # What remains is FastAPI's 400 for a body that is not JSON at all.
+        return problem(ErrorCode.INVALID_REQUEST, str(error.detail))
+    answer = problem(code, MEANINGS[code].title + ".")
+    if code is ErrorCode.METHOD_NOT_ALLOWED:
+        answer.headers["Allow"] = _allowed(request, error)
+    return answer
+
+
+def _allowed(request: Request, error: HTTPException) -> str:
+    """What may be done with this path: each of its methods is a route of its own, and the error knows of one."""
+    path: str = getattr(request.scope.get("route"), "path", "")
+    methods = {method.upper() for method in request.app.openapi()["paths"].get(path, ())}
+    methods |= set((error.headers or {}).get("Allow", "").split(", ")) - {""}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+
+
+async def _unavailable(_request: Request, error: Exception) -> ProblemResponse:
+    log.warning("the database did not serve a request: %s: %s", type(error).__name__, error)
+    return problem(ErrorCode.TEMPORARILY_UNAVAILABLE, "The database is away; repeat the same request.")
+
+
+async def _defect(_request: Request, error: Exception) -> ProblemResponse:
+    log.exception("a defect", exc_info=error)
+    return problem(ErrorCode.INTERNAL_ERROR, "This is a defect of ours; it has been logged.")
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(GroupBuyError, _group_buy_error)  # type: ignore[arg-type]  # Starlette types them as Exception
+    app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
+    app.add_exception_handler(HTTPException, _http_error)  # type: ignore[arg-type]
+    for failure in INFRASTRUCTURE_FAILURES:
+        app.add_exception_handler(failure, _unavailable)
+    app.add_exception_handler(Exception, _defect)

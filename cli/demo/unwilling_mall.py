@@ -1,0 +1,51 @@
+"""A mall that vetoes refunds: the callback receiver of the reverse demo."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from cli.demo.client import DemoError
+from cli.demo.reverse import VETO, Event
+from embedded.ports import HOST
+
+
+class UnwillingMall:
+    """Stands for a mall that says no: it takes whatever it is told, and vetoes whatever it is asked."""
+
+    def __init__(self, webhook_secret: str) -> None:
+        self.url = ""
+        self.received: list[Event] = []
+        self.mistakes: list[str] = []
+        self._webhook = Webhook(webhook_secret)
+
+    async def receive(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        try:
+            self._webhook.verify(body, dict(request.headers), json_parse=False)
+            event = Event.model_validate_json(body)
+        except (WebhookVerificationError, ValueError) as mistake:  # ValueError: a malformed signature, or no event
+            self.mistakes.append(" ".join(str(mistake).split())[:200])
+            return web.Response(status=401)
+        self.received.append(event)
+        return web.json_response(VETO, status=409) if event.type == "order.refund_requested" else web.Response()
+
+
+@asynccontextmanager
+async def unwilling_mall(webhook_secret: str) -> AsyncIterator[UnwillingMall]:
+    """Listens on a free port, inside this process."""
+    mall = UnwillingMall(webhook_secret)
+    application = web.Application()
+    application.router.add_post("/callbacks", mall.receive)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, HOST, 0).start()
+        except OSError as error:
+            raise DemoError(f"the demo cannot receive callbacks at {HOST}: {error.strerror}") from error
+        mall.url = f"http://{HOST}:{runner.addresses[0][1]}/callbacks"
+        yield mall
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,119 @@
+"""Audiences: their names, the import in force and membership."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from db.core.connection import Database, Row, connection, fetch_one, transaction
+from db.core.links import History
+from db.core.pagination import Position
+from db.settings.audit import RECORD_CHANGE
+from domain.errors import ErrorCode, Refusal
+from domain.ids import audience_workflow_id
+from domain.schemas.audiences import Audience, AudienceImport, AudienceRule, BadLine, ImportKind
+
+# --- what operators see ---
+
+AUDIENCES = """
+SELECT a.audience_id, a.name, a.member_count AS members, a.created_at, a.updated_at, f.*
+  FROM audiences a LEFT JOIN LATERAL (
+       SELECT filling, kind, rule, status, failure, seen, accepted, bad, member_count, report,
+              started_by, started_at, finished_at
+         FROM audience_fillings WHERE audience_id = a.audience_id ORDER BY filling DESC LIMIT 1) f ON true
+"""
+READ_AUDIENCE = f"{AUDIENCES} WHERE a.audience_id = $1"
+LIST_AUDIENCES = f"""{AUDIENCES}
+ WHERE $1::timestamptz IS NULL OR (a.created_at, a.audience_id) < ($1, $2)
+ ORDER BY a.created_at DESC, a.audience_id DESC LIMIT $3
+"""
+
+
+async def read_audience(database: Database, history: History, audience_id: str) -> Audience:
+    """
+    Raises:
+        Refusal: audience_not_found.
+    """
+    async with connection(database) as opened:
+        row = await opened.fetchrow(READ_AUDIENCE, audience_id)
+    if row is None:
+        raise _unknown(audience_id)
+    return _audience(row, history)
+
+
+async def list_audiences(database: Database, history: History, after: Position | None, limit: int) -> list[Audience]:
+    """The newest first, without the reports of bad lines."""
+    where = (after.moment, after.row_id) if after else (None, None)
+    async with connection(database) as opened:
+        rows = await opened.fetch(LIST_AUDIENCES, *where, limit)
+    return [_audience({**row, "report": "[]"}, history) for row in rows]
+
+
+READ_FILLING = "SELECT * FROM audience_fillings WHERE filling = $1"
+
+
+async def read_import(database: Database, history: History, filling: int) -> AudienceImport:
+    async with connection(database) as opened:
+        return _filling(await fetch_one(opened, READ_FILLING, filling), history)
+
+
+IS_MEMBER = """
+SELECT EXISTS (SELECT FROM audience_members m WHERE m.filling = a.filling AND m.user_id = $2)
+  FROM audiences a WHERE a.audience_id = $1
+"""
+
+
+async def is_member(database: Database, audience_id: str, user_id: str) -> bool:
+    """
+    Raises:
+        Refusal: audience_not_found.
+    """
+    async with connection(database) as opened:
+        found = await opened.fetchval(IS_MEMBER, audience_id, user_id)
+    if found is None:
+        raise _unknown(audience_id)
+    return bool(found)
+
+
+SAVE_AUDIENCE = """
+INSERT INTO audiences (audience_id, name, member_count, created_at, updated_at) VALUES ($1, $2, 0, $3, $3)
+ON CONFLICT (audience_id) DO UPDATE SET name = excluded.name, updated_at = excluded.updated_at
+"""
+
+
+async def save_audience(database: Database, audience_id: str, name: str, *, by: str, now: datetime) -> None:
+    """Makes an audience without members, or renames one."""
+    async with transaction(database) as opened:
+        await opened.execute(SAVE_AUDIENCE, audience_id, name, now)
+        content = json.dumps({"audience_id": audience_id, "name": name})
+        await opened.execute(RECORD_CHANGE, now, by, f"audience/{audience_id}", content)
+
+
+def _unknown(audience_id: str) -> Refusal:
+    return Refusal(ErrorCode.AUDIENCE_NOT_FOUND, f"There is no audience {audience_id}.")
+
+
+def _audience(row: Row | dict[str, Any], history: History) -> Audience:
+    return Audience(
+        audience_id=row["audience_id"],
+        name=row["name"],
+        member_count=row["members"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        filling=_filling(row, history) if row["filling"] is not None else None,
+    )
+
+
+PLAIN = ("filling", "kind", "status", "failure", "seen", "accepted", "bad", "member_count", "started_by", "started_at")
+
+
+def _filling(row: Row | dict[str, Any], history: History) -> AudienceImport:
+    plain: dict[str, Any] = {name: row[name] for name in PLAIN}
+    is_rule = row["kind"] == ImportKind.RULE
+    return AudienceImport(
+        **plain,
+        rule=AudienceRule.model_validate_json(row["rule"]) if is_rule else None,
+        duplicates=row["accepted"] - row["member_count"],
+        report=[BadLine(**bad) for bad in json.loads(row["report"])],
+        finished_at=row["finished_at"],
+        workflow=history.link(audience_workflow_id(row["audience_id"], row["filling"])) if is_rule else None,
+    )

@@ -1,0 +1,176 @@
+"""Delivering events: which are due, and what came of each attempt."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from db.core.connection import Database, Row, connection, fetch_one, transaction
+from db.core.planner_hints import IS_PENDING
+from domain.messages.callbacks import Sample
+from domain.messages.refunds import MallAnswer
+
+# A transaction of its own, as one statement: functions/give_sequences.sql.
+GIVE_SEQUENCES = "SELECT groupbuy_give_sequences($1)"
+
+
+async def give_sequences(database: Database, source: str) -> None:
+    """Numbers a mall's committed events: without gaps, and in the order in which the facts about one order came true."""
+    async with connection(database) as opened:
+        await opened.execute(GIVE_SEQUENCES, source)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event on its way to one address."""
+
+    event_id: str
+    kind: str
+    address: str
+    format: str
+    source: str
+    type: str
+    occurred_at: datetime
+    sequence: int
+    data: str
+    """JSON, as it is stored"""
+    secrets: tuple[str, ...] = field(repr=False)
+    hosts: tuple[str, ...]
+    """those that the mall has registered now"""
+    local: bool
+    attempts: int
+    since: datetime
+    next_attempt_at: datetime
+    order_id: str | None = None
+    user_id: str | None = None
+    campaign_id: int | None = None
+
+
+PENDING = f"""
+SELECT d.event_id, d.kind, d.address, d.format, m.source, e.type, e.occurred_at, e.sequence, e.data,
+       m.webhook_secrets AS secrets, m.callback_hosts AS hosts, m.local, d.attempts, d.since, d.next_attempt_at,
+       o.order_id, o.user_id, o.campaign_id
+  FROM deliveries d JOIN events e USING (event_id) JOIN malls m USING (source) LEFT JOIN orders o USING (order_id)
+ WHERE d.event_id = ANY($1::text[]) AND d.{IS_PENDING}
+ ORDER BY e.sequence, d.address
+"""
+
+
+async def pending_deliveries(database: Database, event_ids: list[str]) -> list[Delivery]:
+    """What is still to be delivered of these events; each has its sequence from now on."""
+    rows = await _pending(database, event_ids)
+    unnumbered = {row["source"] for row in rows if row["sequence"] is None}
+    if unnumbered:
+        for source in sorted(unnumbered):
+            await give_sequences(database, source)
+        rows = await _pending(database, event_ids)
+    return [Delivery(**{**row, "secrets": tuple(row["secrets"]), "hosts": tuple(row["hosts"])}) for row in rows]
+
+
+async def _pending(database: Database, event_ids: list[str]) -> list[Row]:
+    async with connection(database) as opened:
+        return await opened.fetch(PENDING, event_ids)
+
+
+Verdict = Literal["delivered", "pending", "dead"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of one try, and what follows from it."""
+
+    started_at: datetime
+    duration_ms: int
+    http_status: int | None
+    error: str | None
+    verdict: Verdict
+    next_attempt_at: datetime
+    answer: MallAnswer | None = None
+    """to the question that the event is, when it is one"""
+    note: str = ""
+
+
+# A late answer of a slow attempt cannot bring a finished delivery back: only a pending one moves.
+RECORD_ATTEMPT = """
+WITH attempt AS (
+  INSERT INTO delivery_attempts (event_id, kind, address, format, started_at, duration_ms, http_status, error)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+)
+UPDATE deliveries
+   SET attempts = attempts + 1, status = $9, next_attempt_at = $10,
+       finished_at = CASE WHEN $9 = 'pending' THEN NULL ELSE $5::timestamptz + $6 * interval '1 millisecond' END
+ WHERE event_id = $1 AND kind = $2 AND address = $3 AND format = $4 AND status = 'pending'
+"""
+# No waiting for the disk: what a crash of the database loses of these is told once more, and any later commit keeps them.
+RECORD_ATTEMPT_LAZILY = f"{RECORD_ATTEMPT} AND set_config('synchronous_commit', 'off', true) = 'off'"
+
+
+# The first answer stands, the mall's or an operator's for it.
+RECORD_ANSWER = "UPDATE refunds SET answer = $2, note = nullif($3, '') WHERE question = $1 AND answer IS NULL"
+
+
+async def record_attempt(database: Database, delivery: Delivery, attempt: Attempt) -> None:
+    async with transaction(database) if attempt.answer else connection(database) as opened:
+        if attempt.answer:
+            await opened.execute(RECORD_ANSWER, delivery.event_id, attempt.answer, attempt.note)
+        await opened.execute(
+            RECORD_ATTEMPT if attempt.answer else RECORD_ATTEMPT_LAZILY,
+            delivery.event_id,
+            delivery.kind,
+            delivery.address,
+            delivery.format,
+            attempt.started_at,
+            attempt.duration_ms,
+            attempt.http_status,
+            attempt.error,
+            attempt.verdict,
+            attempt.next_attempt_at,
+        )
+
+
+PROGRESS = """
+SELECT count(*) FILTER (WHERE status = 'pending') AS pending, count(*) FILTER (WHERE status = 'delivered') AS delivered,
+       count(*) FILTER (WHERE status = 'dead') AS dead, min(next_attempt_at) FILTER (WHERE status = 'pending') AS due
+  FROM deliveries WHERE event_id = ANY($1::text[])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryProgress:
+    """How far some events are on their way."""
+
+    pending: int
+    delivered: int
+    dead: int
+    due: datetime | None
+    """when the next attempt is due; None when none is pending"""
+
+
+async def delivery_progress(database: Database, event_ids: list[str]) -> DeliveryProgress:
+    async with connection(database) as opened:
+        return DeliveryProgress(**await fetch_one(opened, PROGRESS, event_ids))
+
+
+SAMPLE_MALL = "SELECT webhook_secrets, callback_hosts, local FROM malls WHERE source = $1"
+
+
+async def sample_delivery(database: Database, sample: Sample) -> Delivery:
+    """What is sent of a sample: no row, and no sequence."""
+    async with connection(database) as opened:
+        mall = await fetch_one(opened, SAMPLE_MALL, sample.source)
+    return Delivery(
+        event_id=sample.event_id,
+        kind=sample.callback.kind,
+        address=sample.callback.address,
+        format=sample.callback.format,
+        source=sample.source,
+        type=sample.type,
+        occurred_at=sample.now,
+        sequence=0,
+        data=sample.data,
+        secrets=tuple(mall["webhook_secrets"]),
+        hosts=tuple(mall["callback_hosts"]),
+        local=mall["local"],
+        attempts=0,
+        since=sample.now,
+        next_attempt_at=sample.now,
+    )

@@ -1,0 +1,28 @@
+"""Goods: name and original price."""
+
+from datetime import datetime
+
+from db.core.connection import Database, connection, transaction
+from db.settings.audit import RECORD_CHANGE
+from domain.schemas.goods import Goods
+
+SAVE_GOODS = """
+INSERT INTO goods (goods_id, name, original_price) VALUES ($1, $2, $3)
+ON CONFLICT (goods_id) DO UPDATE SET name = excluded.name, original_price = excluded.original_price
+"""
+
+
+async def save_goods(database: Database, goods: Goods, *, by: str, now: datetime) -> None:
+    """Keeps the goods as they are from now on. Running teams keep their price."""
+    async with transaction(database) as opened:
+        await opened.execute(SAVE_GOODS, goods.goods_id, goods.name, goods.original_price)
+        await opened.execute(RECORD_CHANGE, now, by, f"goods/{goods.goods_id}", goods.model_dump_json())
+
+
+READ_GOODS = "SELECT goods_id, name, original_price FROM goods WHERE goods_id = $1"
+
+
+async def read_goods(database: Database, goods_id: str) -> Goods | None:
+    async with connection(database) as opened:
+        row = await opened.fetchrow(READ_GOODS, goods_id)
+    return Goods(**row) if row else None

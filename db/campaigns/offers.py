@@ -1,0 +1,170 @@
+"""Reading what is on offer to a buyer: the offer, which is everybody's, and the buyer's own standing, in one statement."""
+
+from datetime import datetime
+
+from db.core.connection import Connection, Row, fetch_one
+from domain.eligibility import BuyerState, Facts, Offer, QuoteContext, SeatIntent, quote_context
+from domain.errors import ErrorCode, Refusal
+from domain.lifecycle import CampaignStatus
+from domain.messages.orders import SeatRequest
+from domain.pricing import parse_discount
+from domain.schemas.campaigns import Scope
+from domain.schemas.quotes import QuoteRequest
+from domain.switches import switches_of
+
+
+def is_member(audience: str, user: str) -> str:
+    """SQL: whether a user is in an audience. One that does not exist, or was never filled, has no members."""
+    return f"""EXISTS (SELECT FROM audiences a JOIN audience_members m USING (filling)
+                        WHERE a.audience_id = {audience} AND m.user_id = {user})"""
+
+
+SWITCHES = "(SELECT jsonb_object_agg(name, value) FROM switches)"
+
+# Everybody's part: what a cache may keep until an operator changes it.
+OFFERED = """
+b.source, b.channel, c.campaign_id, c.version AS campaign_version, c.status, c.starts_at, c.ends_at, c.target_count,
+c.min_count, c.lock_ttl, c.payment_grace, c.team_ttl, c.refund_window, c.take_limit, c.discount, c.audience, c.audience_scope,
+g.goods_id, g.name AS goods_name, g.original_price
+"""
+SOLD = "campaign_goods b JOIN campaigns c USING (campaign_id) JOIN goods g USING (goods_id)"
+WANTED = """
+ WHERE b.source = $1 AND b.channel = $2 AND b.goods_id = $3 AND ($4::int IS NULL OR b.campaign_id = $4)
+ ORDER BY b.active DESC, c.status IN ('draft', 'ended'), c.updated_at DESC
+ LIMIT 1
+"""
+OFFER = f"SELECT {OFFERED} FROM {SOLD} {WANTED}"
+
+# The buyer's part: $1 campaign, $2 source, $3 user, $4 the campaign's audience, $5 the discount's.
+BUYER_STATE = f"""
+SELECT coalesce((SELECT live FROM user_quotas WHERE campaign_id = $1 AND source = $2 AND user_id = $3), 0) AS live_orders,
+       (SELECT stock - live FROM campaign_stock WHERE campaign_id = $1) AS stock_left,
+       {is_member("$4", "$3")} AS in_audience, {is_member("$5", "$3")} AS in_discount_audience
+"""
+
+# Both, and the switches.
+QUOTE_CONTEXT = f"""
+SELECT {OFFERED},
+       coalesce(q.live, 0) AS live_orders, s.stock - s.live AS stock_left,
+       {is_member("c.audience", "$5")} AS in_audience,
+       {is_member("c.discount ->> 'audience'", "$5")} AS in_discount_audience,
+       {SWITCHES} AS switches
+  FROM {SOLD}
+  LEFT JOIN user_quotas q ON q.campaign_id = c.campaign_id AND q.source = b.source AND q.user_id = $5
+  LEFT JOIN campaign_stock s ON s.campaign_id = c.campaign_id
+ {WANTED}
+"""
+
+GOODS_EXIST = "SELECT EXISTS (SELECT FROM goods WHERE goods_id = $1)"
+
+
+async def read_quote_context(
+    connection: Connection, source: str, asked: QuoteRequest | SeatRequest, now: datetime, wish: SeatIntent = SeatIntent.EITHER
+) -> QuoteContext:
+    """The campaign that sells these goods in this place, and the buyer before it: the named one, else the active one, else
+    the latest.
+
+    Raises:
+        Refusal: goods_not_found, campaign_not_found.
+    """
+    row = await connection.fetchrow(QUOTE_CONTEXT, source, asked.channel, asked.goods_id, asked.campaign_id, asked.user_id)
+    if row is None:
+        raise await _not_sold(connection, source, asked.channel, asked.goods_id, asked.campaign_id)
+    return quote_context(_offer(row), _standing(row, asked.user_id), switches_of(row["switches"]), wish, now)
+
+
+async def read_offer(connection: Connection, source: str, channel: str, goods_id: str, campaign_id: int | None) -> Offer:
+    """Everybody's part of `inquire` alone.
+
+    Raises:
+        Refusal: goods_not_found, campaign_not_found.
+    """
+    row = await connection.fetchrow(OFFER, source, channel, goods_id, campaign_id)
+    if row is None:
+        raise await _not_sold(connection, source, channel, goods_id, campaign_id)
+    return _offer(row)
+
+
+async def read_buyer_state(connection: Connection, offer: Offer, user_id: str) -> BuyerState:
+    """The buyer's part of `inquire` alone."""
+    audiences = (offer.audience, offer.discount.audience)
+    row = await fetch_one(connection, BUYER_STATE, offer.campaign_id, offer.source, user_id, *audiences)
+    return _standing(row, user_id)
+
+
+async def _not_sold(connection: Connection, source: str, channel: str, goods_id: str, campaign_id: int | None) -> Refusal:
+    if not await connection.fetchval(GOODS_EXIST, goods_id):
+        return Refusal(ErrorCode.GOODS_NOT_FOUND, f"There are no goods {goods_id}.")
+    wanted = "No campaign" if campaign_id is None else f"No campaign {campaign_id}"
+    where = f"in channel {channel} of {source}"
+    return Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"{wanted} sells goods {goods_id} {where}.")
+
+
+def _offer(row: Row) -> Offer:
+    return Offer(
+        source=row["source"],
+        channel=row["channel"],
+        campaign_id=row["campaign_id"],
+        campaign_version=row["campaign_version"],
+        status=CampaignStatus(row["status"]),
+        starts_at=row["starts_at"],
+        ends_at=row["ends_at"],
+        target_count=row["target_count"],
+        min_count=row["min_count"],
+        lock_ttl=row["lock_ttl"],
+        payment_grace=row["payment_grace"],
+        team_ttl=row["team_ttl"],
+        refund_window=row["refund_window"],
+        take_limit=row["take_limit"],
+        discount=parse_discount(row["discount"]),
+        audience=row["audience"],
+        audience_scope=_scope(row),
+        goods_id=row["goods_id"],
+        goods_name=row["goods_name"],
+        original_price=row["original_price"],
+    )
+
+
+def _standing(row: Row, user_id: str) -> BuyerState:
+    return BuyerState(
+        user_id=user_id,
+        live_orders=row["live_orders"],
+        stock_left=row["stock_left"],
+        in_audience=row["in_audience"],
+        in_discount_audience=row["in_discount_audience"],
+    )
+
+
+def _scope(row: Row) -> tuple[Scope, ...]:
+    return tuple(Scope(each) for each in row["audience_scope"])
+
+
+# --- what the terms of a campaign (`c`) look at for somebody who joins a running team; the columns begin with campaign_ ---
+
+
+def campaign_terms(user: str) -> str:
+    """SQL: the columns that `terms` reads."""
+    return f"""
+       c.campaign_id AS campaign_no, c.status AS campaign_status, c.starts_at AS campaign_starts_at,
+       c.ends_at AS campaign_ends_at, c.audience AS campaign_audience, c.audience_scope,
+       {is_member("c.audience", user)} AS in_audience, {SWITCHES} AS switches"""
+
+
+def terms(row: Row, request: SeatRequest, now: datetime) -> Facts:
+    """For the rules `TERMS`: the counts are left to the statement that takes the seat."""
+    return Facts(
+        wish=SeatIntent.JOIN,
+        now=now,
+        source=request.source,
+        channel=request.channel,
+        goods_id=request.goods_id,
+        user_id=request.user_id,
+        switches=switches_of(row["switches"]),
+        campaign_id=row["campaign_no"],
+        status=CampaignStatus(row["campaign_status"]),
+        starts_at=row["campaign_starts_at"],
+        ends_at=row["campaign_ends_at"],
+        audience=row["campaign_audience"],
+        audience_scope=_scope(row),
+        in_audience=row["in_audience"],
+    )

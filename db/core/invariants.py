@@ -1,0 +1,17 @@
+"""The check that tests, the benchmark and operators share."""
+
+from db.core.connection import Database, connection
+from domain.types import Message
+
+
+class Violation(Message):
+    invariant: int
+    """its number in design.md section 4"""
+    subject: str
+    detail: str
+
+
+async def violations(database: Database) -> list[Violation]:
+    """What is broken, at one moment; nothing, if all is well."""
+    async with connection(database) as opened:
+        return [Violation(**row) for row in await opened.fetch("SELECT * FROM groupbuy_invariants()")]

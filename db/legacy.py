@@ -1,0 +1,23 @@
+"""What only the original's wire format asks of the rows."""
+
+from db.core.connection import Database, connection
+
+SOURCES = "SELECT source FROM malls"
+
+
+async def known_sources(database: Database) -> set[str]:
+    async with connection(database) as opened:
+        return {row["source"] for row in await opened.fetch(SOURCES)}
+
+
+OWN_NUMBERS = """
+SELECT team_id, out_trade_no FROM orders WHERE team_id = ANY($1::text[]) AND user_id = $2 AND live
+"""
+
+
+async def own_numbers(database: Database, team_ids: list[str], user_id: str) -> dict[str, str]:
+    """The out_trade_no of a user's seat in each of these teams."""
+    if not team_ids:
+        return {}
+    async with connection(database) as opened:
+        return {row["team_id"]: row["out_trade_no"] for row in await opened.fetch(OWN_NUMBERS, team_ids, user_id)}

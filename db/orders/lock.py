@@ -1,0 +1,264 @@
+"""Taking a seat.
+
+Row locks are taken in one order everywhere: team, orders, user quotas, campaign stock.
+"""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+
+from db.campaigns.offers import campaign_terms, is_member, read_quote_context, terms
+from db.core.connection import Connection, Database, Row, connection, fetch_one
+from db.core.planner_hints import IS_FORMING
+from domain.eligibility import SeatIntent, require_terms
+from domain.errors import ErrorCode, Refusal
+from domain.ids import order_id
+from domain.lifecycle import OrderStatus, TeamStatus
+from domain.messages.orders import HeldSeat, LockSeat, Sale, SeatRequest
+from domain.pricing import parse_discount, pay_price
+
+# One statement takes the seat: every step feeds on the row of the step before, and where one takes nothing the whole statement
+# fails and says which (functions/all_or_nothing.sql).
+TAKE_SEAT = """
+, "order" AS (
+  INSERT INTO orders (order_id, source, out_trade_no, user_id, team_id, opened_team, campaign_id, goods_id, channel, status,
+                      live, original_price, deduction, pay_price, take_limit, callback_kind, callback_address,
+                      callback_format, locked_at, lock_expires_at)
+  SELECT $2, $3, $4, $5, team.team_id, $6, team.campaign_id, team.goods_id, $7, 'locked',
+         true, $8, $8 - $9::numeric, $9, $10, $11, $12,
+         $13, $14::timestamptz, least($14::timestamptz + team.lock_ttl * interval '1 second', team.deadline)
+    FROM team
+  ON CONFLICT DO NOTHING
+  RETURNING order_id, lock_expires_at
+), quota AS (
+  INSERT INTO user_quotas AS q (campaign_id, source, user_id, live)
+  SELECT team.campaign_id, $3, $5, 1 FROM "order", team
+  ON CONFLICT (campaign_id, source, user_id) DO UPDATE SET live = q.live + 1 WHERE q.live < $10
+  RETURNING campaign_id
+), stock AS (
+  UPDATE campaign_stock s SET live = s.live + 1 FROM quota WHERE s.campaign_id = quota.campaign_id AND s.live < s.stock
+  RETURNING s.campaign_id
+)
+SELECT (SELECT lock_expires_at FROM "order") AS lock_expires_at, (SELECT deadline FROM team) AS deadline,
+       groupbuy_all_or_nothing(
+         (SELECT count(*) FROM team), (SELECT count(*) FROM "order"), (SELECT count(*) FROM quota),
+         (SELECT count(*) FROM stock) >= (SELECT count(*) FROM campaign_stock s, team WHERE s.campaign_id = team.campaign_id))
+"""
+
+# Only while the campaign is active: whoever ends it waits for the statements under way, and then knows of every team.
+OPEN_TEAM = (
+    """
+WITH team AS (
+  INSERT INTO teams (team_id, source, campaign_id, campaign_version, goods_id, original_price, discount, target_count,
+                     min_count, lock_ttl, payment_grace, refund_window, status, lock_count, complete_count, opened_at, deadline)
+  SELECT $1, $3, campaign_id, $16, $17, $8, $18, $19, $20, $21, $22, $23, 'forming', 1, 0, $14, $24
+    FROM campaigns WHERE campaign_id = $15 AND status = 'active'
+  ON CONFLICT (team_id) DO NOTHING
+  RETURNING team_id, campaign_id, goods_id, lock_ttl, deadline
+)"""
+    + TAKE_SEAT
+)
+
+JOIN_TEAM = (
+    f"""
+WITH team AS (
+  UPDATE teams SET lock_count = lock_count + 1
+   WHERE team_id = $1 AND {IS_FORMING} AND deadline > $14 AND lock_count < target_count
+  RETURNING team_id, campaign_id, goods_id, lock_ttl, deadline
+)"""
+    + TAKE_SEAT
+)
+
+JOINED_TEAM = f"""
+SELECT t.*, c.take_limit, {campaign_terms("$6")},
+       {is_member("t.discount ->> 'audience'", "$6")} AS in_discount_audience
+  FROM teams t JOIN campaigns c USING (campaign_id)
+ WHERE t.team_id = $1 AND t.source = $2 AND t.goods_id = $3 AND ($5::int IS NULL OR t.campaign_id = $5)
+   -- Goods that the campaign sells no more in this channel: the teams that were opened there go on.
+   AND (EXISTS (SELECT FROM campaign_goods b WHERE b.campaign_id = t.campaign_id AND b.source = t.source
+                   AND b.goods_id = t.goods_id AND b.channel = $4)
+        OR EXISTS (SELECT FROM orders o WHERE o.team_id = t.team_id AND o.opened_team AND o.channel = $4))
+"""
+
+HELD_SEAT = """
+SELECT o.*, t.status AS team_status, t.deadline, t.payment_grace, t.refund_window
+  FROM orders o JOIN teams t USING (team_id)
+ WHERE o.source = $1 AND o.out_trade_no = $2
+"""
+
+
+async def lock_seat(database: Database, lock: LockSeat) -> HeldSeat:
+    """Takes a seat for this out_trade_no, or finds the one that it has: safe to repeat.
+
+    Raises:
+        Refusal: goods_not_found, campaign_not_found, campaign_not_open (opener); team_not_found, team_closed, team_full
+            (joiner); group_buying_suspended, user_outside_rollout, mall_blocked, campaign_inactive, audience_restricted,
+            already_in_team, take_limit_reached, stock_exhausted, out_trade_no_reused.
+    """
+    async with connection(database) as opened:
+        # No transaction around it: what the first statement reads is only read, and the second takes all or nothing.
+        try:
+            return await (_open(opened, lock) if lock.request.opens_team else _join(opened, lock))
+        except Refusal:
+            known = await _held_already(opened, lock.request)
+            if known is None:
+                raise
+            return known
+
+
+async def _open(opened: Connection, lock: LockSeat) -> HeldSeat:
+    request, now = lock.request, lock.now
+    found = await read_quote_context(opened, request.source, request, now, SeatIntent.OPEN)
+    require_terms(found.facts)
+    offer, price = found.offer, found.pay_price
+    taken = await _take(
+        opened,
+        request,
+        # Or its status is another one since the read above: whoever has an order already is found by it.
+        ErrorCode.CAMPAIGN_INACTIVE,
+        OPEN_TEAM,
+        *_order_values(request, now, offer.original_price, price, offer.take_limit),
+        offer.campaign_id,
+        offer.campaign_version,
+        offer.goods_id,
+        offer.discount.model_dump_json(),
+        offer.target_count,
+        offer.min_count,
+        offer.lock_ttl,
+        offer.payment_grace,
+        offer.refund_window,
+        min(now + timedelta(seconds=offer.team_ttl), offer.ends_at),
+    )
+    sale = _sale(offer.campaign_id, offer.original_price, price, now, taken)
+    return _new_seat(request, taken, sale, offer.payment_grace, offer.refund_window)
+
+
+async def _join(opened: Connection, lock: LockSeat) -> HeldSeat:
+    request, now = lock.request, lock.now
+    team = await opened.fetchrow(
+        JOINED_TEAM,
+        request.team_id,
+        request.source,
+        request.goods_id,
+        request.channel,
+        request.campaign_id,
+        request.user_id,
+    )
+    if team is None:
+        raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {request.team_id} for these goods.")
+    _require_open(team, now)
+    require_terms(terms(team, request, now))
+    # The team has pinned the rule; what it comes to is each buyer's own.
+    price = pay_price(team["original_price"], parse_discount(team["discount"]), in_audience=team["in_discount_audience"])
+    values = _order_values(request, now, team["original_price"], price, team["take_limit"])
+    try:
+        taken = await _take(opened, request, ErrorCode.TEAM_FULL, JOIN_TEAM, *values)
+    except Refusal as refusal:
+        if refusal.code is ErrorCode.TEAM_FULL:  # or it has ended since the read above
+            _require_open(await fetch_one(opened, TEAM, request.team_id), now)
+        raise
+    sale = _sale(team["campaign_id"], team["original_price"], price, now, taken)
+    return _new_seat(request, taken, sale, team["payment_grace"], team["refund_window"])
+
+
+TEAM = "SELECT team_id, status, deadline FROM teams WHERE team_id = $1"
+
+
+def _require_open(team: Row, now: datetime) -> None:
+    if team["status"] != TeamStatus.FORMING or team["deadline"] <= now:
+        raise Refusal(ErrorCode.TEAM_CLOSED, f"Team {team['team_id']} takes nobody any more.")
+
+
+def _order_values(request: SeatRequest, now: datetime, original: Decimal, price: Decimal, take_limit: int) -> tuple[Any, ...]:
+    """The parameters $1 to $14 of TAKE_SEAT."""
+    callback = request.callback
+    return (
+        request.team_id,
+        order_id(request.source, request.out_trade_no),
+        request.source,
+        request.out_trade_no,
+        request.user_id,
+        request.opens_team,
+        request.channel,
+        original,
+        price,
+        take_limit,
+        callback and callback.kind,
+        callback and callback.address,
+        callback.format if callback else "standard",
+        now,
+    )
+
+
+STEP_TOOK_NOTHING = "GB001"
+
+
+async def _take(opened: Connection, request: SeatRequest, no_team: ErrorCode, sql: str, *values: object) -> Row:
+    """Takes the seat; raises the refusal of the first step that took nothing, and then nothing is taken."""
+    try:
+        return await fetch_one(opened, sql, *values)
+    except asyncpg.PostgresError as failure:
+        if failure.sqlstate != STEP_TOOK_NOTHING:
+            raise
+        match failure.as_dict().get("detail"):
+            case "team":
+                raise Refusal(no_team, f"Team {request.team_id} has no seat for {request.out_trade_no}.") from None
+            case "order":
+                seated = f"{request.user_id} has a seat in team {request.team_id} already."
+                raise Refusal(ErrorCode.ALREADY_IN_TEAM, seated) from None
+            case "quota":
+                limit = f"{request.user_id} has reached the limit of this campaign."
+                raise Refusal(ErrorCode.TAKE_LIMIT_REACHED, limit) from None
+            case _:
+                raise Refusal(ErrorCode.STOCK_EXHAUSTED, "The campaign has nothing left.") from None
+
+
+def _sale(campaign_id: int, original: Decimal, price: Decimal, now: datetime, taken: Row) -> Sale:
+    return Sale(
+        campaign_id=campaign_id,
+        original_price=original,
+        pay_price=price,
+        locked_at=now,
+        lock_expires_at=taken["lock_expires_at"],
+    )
+
+
+def _new_seat(request: SeatRequest, taken: Row, sale: Sale, payment_grace: int, refund_window: int) -> HeldSeat:
+    return HeldSeat(
+        out_trade_no=request.out_trade_no,
+        user_id=request.user_id,
+        status=OrderStatus.LOCKED,
+        keep_until=sale.lock_expires_at + timedelta(seconds=payment_grace),
+        team_status=TeamStatus.FORMING,
+        deadline=taken["deadline"],
+        payment_grace=payment_grace,
+        refund_window=refund_window,
+        sale=sale,
+    )
+
+
+async def _held_already(opened: Connection, request: SeatRequest) -> HeldSeat | None:
+    """The order that this out_trade_no has already.
+
+    Raises:
+        Refusal: out_trade_no_reused, when it was asked for with other content.
+    """
+    row = await opened.fetchrow(HELD_SEAT, request.source, request.out_trade_no)
+    if row is None:
+        return None
+    asked = (request.user_id, request.goods_id, request.channel, request.opens_team, request.team_id)
+    if asked != (row["user_id"], row["goods_id"], row["channel"], row["opened_team"], row["team_id"]):
+        raise Refusal(ErrorCode.OUT_TRADE_NO_REUSED, f"{request.out_trade_no} stands for another order.")
+    return HeldSeat(
+        out_trade_no=request.out_trade_no,
+        user_id=request.user_id,
+        status=OrderStatus(row["status"]),
+        keep_until=row["lock_expires_at"] + timedelta(seconds=row["payment_grace"]),
+        team_status=TeamStatus(row["team_status"]),
+        deadline=row["deadline"],
+        payment_grace=row["payment_grace"],
+        refund_window=row["refund_window"],
+        repeated=True,
+    )

@@ -1,0 +1,188 @@
+"""Reading orders and teams as they are now."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from db.campaigns.offers import campaign_terms, terms
+from db.core.connection import Database, Row, connection, fetch_one
+from db.core.links import History
+from db.core.pagination import Conditions, Position
+from db.core.planner_hints import equal_pair
+from db.teams.queries import MEMBERS, _team
+from domain.eligibility import Facts
+from domain.ids import team_workflow_id
+from domain.lifecycle import OrderStatus, PaymentOutcome, PaymentReason, TeamStatus
+from domain.limits import REMEMBERED
+from domain.messages.orders import SeatRequest
+from domain.schemas.orders import OpsOrder, Order
+from domain.schemas.teams import Team
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRecord:
+    """An order with what only the platform needs of it."""
+
+    order: Order
+    opened_team: bool
+    paid_amount: Decimal | None
+    payment_outcome: PaymentOutcome | None
+    payment_reason: PaymentReason | None
+
+
+ORDER = "SELECT * FROM orders WHERE source = $1 AND out_trade_no = $2"
+
+
+async def read_order(database: Database, history: History, source: str, out_trade_no: str) -> OrderRecord | None:
+    async with connection(database) as opened:
+        row = await opened.fetchrow(ORDER, source, out_trade_no)
+    return _record(row, history) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLookup:
+    """What one read shows of a request for a seat in a team: enough to refuse early."""
+
+    record: OrderRecord | None
+    """the order that this out_trade_no has already"""
+    team_status: TeamStatus | None
+    deadline: datetime | None
+    full: bool
+    seated: bool
+    """the user has a live order in the team"""
+    terms: Facts | None
+    """what the campaign's terms look at; None: there is no such team, of this mall, goods and campaign"""
+    unpaid: int
+    """the user's seats in this mall that wait for a payment"""
+    unpaid_until: datetime | None
+    """when the first of these lapses: the end of its window and grace"""
+    lapsed: int
+    """the user's seats in this mall that lapsed unpaid lately"""
+
+
+LOOKUP = f"""
+SELECT o.*, t.team_id AS asked_team_id, t.status AS team_status, t.deadline,
+       t.lock_count >= t.target_count AS full,
+       EXISTS (SELECT FROM orders s
+                WHERE {equal_pair("s.team_id, s.user_id", "$3, $4")} AND s.live) AS seated,
+       {campaign_terms("$4")},
+       l.unpaid, l.unpaid_until, l.lapsed
+  FROM (SELECT) AS one
+  LEFT JOIN orders o ON o.source = $1 AND o.out_trade_no = $2
+  LEFT JOIN teams t
+         ON t.team_id = $3 AND t.source = $1 AND t.goods_id = $5 AND ($6::int IS NULL OR t.campaign_id = $6)
+  LEFT JOIN campaigns c ON c.campaign_id = t.campaign_id
+ CROSS JOIN (
+   SELECT count(*) FILTER (WHERE status = 'locked') AS unpaid,
+          -- A seat is kept for its grace, too. A subquery: of seats that are not locked no team is read.
+          min(lock_expires_at + (SELECT payment_grace FROM teams g WHERE g.team_id = latest.team_id) * interval '1 second')
+            FILTER (WHERE status = 'locked') AS unpaid_until,
+          count(*) FILTER (WHERE cancel_reason = 'lock_timeout' AND cancelled_at > $7) AS lapsed
+     -- The latest are enough, and read from an index that is there: one on status would be written with every payment.
+     FROM (SELECT team_id, status, lock_expires_at, cancel_reason, cancelled_at FROM orders
+            WHERE {equal_pair("user_id, source", "$4, $1")}
+            ORDER BY source DESC, locked_at DESC, order_id DESC LIMIT 1000) AS latest
+ ) AS l
+"""
+
+
+async def look_up_order(database: Database, history: History, request: SeatRequest, now: datetime) -> OrderLookup:
+    async with connection(database) as opened:
+        row = await fetch_one(
+            opened,
+            LOOKUP,
+            request.source,
+            request.out_trade_no,
+            request.team_id,
+            request.user_id,
+            request.goods_id,
+            request.campaign_id,
+            now - REMEMBERED,
+        )
+    return OrderLookup(
+        record=_record(row, history) if row["order_id"] is not None else None,
+        team_status=row["team_status"] and TeamStatus(row["team_status"]),
+        deadline=row["deadline"],
+        full=bool(row["full"]),
+        seated=row["seated"],
+        terms=terms(row, request, now) if row["asked_team_id"] is not None else None,
+        unpaid=row["unpaid"],
+        unpaid_until=row["unpaid_until"],
+        lapsed=row["lapsed"],
+    )
+
+
+ORDER_AND_TEAM = f"""
+SELECT o AS "order", t AS team, {MEMBERS}
+  FROM orders o JOIN teams t USING (team_id) WHERE o.source = $1 AND o.out_trade_no = $2
+"""
+
+
+async def read_order_and_team(database: Database, history: History, source: str, out_trade_no: str) -> tuple[OrderRecord, Team]:
+    """An order that is there, and its team, at one moment.
+
+    Raises:
+        LookupError: it is not there.
+    """
+    async with connection(database) as opened:
+        row = await fetch_one(opened, ORDER_AND_TEAM, source, out_trade_no)
+    return _record(row["order"], history), _team(row["team"], row["members"], history)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFilter:
+    source: str | None = None
+    user_id: str | None = None
+    team_id: str | None = None
+    campaign_id: int | None = None
+    status: OrderStatus | None = None
+    out_trade_no: str | None = None
+    owed: bool | None = None
+
+
+OWED = "(o.status = 'refunding' OR o.status = 'paid' AND t.status = 'failed')"
+
+
+async def list_orders(
+    database: Database, history: History, wanted: OrderFilter, after: Position | None, limit: int
+) -> list[OpsOrder]:
+    """Newest first."""
+    conditions = Conditions()
+    for name in ("source", "user_id", "team_id", "campaign_id", "status", "out_trade_no"):
+        conditions.equal(f"o.{name}", getattr(wanted, name))
+    conditions.equal(OWED, wanted.owed)
+    conditions.after("o.locked_at, o.order_id", after)
+    sql = f"""
+        SELECT o.*, {OWED} AS owed FROM orders o JOIN teams t USING (team_id)
+         WHERE {conditions} ORDER BY o.locked_at DESC, o.order_id DESC LIMIT {int(limit)}
+    """
+    async with connection(database) as opened:
+        rows = await opened.fetch(sql, *conditions.values)
+    return [OpsOrder(**_record(row, history).order.model_dump(), source=row["source"], owed=row["owed"]) for row in rows]
+
+
+def _record(row: Row, history: History) -> OrderRecord:
+    return OrderRecord(
+        order=Order(
+            order_id=row["order_id"],
+            out_trade_no=row["out_trade_no"],
+            user_id=row["user_id"],
+            team_id=row["team_id"],
+            campaign_id=row["campaign_id"],
+            goods_id=row["goods_id"],
+            channel=row["channel"],
+            status=row["status"],
+            original_price=row["original_price"],
+            deduction=row["deduction"],
+            pay_price=row["pay_price"],
+            locked_at=row["locked_at"],
+            lock_expires_at=row["lock_expires_at"],
+            paid_at=row["paid_at"],
+            cancel_reason=row["cancel_reason"],
+            workflow=history.link(team_workflow_id(row["team_id"])),
+        ),
+        opened_team=row["opened_team"],
+        paid_amount=row["paid_amount"],
+        payment_outcome=row["payment_outcome"] and PaymentOutcome(row["payment_outcome"]),
+        payment_reason=row["payment_reason"] and PaymentReason(row["payment_reason"]),
+    )

@@ -1,0 +1,276 @@
+"""Booking a payment."""
+
+from datetime import datetime
+
+from db.callbacks.outbox import TEAM_DELIVERIES, record_order_events, record_team_event
+from db.core.connection import Connection, Database, Row, connection, fetch_one, transaction
+from db.orders.release import IS_BLOCKED, LOCK_ORDER, NOT_SETTLED, release_seat
+from db.refunds.open import open_unsettled, unsettled_attempt
+from domain.errors import ErrorCode, Refusal
+from domain.ids import event_id
+from domain.lifecycle import (
+    CancelReason,
+    Completion,
+    OrderStatus,
+    PaymentDecision,
+    PaymentOutcome,
+    PaymentReason,
+    TeamStatus,
+    decide_payment,
+    may_be_reseated,
+)
+from domain.messages.orders import SettledPayment, SettlePayment
+from domain.schemas.events import EventType
+from domain.schemas.orders import Payment
+
+# A team that the last payment completes; $2 is the moment.
+COUNT_PAID = """
+complete_count = t.complete_count + 1,
+status = CASE WHEN t.complete_count + 1 = t.target_count THEN 'completed' ELSE t.status END,
+completed_at = CASE WHEN t.complete_count + 1 = t.target_count THEN $2::timestamptz END,
+completion = CASE WHEN t.complete_count + 1 = t.target_count THEN 'target' END
+"""
+
+# What nearly every payment is: a locked order, the right amount, a mall that may trade. One statement, which changes nothing
+# when it is anything else. `now` is not asked: a locked order's seat is still held.
+PAY_AT_ONCE = f"""
+paid AS (
+  UPDATE orders o
+     SET status = 'paid', payment_reported_at = $2, payment_outcome = 'settled', paid_amount = $3, paid_at = $4
+    FROM team
+   WHERE o.order_id = $1 AND o.team_id = team.team_id AND o.status = 'locked' AND o.pay_price = $3 AND NOT {IS_BLOCKED}
+  RETURNING o.*
+)"""
+
+# In a team in which others have still to pay. The team's row is locked first, as everywhere.
+SETTLE_AT_ONCE = f"""
+WITH team AS MATERIALIZED (
+  SELECT team_id FROM teams WHERE team_id = $5 AND complete_count + 1 < target_count FOR UPDATE
+), {PAY_AT_ONCE}
+UPDATE teams t SET complete_count = t.complete_count + 1 FROM paid WHERE t.team_id = paid.team_id
+RETURNING t.status, paid.user_id
+"""
+
+# As the last one of its team, which it completes. The others are seen as they were before the wait for the team's row: whoever
+# has paid or left since has changed that row, too, so it must be the version that was seen with them.
+COMPLETE_AT_ONCE = f"""
+WITH others AS MATERIALIZED (
+  SELECT * FROM orders WHERE team_id = $5 AND status = 'paid'
+), seen AS MATERIALIZED (
+  SELECT xmin AS version FROM teams WHERE team_id = $5
+), held AS MATERIALIZED (
+  SELECT team_id, xmin AS version FROM teams WHERE team_id = $5 AND complete_count + 1 = target_count FOR UPDATE
+), team AS MATERIALIZED (
+  SELECT held.team_id FROM held JOIN seen USING (version)
+), {PAY_AT_ONCE}, completed AS (
+  UPDATE teams t SET {COUNT_PAID} FROM paid WHERE t.team_id = paid.team_id RETURNING t.*
+), named AS (
+  SELECT * FROM others UNION ALL SELECT * FROM paid
+), event AS (
+  INSERT INTO events (event_id, source, type, team_id, data, occurred_at)
+  SELECT $6, source, 'team.completed', team_id,
+         jsonb_build_object('team_id', team_id, 'campaign_id', campaign_id, 'completion', completion, 'out_trade_nos',
+                            (SELECT jsonb_agg(out_trade_no ORDER BY paid_at, out_trade_no) FROM named)),
+         $2
+    FROM completed
+  RETURNING event_id, type, occurred_at
+), told AS ({TEAM_DELIVERIES})
+SELECT completed.status, paid.user_id FROM completed, paid
+"""
+
+SETTLE = f"""
+WITH paid AS (
+  UPDATE orders SET status = 'paid', payment_reported_at = $2, payment_outcome = 'settled', paid_amount = $3, paid_at = $4
+   WHERE order_id = $1 RETURNING team_id
+)
+UPDATE teams t SET {COUNT_PAID} FROM paid WHERE t.team_id = paid.team_id RETURNING t.status
+"""
+
+# A seat that had timed out, taken again by the rules of every seat: each step feeds on the row of the step before.
+RESEAT = f"""
+WITH team AS (
+  UPDATE teams t SET lock_count = t.lock_count + 1, {COUNT_PAID}
+    FROM orders late
+   WHERE late.order_id = $1 AND t.team_id = late.team_id
+     AND t.status = 'forming' AND t.deadline > $2 AND t.lock_count < t.target_count
+     AND NOT EXISTS (SELECT FROM orders o WHERE o.team_id = late.team_id AND o.user_id = late.user_id AND o.live)
+  RETURNING t.team_id, t.campaign_id, t.status
+), "order" AS (
+  UPDATE orders o
+     SET status = 'paid', live = true, cancel_reason = NULL, cancelled_at = NULL, take_limit = c.take_limit,
+         payment_reported_at = $2, payment_outcome = 'reseated', paid_amount = $3, paid_at = $4
+    FROM team JOIN campaigns c USING (campaign_id)
+   WHERE o.order_id = $1
+  RETURNING o.campaign_id, o.source, o.user_id, o.take_limit
+), quota AS (
+  INSERT INTO user_quotas AS q (campaign_id, source, user_id, live)
+  SELECT campaign_id, source, user_id, 1 FROM "order"
+  ON CONFLICT (campaign_id, source, user_id) DO UPDATE SET live = q.live + 1 WHERE q.live < (SELECT take_limit FROM "order")
+  RETURNING campaign_id
+), stock AS (
+  UPDATE campaign_stock s SET live = s.live + 1 FROM quota WHERE s.campaign_id = quota.campaign_id AND s.live < s.stock
+  RETURNING s.campaign_id
+)
+SELECT team.status FROM team, quota
+ WHERE EXISTS (SELECT FROM stock) OR NOT EXISTS (SELECT FROM campaign_stock s WHERE s.campaign_id = team.campaign_id)
+"""
+
+# The seat is gone already; a seat that is still held goes with NOT_SETTLED of leaving.py.
+OWE = """
+UPDATE orders SET status = 'refunding', payment_reported_at = $2, payment_outcome = 'refunding', paid_amount = $3, paid_at = $4,
+                  payment_reason = $5
+ WHERE order_id = $1
+"""
+
+MEMBERS = "SELECT out_trade_no FROM orders WHERE team_id = $1 AND status = 'paid' ORDER BY paid_at, out_trade_no"
+
+OTHER_AMOUNT = """
+INSERT INTO payment_conflicts (order_id, amount, paid_at, reported_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (order_id, amount) DO NOTHING
+"""
+
+
+async def settle_payment(database: Database, payment: SettlePayment) -> SettledPayment:
+    """Books the payment of an order, and with the last one completes the team; a repeat gets the first outcome again.
+
+    Raises:
+        Refusal: order_not_found; out_trade_no_reused for another amount than was reported first, which is recorded.
+    """
+    if settled := await _settle_at_once(database, payment):
+        return settled
+    report = payment.report
+    async with transaction(database) as opened:
+        order = await opened.fetchrow(LOCK_ORDER, report.order_id)
+        if order is None:
+            raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {report.out_trade_no}.")
+        if order["paid_amount"] is None:
+            return await _book(opened, order, payment)
+        if order["paid_amount"] == report.amount:
+            return await _first_outcome(opened, order)
+        await opened.execute(OTHER_AMOUNT, report.order_id, report.amount, report.paid_at, payment.now)
+    raise Refusal(
+        ErrorCode.OUT_TRADE_NO_REUSED,
+        f"{order['paid_amount']} was reported for {report.out_trade_no} before, not {report.amount}; a person will look at it.",
+    )
+
+
+async def _settle_at_once(database: Database, payment: SettlePayment) -> SettledPayment | None:
+    """None: the payment is not one of those that need no decision, and nothing has changed."""
+    report, now = payment.report, payment.now
+    values = (report.order_id, now, report.amount, report.paid_at, report.team_id)
+    told = event_id(EventType.TEAM_COMPLETED, report.team_id)
+    async with connection(database) as opened:
+        paid = await opened.fetchrow(SETTLE_AT_ONCE, *values)
+        completes = paid is None
+        paid = paid or await opened.fetchrow(COMPLETE_AT_ONCE, *values, told)
+    if paid is None:
+        return None
+    return SettledPayment(
+        outcome=PaymentOutcome.SETTLED,
+        order_status=OrderStatus.PAID,
+        team_status=TeamStatus(paid["status"]),
+        completed_at=now if completes else None,
+        event_ids=[told] if completes else [],
+        user_id=paid["user_id"],
+    )
+
+
+async def _first_outcome(opened: Connection, order: Row) -> SettledPayment:
+    outcome = PaymentOutcome(order["payment_outcome"])
+    events = []
+    if outcome is PaymentOutcome.RESEATED:
+        events.append(event_id(EventType.ORDER_RESEATED, order["order_id"]))
+    if order["completed_at"] is not None:
+        events.append(event_id(EventType.TEAM_COMPLETED, order["team_id"]))
+    refunding = outcome is PaymentOutcome.REFUNDING
+    return SettledPayment(
+        outcome=outcome,
+        reason=order["payment_reason"] and PaymentReason(order["payment_reason"]),
+        order_status=OrderStatus(order["status"]),
+        team_status=TeamStatus(order["team_status"]),
+        completed_at=order["completed_at"],
+        event_ids=events,
+        user_id=order["user_id"],
+        refund_attempt=await unsettled_attempt(opened, order["order_id"]) if refunding else None,
+        repeated=True,
+    )
+
+
+async def _book(opened: Connection, order: Row, payment: SettlePayment) -> SettledPayment:
+    report, now = payment.report, payment.now
+    status, reason = OrderStatus(order["status"]), order["cancel_reason"] and CancelReason(order["cancel_reason"])
+    amount_is_right, is_blocked = report.amount == order["pay_price"], order["is_blocked"]
+    values = (report.order_id, now, report.amount, report.paid_at)
+
+    reseated: TeamStatus | None = None
+    if may_be_reseated(status, reason, amount_is_right=amount_is_right, mall_is_blocked=is_blocked):
+        reseated = await _reseat(opened, values)
+    decision = decide_payment(
+        status, amount_is_right=amount_is_right, mall_is_blocked=is_blocked, seat_is_back=reseated is not None
+    )
+    match decision.outcome:
+        case PaymentOutcome.REFUNDING:
+            return await _owe(opened, order, payment, decision)
+        case PaymentOutcome.RESEATED:
+            events = await record_order_events(opened, EventType.ORDER_RESEATED, [report.order_id], now)
+        case PaymentOutcome.SETTLED:
+            events = []
+    team_status = reseated or TeamStatus(await opened.fetchval(SETTLE, *values))
+    if team_status is TeamStatus.COMPLETED:
+        events.append(await _tell_completed(opened, order, now))
+    return SettledPayment(
+        outcome=decision.outcome,
+        order_status=OrderStatus.PAID,
+        team_status=team_status,
+        completed_at=now if team_status is TeamStatus.COMPLETED else None,
+        event_ids=events,
+        user_id=order["user_id"],
+    )
+
+
+async def _reseat(opened: Connection, values: tuple[object, ...]) -> TeamStatus | None:
+    """Takes a seat again, all of it or nothing; returns the team's status, or None where there is none for this buyer."""
+    try:
+        async with opened.transaction():
+            return TeamStatus((await fetch_one(opened, RESEAT, *values))["status"])
+    except LookupError:
+        return None  # what some of the steps took is rolled back
+
+
+async def _owe(opened: Connection, order: Row, payment: SettlePayment, decision: PaymentDecision) -> SettledPayment:
+    """What was paid goes back, and a seat that is still held goes free with it."""
+    report, now, reason = payment.report, payment.now, decision.reason
+    team_status = TeamStatus(order["team_status"])
+    if order["live"]:
+        money = (report.amount, report.paid_at, reason)
+        team_status = await release_seat(opened, order, NOT_SETTLED, now, *money, has_paid=False)
+    else:
+        await opened.execute(OWE, report.order_id, now, report.amount, report.paid_at, reason)
+    return SettledPayment(
+        outcome=decision.outcome,
+        reason=reason,
+        order_status=OrderStatus.REFUNDING,
+        team_status=team_status,
+        completed_at=order["completed_at"],
+        user_id=order["user_id"],
+        refund_attempt=await open_unsettled(opened, order, report.amount, str(reason), now),
+    )
+
+
+async def _tell_completed(opened: Connection, order: Row, now: datetime) -> str:
+    members = [row["out_trade_no"] for row in await opened.fetch(MEMBERS, order["team_id"])]
+    return await record_team_event(
+        opened,
+        EventType.TEAM_COMPLETED,
+        order["team_id"],
+        members,
+        now,
+        campaign_id=order["campaign_id"],
+        completion=Completion.TARGET,
+    )
+
+
+async def record_other_amount(database: Database, order_id: str, payment: Payment, now: datetime) -> None:
+    """Keeps a report of another amount for an order that has a payment: a person will look at it."""
+    async with transaction(database) as opened:
+        await opened.execute(OTHER_AMOUNT, order_id, payment.amount, payment.paid_at, now)

@@ -1,0 +1,103 @@
+"""Refunds that still have to be started, and those that no workflow has worked on for some time."""
+
+from datetime import datetime
+
+from db.core.connection import Database, Row, connection, fetch_one, transaction
+from db.orders.release import LOCK_ORDER
+from db.refunds.open import _window_end, open_unsettled, unsettled_attempt
+from domain.lifecycle import OrderStatus, RefundStep, TeamStatus, decide_refund
+from domain.messages.refunds import RefundByOperator, RefundInput
+
+# --- who still has to be started ---
+
+OWED = """
+SELECT o.source, o.out_trade_no, 1 + (SELECT count(*) FROM refunds r WHERE r.order_id = o.order_id) AS attempt
+  FROM orders o JOIN teams t USING (team_id)
+ WHERE t.status = 'failed' AND o.status = 'paid'
+"""
+OWED_BY_TEAM = f"{OWED} AND t.team_id = $1 AND o.out_trade_no > $2 ORDER BY o.out_trade_no LIMIT $3"
+OWED_BY_FAILED_TEAMS = f"{OWED} AND t.complete_count > 0 AND t.failed_at < $1 ORDER BY t.failed_at LIMIT $2"
+
+
+async def owed_by_team(database: Database, team_id: str, after: str, limit: int) -> list[RefundInput]:
+    """Paid orders of a failed team that no refund has begun for, by out_trade_no, those after the given one."""
+    async with connection(database) as opened:
+        return _to_start(await opened.fetch(OWED_BY_TEAM, team_id, after, limit))
+
+
+async def owed_by_failed_teams(database: Database, since: datetime, limit: int) -> list[RefundInput]:
+    """The same of all teams that had failed by a moment."""
+    async with connection(database) as opened:
+        return _to_start(await opened.fetch(OWED_BY_FAILED_TEAMS, since, limit))
+
+
+WISHED = """
+SELECT o.source, o.status, t.status AS team_status, t.completed_at, t.refund_window,
+       (SELECT count(*) FROM refunds r WHERE r.order_id = o.order_id) AS attempts
+  FROM orders o JOIN teams t USING (team_id) WHERE t.team_id = $1 AND o.out_trade_no = $2
+"""
+
+
+async def refund_by_operator(database: Database, wish: RefundByOperator) -> RefundInput | str:
+    """What to start when an operator wants an order undone, or why there is nothing to start."""
+    async with connection(database) as opened:
+        order = await opened.fetchrow(WISHED, wish.team_id, wish.out_trade_no)
+    if order is None:
+        return "this team has no such order"
+    in_window = wish.now < _window_end(order)
+    match decide_refund(OrderStatus(order["status"]), TeamStatus(order["team_status"]), in_window=in_window, force=False):
+        case RefundStep.AS_IT_IS:
+            return f"the order is {order['status']} already"
+        case RefundStep.REFUSE:
+            return "the refund window is over: start a RefundWorkflow with force, or ask the API to"
+    return RefundInput(
+        source=order["source"],
+        out_trade_no=wish.out_trade_no,
+        reason=wish.reason,
+        operator=wish.operator or "operator",
+        attempt=order["attempts"] + 1,
+    )
+
+
+UNRECORDED = """
+SELECT o.order_id FROM orders o
+ WHERE o.status = 'refunding' AND o.payment_outcome = 'refunding' AND NOT o.live
+   AND NOT EXISTS (SELECT FROM refunds r WHERE r.order_id = o.order_id AND r.finished_at IS NULL)
+ ORDER BY o.order_id LIMIT $1
+"""
+
+
+async def record_unrecorded(database: Database, now: datetime, limit: int) -> list[RefundInput]:
+    """Opens the refunds of payments that a worker from before there were refunds could not settle; returns them."""
+    async with connection(database) as opened:
+        found = await opened.fetch(UNRECORDED, limit)
+    return [recorded for row in found if (recorded := await _record_unrecorded(database, row["order_id"], now))]
+
+
+async def _record_unrecorded(database: Database, order_id: str, now: datetime) -> RefundInput | None:
+    async with transaction(database) as opened:
+        order = await fetch_one(opened, LOCK_ORDER, order_id)
+        if order["status"] != OrderStatus.REFUNDING or await unsettled_attempt(opened, order_id) is not None:
+            return None
+        attempt = await open_unsettled(opened, order, order["paid_amount"], order["payment_reason"], now)
+    return RefundInput(source=order["source"], out_trade_no=order["out_trade_no"], attempt=attempt)
+
+
+UNFINISHED = """
+UPDATE refunds r SET looked_at = $1
+  FROM orders o
+ WHERE o.order_id = r.order_id
+   AND (r.order_id, r.attempt) IN (SELECT order_id, attempt FROM refunds WHERE finished_at IS NULL AND looked_at < $2
+                                    ORDER BY looked_at LIMIT $3)
+RETURNING o.source, o.out_trade_no, r.attempt
+"""
+
+
+async def unfinished_refunds(database: Database, now: datetime, since: datetime, limit: int) -> list[RefundInput]:
+    """Refunds that nobody has seen to since a moment: their workflows are started again where they are gone."""
+    async with connection(database) as opened:
+        return _to_start(await opened.fetch(UNFINISHED, now, since, limit))
+
+
+def _to_start(rows: list[Row]) -> list[RefundInput]:
+    return [RefundInput(source=row["source"], out_trade_no=row["out_trade_no"], attempt=row["attempt"]) for row in rows]

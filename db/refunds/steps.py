@@ -1,0 +1,140 @@
+"""Undoing orders: one transaction for each step of a refund. Every one may be repeated, and then finds what it did."""
+
+from db.core.connection import Connection, Database, Row, fetch_one, transaction
+from db.core.planner_hints import IS_PENDING
+from db.orders.release import LOCK_ORDER, RETURNED, release_seat
+from db.refunds.open import ATTEMPT, _state, _tell_refunded
+from domain.ids import event_id
+from domain.lifecycle import RefundKind, RefundStatus, TeamStatus
+from domain.messages.refunds import ChangeRefund, RefundState
+from domain.schemas.events import EventType
+
+# --- the mall's answer, and what follows ---
+
+ANSWER = """
+UPDATE refunds SET answer = $3, status = 'awaiting_mall', operator = coalesce(nullif($4, ''), operator),
+                   note = coalesce(nullif($5, ''), note)
+ WHERE order_id = $1 AND attempt = $2 AND question IS NOT NULL AND answer IS NULL
+"""
+
+
+async def answer_refund(database: Database, change: ChangeRefund) -> RefundState:
+    """Keeps an operator's answer in the mall's place; the first answer stands."""
+    async with transaction(database) as opened:
+        order, _ = await _lock(opened, change)
+        values = (change.answer, change.operator, change.note)
+        await opened.execute(ANSWER, change.order_id, change.attempt, *values)
+        return await _now(opened, order, change)
+
+
+RELEASED = "UPDATE refunds SET released_at = $3, status = 'awaiting_mall' WHERE order_id = $1 AND attempt = $2"
+
+
+async def release_refund(database: Database, change: ChangeRefund) -> RefundState:
+    """After the mall's yes: the seat, the counts and the quotas; the team is completed with refunds, or failed."""
+    async with transaction(database) as opened:
+        order, refund = await _lock(opened, change)
+        if refund["answer"] != "agreed" or refund["released_at"] is not None:
+            return _state(order, refund, TeamStatus(order["team_status"]))
+        status = await release_seat(opened, order, RETURNED, change.now, has_paid=True)
+        await opened.execute(RELEASED, change.order_id, change.attempt, change.now)
+        await _tell_refunded(opened, order, refund, change.now)
+        return await _now(opened, order, change, status)
+
+
+PAID_AGAIN = "UPDATE orders SET status = 'paid' WHERE order_id = $1"
+REJECT = """
+UPDATE refunds SET status = 'rejected', answer = 'vetoed', finished_at = $3,
+                   operator = coalesce(nullif($4, ''), operator), note = coalesce(nullif($5, ''), note)
+ WHERE order_id = $1 AND attempt = $2
+"""
+
+
+async def reject_refund(database: Database, change: ChangeRefund) -> RefundState:
+    """The compensation: the order is paid again, with its seat and its counts as they were. Not after a yes."""
+    async with transaction(database) as opened:
+        order, refund = await _lock(opened, change)
+        if refund["question"] and refund["answer"] != "agreed" and refund["finished_at"] is None:
+            await opened.execute(PAID_AGAIN, change.order_id)
+            await opened.execute(REJECT, change.order_id, change.attempt, change.now, change.operator, change.note)
+        return await _now(opened, order, change)
+
+
+REFUNDED = "UPDATE orders SET status = 'refunded' WHERE order_id = $1"
+FINISH = """
+UPDATE refunds SET status = 'done', finished_at = $3, operator = coalesce(nullif($4, ''), operator),
+                   note = coalesce(nullif($5, ''), note)
+ WHERE order_id = $1 AND attempt = $2
+"""
+
+
+# It was finished when it began. Its note says that the mall was told elsewhere: nothing else writes one.
+CLOSE_UNPAID = "UPDATE refunds SET operator = $3, note = $4 WHERE order_id = $1 AND attempt = $2"
+# Whoever says that the mall was told elsewhere ends what is still on its way: nobody tells it again.
+GIVE_UP = f"UPDATE deliveries SET status = 'dead', finished_at = $2 WHERE event_id = ANY($1::text[]) AND {IS_PENDING}"
+
+
+async def finish_refund(database: Database, change: ChangeRefund) -> RefundState:
+    """The mall has been told; by an operator, when the change names one."""
+    async with transaction(database) as opened:
+        order, refund = await _lock(opened, change)
+        if refund["released_at"] is not None and refund["finished_at"] is None:
+            await opened.execute(REFUNDED, change.order_id)
+            await opened.execute(FINISH, change.order_id, change.attempt, change.now, change.operator, change.note)
+            if change.operator:
+                await opened.execute(GIVE_UP, _told(refund), change.now)
+        elif refund["kind"] == RefundKind.UNPAID and change.operator:
+            note = change.note or "told outside the platform"
+            await opened.execute(CLOSE_UNPAID, change.order_id, change.attempt, change.operator, note)
+            await opened.execute(GIVE_UP, _told(refund), change.now)
+        return await _now(opened, order, change)
+
+
+FLAG = """
+UPDATE refunds SET status = $3, operator = coalesce(nullif($4, ''), operator) WHERE order_id = $1 AND attempt = $2
+"""
+# What waits for its next try is due at once, too.
+REVIVE = """
+UPDATE deliveries SET status = 'pending', attempts = 0, since = $2, next_attempt_at = $2, finished_at = NULL
+ WHERE event_id = ANY($1::text[]) AND status <> 'delivered'
+"""
+
+
+async def flag_refund(database: Database, change: ChangeRefund) -> RefundState:
+    """The mall did not answer: it waits for an operator."""
+    return await _flag(database, change, RefundStatus.ATTENTION)
+
+
+async def resume_refund(database: Database, change: ChangeRefund) -> RefundState:
+    """The mall is told again what it did not take."""
+    return await _flag(database, change, RefundStatus.AWAITING_MALL)
+
+
+async def _flag(database: Database, change: ChangeRefund, status: RefundStatus) -> RefundState:
+    async with transaction(database) as opened:
+        order, refund = await _lock(opened, change)
+        is_unpaid = refund["kind"] == RefundKind.UNPAID
+        if refund["finished_at"] is None:
+            await opened.execute(FLAG, change.order_id, change.attempt, status, change.operator)
+        if status is RefundStatus.AWAITING_MALL and (is_unpaid or refund["finished_at"] is None):
+            await opened.execute(REVIVE, _told(refund), change.now)
+        return await _now(opened, order, change)
+
+
+def _told(refund: Row) -> list[str]:
+    """The events that a refund may have."""
+    if refund["kind"] == RefundKind.UNPAID:
+        return [event_id(EventType.ORDER_CANCELLED, refund["order_id"])]
+    kinds = (EventType.ORDER_REFUND_REQUESTED, EventType.ORDER_REFUNDED)
+    return [event_id(kind, refund["order_id"], refund["attempt"]) for kind in kinds]
+
+
+async def _lock(opened: Connection, change: ChangeRefund) -> tuple[Row, Row]:
+    """The order and its refund, locked after team and order: the mall's answer is written under the refund's lock alone."""
+    order = await fetch_one(opened, LOCK_ORDER, change.order_id)
+    return order, await fetch_one(opened, ATTEMPT, change.order_id, change.attempt)
+
+
+async def _now(opened: Connection, order: Row, change: ChangeRefund, team_status: TeamStatus | None = None) -> RefundState:
+    refund = await fetch_one(opened, ATTEMPT, change.order_id, change.attempt)
+    return _state(order, refund, team_status or TeamStatus(order["team_status"]), team_changed=team_status is not None)

@@ -1,0 +1,50 @@
+"""Switches: each a row from the first time that an operator sets it."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from db.core.connection import Database, Row, connection, fetch_one, transaction
+from db.settings.audit import RECORD_CHANGE
+from domain.schemas.switches import Switch
+from domain.switches import Switches
+
+READ_SWITCHES = "SELECT name, value, version, changed_by, changed_at FROM switches"
+
+
+async def list_switches(database: Database) -> list[Switch]:
+    """Every switch, also those that nobody has set."""
+    async with connection(database) as opened:
+        rows = {row["name"]: row for row in await opened.fetch(READ_SWITCHES)}
+    values = Switches().model_dump(mode="json")
+    return [
+        _switch(rows[name])
+        if name in rows
+        else Switch(name=name, value=values[name], version=0, changed_by=None, changed_at=None)
+        for name in Switches.model_fields
+    ]
+
+
+async def read_switches(database: Database) -> Switches:
+    """The values that hold now."""
+    return Switches.model_validate({switch.name: switch.value for switch in await list_switches(database)})
+
+
+SET_SWITCH = """
+INSERT INTO switches AS s (name, value, version, changed_by, changed_at) VALUES ($1, $2, 1, $3, $4)
+ON CONFLICT (name) DO UPDATE SET (value, version, changed_by, changed_at) = ($2, s.version + 1, $3, $4)
+RETURNING name, value, version, changed_by, changed_at
+"""
+
+
+async def set_switch(database: Database, name: str, switches: Switches, *, by: str, now: datetime) -> Switch:
+    """Gives the switch of this name the value that it has in `switches`."""
+    value: Any = switches.model_dump(mode="json")[name]
+    async with transaction(database) as opened:
+        switch = _switch(await fetch_one(opened, SET_SWITCH, name, json.dumps(value), by, now))
+        await opened.execute(RECORD_CHANGE, now, by, f"switch/{name}", switch.model_dump_json())
+    return switch
+
+
+def _switch(row: Row) -> Switch:
+    return Switch(**{**row, "value": json.loads(row["value"])})

@@ -1,0 +1,68 @@
+"""Reads of teams."""
+
+from dataclasses import dataclass
+
+from db.core.connection import Database, Row, connection
+from db.core.links import History
+from db.core.pagination import Conditions, Position
+from domain.ids import team_workflow_id
+from domain.lifecycle import OrderStatus, TeamStatus
+from domain.schemas.teams import Member, OpsTeam, Team
+
+MEMBERS = """
+(SELECT array_agg((m.user_id, m.out_trade_no, m.status) ORDER BY m.locked_at, m.out_trade_no)
+   FROM orders m WHERE m.team_id = t.team_id) AS members"""
+TEAM = f"SELECT t.*, {MEMBERS} FROM teams t WHERE t.team_id = $1 AND ($2::text IS NULL OR t.source = $2)"
+
+
+async def read_team(database: Database, history: History, source: str | None, team_id: str) -> Team | None:
+    """A team with everybody who ever had a seat in it; `source` None reads any mall's."""
+    async with connection(database) as opened:
+        row = await opened.fetchrow(TEAM, team_id, source)
+    return None if row is None else _team(row, row["members"], history)
+
+
+@dataclass(frozen=True, slots=True)
+class TeamFilter:
+    source: str | None = None
+    campaign_id: int | None = None
+    goods_id: str | None = None
+    status: TeamStatus | None = None
+
+
+async def list_teams(
+    database: Database, history: History, wanted: TeamFilter, after: Position | None, limit: int
+) -> list[OpsTeam]:
+    """Newest first."""
+    conditions = Conditions()
+    for name in ("source", "campaign_id", "goods_id", "status"):
+        conditions.equal(name, getattr(wanted, name))
+    conditions.after("opened_at, team_id", after)
+    sql = f"SELECT * FROM teams WHERE {conditions} ORDER BY opened_at DESC, team_id DESC LIMIT {int(limit)}"
+    async with connection(database) as opened:
+        rows = await opened.fetch(sql, *conditions.values)
+    fields = set(OpsTeam.model_fields) - {"workflow"}
+    return [
+        OpsTeam(**{field: row[field] for field in fields}, workflow=history.link(team_workflow_id(row["team_id"])))
+        for row in rows
+    ]
+
+
+def _team(row: Row, members: list[tuple[str, str, str]], history: History) -> Team:
+    return Team(
+        team_id=row["team_id"],
+        campaign_id=row["campaign_id"],
+        goods_id=row["goods_id"],
+        status=row["status"],
+        target_count=row["target_count"],
+        lock_count=row["lock_count"],
+        complete_count=row["complete_count"],
+        opened_at=row["opened_at"],
+        deadline=row["deadline"],
+        completed_at=row["completed_at"],
+        members=[
+            Member(user_id=user_id, out_trade_no=out_trade_no, status=OrderStatus(status))
+            for user_id, out_trade_no, status in members
+        ],
+        workflow=history.link(team_workflow_id(row["team_id"])),
+    )

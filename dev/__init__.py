@@ -1,1 +1,0 @@
-"""The embedded stack for one machine and the `groupbuy` command."""

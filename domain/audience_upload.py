@@ -1,0 +1,129 @@
+"""Audiences: sets of user ids, and how an upload of them is read, line by line, whatever pieces it comes in."""
+
+import csv
+import json
+from enum import StrEnum
+
+from pydantic import TypeAdapter, ValidationError
+
+from domain.schemas.audiences import BadLine
+from domain.types import Identifier
+
+LINE_LIMIT = 4096
+"""bytes of a line"""
+REPORTED = 100
+"""bad lines that are told one by one"""
+SHOWN = 40
+COLUMN = "user_id"
+
+_USER_ID: TypeAdapter[str] = TypeAdapter(Identifier)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class UploadFormat(StrEnum):
+    CSV = "csv"
+    JSON_LINES = "jsonl"
+
+
+class UploadedIds:
+    """Reads an upload piece by piece; keeps no more of it than an unfinished line and the first bad ones."""
+
+    def __init__(self, upload_format: UploadFormat) -> None:
+        self._read = _Table().user_id if upload_format is UploadFormat.CSV else _user_id_of_json
+        self._rest = b""
+        self.seen = 0
+        self.accepted = 0
+        self.bad = 0
+        self.report: list[BadLine] = []
+
+    def feed(self, piece: bytes) -> list[str]:
+        """The user ids of the lines that this piece completes."""
+        *lines, rest = (self._rest + piece).split(b"\n")
+        # Enough to know that it is too long; what still comes of it need not be kept.
+        self._rest = rest[: LINE_LIMIT + 1]
+        return self._user_ids(lines)
+
+    def end(self) -> list[str]:
+        """The user id of a last line that no line feed ended."""
+        last, self._rest = self._rest, b""
+        return self._user_ids([last] if last else [])
+
+    def _user_ids(self, lines: list[bytes]) -> list[str]:
+        found = []
+        for line in lines:
+            self.seen += 1
+            try:
+                user_id = self._read(_text(line.removeprefix(_BYTE_ORDER_MARK) if self.seen == 1 else line))
+            except ValueError as mistake:
+                self.bad += 1
+                if len(self.report) < REPORTED:
+                    self.report.append(BadLine(line=self.seen, reason=str(mistake)))
+            else:
+                if user_id is not None:
+                    found.append(user_id)
+        self.accepted += len(found)
+        return found
+
+
+class _Table:
+    """A CSV file's lines. Its header, where it has one, names the column."""
+
+    def __init__(self) -> None:
+        self._column: int | None = None
+        self._is_first = True
+
+    def user_id(self, text: str) -> str | None:
+        """None for an empty line and for the header.
+
+        Raises:
+            ValueError: the line names no user.
+        """
+        if not text:
+            return None
+        cells = _cells(text)
+        is_first, self._is_first = self._is_first, False
+        if is_first and COLUMN in (names := [cell.lower() for cell in cells]):
+            self._column = names.index(COLUMN)
+            return None
+        if self._column is None and len(cells) > 1:
+            raise ValueError(f"{len(cells)} columns, and no header that names {COLUMN}")
+        if self._column is not None and self._column >= len(cells):
+            raise ValueError(f"no column {COLUMN}")
+        return _identifier(cells[self._column or 0])
+
+
+def _text(line: bytes) -> str:
+    if len(line) > LINE_LIMIT:
+        raise ValueError(f"longer than {LINE_LIMIT} bytes")
+    try:
+        return line.decode().strip()
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8") from None
+
+
+def _cells(text: str) -> list[str]:
+    if "," not in text and '"' not in text:
+        return [text]
+    try:
+        return [cell.strip() for cell in next(csv.reader([text], strict=True))]
+    except csv.Error:
+        raise ValueError("not CSV: its quotes do not match") from None
+
+
+def _user_id_of_json(text: str) -> str | None:
+    if not text:
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError("not JSON") from None
+    return _identifier(value.get(COLUMN) if isinstance(value, dict) else value)
+
+
+def _identifier(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f'names no user: {{"{COLUMN}": "…"}} or a JSON string does')  # noqa: TRY004 - of the line
+    try:
+        return _USER_ID.validate_python(value)
+    except ValidationError:
+        raise ValueError(f"{value[:SHOWN]!r} is no user id: up to 64 letters, digits and . _ : @ -") from None

@@ -1,0 +1,122 @@
+"""What travels between the API, the workflows and the activities.
+
+Histories outlive deployments: a field added later has a default, and none is ever renamed or removed.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from domain.lifecycle import (
+    RefundKind,
+    RefundStatus,
+    TeamStatus,
+)
+from domain.messages.base import WorkflowMessage
+from domain.messages.orders import PaymentReport, SettledPayment
+from domain.types import Moment
+
+# --- refunds ---
+
+
+class RefundInput(WorkflowMessage):
+    """Whose order, and why. An operator may start a refund by hand with this object; the order's id follows from it."""
+
+    source: Annotated[str, Field(min_length=1)]
+    out_trade_no: Annotated[str, Field(min_length=1)]
+    reason: Annotated[str, Field(max_length=500)] = ""
+    operator: Annotated[str, Field(max_length=128)] = ""
+    force: Annotated[bool, Field(strict=True)] = False
+    """an operator sets the refund window aside"""
+    awaits_request: bool = False
+    """the update `request` comes with the start, and its answer is the first transaction's"""
+    attempt: int | None = None
+    """which of the order's refunds this is; none: the next one, or the one under way"""
+
+
+class RefundRequest(WorkflowMessage):
+    """What the API asks of a refund's workflow: to undo the order or, with `payment`, to book money first."""
+
+    reason: str = ""
+    operator: str = ""
+    force: bool = False
+    payment: PaymentReport | None = None
+
+
+class OpenRefund(WorkflowMessage):
+    order_id: str
+    out_trade_no: str = ""
+    """what the order is called, when there is none"""
+    attempt: int | None = None
+    reason: str = ""
+    operator: str = ""
+    force: bool = False
+    now: Moment
+
+
+class MallAnswer(StrEnum):
+    """To the question whether a member of a completed team may leave."""
+
+    AGREED = "agreed"
+    VETOED = "vetoed"
+
+
+class RefundState(WorkflowMessage):
+    """A refund as its rows have it: what is left to do follows from this, wherever an earlier run stopped."""
+
+    order_id: str
+    team_id: str
+    attempt: int
+    kind: RefundKind
+    status: RefundStatus
+    asks: bool
+    """the mall is asked before the seat is released"""
+    answer: MallAnswer | None = None
+    note: str = ""
+    released: bool
+    team_status: TeamStatus
+    team_changed: bool = False
+    """this transaction took the member out of a team whose workflow may want to know"""
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in {RefundStatus.DONE, RefundStatus.REJECTED}
+
+
+class RefundAnswer(WorkflowMessage):
+    """What the first transaction did."""
+
+    refund: RefundState | None = None
+    payment: SettledPayment | None = None
+
+
+class ChangeRefund(WorkflowMessage):
+    """Moves one refund on; `operator` and `note` are kept where somebody stepped in."""
+
+    order_id: str
+    attempt: int
+    now: Moment
+    operator: str = ""
+    note: str = ""
+    answer: MallAnswer | None = None
+
+
+class StartTeamRefunds(WorkflowMessage):
+    """Asks to start a refund for every paid order of a failed team."""
+
+    team_id: str
+
+
+class StartedRefunds(WorkflowMessage):
+    count: int
+
+
+class RefundByOperator(WorkflowMessage):
+    """What an operator asks of a team's workflow."""
+
+    team_id: str
+    out_trade_no: str
+    reason: str = ""
+    operator: str = ""
+    now: Moment

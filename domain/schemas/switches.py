@@ -1,0 +1,14 @@
+"""Malls and keys: who may call what (design.md section 8)."""
+
+from typing import Any
+
+from domain.types import Message, Moment
+
+
+class Switch(Message):
+    name: str
+    value: Any
+    version: int
+    """0: nobody has set it"""
+    changed_by: str | None
+    changed_at: Moment | None

@@ -1,0 +1,9 @@
+"""What malls and operators see of a trade: order, team, payment, quote (design.md section 8)."""
+
+from domain.types import Message
+
+
+class WorkflowLink(Message):
+    id: str
+    url: str | None = None
+    """its history in the Temporal UI, where that is configured"""

@@ -1,0 +1,109 @@
+"""The data directory: whose it is, which version wrote it, and that one stack at a time uses it."""
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import IO
+
+from embedded.errors import StackError
+
+FORMAT = 1
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replaces the file in one step and lets only its owner read it: these files hold keys and passwords."""
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    new.replace(path)
+
+
+class DataDir:
+    """Locked from `open` to `close`; the kernel also unlocks it when the process dies, however it dies."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.expanduser().resolve()
+        self.logs = self.path / "logs"
+        self.postgres = self.path / "postgres"
+        self._lock_file = self.path / "lock"
+        self._lock: IO[str] | None = None
+
+    def open(self, postgres_version: int | None) -> None:
+        """For a stack with this major version of PostgreSQL, or with one elsewhere."""
+        self._make()
+        self._take_lock()
+        try:
+            self._check_version(postgres_version)
+            self.logs.mkdir(mode=0o700, exist_ok=True)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def in_use(self) -> bool:
+        """Whether a stack runs on it now."""
+        try:
+            with self._lock_file.open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    def _make(self) -> None:
+        try:
+            # Others may pass but not look: as root, PostgreSQL runs as another user, below this directory.
+            self.path.mkdir(mode=0o711, parents=True, exist_ok=True)
+            strangers = [entry.name for entry in self.path.iterdir() if entry != self._lock_file]
+        except OSError as error:
+            raise StackError(f"data directory {self.path}: {error.strerror}; choose another with --data-dir") from None
+        if strangers and not self._version_file.exists():
+            raise StackError(
+                f"{self.path} is not a data directory of groupbuy (it has {min(strangers)} but no version file): "
+                "choose an empty or new one with --data-dir"
+            )
+
+    def _take_lock(self) -> None:
+        lock = self._lock_file.open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip() or "?"
+            lock.close()
+            raise StackError(
+                f"{self.path} is in use by the stack of process {owner}: stop that one, or choose another --data-dir"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock
+
+    @property
+    def _version_file(self) -> Path:
+        return self.path / "version"
+
+    def _check_version(self, postgres_version: int | None) -> None:
+        ours = {"format": FORMAT} | ({"postgresql": postgres_version} if postgres_version else {})
+        text = self._version_file.read_text() if self._version_file.exists() else "{}"
+        try:
+            theirs = dict(json.loads(text))
+        except (ValueError, TypeError):
+            theirs = {"format": text.strip()}
+        if any(theirs.get(name, version) != version for name, version in ours.items()):
+            raise StackError(
+                f"{self.path} was written by another version of groupbuy ({_words(theirs)}; this one: {_words(ours)}): "
+                "start that version, or move the directory away to begin afresh"
+            )
+        write_private(self._version_file, json.dumps(theirs | ours))
+
+
+def _words(versions: dict[str, int]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -1,0 +1,29 @@
+"""The demo's credentials: made once per data directory, never the same on two machines."""
+
+import base64
+import json
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from embedded.data_dir import write_private
+
+
+@dataclass(frozen=True)
+class DemoKeys:
+    mall_key: str = field(repr=False)
+    ops_key: str = field(repr=False)
+    webhook_secret: str = field(repr=False)
+
+
+def demo_keys(path: Path) -> DemoKeys:
+    """The keys in this file, which is written when it is not there yet."""
+    if path.exists():
+        return DemoKeys(**json.loads(path.read_text()))
+    keys = DemoKeys(
+        mall_key=f"gb_mall_{secrets.token_urlsafe(24)}",
+        ops_key=f"gb_ops_{secrets.token_urlsafe(24)}",
+        webhook_secret=f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
+    )
+    write_private(path, json.dumps(asdict(keys)))
+    return keys

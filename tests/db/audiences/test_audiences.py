@@ -1,0 +1,322 @@
+"""Audiences: filled beside the members in force, replaced in one moment, counted truly."""
+
+import asyncio
+import json
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from db.audiences.clean_up import (
+    RULE_IS_GONE_AFTER,
+    UPLOAD_IS_GONE_AFTER,
+    delete_members,
+    replaced_import,
+    tidy_audiences,
+)
+from db.audiences.imports import ImportProgress, add_members, begin_import, fail_import, finish_import, take_users
+from db.audiences.store import is_member, list_audiences, read_audience, save_audience
+from db.campaigns.store import change_campaign
+from db.core.links import History
+from db.core.pagination import Position
+from domain.errors import ErrorCode, Refusal
+from domain.lifecycle import TeamDecision
+from domain.schemas.audiences import AudienceImport, AudienceRule, ImportStatus
+from tests.db.shop import NOW, SOURCE, Member, Shop
+
+LATER = NOW + timedelta(hours=1)
+HISTORY = History("https://ui/")
+MONTH = (NOW - timedelta(days=30), NOW + timedelta(days=1))
+
+
+async def members(shop: Shop, audience_id: str = "vip") -> set[str]:
+    """Those in force; the count that operators see is theirs."""
+    sql = "SELECT m.user_id FROM audience_members m JOIN audiences USING (filling) WHERE audience_id = $1"
+    found = {row["user_id"] for row in await shop.rows(sql, audience_id)}
+    assert (await read_audience(shop.database, HISTORY, audience_id)).member_count == len(found)
+    return found
+
+
+async def begin(shop: Shop, rule: AudienceRule | None = None, now: datetime = NOW) -> int:
+    return await begin_import(shop.database, "vip", rule, by="ann", now=now)
+
+
+async def add(shop: Shop, filling: int, *user_ids: str, accepted: int = 0) -> None:
+    progress = ImportProgress(accepted or len(user_ids), accepted or len(user_ids), 0, ())
+    await add_members(shop.database, filling, set(user_ids), progress, NOW)
+
+
+async def latest(shop: Shop) -> AudienceImport:
+    filling = (await read_audience(shop.database, HISTORY, "vip")).filling
+    assert filling is not None
+    return filling
+
+
+async def refused(call: Any) -> ErrorCode:  # noqa: ANN401
+    with pytest.raises(Refusal) as refusal:
+        await call
+    return refusal.value.code
+
+
+async def test_an_audience_is_made_renamed_and_read_with_every_change_kept(shop: Shop) -> None:
+    for name, by, now in (("Best buyers", "ann", NOW), ("VIP 会员", "bob", LATER)):
+        await save_audience(shop.database, "vip", name, by=by, now=now)
+
+    found = await read_audience(shop.database, HISTORY, "vip")
+
+    assert (found.name, found.member_count, found.created_at, found.updated_at) == ("VIP 会员", 0, NOW, LATER)
+    assert found.filling is None
+    assert await is_member(shop.database, "vip", "u1") is False
+    kept = await shop.rows("SELECT changed_by, content FROM changes WHERE subject = 'audience/vip' ORDER BY change_no")
+    assert [(row["changed_by"], json.loads(row["content"])["name"]) for row in kept] == [
+        ("ann", "Best buyers"),
+        ("bob", "VIP 会员"),
+    ]
+
+
+async def test_audiences_are_listed_from_the_newest(shop: Shop) -> None:
+    for number, now in enumerate((NOW, NOW, LATER)):
+        await save_audience(shop.database, f"a{number}", "x", by="ann", now=now)
+    await save_audience(shop.database, "a0", "renamed", by="ann", now=LATER)
+
+    async def listed(after: Position | None, limit: int) -> list[str]:
+        return [found.audience_id for found in await list_audiences(shop.database, HISTORY, after, limit)]
+
+    assert await listed(None, 10) == ["a2", "a1", "a0"]
+    assert await listed(Position(NOW, "a1"), 10) == ["a0"]
+    assert await listed(Position(LATER, "a2"), 1) == ["a1"]
+
+
+async def test_what_does_not_exist_is_not_found(shop: Shop) -> None:
+    assert await refused(read_audience(shop.database, HISTORY, "vip")) is ErrorCode.AUDIENCE_NOT_FOUND
+    assert await refused(is_member(shop.database, "vip", "u1")) is ErrorCode.AUDIENCE_NOT_FOUND
+    assert await refused(begin(shop)) is ErrorCode.AUDIENCE_NOT_FOUND
+
+
+async def test_an_upload_counts_every_user_once(shop: Shop) -> None:
+    await shop.audience("vip", "u1", "u9")
+    filling = await begin(shop)
+    await add(shop, filling, "u1", "u2", accepted=3)
+    await add(shop, filling, "u2", "u3", accepted=6)
+
+    under_way = await latest(shop)
+    assert (under_way.status, under_way.accepted, under_way.member_count) == (ImportStatus.RUNNING, 6, 3)
+    assert await members(shop) == {"u1", "u9"}
+
+    await finish_import(shop.database, filling, LATER)
+
+    done = await latest(shop)
+    assert (done.status, done.accepted, done.duplicates, done.member_count) == (ImportStatus.DONE, 6, 3, 3)
+    assert (done.started_by, done.finished_at, done.workflow) == ("ann", LATER, None)
+    assert await members(shop) == {"u1", "u2", "u3"}
+    assert [await is_member(shop.database, "vip", user) for user in ("u2", "u9")] == [True, False]
+    [kept] = await shop.rows("SELECT * FROM changes WHERE subject = 'audience/vip' ORDER BY change_no DESC LIMIT 1")
+    assert (kept["changed_by"], json.loads(kept["content"])["member_count"]) == ("ann", 3)
+
+
+async def test_a_failed_filling_leaves_the_former_members(shop: Shop) -> None:
+    await shop.audience("vip", "u1")
+    filling = await begin(shop)
+    await add(shop, filling, "u2")
+
+    await fail_import(shop.database, filling, "The upload broke off after line 1.", NOW)
+
+    assert await members(shop) == {"u1"}
+    assert ((await latest(shop)).status, (await latest(shop)).failure) == ("failed", "The upload broke off after line 1.")
+    assert await refused(add(shop, filling, "u3")) is ErrorCode.AUDIENCE_CONFLICT
+    assert await refused(finish_import(shop.database, filling, NOW)) is ErrorCode.AUDIENCE_CONFLICT
+    assert await members(shop) == {"u1"}
+
+
+async def test_of_fillings_begun_at_once_one_is(shop: Shop) -> None:
+    await shop.audience("vip")
+
+    async def try_begin() -> int | ErrorCode:
+        try:
+            return await begin(shop)
+        except Refusal as refusal:
+            return refusal.code
+
+    answers = await shop.race(*(try_begin() for _ in range(8)))
+
+    assert answers.count(ErrorCode.AUDIENCE_CONFLICT) == 7
+    await shop.audience("other", "u1")  # another one's does not matter
+
+
+async def test_what_a_dead_process_left_makes_room(shop: Shop) -> None:
+    await shop.audience("vip", "u1")
+    instant = timedelta(microseconds=1)
+    left = await begin(shop)
+    await add(shop, left, "u2")
+    assert await refused(begin(shop, now=NOW + UPLOAD_IS_GONE_AFTER)) is ErrorCode.AUDIENCE_CONFLICT
+    await begin(shop, AudienceRule(min_orders=1, since=NOW, until=LATER), now=NOW + UPLOAD_IS_GONE_AFTER + instant)
+    assert await refused(add(shop, left, "u2")) is ErrorCode.AUDIENCE_CONFLICT
+
+    gone = NOW + UPLOAD_IS_GONE_AFTER + RULE_IS_GONE_AFTER + instant
+    await tidy_audiences(shop.database, gone)
+    assert (await latest(shop)).status is ImportStatus.RUNNING
+    await tidy_audiences(shop.database, gone + instant)
+    assert (await latest(shop)).failure == "It made no progress: what worked on it is gone."
+    assert await members(shop) == {"u1"}
+    assert await shop.value("SELECT count(*) FROM audience_members") == 1  # and has taken the rest away
+
+
+async def test_readers_see_the_old_members_or_the_new_ones(shop: Shop) -> None:
+    """While fillings of 50 follow each other and the replaced members are deleted, in slices of 7."""
+    sql = """
+    SELECT a.filling, a.member_count, array_agg(m.user_id) AS users
+      FROM audiences a JOIN audience_members m USING (filling) WHERE audience_id = 'vip' GROUP BY a.audience_id
+    """
+    await shop.audience("vip", *(f"0-{number}" for number in range(50)))
+    is_over = asyncio.Event()
+    seen: set[str] = set()
+
+    async def look() -> None:
+        while not is_over.is_set():
+            [row] = await shop.rows(sql)
+            [generation] = {user.partition("-")[0] for user in row["users"]}
+            assert len(row["users"]) == row["member_count"] == 50
+            seen.add(generation)
+
+    async def replace() -> None:
+        for generation in range(1, 9):
+            await shop.audience("vip", *(f"{generation}-{number}" for number in range(50)))
+            while (filling := await replaced_import(shop.database, "vip")) is not None:
+                after: str | None = ""
+                while after is not None:
+                    after = await delete_members(shop.database, filling, after, NOW, at_once=7)
+        is_over.set()
+
+    await asyncio.gather(replace(), *(look() for _ in range(4)))
+
+    assert len(seen) > 3
+    assert await shop.value("SELECT count(*) FROM audience_members") == 50
+
+
+# --- rules ---
+
+
+async def filled(shop: Shop, at_once: int = 2, **rule: Any) -> set[str]:  # noqa: ANN401
+    """Who is in the audience after a job in slices as small as can be."""
+    since, until = MONTH
+    filling = await begin(shop, AudienceRule.model_validate({"since": since, "until": until, **rule}))
+    while (await take_users(shop.database, filling, NOW, at_once)).status is ImportStatus.RUNNING:
+        pass
+    return await members(shop)
+
+
+async def test_a_rule_counts_orders_that_are_paid_and_not_undone(shop: Shop) -> None:
+    await shop.audience("vip", "former")
+    campaign = await shop.campaign(take_limit=100, target_count=10)
+    opener = shop.opener(campaign, user="ann")
+    buyers = {"ann": [opener], "bob": [], "cy": [], "unpaid": [], "left": []}
+    for user in ("bob", "cy", "unpaid", "left"):
+        buyers[user].append(shop.joiner(opener, user=user))
+    for user, more in (("ann", 2), ("bob", 1)):
+        buyers[user] += [shop.opener(campaign, user=user) for _ in range(more)]
+    for user, wanted in buyers.items():
+        for member in wanted:
+            await shop.lock(member)
+            if user != "unpaid":
+                await shop.settle(member)
+    await shop.refund(buyers["left"][0])
+
+    assert await filled(shop, min_orders=1) == {"ann", "bob", "cy"}
+    assert await filled(shop, min_orders=2) == {"ann", "bob"}
+    assert await filled(shop, min_amount="160.00") == {"ann", "bob"}
+    assert await filled(shop, min_amount="160.01") == {"ann"}
+    assert await filled(shop, min_orders=3, min_amount="80.00") == {"ann"}
+    assert await filled(shop, min_orders=1, source="s02") == set()
+    assert await filled(shop, min_orders=1, source=SOURCE, at_once=1000) == {"ann", "bob", "cy"}
+    done = await latest(shop)
+    assert (done.seen, done.accepted, done.bad, done.duplicates, done.report) == (3, 3, 0, 0, [])
+    assert done.rule is not None
+    assert done.workflow is not None
+    assert done.workflow.url == f"https://ui/audience-vip-{done.filling}"
+
+
+async def test_a_period_has_its_first_moment_and_not_its_last(shop: Shop) -> None:
+    await shop.audience("vip")
+    campaign = await shop.campaign()
+    early, late = (shop.opener(campaign, user=user) for user in ("early", "late"))
+    for member, now in ((early, NOW), (late, LATER)):
+        await shop.lock(member, now)
+        await shop.settle(member, now=now)
+
+    assert await filled(shop, min_orders=1, since=NOW, until=LATER) == {"early"}
+    assert await filled(shop, min_orders=1, since=NOW, until=LATER + timedelta(seconds=1)) == {"early", "late"}
+    assert await filled(shop, min_orders=1, since=NOW + timedelta(seconds=1), until=LATER) == set()
+
+
+async def test_users_of_several_malls_are_taken_whole_in_every_slice(shop: Shop) -> None:
+    """One order in each of two malls fulfils a rule of two, wherever the slices are cut."""
+    await shop.audience("vip")
+    campaign = await shop.campaign(take_limit=100)
+    for number in range(7):
+        await _paid(shop, shop.opener(campaign, user=f"u{number}"))
+    await shop.execute(
+        "UPDATE orders SET source = 's02' WHERE user_id IN ('u1', 'u3')"  # two who buy only there
+    )
+    for user in ("u0", "u3", "u6"):
+        await _paid(shop, shop.opener(campaign, user=user))
+
+    for at_once in (1, 2, 3, 100):
+        assert await filled(shop, at_once=at_once, min_orders=2) == {"u0", "u3", "u6"}
+        assert await filled(shop, at_once=at_once, min_orders=1) == {f"u{number}" for number in range(7)}
+        assert (await latest(shop)).seen == 7
+    await shop.execute("UPDATE orders SET source = 's01'")
+
+
+async def test_a_slice_that_runs_twice_at_once_counts_once(shop: Shop) -> None:
+    """As when a worker was thought dead: the rows say where the job is."""
+    await shop.audience("vip")
+    campaign = await shop.campaign()
+    for number in range(9):
+        await _paid(shop, shop.opener(campaign, user=f"u{number}"))
+    filling = await begin(shop, AudienceRule(min_orders=1, since=MONTH[0], until=MONTH[1]))
+
+    async def job() -> None:
+        while (await take_users(shop.database, filling, NOW, 1)).status is ImportStatus.RUNNING:
+            pass
+
+    await shop.race(*(job() for _ in range(4)))
+
+    assert await members(shop) == {f"u{number}" for number in range(9)}
+    done = await latest(shop)
+    assert (done.seen, done.accepted, done.member_count) == (9, 9, 9)
+
+
+async def test_members_of_a_failed_team_are_no_buyers(shop: Shop) -> None:
+    await shop.audience("vip", "former")
+    (member,) = await shop.team(await shop.campaign(), paid=1, locked=0)
+    await shop.conclude(member, TeamDecision.CLOSE, NOW)
+    await shop.refund(member)
+
+    assert await filled(shop, min_orders=1) == set()
+
+
+async def _paid(shop: Shop, member: Member) -> None:
+    await shop.lock(member)
+    await shop.settle(member, Decimal("80.00"))
+
+
+# --- campaigns ---
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"audience": "nobody"}, {"discount": {"plan": "cut", "expr": "20", "audience": "nobody"}}],
+    ids=["campaign", "discount"],
+)
+async def test_a_campaign_cannot_name_an_audience_that_does_not_exist(shop: Shop, fields: dict[str, Any]) -> None:
+    campaign = await shop.campaign()
+
+    assert await refused(shop.campaign(**fields)) is ErrorCode.AUDIENCE_NOT_FOUND
+    change = change_campaign(shop.database, campaign.campaign_id, fields, by="ann", now=NOW)
+    assert await refused(change) is ErrorCode.AUDIENCE_NOT_FOUND
+
+    assert await shop.value("SELECT count(*) FROM campaigns") == 1
+    await shop.audience("nobody")
+    changed = await change_campaign(shop.database, campaign.campaign_id, fields, by="ann", now=NOW)
+    assert "nobody" in (changed.audience, changed.discount.audience)

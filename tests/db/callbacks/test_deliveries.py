@@ -1,0 +1,168 @@
+"""Deliveries: what is pending, what came of each attempt, and that a finished one stays finished."""
+
+from datetime import timedelta
+from typing import Literal
+
+import pytest
+
+from db.callbacks.deliveries import (
+    RECORD_ATTEMPT_LAZILY,
+    Attempt,
+    Delivery,
+    DeliveryProgress,
+    delivery_progress,
+    pending_deliveries,
+    record_attempt,
+)
+from db.core.connection import connection, transaction
+from domain.ids import event_id
+from domain.lifecycle import TeamDecision
+from domain.messages.callbacks import Address
+from tests.db.shop import DEADLINE, NOW, SHOP_ADDRESS, SOURCE, Shop
+
+OTHER_ADDRESS = Address(kind="amqp", address="topic.orders")
+STORED = "SELECT status, attempts, next_attempt_at, finished_at FROM deliveries WHERE event_id = $1 AND address = $2"
+
+
+def attempt(verdict: Literal["delivered", "pending", "dead"], number: int = 0) -> Attempt:
+    started_at = NOW + timedelta(seconds=number)
+    return Attempt(
+        started_at=started_at,
+        duration_ms=250,
+        http_status=200 if verdict == "delivered" else 500,
+        error=None if verdict == "delivered" else "answered 500",
+        verdict=verdict,
+        next_attempt_at=started_at + timedelta(minutes=1),
+    )
+
+
+async def told(shop: Shop) -> list[str]:
+    """The event ids of a closed team: order.cancelled to one address and team.failed to two."""
+    opener = shop.opener(await shop.campaign(), callback=SHOP_ADDRESS)
+    paid = shop.joiner(opener, callback=OTHER_ADDRESS)
+    await shop.lock(opener)
+    await shop.lock(paid)
+    await shop.settle(paid)
+    ended = await shop.conclude(opener, TeamDecision.CLOSE)
+    return ended.event_ids
+
+
+async def test_what_is_pending_has_all_that_its_sender_needs(shop: Shop) -> None:
+    ids = await told(shop)
+
+    pending = await pending_deliveries(shop.database, ids)
+
+    assert [(delivery.type, delivery.sequence, delivery.kind) for delivery in pending] == [
+        ("order.cancelled", 1, "http"),
+        ("team.failed", 2, "http"),
+        ("team.failed", 2, "amqp"),
+    ]
+    first = pending[0]
+    assert first.event_id in ids
+    assert first.secrets == ("whsec_dGVzdHM=",)
+    assert (first.source, first.address, first.format) == (SOURCE, SHOP_ADDRESS.address, "standard")
+    assert first.since == first.next_attempt_at == first.occurred_at == DEADLINE
+    assert first.data.startswith("{")
+    assert (first.hosts, first.local) == (("127.0.0.1",), True)
+    await shop.execute("UPDATE malls SET callback_hosts = '{elsewhere.example}', local = false")
+    now = (await pending_deliveries(shop.database, ids))[0]
+    assert (now.hosts, now.local) == (("elsewhere.example",), False)
+    assert await pending_deliveries(shop.database, ["evt_unknown"]) == []
+
+
+async def test_a_failed_attempt_leaves_it_pending_and_due_later(shop: Shop) -> None:
+    ids = await told(shop)
+    (delivery, *_) = await pending_deliveries(shop.database, ids)
+
+    for number in range(3):
+        await record_attempt(shop.database, delivery, attempt("pending", number))
+
+    (after, *_) = await pending_deliveries(shop.database, ids)
+    assert (after.attempts, after.since) == (3, delivery.since)
+    assert after.next_attempt_at == NOW + timedelta(seconds=2, minutes=1)
+    assert await delivery_progress(shop.database, ids) == DeliveryProgress(
+        pending=3, delivered=0, dead=0, due=after.next_attempt_at
+    )
+
+
+async def test_finished_deliveries_are_counted_and_no_longer_pending(shop: Shop) -> None:
+    ids = await told(shop)
+    one, two, three = await pending_deliveries(shop.database, ids)
+
+    await record_attempt(shop.database, one, attempt("delivered"))
+    await record_attempt(shop.database, two, attempt("dead"))
+
+    assert await pending_deliveries(shop.database, ids) == [three]
+    assert await delivery_progress(shop.database, ids) == DeliveryProgress(pending=1, delivered=1, dead=1, due=DEADLINE)
+    await record_attempt(shop.database, three, attempt("delivered"))
+    assert await delivery_progress(shop.database, ids) == DeliveryProgress(pending=0, delivered=2, dead=1, due=None)
+    (row,) = await shop.rows(STORED, one.event_id, one.address)
+    assert (row["status"], row["attempts"]) == ("delivered", 1)
+    assert row["finished_at"] == NOW + timedelta(milliseconds=250)
+
+
+@pytest.mark.parametrize("end", ["delivered", "dead"])
+@pytest.mark.parametrize("late", ["delivered", "pending", "dead"])
+async def test_a_late_answer_changes_nothing_that_is_finished(
+    shop: Shop, end: Literal["delivered", "dead"], late: Literal["delivered", "pending", "dead"]
+) -> None:
+    (delivery, *_) = await pending_deliveries(shop.database, await told(shop))
+    await record_attempt(shop.database, delivery, attempt(end))
+    before = await shop.rows(STORED, delivery.event_id, delivery.address)
+
+    await record_attempt(shop.database, delivery, attempt(late, 60))
+
+    assert await shop.rows(STORED, delivery.event_id, delivery.address) == before
+    assert await shop.value("SELECT count(*) FROM delivery_attempts") == 2
+
+
+async def test_of_answers_at_once_the_first_end_holds(shop: Shop) -> None:
+    ends = set()
+    for _ in range(30):
+        (delivery, *_) = await pending_deliveries(shop.database, await told(shop))
+
+        await shop.race(
+            record_attempt(shop.database, delivery, attempt("delivered")),
+            record_attempt(shop.database, delivery, attempt("dead")),
+            record_attempt(shop.database, delivery, attempt("pending")),
+        )
+
+        (row,) = await shop.rows(STORED, delivery.event_id, delivery.address)
+        assert row["status"] in {"delivered", "dead"}
+        assert row["attempts"] in {1, 2}
+        assert row["finished_at"] is not None
+        ends.add(row["status"])
+    assert ends == {"delivered", "dead"}
+
+
+async def test_an_attempt_does_not_wait_for_the_disk_and_nothing_else_learns_that(shop: Shop) -> None:
+    (delivery, *_) = await pending_deliveries(shop.database, await told(shop))
+    async with transaction(shop.database) as opened:
+        values = ("http", delivery.address, "standard", NOW, 1, 200, None, "delivered", NOW)
+        await opened.execute(RECORD_ATTEMPT_LAZILY, delivery.event_id, *values)
+        assert await opened.fetchval("SHOW synchronous_commit") == "off"
+    async with connection(shop.database) as opened:
+        await opened.execute(RECORD_ATTEMPT_LAZILY, delivery.event_id, *values)
+        assert await opened.fetchval("SHOW synchronous_commit") == "on"
+
+
+async def test_one_address_does_not_move_another(shop: Shop) -> None:
+    ids = await told(shop)
+    _, team_to_one, team_to_other = await pending_deliveries(shop.database, ids)
+    assert team_to_one.event_id == team_to_other.event_id
+
+    await record_attempt(shop.database, team_to_one, attempt("dead"))
+
+    assert team_to_other in await pending_deliveries(shop.database, ids)
+
+
+async def test_a_repeated_ending_writes_no_second_event(shop: Shop) -> None:
+    members = await shop.team(await shop.campaign(), locked=2, callback=SHOP_ADDRESS)
+    first = await shop.conclude(members[0], TeamDecision.CLOSE)
+    deliveries: list[Delivery] = []
+    for _ in range(2):
+        again = await shop.conclude(members[0], TeamDecision.CLOSE)
+        deliveries = await pending_deliveries(shop.database, again.event_ids)
+    assert sorted({delivery.event_id for delivery in deliveries}) == sorted(first.event_ids)
+    assert len(deliveries) == 3
+    assert event_id("team.failed", members[0].team_id) in first.event_ids

@@ -1,0 +1,144 @@
+"""What a buyer finds who looks for a team."""
+
+from datetime import timedelta
+from typing import Any
+
+from db.campaigns.market import TEAMS, MarketViewer, count_statistics, market_teams
+from db.core.connection import connection
+from domain.lifecycle import TeamDecision
+from domain.schemas.campaigns import Campaign
+from domain.schemas.market import MarketTeam, Statistics
+from tests.db.shop import DEADLINE, NOW, SOURCE, Shop
+
+BUYER = "buyer-1"
+
+
+async def teams(
+    shop: Shop,
+    campaign: Campaign,
+    *,
+    user: str = BUYER,
+    limit: int = 20,
+    sees_others: bool = True,
+    **when: Any,  # noqa: ANN401
+) -> list[MarketTeam]:
+    looker = MarketViewer(SOURCE, campaign.campaign_id, campaign.goods[0].goods_id, user, sees_others)
+    async with connection(shop.database) as opened:
+        return await market_teams(opened, looker, when.get("now", NOW), limit)
+
+
+async def test_the_buyers_own_come_first_then_the_most_complete_and_the_nearest_deadline(shop: Shop) -> None:
+    campaign = await shop.campaign(target_count=4, take_limit=5)
+    (late,) = await shop.team(campaign)
+    half, *_ = await shop.team(campaign, locked=0, paid=2)
+    (soon,) = await shop.team(campaign)
+    await shop.execute("UPDATE teams SET deadline = deadline - interval '1 hour' WHERE team_id = $1", soon.team_id)
+    nearly, *_ = await shop.team(campaign, locked=0, paid=3)
+    own = shop.opener(campaign, user=BUYER)
+    await shop.lock(own)
+
+    found = await teams(shop, campaign)
+
+    assert [team.team_id for team in found] == [each.team_id for each in (own, nearly, half, soon, late)]
+    assert [(team.mine, team.seats_left, team.complete_count) for team in found] == [
+        (True, 3, 0),
+        (False, 1, 3),
+        (False, 2, 2),
+        (False, 3, 0),
+        (False, 3, 0),
+    ]
+    assert await teams(shop, campaign, limit=2) == found[:2]
+    assert await teams(shop, campaign, sees_others=False) == found[:1]
+
+
+async def test_a_team_that_the_buyer_is_in_is_listed_once_and_only_he_is_named(shop: Shop) -> None:
+    campaign = await shop.campaign()
+    opener = shop.opener(campaign, user="someone-2")
+    await shop.lock(opener)
+    await shop.lock(shop.joiner(opener, user=BUYER))
+
+    (team,) = await teams(shop, campaign)
+    assert (team.mine, team.lock_count, team.seats_left) == (True, 2, 1)
+    assert [member.user_id for member in team.members] == ["s***2", BUYER]
+
+    (seen_by_another,) = await teams(shop, campaign, user="x")
+    assert [member.user_id for member in seen_by_another.members] == ["s***2", "b***1"]
+    assert not seen_by_another.mine
+
+
+async def test_none_is_full_over_past_its_deadline_or_of_something_else(shop: Shop) -> None:
+    campaign, other = await shop.campaign(target_count=2, min_count=1, take_limit=9), await shop.campaign()
+    await shop.team(campaign, locked=2)  # full
+    await shop.team(campaign, locked=0, paid=2)  # complete
+    (closed,) = await shop.team(campaign)
+    await shop.conclude(closed, TeamDecision.CLOSE)
+    own = shop.opener(campaign, user=BUYER)
+    await shop.lock(own)
+    await shop.lock(shop.joiner(own))  # full, and the buyer's own
+    await shop.team(other)
+    assert await teams(shop, campaign) == []
+
+    given_back, leaver = await shop.team(campaign, locked=2)
+    await shop.refund(leaver)
+    assert [team.team_id for team in await teams(shop, campaign)] == [given_back.team_id]
+    assert await teams(shop, campaign, now=DEADLINE) == []
+
+
+async def test_who_left_a_team_finds_it_like_anybody(shop: Shop) -> None:
+    campaign = await shop.campaign()
+    (opener,) = await shop.team(campaign)
+    mine = shop.joiner(opener, user=BUYER)
+    await shop.lock(mine)
+    await shop.refund(mine)
+
+    (team,) = await teams(shop, campaign)
+
+    assert (team.mine, len(team.members)) == (False, 1)
+
+
+async def statistics(shop: Shop, campaign: Campaign) -> Statistics:
+    return await count_statistics(shop.database, SOURCE, campaign.campaign_id)
+
+
+async def test_statistics_count_what_ever_was_and_refunds_take_nothing_from_them(shop: Shop) -> None:
+    campaign = await shop.campaign(target_count=2, take_limit=5)
+    assert await statistics(shop, campaign) == Statistics(team_count=0, completed_team_count=0, user_count=0)
+    first, second = await shop.team(campaign, locked=0, paid=2)
+    again = shop.opener(campaign, user=first.request.user_id)
+    await shop.lock(again)
+    before = await statistics(shop, campaign)
+    assert before == Statistics(team_count=2, completed_team_count=1, user_count=2)
+
+    await shop.refund(again)
+    for member in (first, second):
+        await shop.refund(member)
+    await shop.release(again, NOW + timedelta(days=1))
+
+    assert await statistics(shop, campaign) == before
+
+
+async def test_teams_are_found_by_their_index_however_many_there_are(shop: Shop) -> None:
+    campaign = await shop.campaign(target_count=3)
+    (opener,) = await shop.team(campaign)
+    await shop.execute(
+        """
+        INSERT INTO teams SELECT (jsonb_populate_record(t, jsonb_build_object('team_id', 'seeded-' || n,
+          'campaign_id', n % 10, 'status', CASE WHEN n % 5 = 0 THEN 'forming' ELSE 'failed' END,
+          'failed_at', CASE WHEN n % 5 > 0 THEN t.opened_at END))).*
+          FROM teams t, generate_series(1, 3000) n
+        """
+    )
+    try:
+        await shop.execute("ANALYZE teams")
+        values = (SOURCE, campaign.campaign_id, opener.request.goods_id, BUYER, NOW, 20, 20)
+        plan = "\n".join(row[0] for row in await shop.rows(f"EXPLAIN {TEAMS}", *values))
+        assert "teams_joinable_idx" in plan
+        assert "Seq Scan on teams" not in plan
+    finally:
+        await shop.execute("DELETE FROM teams WHERE team_id LIKE 'seeded-%'")
+
+
+async def test_a_seat_that_is_taken_touches_no_index_of_teams(shop: Shop) -> None:
+    """PostgreSQL looks at an index's columns and at its condition alike."""
+    sql = "SELECT indexdef FROM pg_indexes WHERE tablename = 'teams' AND indexdef LIKE '%lock_count%'"
+    assert await shop.rows(sql) == []

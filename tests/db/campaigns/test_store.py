@@ -1,0 +1,186 @@
+"""Goods and campaigns: what operators set, and what is kept of it."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from db.campaigns.goods import read_goods, save_goods
+from db.campaigns.store import change_campaign, create_campaign, list_campaigns, read_campaign
+from domain.errors import ErrorCode, Refusal
+from domain.lifecycle import CampaignStatus
+from domain.schemas.campaigns import Campaign, CampaignGoods, NewCampaign
+from domain.schemas.goods import Goods
+from tests.db.shop import CHANNEL, NOW, PRICE, SOURCE, Shop
+
+LATER = NOW + timedelta(hours=1)
+
+
+async def change(shop: Shop, campaign: Campaign, by: str = "tests", **changes: Any) -> Campaign | ErrorCode:  # noqa: ANN401
+    try:
+        return await change_campaign(shop.database, campaign.campaign_id, changes, by=by, now=LATER)
+    except Refusal as refusal:
+        return refusal.code
+
+
+async def changes_of(shop: Shop, subject: str) -> list[tuple[str, Any]]:
+    rows = await shop.rows("SELECT changed_by, content FROM changes WHERE subject = $1 ORDER BY change_no", subject)
+    return [(row["changed_by"], json.loads(row["content"])) for row in rows]
+
+
+async def test_goods_are_kept_and_every_change_with_its_author(shop: Shop) -> None:
+    for name, by in (("Book", "ann"), ("Book, second edition", "bob")):
+        await save_goods(shop.database, Goods(goods_id="b1", name=name, original_price=PRICE), by=by, now=NOW)
+
+    found = await read_goods(shop.database, "b1")
+
+    assert found == Goods(goods_id="b1", name="Book, second edition", original_price=PRICE)
+    assert [(by, content["name"]) for by, content in await changes_of(shop, "goods/b1")] == [
+        ("ann", "Book"),
+        ("bob", "Book, second edition"),
+    ]
+    assert await read_goods(shop.database, "b2") is None
+
+
+async def test_a_campaign_is_read_as_it_was_set(shop: Shop) -> None:
+    await shop.audience("vip")
+    campaign = await shop.campaign(
+        stock=5, min_count=2, audience="vip", audience_scope=["join"], discount={"plan": "full_cut", "expr": "100,20"}
+    )
+
+    assert await read_campaign(shop.database, campaign.campaign_id) == campaign
+    assert (campaign.version, campaign.updated_at) == (1, NOW)
+    assert await read_campaign(shop.database, 1) is None
+    assert await list_campaigns(shop.database, None, None, 10) == [campaign]
+
+
+async def test_campaigns_are_listed_from_the_latest(shop: Shop) -> None:
+    ids = [(await shop.campaign(status=status)).campaign_id for status in ("active", "draft", "active", "paused")]
+
+    async def listed(status: CampaignStatus | None, before: int | None, limit: int) -> list[int]:
+        return [campaign.campaign_id for campaign in await list_campaigns(shop.database, status, before, limit)]
+
+    assert await listed(None, None, 10) == ids[::-1]
+    assert await listed(None, ids[3], 2) == [ids[2], ids[1]]
+    assert await listed(CampaignStatus.ACTIVE, None, 10) == [ids[2], ids[0]]
+
+
+async def test_ids_are_given_once_to_campaigns_that_are_made_at_once(shop: Shop) -> None:
+    made = await shop.race(*(shop.campaign() for _ in range(10)))
+    assert len({campaign.campaign_id for campaign in made}) == 10
+
+
+async def test_an_id_that_is_taken_is_refused(shop: Shop) -> None:
+    campaign = await shop.campaign()
+
+    with pytest.raises(Refusal) as refused:
+        await shop.campaign(campaign_id=campaign.campaign_id)
+
+    assert refused.value.code is ErrorCode.CAMPAIGN_CONFLICT
+    assert await read_campaign(shop.database, campaign.campaign_id) == campaign
+
+
+async def test_the_highest_id_does_not_use_up_the_others(shop: Shop) -> None:
+    await shop.campaign(campaign_id=2_147_483_647)
+
+    assert (await shop.campaign()).campaign_id < 2_147_483_647
+
+
+async def test_goods_that_do_not_exist_are_refused_and_nothing_is_kept(shop: Shop) -> None:
+    campaign = await shop.campaign()
+    nowhere = [{"source": SOURCE, "channel": CHANNEL, "goods_id": "nothing"}]
+
+    assert await change(shop, campaign, goods=nowhere, name="new") is ErrorCode.GOODS_NOT_FOUND
+    new = NewCampaign.model_validate(campaign.changed({"goods": nowhere}).model_dump())
+    with pytest.raises(Refusal) as refused:
+        await create_campaign(shop.database, new, by="tests", now=NOW)
+
+    assert refused.value.code is ErrorCode.GOODS_NOT_FOUND
+    assert await list_campaigns(shop.database, None, None, 10) == [campaign]
+    assert len(await changes_of(shop, f"campaign/{campaign.campaign_id}")) == 1
+
+
+async def test_one_campaign_is_active_for_goods_in_a_place(shop: Shop) -> None:
+    for _ in range(20):
+        active = await shop.campaign()
+        drafts = [await shop.campaign(status="draft", goods=active.goods) for _ in range(3)]
+        elsewhere = CampaignGoods(source=SOURCE, channel="c02", goods_id=active.goods[0].goods_id)
+        assert await change(shop, drafts[0], status="active") is ErrorCode.CAMPAIGN_CONFLICT
+        assert isinstance(await change(shop, drafts[0], status="active", goods=[elsewhere]), Campaign)
+        assert isinstance(await change(shop, active, status="paused"), Campaign)
+
+        answers = await shop.race(*(change(shop, draft, status="active") for draft in (active, *drafts[1:])))
+
+        assert [answer for answer in answers if not isinstance(answer, Campaign)] == [ErrorCode.CAMPAIGN_CONFLICT] * 2
+
+
+async def test_campaigns_that_want_the_same_places_at_once_do_not_wait_in_a_circle(shop: Shop) -> None:
+    for _ in range(3):
+        goods = [CampaignGoods(source=SOURCE, channel=CHANNEL, goods_id=await shop.goods()) for _ in range(8)]
+        drafts = [await shop.campaign(status="draft") for _ in range(2)]
+        wanted = (goods, goods[::-1])
+
+        async def publish(draft: Campaign, places: list[CampaignGoods]) -> Campaign | ErrorCode:
+            return await shop.retried(lambda: change(shop, draft, status="active", goods=places))
+
+        answers = await shop.race(*(publish(draft, places) for draft, places in zip(drafts, wanted, strict=True)))
+
+        assert [answer for answer in answers if not isinstance(answer, Campaign)] == [ErrorCode.CAMPAIGN_CONFLICT]
+    assert shop.deadlocks == 0
+
+
+async def test_changes_at_once_all_apply_and_versions_count_up(shop: Shop) -> None:
+    for _ in range(10):
+        campaign = await shop.campaign()
+        changes = {"name": "New", "take_limit": 7, "stock": 70, "lock_ttl": 60, "payment_grace": 5, "min_count": 2}
+
+        answers = await shop.race(*(change(shop, campaign, field, **{field: value}) for field, value in changes.items()))
+
+        after = await read_campaign(shop.database, campaign.campaign_id)
+        assert after is not None
+        assert {field: getattr(after, field) for field in changes} == changes
+        assert (after.version, after.updated_at) == (7, LATER)
+        assert sorted(answer.version for answer in answers if isinstance(answer, Campaign)) == [2, 3, 4, 5, 6, 7]
+        kept = await changes_of(shop, f"campaign/{campaign.campaign_id}")
+        assert [content["version"] for _, content in kept] == [1, 2, 3, 4, 5, 6, 7]
+        assert {by for by, _ in kept} == {"tests", *changes}
+        assert all(content[by] == changes[by] for by, content in kept[1:])
+
+
+async def test_a_change_that_does_not_fit_leaves_nothing(shop: Shop) -> None:
+    campaign = await shop.campaign()
+
+    with pytest.raises(ValidationError):
+        await change(shop, campaign, target_count=1)
+
+    assert await read_campaign(shop.database, campaign.campaign_id) == campaign
+    assert await change(shop, campaign.model_copy(update={"campaign_id": 1})) is ErrorCode.CAMPAIGN_NOT_FOUND
+
+
+async def test_a_stock_counts_what_is_live_and_is_never_set_below(shop: Shop) -> None:
+    campaign = await shop.campaign(target_count=4)
+    members = await shop.team(campaign, paid=1, locked=2)
+
+    assert await change(shop, campaign, stock=2) is ErrorCode.CAMPAIGN_CONFLICT
+    assert (await read_campaign(shop.database, campaign.campaign_id)) == campaign
+    assert isinstance(await change(shop, campaign, stock=3), Campaign)
+    assert await shop.try_lock(shop.joiner(members[0])) is ErrorCode.STOCK_EXHAUSTED
+    assert await change(shop, campaign, stock=2) is ErrorCode.CAMPAIGN_CONFLICT
+    await shop.release(members[0])
+    assert isinstance(await change(shop, campaign, stock=1), Campaign)
+    assert isinstance(await change(shop, campaign, stock=None), Campaign)
+    assert not isinstance(await shop.try_lock(shop.joiner(members[0])), ErrorCode)
+
+
+async def test_a_lower_take_limit_binds_new_seats_only(shop: Shop) -> None:
+    campaign = await shop.campaign(take_limit=3)
+    for _ in range(2):
+        await shop.lock(shop.opener(campaign, user="buyer"))
+
+    await change(shop, campaign, take_limit=1)
+
+    assert await shop.try_lock(shop.opener(campaign, user="buyer")) is ErrorCode.TAKE_LIMIT_REACHED
+    await change(shop, campaign, take_limit=3)
+    assert not isinstance(await shop.try_lock(shop.opener(campaign, user="buyer")), ErrorCode)

@@ -1,0 +1,184 @@
+"""Taking a seat: who gets it, who is refused and why, and what a refusal leaves behind."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from db.campaigns.goods import save_goods
+from db.campaigns.store import change_campaign
+from domain.errors import ErrorCode, Refusal
+from domain.lifecycle import OrderStatus, TeamDecision, TeamStatus
+from domain.messages.orders import HeldSeat
+from domain.schemas.campaigns import CampaignGoods
+from domain.schemas.goods import Goods
+from tests.db.shop import CHANNEL, DEADLINE, GRACE, LOCK_TTL, NOW, OVERDUE, PAY_PRICE, SOURCE, Member, Shop
+
+EVERYTHING = """
+SELECT (SELECT count(*) FROM teams) AS teams, (SELECT count(*) FROM orders) AS orders,
+       (SELECT coalesce(sum(lock_count), 0) FROM teams) AS seats, (SELECT coalesce(sum(live), 0) FROM user_quotas) AS quotas,
+       (SELECT coalesce(sum(live), 0) FROM campaign_stock) AS stock, (SELECT count(*) FROM events) AS events
+"""
+
+
+async def test_an_opener_and_a_joiner_hold_their_seats(shop: Shop) -> None:
+    campaign = await shop.campaign(stock=10)
+    opener = shop.opener(campaign)
+    joiner = shop.joiner(opener)
+
+    opened = await shop.lock(opener)
+    joined = await shop.lock(joiner, NOW + timedelta(seconds=5))
+
+    assert (opened.status, opened.team_status, opened.deadline) == (OrderStatus.LOCKED, TeamStatus.FORMING, DEADLINE)
+    assert opened.keep_until == NOW + timedelta(seconds=LOCK_TTL + GRACE)
+    assert joined.keep_until == opened.keep_until + timedelta(seconds=5)
+    team, order = await shop.team_row(opener), await shop.order_row(joiner)
+    assert (team["lock_count"], team["complete_count"], team["status"]) == (2, 0, "forming")
+    assert (order["pay_price"], order["deduction"], order["opened_team"]) == (PAY_PRICE, Decimal("20.00"), False)
+    assert await shop.value("SELECT live FROM campaign_stock") == 2
+
+
+async def test_a_deadline_is_never_after_the_campaigns_end_nor_a_window_after_the_deadline(shop: Shop) -> None:
+    campaign = await shop.campaign(ends_at=NOW + timedelta(seconds=100))
+
+    seat = await shop.lock(shop.opener(campaign))
+
+    assert seat.deadline == campaign.ends_at
+    assert seat.keep_until == campaign.ends_at + timedelta(seconds=GRACE)
+
+
+async def test_a_team_keeps_the_terms_it_was_opened_under(shop: Shop) -> None:
+    campaign = await shop.campaign()
+    (opener,) = await shop.team(campaign)
+    changes = {"discount": {"plan": "cut", "expr": "1"}, "target_count": 5, "lock_ttl": 1, "payment_grace": 0, "team_ttl": 1}
+    await change_campaign(shop.database, campaign.campaign_id, changes, by="tests", now=NOW)
+    goods = Goods(goods_id=opener.request.goods_id, name="Book", original_price=Decimal("500.00"))
+    await save_goods(shop.database, goods, by="tests", now=NOW)
+
+    joiner = shop.joiner(opener)
+    seat = await shop.lock(joiner)
+
+    assert (seat.deadline, seat.keep_until) == (DEADLINE, OVERDUE)
+    assert (await shop.order_row(joiner))["pay_price"] == PAY_PRICE
+    assert (await shop.team_row(opener))["target_count"] == 3
+
+
+async def test_goods_that_a_campaign_sells_no_more_stay_in_its_running_teams(shop: Shop) -> None:
+    campaign = await shop.campaign()
+    (opener,) = await shop.team(campaign)
+    others = CampaignGoods(source=SOURCE, channel=CHANNEL, goods_id=await shop.goods())
+    await change_campaign(shop.database, campaign.campaign_id, {"goods": [others]}, by="tests", now=NOW)
+
+    assert isinstance(await shop.try_lock(shop.joiner(opener)), HeldSeat)
+
+
+@pytest.mark.parametrize(
+    ("wish", "code"),
+    [
+        ({"team_id": "nowhere"}, ErrorCode.TEAM_NOT_FOUND),
+        ({"source": "s02"}, ErrorCode.TEAM_NOT_FOUND),
+        ({"goods_id": "other"}, ErrorCode.TEAM_NOT_FOUND),
+        ({"channel": "c02"}, ErrorCode.TEAM_NOT_FOUND),
+        ({"campaign_id": 5}, ErrorCode.TEAM_NOT_FOUND),
+        ({"opens_team": True, "goods_id": "other"}, ErrorCode.GOODS_NOT_FOUND),
+        ({"opens_team": True, "channel": "c02"}, ErrorCode.CAMPAIGN_NOT_FOUND),
+        ({"opens_team": True, "source": "s02"}, ErrorCode.CAMPAIGN_NOT_FOUND),
+        ({"opens_team": True, "campaign_id": 5}, ErrorCode.CAMPAIGN_NOT_FOUND),
+    ],
+)
+async def test_what_is_not_there_is_refused(shop: Shop, wish: dict[str, object], code: ErrorCode) -> None:
+    (opener,) = await shop.team(await shop.campaign())
+
+    assert await shop.try_lock(shop.joiner(opener).wishing(**wish)) is code
+
+
+@pytest.mark.parametrize(("status", "may_join"), [("draft", False), ("paused", False), ("draining", True), ("ended", False)])
+async def test_a_campaigns_status_decides_about_new_seats(shop: Shop, status: str, may_join: bool) -> None:
+    campaign = await shop.campaign()
+    (opener,) = await shop.team(campaign)
+    await change_campaign(shop.database, campaign.campaign_id, {"status": status}, by="tests", now=NOW)
+
+    assert await shop.try_lock(shop.opener(campaign)) is ErrorCode.CAMPAIGN_INACTIVE
+    joined = await shop.try_lock(shop.joiner(opener))
+    assert isinstance(joined, HeldSeat) if may_join else joined is ErrorCode.CAMPAIGN_INACTIVE
+
+
+async def test_the_time_decides(shop: Shop) -> None:
+    campaign = await shop.campaign()
+    (opener,) = await shop.team(campaign)
+
+    assert await shop.try_lock(shop.opener(campaign), campaign.starts_at - timedelta(seconds=1)) is ErrorCode.CAMPAIGN_NOT_OPEN
+    assert await shop.try_lock(shop.opener(campaign), campaign.ends_at) is ErrorCode.CAMPAIGN_NOT_OPEN
+    assert await shop.try_lock(shop.joiner(opener), DEADLINE) is ErrorCode.TEAM_CLOSED
+    assert isinstance(await shop.try_lock(shop.joiner(opener), DEADLINE - timedelta(microseconds=1)), HeldSeat)
+
+
+async def test_a_team_that_ended_takes_nobody(shop: Shop) -> None:
+    opener, _ = await shop.team(await shop.campaign(), locked=1, paid=1)
+    await shop.conclude(opener, TeamDecision.CLOSE)
+
+    assert await shop.try_lock(shop.joiner(opener)) is ErrorCode.TEAM_CLOSED
+
+
+async def test_a_refusal_leaves_nothing(shop: Shop) -> None:
+    campaign = await shop.campaign(stock=3, take_limit=1)
+    members = await shop.team(campaign, locked=3)
+    roomy = await shop.team(await shop.campaign(take_limit=1))
+    before = await shop.rows(EVERYTHING)
+
+    refusals = [
+        await shop.try_lock(shop.joiner(members[0])),
+        await shop.try_lock(shop.opener(campaign)),
+        await shop.try_lock(shop.opener(campaign, user=members[0].request.user_id)),
+        await shop.try_lock(shop.joiner(roomy[0], user=roomy[0].request.user_id)),
+        await shop.try_lock(shop.opener(roomy[0].campaign, user=roomy[0].request.user_id)),
+        await shop.try_lock(shop.opener(campaign, number=roomy[0].number)),
+    ]
+
+    assert refusals == [
+        ErrorCode.TEAM_FULL,
+        ErrorCode.STOCK_EXHAUSTED,
+        ErrorCode.TAKE_LIMIT_REACHED,
+        ErrorCode.ALREADY_IN_TEAM,
+        ErrorCode.TAKE_LIMIT_REACHED,
+        ErrorCode.OUT_TRADE_NO_REUSED,
+    ]
+    assert await shop.rows(EVERYTHING) == before
+
+
+async def test_a_refused_number_may_be_tried_again(shop: Shop) -> None:
+    members = await shop.team(await shop.campaign(), locked=3)
+    late = shop.joiner(members[0])
+    assert await shop.try_lock(late) is ErrorCode.TEAM_FULL
+    await shop.settle(members[2], Decimal("1.00"))
+
+    assert isinstance(await shop.try_lock(late), HeldSeat)
+
+
+async def test_a_repeat_gets_the_order_whatever_became_of_it(shop: Shop) -> None:
+    opener, joiner = await shop.team(await shop.campaign(), locked=1, paid=1)
+    held = await shop.lock(joiner)
+    await shop.conclude(opener, TeamDecision.CLOSE)
+
+    paid, cancelled = await shop.lock(opener), await shop.lock(joiner, DEADLINE)
+
+    assert (paid.status, paid.team_status) == (OrderStatus.PAID, TeamStatus.FAILED)
+    assert (cancelled.status, cancelled.keep_until) == (OrderStatus.CANCELLED, held.keep_until)
+
+
+@pytest.mark.parametrize("change", [{"user_id": "other"}, {"channel": "c02"}, {"goods_id": "other"}, {"team_id": "other"}])
+async def test_the_same_number_with_other_content_is_refused(shop: Shop, change: dict[str, str]) -> None:
+    opener, joiner = await shop.team(await shop.campaign(), locked=2)
+
+    assert await shop.try_lock(joiner.wishing(**change)) is ErrorCode.OUT_TRADE_NO_REUSED
+    assert await shop.try_lock(opener.wishing(**change)) is ErrorCode.OUT_TRADE_NO_REUSED
+    assert await shop.try_lock(joiner.wishing(opens_team=True)) is ErrorCode.OUT_TRADE_NO_REUSED
+
+
+async def test_an_order_that_was_never_asked_for_cannot_be_paid(shop: Shop) -> None:
+    (opener,) = await shop.team(await shop.campaign())
+
+    for stranger in (shop.joiner(opener), Member(opener.campaign, shop.opener(opener.campaign).request)):
+        with pytest.raises(Refusal) as refused:
+            await shop.settle(stranger)
+        assert refused.value.code is ErrorCode.ORDER_NOT_FOUND

@@ -1,0 +1,262 @@
+"""Switches, malls and keys in their rows; what is remembered of them; what a buyer holds unpaid."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from api.runtime.api_keys import ApiKeys
+from api.runtime.cache import Cache
+from api.runtime.rate_limit import RateLimiter
+from db.core.connection import Database
+from db.core.links import History
+from db.orders.queries import OrderLookup, look_up_order
+from db.settings.audit import list_changes
+from db.settings.key_administration import create_key, list_keys, revoke_key
+from db.settings.keys import MallAccess, OpsAccess, read_access, save_key
+from db.settings.mall_administration import (
+    add_webhook_secret,
+    drop_old_webhook_secrets,
+    list_malls,
+    put_mall,
+    read_mall,
+)
+from db.settings.switches import list_switches, read_switches, set_switch
+from domain.errors import ErrorCode, Refusal
+from domain.schemas.keys import NewKey
+from domain.schemas.malls import MallFields
+from domain.scopes import Scope
+from domain.switches import Switches
+from tests.api.polling import until
+from tests.db.conftest import Server
+from tests.db.core.test_listen import listening
+from tests.db.shop import NOW, OVERDUE, SOURCE, Member, Shop
+
+
+async def test_switches_are_versioned_and_recorded(shop: Shop) -> None:
+    assert [(switch.name, switch.value, switch.version) for switch in await list_switches(shop.database)] == [
+        ("suspended", False, 0),
+        ("rollout", 100, 0),
+        ("blocked", [], 0),
+    ]
+    for percent, by in ((20, "ann"), (0, "bob")):
+        await set_switch(shop.database, "rollout", Switches(rollout=percent), by=by, now=NOW)
+    switch = (await list_switches(shop.database))[1]
+    assert (switch.name, switch.value, switch.version, switch.changed_by, switch.changed_at) == ("rollout", 0, 2, "bob", NOW)
+    assert await read_switches(shop.database) == Switches(rollout=0)
+    changes = await list_changes(shop.database, "switch/rollout", None, None, 10)
+    assert [(change.changed_by, change.content["value"], change.content["version"]) for change in changes] == [
+        ("bob", 0, 2),
+        ("ann", 20, 1),
+    ]
+
+
+async def test_of_a_key_only_its_hash_is_kept(shop: Shop) -> None:
+    created = await create_key(shop.database, "gb_ops_x", NewKey(name="ann", scopes=[Scope.OPS, Scope.OPS]), by="root", now=NOW)
+    access = await read_access(shop.database, "gb_ops_x")
+    assert access == OpsAccess("ann", created.key_id, frozenset({Scope.OPS}))
+    assert await list_keys(shop.database, None, None, 10) == [created]
+    assert "gb_ops_x" not in str([dict(row) for row in await shop.rows("SELECT * FROM api_keys")])
+    assert "gb_ops_x" not in str(await list_changes(shop.database, None, None, None, 10))
+
+    revoked = await revoke_key(shop.database, created.key_id, by="root", now=NOW)
+    assert revoked.revoked_at == NOW
+    assert await revoke_key(shop.database, created.key_id, by="root", now=OVERDUE) == revoked
+    assert await read_access(shop.database, "gb_ops_x") is None
+    assert len(await list_changes(shop.database, f"key/{created.key_id}", None, None, 10)) == 2
+
+
+async def test_what_is_not_there_is_not_found(shop: Shop) -> None:
+    new = NewKey(name="ann", source="s99", scopes=[Scope.READ])
+    for code, asked in (
+        (ErrorCode.MALL_NOT_FOUND, create_key(shop.database, "gb_x", new, by="root", now=NOW)),
+        (ErrorCode.MALL_NOT_FOUND, add_webhook_secret(shop.database, "s99", "whsec_", by="root", now=NOW)),
+        (ErrorCode.MALL_NOT_FOUND, drop_old_webhook_secrets(shop.database, "s99", by="root", now=NOW)),
+        (ErrorCode.KEY_NOT_FOUND, revoke_key(shop.database, "key-1", by="root", now=NOW)),
+    ):
+        with pytest.raises(Refusal) as refusal:
+            await asked
+        assert refusal.value.code is code
+    assert await read_mall(shop.database, "s99") is None
+    assert await list_changes(shop.database, None, None, None, 10) == []
+
+
+async def test_two_webhook_secrets_are_valid_at_the_most(shop: Shop) -> None:
+    await put_mall(shop.database, "s02", MallFields(name="New mall"), by="root", now=NOW)
+    for count, secret in enumerate(("whsec_1", "whsec_2", "whsec_3"), 1):
+        mall = await add_webhook_secret(shop.database, "s02", secret, by="root", now=NOW)
+        assert mall.webhook_secrets == min(count, 2)
+    assert await shop.value("SELECT webhook_secrets FROM malls WHERE source = 's02'") == ["whsec_3", "whsec_2"]
+    await put_mall(shop.database, "s02", MallFields(name="Newer mall"), by="root", now=NOW)
+    await drop_old_webhook_secrets(shop.database, "s02", by="root", now=NOW)
+    assert await shop.value("SELECT webhook_secrets FROM malls WHERE source = 's02'") == ["whsec_3"]
+    assert [mall.name for mall in await list_malls(shop.database, SOURCE, 10)] == ["Newer mall"]
+    changes = await list_changes(shop.database, "mall", None, None, 10)
+    assert [change.content["webhook_secrets"] for change in changes] == [1, 2, 2, 2, 1, 0]
+    assert "whsec" not in str(changes)
+
+
+async def test_changes_are_found_by_subject_kind_and_author(shop: Shop) -> None:
+    for name in ("suspended", "rollout", "suspended"):
+        await set_switch(shop.database, name, Switches(), by=name[0], now=NOW)
+    await shop.goods()
+
+    async def found(subject: str | None, by: str | None, before: int | None = None, limit: int = 10) -> list[int]:
+        return [change.change_no for change in await list_changes(shop.database, subject, by, before, limit)]
+
+    assert await found(None, None) == [4, 3, 2, 1]
+    assert await found("switch", None) == [3, 2, 1]
+    assert await found("switch/suspended", None) == [3, 1]
+    assert await found("swi", None) == []
+    assert await found(None, "r") == [2]
+    assert await found("switch", "s", before=3) == [1]
+    assert await found(None, None, before=4, limit=2) == [3, 2]
+
+
+# --- remembered ---
+
+
+async def test_switches_and_keys_are_remembered_until_they_change(
+    shop: Shop, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+
+    async def counted(database: Database, key: str) -> MallAccess | OpsAccess | None:
+        reads.append(key)
+        return await read_access(database, key)
+
+    monkeypatch.setattr("api.runtime.api_keys.read_access", counted)
+    remembered = Cache(server.database_url)
+    keys = ApiKeys(shop.database, remembered)
+    await save_key(shop.database, "gb_mall", name="mall", source=SOURCE, now=NOW)
+    async with listening(remembered.notices):
+
+        async def limit() -> int:
+            access = await keys.access("gb_mall")
+            assert isinstance(access, MallAccess)
+            return access.request_limit
+
+        assert {await limit() for _ in range(3)} == {2000}
+        assert reads == ["gb_mall"]
+        assert await keys.access("unknown") is None
+        assert await keys.access("unknown") is None
+        assert reads == ["gb_mall", "unknown", "unknown"]
+
+        await put_mall(shop.database, SOURCE, MallFields(name="Test mall", request_limit=5), by="root", now=NOW)
+        await until(limit, lambda found: found == 5, 1)
+
+        [key] = await list_keys(shop.database, None, None, 10)
+        await revoke_key(shop.database, key.key_id, by="root", now=NOW)
+        await until(lambda: keys.access("gb_mall"), lambda access: access is None, 1)
+
+        async def switches() -> Switches:
+            return await remembered.recall("switches", lambda: read_switches(shop.database), lambda _: ["switch"])
+
+        assert await switches() == Switches()
+        await set_switch(shop.database, "suspended", Switches(suspended=True), by="ann", now=NOW)
+        assert await until(switches, lambda found: found.suspended, 1) == Switches(suspended=True)
+
+
+async def test_the_last_use_of_a_key_is_noted_once_a_minute(shop: Shop, server: Server) -> None:
+    keys = ApiKeys(shop.database, Cache(server.database_url))
+    await save_key(shop.database, "gb_mall", name="mall", source=SOURCE, now=NOW)
+    await save_key(shop.database, "gb_ops", name="ann", source=None, now=NOW)
+
+    async def noted() -> list[object]:
+        return [row["last_used_at"] for row in await shop.rows("SELECT last_used_at FROM api_keys ORDER BY name")]
+
+    await keys.access("gb_mall")
+    await keys.note()
+    never, first = await noted()
+    assert never is None
+    assert first is not None
+    await asyncio.gather(*(keys.access("gb_mall") for _ in range(5)))
+    await keys.note()
+    assert await noted() == [None, first]
+    await keys.note(timedelta())
+    assert (await noted())[1] > first  # type: ignore[operator]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets the clock of what counts requests."""
+
+    def at(second: float) -> None:
+        monkeypatch.setattr("api.runtime.rate_limit.time", SimpleNamespace(time=lambda: second, monotonic=lambda: second))
+
+    return at
+
+
+def ask(rates: RateLimiter, times: int) -> int:
+    """How many of so many requests pass."""
+    return sum(rates.take("s01", 100).allowed for _ in range(times))
+
+
+async def test_processes_share_a_mall_s_limit(shop: Shop, clock: Callable[[float], None]) -> None:
+    one, two = RateLimiter(shop.database), RateLimiter(shop.database)
+
+    def tell() -> None:
+        told = [json.dumps([rates._process, rates._worth_telling()]) for rates in (one, two)]
+        for rates in (one, two):
+            for notice in told:
+                rates.hear(notice)
+
+    clock(10.5)
+    assert (ask(one, 150), ask(two, 50)) == (100, 50)  # nobody knows of the other yet
+    for second in (11, 12, 13):
+        clock(second + 0.2)
+        tell()
+        assert (ask(one, 150), ask(two, 50)) == (75, 25)
+    clock(14.2)
+    tell()
+    assert (ask(one, 30), ask(two, 4)) == (30, 4)
+    clock(15.2)
+    tell()
+    assert ask(one, 150) == 100  # what the other was asked for is not worth telling
+    clock(20)
+    assert ask(two, 150) == 100
+
+
+def test_headers_say_what_is_left(shop: Shop, clock: Callable[[float], None]) -> None:
+    rates = RateLimiter(shop.database)
+    clock(10.5)
+    taken = [rates.take("s01", 2) for _ in range(3)]
+    assert [dict(one.headers)[b"ratelimit"] for one in taken] == [b'"mall";r=1;t=1', b'"mall";r=0;t=1', b'"mall";r=0;t=1']
+    assert [one.allowed for one in taken] == [True, True, False]
+    assert dict(taken[0].headers)[b"ratelimit-policy"] == b'"mall";q=2;w=1'
+    assert rates.take("s01", 3).allowed  # the limit was raised
+    assert rates.take("s02", 1).allowed
+
+
+# --- what a buyer holds ---
+
+
+async def place(shop: Shop, member: Member, after: timedelta = timedelta()) -> OrderLookup:
+    return await look_up_order(shop.database, History(), member.request, NOW + after)
+
+
+async def test_unpaid_seats_of_a_buyer_are_counted_and_those_that_lapsed_within_the_hour(shop: Shop) -> None:
+    campaign = await shop.campaign(take_limit=10)
+    seats = [shop.opener(campaign, user="u1") for _ in range(4)]
+    for seat in seats:
+        await shop.lock(seat)
+    await shop.lock(shop.opener(campaign, user="u2"))
+    another = shop.opener(campaign, user="u1")
+
+    found = await place(shop, another)
+    assert (found.unpaid, found.lapsed, found.unpaid_until) == (4, 0, NOW + timedelta(seconds=900 + 30))
+
+    await shop.settle(seats[0])
+    await shop.refund(seats[1])
+    found = await place(shop, another)
+    assert (found.unpaid, found.lapsed) == (2, 0)
+
+    await shop.release(seats[2])
+    found = await place(shop, another, timedelta(minutes=30))
+    assert (found.unpaid, found.lapsed) == (1, 1)
+    found = await place(shop, another, timedelta(hours=2))
+    assert (found.unpaid, found.lapsed) == (1, 0)
+    assert (await place(shop, another.wishing(source="s02"))).unpaid == 0

@@ -1,0 +1,298 @@
+"""Unpaid seats that time out, and teams that end: at the deadline, or by an operator."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from db.teams.conclude import extend_team
+from domain.ids import event_id
+from domain.lifecycle import PaymentOutcome, PaymentReason, TeamDecision, TeamStatus
+from domain.messages.teams import ConcludedTeam, ExtendTeam
+from tests.db.shop import DEADLINE, GRACE, NOW, OVERDUE, Member, Shop
+
+INSTANT = timedelta(microseconds=1)
+
+
+def numbers(members: list[Member]) -> list[str]:
+    return sorted(member.number for member in members)
+
+
+def same(one: ConcludedTeam, other: ConcludedTeam) -> bool:
+    """Apart from who was first, and the order of their lists."""
+
+    def said(answer: ConcludedTeam) -> dict[str, Any]:
+        content = answer.model_dump(exclude={"changed", "detail"})
+        return {name: sorted(value) if isinstance(value, list) else value for name, value in content.items()}
+
+    return said(one) == said(other)
+
+
+# --- release_overdue ---
+
+
+async def test_only_unpaid_seats_past_window_and_grace_are_given_up(shop: Shop) -> None:
+    campaign = await shop.campaign(target_count=4, stock=10)
+    paid, overdue = await shop.team(campaign, paid=1, locked=1)
+    later = shop.joiner(paid)
+    await shop.lock(later, NOW + timedelta(seconds=1))
+
+    assert (await shop.release(paid, OVERDUE - INSTANT)).cancelled == []
+    released = await shop.release(paid, OVERDUE)
+
+    assert released.cancelled == [overdue.number]
+    assert released.team_status is TeamStatus.FORMING
+    assert [(await shop.order_row(member))["status"] for member in (paid, overdue, later)] == ["paid", "cancelled", "locked"]
+    assert (await shop.order_row(overdue))["cancel_reason"] == "lock_timeout"
+    assert (await shop.team_row(paid))["lock_count"] == 2
+    assert await shop.live_of(campaign, overdue.request.user_id) == 0
+    assert await shop.value("SELECT live FROM campaign_stock") == 2
+    assert await shop.event_types(paid) == ["order.cancelled"]
+
+
+async def test_a_release_only_ever_ends_unpaid_orders(shop: Shop) -> None:
+    completed = await shop.team(await shop.campaign(), paid=3, locked=0)
+    forming = await shop.team(await shop.campaign(), paid=2, locked=0)
+    refunding = await shop.team(await shop.campaign(), paid=1, locked=1)
+    await shop.settle(refunding[1], Decimal("1.00"))
+
+    for members in (completed, forming, refunding):
+        before = [await shop.order_row(member) for member in members]
+        released = await shop.release(members[0], DEADLINE + timedelta(days=400), [member.number for member in members])
+        assert (released.cancelled, released.event_ids) == ([], [])
+        assert [await shop.order_row(member) for member in members] == before
+
+
+async def test_a_team_whose_last_member_times_out_is_abandoned_without_news_of_the_team(shop: Shop) -> None:
+    members = await shop.team(await shop.campaign(), locked=2)
+
+    released = await shop.release(members[0])
+
+    assert released.team_status is TeamStatus.FAILED
+    team = await shop.team_row(members[0])
+    assert (team["status"], team["fail_reason"], team["failed_at"]) == ("failed", "abandoned", OVERDUE)
+    assert await shop.event_types(members[0]) == ["order.cancelled"] * 2
+
+
+async def test_releases_at_once_and_their_repeats_tell_the_same(shop: Shop) -> None:
+    campaign = await shop.campaign()
+    for _ in range(40):
+        members = await shop.team(campaign, paid=1, locked=2)
+        asked = numbers(members)
+
+        answers = await shop.race(*(shop.release(members[0], OVERDUE, asked) for _ in range(3)))
+        answers.append(await shop.release(members[0], DEADLINE, asked))
+
+        for answer in answers:
+            assert sorted(answer.cancelled) == numbers(members[1:])
+            assert {*answer.event_ids} == {event_id("order.cancelled", member.order_id) for member in members[1:]}
+        assert await shop.event_types(members[0]) == ["order.cancelled"] * 2
+
+
+async def test_a_repeat_tells_the_same_when_a_late_payment_came_between(shop: Shop) -> None:
+    """The first answer may be lost on its way: then only the repeat reaches the workflow, which delivers the events."""
+    full = await shop.team(await shop.campaign(target_count=2), paid=1, locked=1)
+    closed = await shop.team(await shop.campaign(), paid=1, locked=1)
+    asked = [full[1].number]
+    released = await shop.release(full[0], OVERDUE, asked)
+    await shop.lock(shop.joiner(full[0]), OVERDUE)
+    ended = await shop.conclude(closed[0], TeamDecision.CLOSE)
+    for late in (full[1], closed[1]):
+        assert (await shop.settle(late, now=OVERDUE)).reason is PaymentReason.LATE_PAYMENT
+
+    assert same(await shop.conclude(closed[0], TeamDecision.CLOSE), ended)
+    assert await shop.release(full[0], OVERDUE, asked) == released
+
+
+async def test_who_came_back_with_a_late_payment_is_given_up_no_more_but_the_mall_hears_of_both(shop: Shop) -> None:
+    members = await shop.team(await shop.campaign(), paid=1, locked=1)
+    asked = [members[1].number]
+    released = await shop.release(members[0], OVERDUE, asked)
+    assert (await shop.settle(members[1], now=OVERDUE)).outcome is PaymentOutcome.RESEATED
+
+    again = await shop.release(members[0], OVERDUE, asked)
+
+    assert (released.cancelled, again.cancelled) == (asked, [])
+    assert again.event_ids == released.event_ids
+
+
+# --- conclude_team ---
+
+
+async def test_the_deadline_fails_a_team_that_is_too_small(shop: Shop) -> None:
+    members = await shop.team(await shop.campaign(stock=9), paid=2, locked=1)
+
+    ended = await shop.conclude(members[0], TeamDecision.DEADLINE)
+
+    assert (ended.team_status, ended.changed) == (TeamStatus.FAILED, True)
+    assert sorted(ended.owed) == numbers(members[:2])
+    assert ended.cancelled == [members[2].number]
+    assert ended.completed_at is None
+    assert (await shop.order_row(members[2]))["cancel_reason"] == "team_failed"
+    assert await shop.event_types(members[0]) == ["order.cancelled", "team.failed"]
+    stored = {row["event_id"] for row in await shop.rows("SELECT event_id FROM events")}
+    assert {*ended.event_ids} == stored
+    assert await shop.value("SELECT live FROM campaign_stock") == 2
+
+
+@pytest.mark.parametrize(("paid", "status"), [(1, TeamStatus.FAILED), (2, TeamStatus.COMPLETED), (3, TeamStatus.COMPLETED)])
+async def test_the_deadline_completes_a_team_with_enough_members(shop: Shop, paid: int, status: TeamStatus) -> None:
+    members = await shop.team(await shop.campaign(target_count=5, min_count=2), paid=paid, locked=1)
+
+    ended = await shop.conclude(members[0], TeamDecision.DEADLINE)
+
+    assert ended.team_status is status
+    completed = status is TeamStatus.COMPLETED
+    assert (await shop.team_row(members[0]))["completion"] == ("min_count" if completed else None)
+    assert (await shop.order_row(members[-1]))["cancel_reason"] == ("team_completed" if completed else "team_failed")
+    assert sorted(ended.owed) == ([] if completed else numbers(members[:paid]))
+    assert ended.completed_at == (DEADLINE if completed else None)
+
+
+async def test_nothing_is_decided_before_the_deadline(shop: Shop) -> None:
+    members = await shop.team(await shop.campaign(min_count=1), paid=1, locked=1)
+
+    early = await shop.conclude(members[0], TeamDecision.DEADLINE, DEADLINE - INSTANT)
+
+    assert (early.changed, early.team_status) == (False, TeamStatus.FORMING)
+    assert "deadline" in early.detail
+
+
+async def test_a_payment_may_still_come_within_the_grace(shop: Shop) -> None:
+    (opener,) = await shop.team(await shop.campaign(), paid=1, locked=0)
+    late = shop.joiner(opener)
+    await shop.lock(late, DEADLINE - timedelta(seconds=60))
+
+    waiting = await shop.conclude(opener, TeamDecision.DEADLINE, DEADLINE + timedelta(seconds=GRACE) - INSTANT)
+    assert (waiting.changed, waiting.team_status) == (False, TeamStatus.FORMING)
+    assert "payment" in waiting.detail
+    assert (await shop.order_row(late))["status"] == "locked"
+
+    ended = await shop.conclude(opener, TeamDecision.DEADLINE, DEADLINE + timedelta(seconds=GRACE))
+    assert (ended.team_status, ended.cancelled) == (TeamStatus.FAILED, [late.number])
+
+
+async def test_an_operator_waits_for_nobody(shop: Shop) -> None:
+    closed = await shop.team(await shop.campaign(), paid=1, locked=1)
+    completed = await shop.team(await shop.campaign(), paid=1, locked=1)
+
+    assert (await shop.conclude(closed[0], TeamDecision.CLOSE, NOW)).owed == [closed[0].number]
+    assert (await shop.conclude(completed[0], TeamDecision.COMPLETE, NOW)).cancelled == [completed[1].number]
+    assert (await shop.team_row(closed[0]))["fail_reason"] == "closed"
+    assert (await shop.team_row(completed[0]))["completion"] == "operator"
+
+
+async def test_a_team_without_a_payment_cannot_be_completed(shop: Shop) -> None:
+    (opener,) = await shop.team(await shop.campaign())
+
+    refused = await shop.conclude(opener, TeamDecision.COMPLETE)
+
+    assert (refused.changed, refused.team_status, refused.event_ids) == (False, TeamStatus.FORMING, [])
+    assert (await shop.order_row(opener))["status"] == "locked"
+
+
+@pytest.mark.parametrize("ending", [*TeamDecision])
+async def test_endings_at_once_and_their_repeats_tell_the_same(shop: Shop, ending: TeamDecision) -> None:
+    campaign = await shop.campaign(target_count=4, min_count=2)
+    for _ in range(20):
+        members = await shop.team(campaign, paid=2, locked=1)
+
+        answers = await shop.race(*(shop.conclude(members[0], ending) for _ in range(4)))
+        answers.append(await shop.conclude(members[0], ending, DEADLINE + timedelta(days=1)))
+
+        assert [answer.changed for answer in answers].count(True) == 1
+        assert all(same(answer, answers[0]) for answer in answers)
+
+
+async def test_of_different_endings_at_once_one_holds(shop: Shop) -> None:
+    campaign = await shop.campaign(target_count=4, min_count=2)
+    winners = set()
+    for _ in range(40):
+        members = await shop.team(campaign, paid=2, locked=1)
+
+        answers = await shop.race(*(shop.conclude(members[0], ending) for ending in TeamDecision))
+
+        assert [answer.changed for answer in answers].count(True) == 1
+        assert all(same(answer, answers[0]) for answer in answers)
+        team = await shop.team_row(members[0])
+        winners.add(team["completion"] or team["fail_reason"])
+    assert winners == {"min_count", "operator", "closed"}
+
+
+async def test_a_completed_team_stays_completed(shop: Shop) -> None:
+    members = await shop.team(await shop.campaign(), paid=3, locked=0)
+
+    for ending in TeamDecision:
+        answer = await shop.conclude(members[0], ending)
+        assert (answer.changed, answer.team_status, answer.owed) == (False, TeamStatus.COMPLETED, [])
+        assert answer.event_ids == [event_id("team.completed", members[0].team_id)]
+
+
+async def test_teams_that_share_their_buyers_end_at_once(shop: Shop) -> None:
+    """Their quotas are the same rows, and were taken in opposite orders."""
+    campaign = await shop.campaign(target_count=6, take_limit=3, stock=1000)
+    for _ in range(40):
+        buyers = [shop.fresh("u") for _ in range(5)]
+        teams = []
+        for order in (buyers, buyers[::-1], buyers[2:] + buyers[:2]):
+            members = [shop.opener(campaign, user=order[0])]
+            members += [shop.joiner(members[0], user=user) for user in order[1:]]
+            for member in members:
+                await shop.lock(member)
+            teams.append(members)
+
+        async def end(members: list[Member], how: int) -> None:
+            await shop.retried(lambda: shop.conclude(members[0], TeamDecision.CLOSE) if how else shop.release(members[0]))
+
+        await shop.race(*(end(members, how) for how, members in enumerate(teams)))
+
+        assert [await shop.live_of(campaign, user) for user in buyers] == [0] * 5
+    assert shop.deadlocks == 0
+
+
+# --- extend_team ---
+
+
+async def test_an_extension_never_shortens(shop: Shop) -> None:
+    (opener,) = await shop.team(await shop.campaign())
+    hours = [5, 1, 3, -30, 5]
+
+    for _ in range(10):
+        asked = [ExtendTeam(team_id=opener.team_id, deadline=DEADLINE + timedelta(hours=hour)) for hour in hours]
+        answers = await shop.race(*(extend_team(shop.database, extension) for extension in asked))
+        assert all(answer.deadline >= extension.deadline for answer, extension in zip(answers, asked, strict=True))
+        assert (await shop.team_row(opener))["deadline"] == DEADLINE + timedelta(hours=max(hours))
+        hours = [hour + 1 for hour in hours]
+
+
+async def test_a_team_that_ended_is_not_extended(shop: Shop) -> None:
+    (opener,) = await shop.team(await shop.campaign())
+    await shop.conclude(opener, TeamDecision.CLOSE)
+
+    answer = await extend_team(shop.database, ExtendTeam(team_id=opener.team_id, deadline=DEADLINE + timedelta(hours=1)))
+
+    assert (answer.team_status, answer.deadline) == (TeamStatus.FAILED, DEADLINE)
+
+
+async def test_an_extension_and_the_deadline_at_once_agree(shop: Shop) -> None:
+    campaign = await shop.campaign()
+    later = DEADLINE + timedelta(hours=1)
+    ends = set()
+    for _ in range(40):
+        (opener,) = await shop.team(campaign, paid=1, locked=0)
+
+        async def extend(of: Member) -> bool:
+            answer = await extend_team(shop.database, ExtendTeam(team_id=of.team_id, deadline=later))
+            return answer.team_status is TeamStatus.FORMING
+
+        async def conclude(of: Member) -> bool:
+            return (await shop.conclude(of, TeamDecision.DEADLINE)).changed
+
+        extended, ended = await shop.race(extend(opener), conclude(opener))
+
+        team = await shop.team_row(opener)
+        assert (extended, ended) in {(True, False), (False, True)}
+        assert (team["status"], team["deadline"]) == (("forming", later) if extended else ("failed", DEADLINE))
+        ends.add(extended)
+    assert ends == {True, False}

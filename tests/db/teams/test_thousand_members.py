@@ -1,0 +1,86 @@
+"""The largest team there may be: it fails in one transaction, its refunds are started in slices, its messages stay small."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from activities.refunds import AT_ONCE, RefundStartActivities
+from domain.lifecycle import OrderStatus, TeamDecision, TeamStatus
+from domain.messages.refunds import RefundInput, StartTeamRefunds
+from domain.messages.teams import PROTOCOL, Seat, TeamInput, TeamView
+from tests.db.shop import DEADLINE, NOW, Member, Shop
+from workflows.client import data_converter
+from workflows.details import SEATS_SHOWN, team_details
+
+MEMBERS = 1000
+LONGEST = 64
+MOST_BYTES = 2_000_000
+"""that Temporal takes of one message"""
+
+# All the others, who have paid like the opener.
+JOIN = """
+WITH others AS (
+  SELECT o, 'm' || n AS name FROM orders o, generate_series(2, $2::int) n WHERE o.order_id = $1
+), seats AS (
+  INSERT INTO orders SELECT (jsonb_populate_record(o, jsonb_build_object('order_id', name, 'out_trade_no', name,
+                                                                         'user_id', name, 'opened_team', false))).* FROM others
+  RETURNING campaign_id, source, user_id
+), quotas AS (
+  INSERT INTO user_quotas (campaign_id, source, user_id, live) SELECT campaign_id, source, user_id, 1 FROM seats
+)
+UPDATE teams SET lock_count = $2, complete_count = $2 WHERE team_id = (SELECT team_id FROM orders WHERE order_id = $1)
+"""
+
+
+async def a_thousand(shop: Shop) -> Member:
+    (opener,) = await shop.team(await shop.campaign(target_count=MEMBERS), paid=1, locked=0)
+    await shop.execute(JOIN, opener.order_id, MEMBERS - 1)
+    return opener
+
+
+async def test_each_of_its_refunds_is_started_once_also_when_the_start_is_interrupted(shop: Shop) -> None:
+    opener = await a_thousand(shop)
+    concluded = await shop.conclude(opener, TeamDecision.DEADLINE, DEADLINE + timedelta(minutes=1))
+    assert (concluded.team_status, len(concluded.owed)) == (TeamStatus.FAILED, MEMBERS - 1)
+    assert len(data_converter.payload_converter.to_payload(concluded).data) < MOST_BYTES / 10
+    started: list[str] = []
+    works_for = MEMBERS // 2
+
+    async def start(refund: RefundInput) -> None:
+        if len(started) == works_for:
+            raise ConnectionError
+        started.append(refund.out_trade_no)
+
+    environment = ActivityEnvironment()
+    heard: list[str] = []
+    environment.on_heartbeat = heard.append
+    starts, asked = RefundStartActivities(shop.database, start), StartTeamRefunds(team_id=opener.team_id)
+    with pytest.raises(ConnectionError):
+        await environment.run(starts.start_team_refunds, asked)
+    assert len(heard) == works_for // AT_ONCE
+    works_for = MEMBERS
+    environment.info = replace(environment.info, heartbeat_details=heard[-1:])
+    await environment.run(starts.start_team_refunds, asked)
+    assert sorted(started) == sorted(concluded.owed)
+
+
+def test_what_its_workflow_carries_on_and_shows_is_bounded() -> None:
+    longest = {f"{n:x>{LONGEST}}": Seat(user_id="u" * LONGEST, status=OrderStatus.PAID, keep_until=NOW) for n in range(MEMBERS)}
+    view = TeamView(status=TeamStatus.FORMING, deadline=DEADLINE, payment_grace=30, refund_window=1, seats=longest)
+    team = TeamInput(
+        team_id="t",
+        source="s01",
+        campaign_id=1,
+        goods_id="g",
+        goods_name="book",
+        target_count=MEMBERS,
+        protocol=PROTOCOL,
+        view=view,
+    )
+    assert len(data_converter.payload_converter.to_payload(team).data) < MOST_BYTES / 2
+    shown = team_details(status=view.status, target_count=MEMBERS, next_step="", seats=longest, notes=[])
+    assert f"{MEMBERS} paid and 0 unpaid of {MEMBERS} seats" in shown
+    assert shown.count("\n| ") == SEATS_SHOWN + 1
+    assert f"… and {MEMBERS - SEATS_SHOWN} more." in shown

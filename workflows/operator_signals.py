@@ -1,0 +1,36 @@
+"""What operators send. A handler takes any JSON and judges it here: the SDK drops a signal that it cannot decode."""
+
+from typing import TypeVar
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from pydantic import BaseModel, ValidationError
+
+SignalT = TypeVar("SignalT", bound=BaseModel)
+
+
+class UndecodablePayload:
+    """Stands for what somebody sent that no data converter can read."""
+
+
+class UnusablePayloadError(Exception):
+    """Says in a sentence why a payload cannot be used."""
+
+
+def parse_signal(expected: type[SignalT], payload: object, surplus: tuple[object, ...] = ()) -> SignalT:
+    """What somebody asks for.
+
+    Raises:
+        UnusableError: it is not the one JSON object that is expected.
+    """
+    if surplus:
+        raise UnusablePayloadError("one JSON object is expected, not several.")
+    if isinstance(payload, UndecodablePayload):
+        raise UnusablePayloadError("the payload: it is not JSON.")
+    try:
+        return expected.model_validate({} if payload is None else payload)
+    except ValidationError as mistake:
+        first = mistake.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the payload"
+        raise UnusablePayloadError(f"{where}: {first['msg']}.") from None
