@@ -13,11 +13,10 @@ from pydantic import BaseModel, JsonValue
 
 from cli.demo.client import DemoError, Order, Team, Workflow, require
 from cli.demo.stage import CHANNEL, LATE_BUYER, Stage
-from cli.demo.unwilling_mall import UnwillingMall, unwilling_mall
+from cli.demo.unwilling_mall import VETO, Event, UnwillingMall, unwilling_mall
 
 SOURCE = "s01"  # the demo mall
 SHORT = 2  # seconds, of what runs out while the reader looks on
-VETO: dict[str, JsonValue] = {"code": "refund_rejected", "detail": "packed already"}
 
 _CLEAN_UP_SECONDS = 5.0
 
@@ -60,14 +59,6 @@ class Campaign(BaseModel):
 
 class Check(BaseModel):
     violations: list[JsonValue]
-
-
-class Event(BaseModel):
-    """The body of a callback."""
-
-    type: str
-    sequence: int
-    data: dict[str, JsonValue]
 
 
 class ReverseJourney:

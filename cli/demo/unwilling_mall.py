@@ -4,11 +4,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from pydantic import BaseModel, JsonValue
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from cli.demo.client import DemoError
-from cli.demo.reverse import VETO, Event
 from embedded.ports import HOST
+
+VETO: dict[str, JsonValue] = {"code": "refund_rejected", "detail": "packed already"}
+
+
+class Event(BaseModel):
+    """The body of a callback."""
+
+    type: str
+    sequence: int
+    data: dict[str, JsonValue]
 
 
 class UnwillingMall:

@@ -11,6 +11,7 @@ import aio_pika
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
+from yarl import URL
 
 from activities.callbacks.formats import FORMATS, UnsendableError
 from activities.callbacks.senders.base import NOTE, Reply
@@ -102,7 +103,8 @@ class AmqpSender:
             # A line that broke off leaves `is_closed` false.
             if self._connection is None or self._connection.is_closed or not self._connection.connected.is_set():
                 self._exchange = None
-                self._connection = await aio_pika.connect(url, timeout=self._timeout)
+                await self.aclose()
+                self._connection = await _connected(url, self._timeout)
             if self._exchange is None or self._channel is None or self._channel.is_closed:
                 self._exchange = None
                 # Looking for it closes a channel where it is missing: that channel carries nobody's message.
@@ -119,3 +121,18 @@ class AmqpSender:
     def _place(self) -> str:
         place = urlsplit(self._url or "")
         return f"{place.hostname}:{place.port or 5672}"
+
+
+async def _connected(url: str, timeout_seconds: float) -> AbstractConnection:
+    """A new connection, which is closed if it cannot be opened.
+
+    aio_pika.connect leaves it unclosed then, in a reference cycle: its `__del__` wants to run `close` on the event loop of
+    whatever thread collects it, which may be a workflow's, or none.
+    """
+    connection = aio_pika.Connection(URL(url))
+    try:
+        await connection.connect(timeout=timeout_seconds)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection

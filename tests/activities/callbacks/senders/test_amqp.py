@@ -145,6 +145,18 @@ async def test_a_broken_line_costs_at_most_an_attempt(behind: Queue) -> None:
         assert (await sender.send(TO_QUEUE, NOW)).error is None
 
 
+async def test_a_connection_that_was_lost_unused_is_closed_before_the_next_one(behind: Queue) -> None:
+    async with collected_without_a_loop(), Line() as line, aclosing(AmqpSender(line.url, 5, behind.exchange)) as sender:
+        assert (await sender.send(TO_QUEUE, NOW)).error is None
+        await line.cut()
+
+        async def is_noticed() -> bool:
+            return sender._connection is not None and not sender._connection.connected.is_set()
+
+        await until(is_noticed, bool)
+        assert (await sender.send(TO_QUEUE, NOW)).error is None
+
+
 async def test_what_is_under_way_when_the_line_breaks_is_not_taken_for_delivered(behind: Queue) -> None:
     async with Line() as line, aclosing(AmqpSender(line.url, 5, behind.exchange)) as sender:
         assert (await sender.send(TO_QUEUE, NOW)).error is None
