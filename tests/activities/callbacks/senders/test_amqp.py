@@ -14,7 +14,9 @@ from activities.callbacks.senders import amqp as module
 from activities.callbacks.senders.amqp import AT_ONCE, AmqpSender
 from embedded.ports import HOST, free_port
 from tests.activities.callbacks.deliveries import NOW, REFUNDED, SECRET, delivery
+from tests.api.polling import until
 from tests.broker import BROKER, Line, Queue, queue
+from tests.garbage import collected_without_a_loop
 
 CAMPAIGN = {"activityId": 100123}
 TO_QUEUE = delivery("own.key", kind="amqp")
