@@ -120,6 +120,13 @@ class RefundStatus(StrEnum):
     """the mall did not answer: waits for an operator"""
 
 
+class MallAnswer(StrEnum):
+    """A mall's answer to the question whether a member of a completed team may leave."""
+
+    AGREED = "agreed"
+    VETOED = "vetoed"
+
+
 class RefundStep(StrEnum):
     """What a request to undo an order leads to."""
 

@@ -15,18 +15,10 @@ with workflow.unsafe.imports_passed_through():
     from activities.refunds import RefundActivities
     from activities.settlement import SettlementActivities
     from domain.ids import event_id, order_id, team_workflow_id
-    from domain.lifecycle import RefundKind, RefundStatus
+    from domain.lifecycle import MallAnswer, RefundKind, RefundStatus
     from domain.messages.base import WorkflowFailure
     from domain.messages.orders import PaymentReport, SettledPayment, SettlePayment
-    from domain.messages.refunds import (
-        ChangeRefund,
-        MallAnswer,
-        OpenRefund,
-        RefundAnswer,
-        RefundInput,
-        RefundRequest,
-        RefundState,
-    )
+    from domain.messages.refunds import ChangeRefund, OpenRefund, RefundAnswer, RefundInput, RefundRequest, RefundState
     from domain.messages.signals import CloseManuallySignal, DecideSignal, ResendSignal
     from domain.messages.teams import MemberLeft
     from domain.schemas.events import EventType

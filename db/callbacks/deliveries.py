@@ -6,8 +6,8 @@ from typing import Literal
 
 from db.core.connection import Database, Row, connection, fetch_one, transaction
 from db.core.planner_hints import IS_PENDING
+from domain.lifecycle import MallAnswer
 from domain.messages.callbacks import Sample
-from domain.messages.refunds import MallAnswer
 
 # A transaction of its own, as one statement: functions/give_sequences.sql.
 GIVE_SEQUENCES = "SELECT groupbuy_give_sequences($1)"

@@ -3,12 +3,12 @@
 Histories outlive deployments: a field added later has a default, and none is ever renamed or removed.
 """
 
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
 
 from domain.lifecycle import (
+    MallAnswer,
     RefundKind,
     RefundStatus,
     TeamStatus,
@@ -53,13 +53,6 @@ class OpenRefund(WorkflowMessage):
     operator: str = ""
     force: bool = False
     now: Moment
-
-
-class MallAnswer(StrEnum):
-    """To the question whether a member of a completed team may leave."""
-
-    AGREED = "agreed"
-    VETOED = "vetoed"
 
 
 class RefundState(WorkflowMessage):

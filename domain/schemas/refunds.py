@@ -1,7 +1,6 @@
 """What malls and operators see of a refund (design.md section 8)."""
 
-from domain.lifecycle import RefundKind, RefundStatus
-from domain.messages.refunds import MallAnswer
+from domain.lifecycle import MallAnswer, RefundKind, RefundStatus
 from domain.schemas.workflows import WorkflowLink
 from domain.types import Message, Moment, Money
 

@@ -26,7 +26,7 @@ from db.settings.malls import MallRecord, save_mall
 from db.teams.conclude import conclude_team
 from domain.errors import ErrorCode, Refusal
 from domain.ids import order_id, team_id
-from domain.lifecycle import CampaignStatus, TeamDecision
+from domain.lifecycle import CampaignStatus, MallAnswer, TeamDecision
 from domain.messages.callbacks import Address
 from domain.messages.orders import (
     HeldSeat,
@@ -38,7 +38,7 @@ from domain.messages.orders import (
     SettledPayment,
     SettlePayment,
 )
-from domain.messages.refunds import ChangeRefund, MallAnswer, OpenRefund, RefundState
+from domain.messages.refunds import ChangeRefund, OpenRefund, RefundState
 from domain.messages.teams import ConcludedTeam, ConcludeTeam
 from domain.pricing import Discount, DiscountPlan
 from domain.schemas.campaigns import Campaign, CampaignGoods, NewCampaign

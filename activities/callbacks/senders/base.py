@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from db.callbacks.deliveries import Delivery
-from domain.messages.refunds import MallAnswer
+from domain.lifecycle import MallAnswer
 
 NOTE = 500
 

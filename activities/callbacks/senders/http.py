@@ -19,7 +19,7 @@ from activities.callbacks.formats import FORMATS, UnsendableError
 from activities.callbacks.senders.base import NOTE, Reply
 from db.callbacks.deliveries import Delivery
 from domain.addresses import is_public, refused_url
-from domain.messages.refunds import MallAnswer
+from domain.lifecycle import MallAnswer
 from domain.schemas.events import EventType
 
 GONE, CONFLICT = 410, 409

@@ -10,9 +10,9 @@ from activities.callbacks.deliver import CallbackActivities, RetryPlan
 from activities.callbacks.senders.base import Reply
 from db.callbacks.deliveries import Delivery
 from domain.ids import event_id
+from domain.lifecycle import MallAnswer
 from domain.messages.base import WorkflowFailure
 from domain.messages.callbacks import Deliver, Delivered
-from domain.messages.refunds import MallAnswer
 from tests.db.shop import SHOP_ADDRESS, Shop
 
 PLAN = RetryPlan(first=timedelta(seconds=1), most=timedelta(hours=1), give_up=timedelta(days=30000))

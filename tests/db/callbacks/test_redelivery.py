@@ -11,9 +11,8 @@ from db.callbacks.queries import CallbackFilter, list_callbacks, read_backlog, r
 from db.callbacks.redelivery import RedeliverySlice, resend_event, resend_range, revive_team
 from db.core.pagination import Position
 from domain.ids import event_id
-from domain.lifecycle import TeamDecision
+from domain.lifecycle import MallAnswer, TeamDecision
 from domain.messages.callbacks import Address
-from domain.messages.refunds import MallAnswer
 from tests.db.callbacks.test_deliveries import OTHER_ADDRESS, attempt
 from tests.db.callbacks.test_deliveries import told as told_in_any_order
 from tests.db.shop import NOW, SHOP_ADDRESS, SOURCE, Member, Shop

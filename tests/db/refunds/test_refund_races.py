@@ -17,9 +17,9 @@ from db.core.invariants import violations
 from db.refunds.steps import answer_refund, finish_refund, flag_refund, reject_refund, release_refund, resume_refund
 from domain.errors import ErrorCode
 from domain.ids import event_id
-from domain.lifecycle import PaymentOutcome, RefundKind, RefundStatus, TeamDecision, TeamStatus
+from domain.lifecycle import MallAnswer, PaymentOutcome, RefundKind, RefundStatus, TeamDecision, TeamStatus
 from domain.messages.orders import HeldSeat
-from domain.messages.refunds import ChangeRefund, MallAnswer, RefundState
+from domain.messages.refunds import ChangeRefund, RefundState
 from domain.schemas.campaigns import Campaign
 from tests.db.shop import DEADLINE, NOW, OVERDUE, SHOP_ADDRESS, Member, Shop
 

@@ -16,10 +16,10 @@ from db.refunds.queries import refunds_under_way
 from db.refunds.steps import finish_refund, flag_refund, release_refund, resume_refund
 from domain.errors import ErrorCode, Refusal
 from domain.ids import event_id
-from domain.lifecycle import PaymentOutcome, RefundKind, RefundStatus, TeamDecision, TeamStatus
+from domain.lifecycle import MallAnswer, PaymentOutcome, RefundKind, RefundStatus, TeamDecision, TeamStatus
 from domain.messages.callbacks import Address
 from domain.messages.orders import HeldSeat
-from domain.messages.refunds import ChangeRefund, MallAnswer, RefundState
+from domain.messages.refunds import ChangeRefund, RefundState
 from domain.schemas.events import EventType
 from tests.db.shop import DEADLINE, NOW, OVERDUE, PAY_PRICE, SHOP_ADDRESS, Member, Shop
 

@@ -16,7 +16,7 @@ from standardwebhooks import Webhook
 
 from activities.callbacks.senders import http as module
 from activities.callbacks.senders.http import READ_AT_MOST, HttpSender, http_sender
-from domain.messages.refunds import MallAnswer
+from domain.lifecycle import MallAnswer
 from domain.schemas.events import EventType
 from embedded.ports import HOST
 from tests.activities.callbacks.deliveries import NOW, OLDER_SECRET, REFUNDED, SECRET, delivery
