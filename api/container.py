@@ -68,7 +68,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database=database,
         client=client,
         history=history,
-        trading=OrderService(database, client, history, settings, counting),
+        trading=OrderService(database, client, history, settings),
         refunding=refunding,
         counting=counting,
         resending=CallbackService(database, client, refunding, settings),

@@ -57,5 +57,5 @@ async def market(container: Container, source: str, asked: QuoteRequest, limit: 
         found = await find_offer_and_buyer(opened, offer, switches, asked.user_id, now)
         looker = MarketViewer(source, offer.campaign_id, asked.goods_id, asked.user_id, is_visible(found.facts))
         teams = await market_teams(opened, looker, now, limit)
-    statistics = await container.counting.statistics(source, offer.campaign_id)
+    statistics = await container.counting.get(source, offer.campaign_id)
     return Market(quote=quote(found), teams=teams, statistics=statistics)

@@ -1,4 +1,4 @@
-"""Statistics of campaigns, counted now and then."""
+"""Campaign statistics, counted from the rows and cached for a few seconds."""
 
 import asyncio
 import time
@@ -8,76 +8,63 @@ from db.campaigns.market import count_statistics
 from db.core.connection import Database
 from domain.schemas.market import Statistics
 
-GOOD_FOR = 3.0
-"""seconds for which a count is good where nothing is heard of a change"""
-PER_ROW = 10e-6
-"""seconds for which it is good at least, for each row that was read: counting takes no more than a twentieth of the time"""
-WORTH_WAITING = 200_000
-"""rows; a longer count is waited for by nobody who can be shown the one before"""
-CAMPAIGNS_KNOWN = 10_000
+MIN_TTL = 3.0
+"""seconds for which a count is served"""
+TTL_PER_ROW = 10e-6
+"""seconds per row read, where that is longer: counting then takes no more than a twentieth of the time"""
+STALE_ROWS = 200_000
+"""rows from which a request is served the previous count while a new one is under way"""
+MAX_CAMPAIGNS = 10_000
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class CachedCount:
     statistics: Statistics
-    began: float
-    is_touched: bool = False
-    """this process has changed a team of the campaign since"""
+    counted_at: float
 
     @property
     def rows(self) -> int:
         return self.statistics.team_count + self.statistics.user_count
 
-    def is_good(self, now: float) -> bool:
-        worth = self.rows * PER_ROW
-        return now - self.began < (worth if self.is_touched else max(GOOD_FOR, worth))
+    def is_fresh(self, now: float) -> bool:
+        return now - self.counted_at < max(MIN_TTL, self.rows * TTL_PER_ROW)
 
 
 Campaign = tuple[str, int]
 
 
 class StatisticsCache:
-    """Counts are kept in the process: a lock keeps no counter, and a query need not read every team."""
+    """Counts per campaign and mall; concurrent requests for one campaign share one query."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._counts: dict[Campaign, CachedCount] = {}
         self._running: dict[Campaign, asyncio.Task[Statistics]] = {}
-        self._touched: set[Campaign] = set()
-        """changed while they are being counted"""
 
-    async def statistics(self, source: str, campaign_id: int) -> Statistics:
-        """As they were counted last; what this process itself has changed is in them, unless there is much to count."""
+    async def get(self, source: str, campaign_id: int) -> Statistics:
+        """Returns the cached count while it is fresh, else counts again."""
         campaign = (source, campaign_id)
-        known = self._counts.get(campaign)
-        if known is not None and known.is_good(time.monotonic()):
-            return known.statistics
+        cached = self._counts.get(campaign)
+        if cached is not None and cached.is_fresh(time.monotonic()):
+            return cached.statistics
         running = self._running.get(campaign)
         if running is None:
             running = self._running[campaign] = asyncio.create_task(self._count(campaign))
-            running.add_done_callback(lambda task: self._ended(campaign, task))
-        if known is not None and known.rows > WORTH_WAITING:
-            return known.statistics
+            running.add_done_callback(lambda task: self._finish(campaign, task))
+        if cached is not None and cached.rows > STALE_ROWS:
+            return cached.statistics
         return await asyncio.shield(running)
 
-    def touch(self, source: str, campaign_id: int) -> None:
-        """A team of this campaign has changed."""
-        campaign = (source, campaign_id)
-        if known := self._counts.get(campaign):
-            known.is_touched = True
-        if campaign in self._running:
-            self._touched.add(campaign)
-
     async def _count(self, campaign: Campaign) -> Statistics:
-        began = time.monotonic()
+        counted_at = time.monotonic()
         statistics = await count_statistics(self._database, *campaign)
-        if len(self._counts) >= CAMPAIGNS_KNOWN:
+        if len(self._counts) >= MAX_CAMPAIGNS:
             self._counts.clear()
-        self._counts[campaign] = CachedCount(statistics, began, campaign in self._touched)
+        self._counts[campaign] = CachedCount(statistics, counted_at)
         return statistics
 
-    def _ended(self, campaign: Campaign, task: asyncio.Task[Statistics]) -> None:
+    def _finish(self, campaign: Campaign, task: asyncio.Task[Statistics]) -> None:
         del self._running[campaign]
-        self._touched.discard(campaign)
         if not task.cancelled():
-            task.exception()  # who waits for it gets it; a count that nobody waits for may fail unheard
+            # Retrieved here, because asyncio logs an exception that no request waits for.
+            task.exception()

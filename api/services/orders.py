@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
@@ -18,7 +18,6 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes, Workfl
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.http.temporal_errors import answered_within, start_looked_at, workflow_answers
-from api.runtime.statistics import StatisticsCache
 from api.services.refunds import request_refund
 from db.campaigns.offers import read_quote_context
 from db.core.connection import Database, connection
@@ -32,10 +31,10 @@ from domain.addresses import refused_url
 from domain.eligibility import Offer, SeatIntent, require_all, require_terms
 from domain.errors import ErrorCode, GroupBuyError, Refusal
 from domain.ids import order_id, team_id, team_workflow_id
-from domain.lifecycle import OrderStatus, TeamStatus
+from domain.lifecycle import TeamStatus
 from domain.limits import may_hold_another, open_seats_allowed
 from domain.messages.callbacks import Address, CallbackFormat
-from domain.messages.orders import HeldSeat, PaymentReport, Sale, SeatRequest, SettledPayment
+from domain.messages.orders import HeldSeat, PaymentReport, SeatRequest, SettledPayment
 from domain.messages.refunds import RefundInput, RefundRequest
 from domain.messages.teams import PROTOCOL, TeamInput
 from domain.schemas.callback_settings import AmqpCallback, Callback
@@ -47,10 +46,6 @@ from workflows.task_queues import TRADE_QUEUE
 from workflows.team.workflow import LOCK, SETTLE, TeamWorkflow
 
 Key = TypeVar("Key", bound=Hashable)
-
-SEATS_REMEMBERED = 20_000
-SEAT_ANSWER: Any = HeldSeat | bool
-"""what the update `lock` answers; a worker of before says only whether the order was there already"""
 
 
 class KeyedLimit(Generic[Key]):
@@ -73,19 +68,14 @@ class KeyedLimit(Generic[Key]):
 
 
 class OrderService:
-    def __init__(
-        self, database: Database, client: Client, history: History, settings: Settings, counting: StatisticsCache
-    ) -> None:
+    def __init__(self, database: Database, client: Client, history: History, settings: Settings) -> None:
         self._database = database
         self._client = client
         self._history = history
         self._settings = settings
-        self._counting = counting
         # A buyer's locks go one after the other, so that each sees what the one before took.
         self._buyers = KeyedLimit[tuple[str, str]](1)
         self._teams = KeyedLimit[str](settings.updates_per_team)
-        self._unpaid: dict[tuple[str, str], str] = {}
-        """the teams of the latest orders that were locked here and not paid for since: their first payment looks for no row"""
 
     async def lock(self, mall: MallAccess, new: NewOrder, callback_format: CallbackFormat | None = None) -> tuple[Order, bool]:
         """Holds a seat, opening a team where none is named; returns the order, and whether it was there before.
@@ -119,20 +109,10 @@ class OrderService:
             if record is None:
                 raise
             return _replayed(record, request), True
-        order = await self._order_of(request, seat)
-        self._counting.touch(request.source, order.campaign_id)
-        repeated = seat if isinstance(seat, bool) else seat.repeated
-        if not repeated:
-            self._remember_unpaid(request)
-        return order, repeated
-
-    async def _order_of(self, request: SeatRequest, seat: HeldSeat | bool) -> Order:
-        if isinstance(seat, HeldSeat) and seat.sale is not None:
-            return _new_order(self._history, request, seat.sale)
         record = await read_order(self._database, self._history, request.source, request.out_trade_no)
         if record is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A seat was confirmed that has no order.")
-        return record.order
+        return record.order, seat.repeated
 
     async def pay(self, mall: MallAccess, out_trade_no: str, payment: Payment) -> tuple[Settlement, bool]:
         """Books a payment; returns its outcome, and whether it had been booked before.
@@ -149,14 +129,11 @@ class OrderService:
             record, team = await read_order_and_team(self._database, self._history, mall.source, out_trade_no)
         if record.payment_outcome is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A payment was confirmed that has no outcome.")
-        self._counting.touch(mall.source, team.campaign_id)
         reason = record.payment_reason
         return Settlement(outcome=record.payment_outcome, reason=reason, order=record.order, team=team), replayed
 
     async def _find_team(self, mall: MallAccess, out_trade_no: str, payment: Payment) -> tuple[str, bool]:
         """The team of an order, and whether this payment of it was reported before."""
-        if team := self._unpaid.pop((mall.source, out_trade_no), None):
-            return team, False
         record = await read_order(self._database, self._history, mall.source, out_trade_no)
         if record is None:
             raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {out_trade_no}.")
@@ -186,7 +163,7 @@ class OrderService:
 
     # --- the updates ---
 
-    async def _open_team(self, request: SeatRequest) -> HeldSeat | bool:
+    async def _open_team(self, request: SeatRequest) -> HeldSeat:
         async with connection(self._database) as opened:
             found = await read_quote_context(opened, request.source, request, datetime.now(UTC), SeatIntent.OPEN)
         require_all(found.facts)
@@ -218,15 +195,15 @@ class OrderService:
             static_summary=_summary(offer, request.source),
         )
         async with workflow_answers(), start_looked_at(start):
-            seat: HeldSeat | bool = await self._client.execute_update_with_start_workflow(
-                LOCK, request, start_workflow_operation=start, id=_lock_id(request), result_type=SEAT_ANSWER
+            seat: HeldSeat = await self._client.execute_update_with_start_workflow(
+                LOCK, request, start_workflow_operation=start, id=_lock_id(request), result_type=HeldSeat
             )
         return seat
 
-    async def _join_team(self, request: SeatRequest) -> HeldSeat | bool:
+    async def _join_team(self, request: SeatRequest) -> HeldSeat:
         async with workflow_answers():
-            seat: HeldSeat | bool = await self._team(request.team_id).execute_update(
-                LOCK, request, id=_lock_id(request), result_type=SEAT_ANSWER
+            seat: HeldSeat = await self._team(request.team_id).execute_update(
+                LOCK, request, id=_lock_id(request), result_type=HeldSeat
             )
         return seat
 
@@ -245,8 +222,8 @@ class OrderService:
         except Refusal as refusal:
             if refusal.code is not ErrorCode.TEAM_CLOSED:
                 raise
-            # A payment is a fact: it is booked also where the team's workflow has ended. Unless it has been, by another process
-            # than the one that remembered the order as unpaid.
+            # A payment is a fact: it is booked also where the team's workflow has ended. Another request may have booked it
+            # meanwhile.
             _, replayed = await self._find_team(mall, out_trade_no, payment)
             if not replayed:
                 await self._settle_alone(report)
@@ -266,11 +243,6 @@ class OrderService:
         await request_refund(self._client, named, RefundRequest(payment=report))
 
     # --- what they stand on ---
-
-    def _remember_unpaid(self, request: SeatRequest) -> None:
-        self._unpaid[request.source, request.out_trade_no] = request.team_id
-        if len(self._unpaid) > SEATS_REMEMBERED:
-            del self._unpaid[next(iter(self._unpaid))]
 
     async def _place(self, request: SeatRequest) -> OrderLookup:
         return await look_up_order(self._database, self._history, request, datetime.now(UTC))
@@ -293,7 +265,6 @@ def _seat_request(mall: MallAccess, new: NewOrder, callback_format: CallbackForm
         team_id=new.team_id or team_id(mall.source, new.out_trade_no),
         opens_team=new.team_id is None,
         callback=callback,
-        wants_seat=True,
     )
 
 
@@ -313,28 +284,6 @@ def callback_address(mall: MallAccess, callback: Callback | None) -> Address | N
             if refused := refused_url(url, mall.callback_hosts):
                 raise Refusal(ErrorCode.INVALID_REQUEST, f"callback.url: {refused}")
             return Address(kind="http", address=url)
-
-
-def _new_order(history: History, request: SeatRequest, sale: Sale) -> Order:
-    """An order as it is when its seat has just been taken, without a look at its row."""
-    return Order(
-        order_id=order_id(request.source, request.out_trade_no),
-        out_trade_no=request.out_trade_no,
-        user_id=request.user_id,
-        team_id=request.team_id,
-        campaign_id=sale.campaign_id,
-        goods_id=request.goods_id,
-        channel=request.channel,
-        status=OrderStatus.LOCKED,
-        original_price=sale.original_price,
-        deduction=sale.original_price - sale.pay_price,
-        pay_price=sale.pay_price,
-        locked_at=sale.locked_at,
-        lock_expires_at=sale.lock_expires_at,
-        paid_at=None,
-        cancel_reason=None,
-        workflow=history.link(team_workflow_id(request.team_id)),
-    )
 
 
 def _replayed(record: OrderRecord, asked: NewOrder | SeatRequest) -> Order:

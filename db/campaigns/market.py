@@ -88,7 +88,7 @@ SELECT count(*) AS team_count, count(completed_at) AS completed_team_count,
 
 
 async def count_statistics(database: Database, source: str, campaign_id: int) -> Statistics:
-    """Reads every team of the campaign: ask it no more often than it is worth (api/counting.py)."""
+    """Reads every team of the campaign: callers cache the answer (api/runtime/statistics.py)."""
     async with connection(database) as opened:
         row = await fetch_one(opened, STATISTICS, campaign_id, source)
     return Statistics(**row)

@@ -16,7 +16,7 @@ from domain.eligibility import SeatIntent, require_terms
 from domain.errors import ErrorCode, Refusal
 from domain.ids import order_id
 from domain.lifecycle import OrderStatus, TeamStatus
-from domain.messages.orders import HeldSeat, LockSeat, Sale, SeatRequest
+from domain.messages.orders import HeldSeat, LockSeat, SeatRequest
 from domain.pricing import parse_discount, pay_price
 
 # One statement takes the seat: every step feeds on the row of the step before, and where one takes nothing the whole statement
@@ -131,8 +131,7 @@ async def _open(opened: Connection, lock: LockSeat) -> HeldSeat:
         offer.refund_window,
         min(now + timedelta(seconds=offer.team_ttl), offer.ends_at),
     )
-    sale = _sale(offer.campaign_id, offer.original_price, price, now, taken)
-    return _new_seat(request, taken, sale, offer.payment_grace, offer.refund_window)
+    return _new_seat(request, taken, offer.payment_grace, offer.refund_window)
 
 
 async def _join(opened: Connection, lock: LockSeat) -> HeldSeat:
@@ -159,8 +158,7 @@ async def _join(opened: Connection, lock: LockSeat) -> HeldSeat:
         if refusal.code is ErrorCode.TEAM_FULL:  # or it has ended since the read above
             _require_open(await fetch_one(opened, TEAM, request.team_id), now)
         raise
-    sale = _sale(team["campaign_id"], team["original_price"], price, now, taken)
-    return _new_seat(request, taken, sale, team["payment_grace"], team["refund_window"])
+    return _new_seat(request, taken, team["payment_grace"], team["refund_window"])
 
 
 TEAM = "SELECT team_id, status, deadline FROM teams WHERE team_id = $1"
@@ -215,27 +213,16 @@ async def _take(opened: Connection, request: SeatRequest, no_team: ErrorCode, sq
                 raise Refusal(ErrorCode.STOCK_EXHAUSTED, "The campaign has nothing left.") from None
 
 
-def _sale(campaign_id: int, original: Decimal, price: Decimal, now: datetime, taken: Row) -> Sale:
-    return Sale(
-        campaign_id=campaign_id,
-        original_price=original,
-        pay_price=price,
-        locked_at=now,
-        lock_expires_at=taken["lock_expires_at"],
-    )
-
-
-def _new_seat(request: SeatRequest, taken: Row, sale: Sale, payment_grace: int, refund_window: int) -> HeldSeat:
+def _new_seat(request: SeatRequest, taken: Row, payment_grace: int, refund_window: int) -> HeldSeat:
     return HeldSeat(
         out_trade_no=request.out_trade_no,
         user_id=request.user_id,
         status=OrderStatus.LOCKED,
-        keep_until=sale.lock_expires_at + timedelta(seconds=payment_grace),
+        keep_until=taken["lock_expires_at"] + timedelta(seconds=payment_grace),
         team_status=TeamStatus.FORMING,
         deadline=taken["deadline"],
         payment_grace=payment_grace,
         refund_window=refund_window,
-        sale=sale,
     )
 
 

@@ -27,8 +27,6 @@ class SeatRequest(WorkflowMessage):
     team_id: str
     opens_team: bool
     callback: Address | None = None
-    wants_seat: bool = False
-    """whoever asks takes the seat for an answer; before there was this, the answer was `repeated` alone"""
 
 
 class LockSeat(WorkflowMessage):
@@ -39,16 +37,6 @@ class LockSeat(WorkflowMessage):
 class RefusedSeat(WorkflowMessage):
     code: ErrorCode
     detail: str
-
-
-class Sale(WorkflowMessage):
-    """What a new order says beyond its request."""
-
-    campaign_id: int
-    original_price: Money
-    pay_price: Money
-    locked_at: Moment
-    lock_expires_at: Moment
 
 
 class HeldSeat(WorkflowMessage):
@@ -65,8 +53,6 @@ class HeldSeat(WorkflowMessage):
     refund_window: int
     repeated: bool = False
     """its order was there before this request"""
-    sale: Sale | None = None
-    """of a new order"""
 
 
 class SeatAnswer(WorkflowMessage):

@@ -124,8 +124,8 @@ class TeamWorkflow:
     # --- what the mall asks for ---
 
     @workflow.update(name=LOCK, description="Hold a seat: opens the team or joins it. The mall's POST /v1/orders.")
-    async def lock(self, request: SeatRequest) -> HeldSeat | bool:
-        """Returns the seat, or whether its order was there before."""
+    async def lock(self, request: SeatRequest) -> HeldSeat:
+        """Returns the seat; `repeated` says that its order existed before this request."""
         # A second request for the same number waits for the first, and then finds its order.
         while request.out_trade_no in self._locking:
             await workflow.wait_condition(lambda: request.out_trade_no not in self._locking)
@@ -143,7 +143,7 @@ class TeamWorkflow:
             raise refusal(answer.refused.detail, answer.refused.code)
         assert answer.seat is not None  # noqa: S101 - an answer is one or the other
         self._hold(answer.seat)
-        return answer.seat if request.wants_seat else answer.seat.repeated
+        return answer.seat
 
     @lock.validator
     def _team_is_not_over(self, request: SeatRequest) -> None:  # noqa: ARG002 - a validator takes what its update takes
