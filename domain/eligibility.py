@@ -1,4 +1,7 @@
-"""Whether a buyer may take a seat, and at what price. The same rules, in the same order, serve the quote and the lock."""
+"""Whether a buyer may take a seat, and at what price. The quote and the lock apply the same rules in the same order.
+
+The rules are listed in docs/rules.md.
+"""
 
 import hashlib
 from collections.abc import Callable
@@ -20,7 +23,7 @@ from domain.types import rfc3339
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A goods in a campaign, in one place: the same for every buyer, until an operator changes it."""
+    """Goods that a campaign sells in one channel of one mall. The same for every buyer, until an operator changes it."""
 
     source: str
     channel: str
@@ -46,31 +49,34 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class BuyerState:
-    """How one buyer stands to an offer at this moment."""
+    """What was read of one buyer, and of the stock, for an offer at one moment."""
 
     user_id: str
     live_orders: int
     """the buyer's live orders in the campaign"""
     stock_left: int | None
+    """None: the campaign has no stock limit"""
     in_audience: bool
-    """of the campaign; says nothing where it has none"""
+    """member of the campaign's audience; false where the campaign has none"""
     in_discount_audience: bool
+    """member of the discount's audience; false where the discount has none"""
 
 
 class SeatIntent(StrEnum):
-    """What kind of seat the rules are asked about."""
+    """The kind of seat that a buyer asks for."""
 
     OPEN = "open"
+    """the first seat of a new team"""
     JOIN = "join"
-    """a running team, whose times are its own since it was opened"""
+    """a seat in a running team, whose deadline was fixed when it was opened"""
     EITHER = "either"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the rules look at: one wish for a seat, and what was read for it at one moment."""
+    """The input of the rules: one request for a seat, and what was read for it at one moment."""
 
-    wish: SeatIntent
+    intent: SeatIntent
     now: datetime
     source: str
     channel: str
@@ -81,8 +87,8 @@ class Facts:
     status: CampaignStatus
     starts_at: datetime
     ends_at: datetime
-    sold_here: bool = True
-    """the campaign sells these goods in this place, or the team was opened there"""
+    sold_in_channel: bool = True
+    """the campaign sells these goods in this channel, or the team was opened in it"""
     audience: str | None
     audience_scope: tuple[Scope, ...]
     in_audience: bool
@@ -93,25 +99,25 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class QuoteContext:
-    """An offer, one buyer before it, and what the rules look at."""
+    """An offer, the state of the buyer who asks for it, and the facts that the rules are applied to."""
 
     offer: Offer
-    standing: BuyerState
+    buyer: BuyerState
     facts: Facts
 
     @property
     def pay_price(self) -> Decimal:
-        return pay_price(self.offer.original_price, self.offer.discount, in_audience=self.standing.in_discount_audience)
+        return pay_price(self.offer.original_price, self.offer.discount, in_audience=self.buyer.in_discount_audience)
 
 
-def quote_context(offer: Offer, standing: BuyerState, switches: Switches, wish: SeatIntent, now: datetime) -> QuoteContext:
+def quote_context(offer: Offer, buyer: BuyerState, switches: Switches, intent: SeatIntent, now: datetime) -> QuoteContext:
     facts = Facts(
-        wish=wish,
+        intent=intent,
         now=now,
         source=offer.source,
         channel=offer.channel,
         goods_id=offer.goods_id,
-        user_id=standing.user_id,
+        user_id=buyer.user_id,
         switches=switches,
         campaign_id=offer.campaign_id,
         status=offer.status,
@@ -119,33 +125,33 @@ def quote_context(offer: Offer, standing: BuyerState, switches: Switches, wish: 
         ends_at=offer.ends_at,
         audience=offer.audience,
         audience_scope=offer.audience_scope,
-        in_audience=standing.in_audience,
+        in_audience=buyer.in_audience,
         take_limit=offer.take_limit,
-        live_orders=standing.live_orders,
-        stock_left=standing.stock_left,
+        live_orders=buyer.live_orders,
+        stock_left=buyer.stock_left,
     )
-    return QuoteContext(offer, standing, facts)
+    return QuoteContext(offer, buyer, facts)
 
 
-# --- the rules: each gives its code, or nothing ---
+# --- the rules: each returns the code that it refuses with, or None ---
 
 
-def against_suspension(facts: Facts) -> ErrorCode | None:
+def check_suspension(facts: Facts) -> ErrorCode | None:
     return ErrorCode.GROUP_BUYING_SUSPENDED if facts.switches.suspended else None
 
 
-def bucket(user_id: str) -> int:
-    """Where a user stands in the gradual rollout, from 0 to 99: for ever the same, and spread evenly."""
+def rollout_bucket(user_id: str) -> int:
+    """Returns a user's bucket in the gradual rollout, from 0 to 99: stable for ever, and evenly distributed."""
     return int.from_bytes(hashlib.sha256(f"rollout\x1f{user_id}".encode()).digest()[:8]) % 100
 
 
-def against_rollout(facts: Facts) -> ErrorCode | None:
+def check_rollout(facts: Facts) -> ErrorCode | None:
     percent = facts.switches.rollout
-    # Nobody is hashed who need not be: 100 is what a switch says nearly always.
-    return None if percent == 100 or bucket(facts.user_id) < percent else ErrorCode.USER_OUTSIDE_ROLLOUT
+    # 100 is the usual value, and needs no hash.
+    return None if percent == 100 or rollout_bucket(facts.user_id) < percent else ErrorCode.USER_OUTSIDE_ROLLOUT
 
 
-def against_block(facts: Facts) -> ErrorCode | None:
+def check_channel_block(facts: Facts) -> ErrorCode | None:
     return ErrorCode.MALL_BLOCKED if _is_blocked(facts) else None
 
 
@@ -154,26 +160,26 @@ def _is_blocked(facts: Facts) -> bool:
     return bool(blocked) and MallChannel(source=facts.source, channel=facts.channel) in blocked
 
 
-TAKES_SEATS = {
+STATUSES_WITH_SEATS = {
     SeatIntent.OPEN: {CampaignStatus.ACTIVE},
     SeatIntent.JOIN: {CampaignStatus.ACTIVE, CampaignStatus.DRAINING},
     SeatIntent.EITHER: {CampaignStatus.ACTIVE, CampaignStatus.DRAINING},
 }
 
 
-def against_campaign(facts: Facts) -> ErrorCode | None:
-    if facts.status not in TAKES_SEATS[facts.wish]:
+def check_campaign(facts: Facts) -> ErrorCode | None:
+    if facts.status not in STATUSES_WITH_SEATS[facts.intent]:
         return ErrorCode.CAMPAIGN_INACTIVE
-    is_open = facts.wish is SeatIntent.JOIN or facts.starts_at <= facts.now < facts.ends_at
+    is_open = facts.intent is SeatIntent.JOIN or facts.starts_at <= facts.now < facts.ends_at
     return None if is_open else ErrorCode.CAMPAIGN_NOT_OPEN
 
 
-def against_goods(facts: Facts) -> ErrorCode | None:
-    return None if facts.sold_here else ErrorCode.CAMPAIGN_NOT_FOUND
+def check_goods(facts: Facts) -> ErrorCode | None:
+    return None if facts.sold_in_channel else ErrorCode.CAMPAIGN_NOT_FOUND
 
 
-def against_audience(facts: Facts) -> ErrorCode | None:
-    """Who may not see an offer may not take it either."""
+def check_audience(facts: Facts) -> ErrorCode | None:
+    """A user who may not see an offer may not take it either: both scopes refuse an outsider."""
     return ErrorCode.AUDIENCE_RESTRICTED if facts.audience_scope and _is_outsider(facts) else None
 
 
@@ -185,102 +191,103 @@ def _is_outsider(facts: Facts) -> bool:
     return facts.audience is not None and not facts.in_audience
 
 
-def against_another_order(facts: Facts) -> ErrorCode | None:
+def check_take_limit(facts: Facts) -> ErrorCode | None:
     return ErrorCode.TAKE_LIMIT_REACHED if facts.live_orders >= facts.take_limit else None
 
 
-def against_another_sale(facts: Facts) -> ErrorCode | None:
+def check_stock(facts: Facts) -> ErrorCode | None:
     return ErrorCode.STOCK_EXHAUSTED if facts.stock_left is not None and facts.stock_left <= 0 else None
 
 
 class Rule(NamedTuple):
     name: str
-    against: Callable[[Facts], ErrorCode | None]
+    check: Callable[[Facts], ErrorCode | None]
     inputs: Callable[[Facts], dict[str, Input]]
-    says: str
-    """to whom it refuses; `f` are the facts"""
+    """the facts that the rule reads, for an explained quote"""
+    message: str
+    """the refusal's detail; a format string whose `f` is the facts"""
 
 
 TERMS = (
     Rule(
         "suspended",
-        against_suspension,
+        check_suspension,
         lambda f: {"suspended": f.switches.suspended},
-        "Group buying is switched off; there are no new seats.",
+        "Group buying is suspended: no seats are sold now.",
     ),
     Rule(
         "rollout",
-        against_rollout,
-        lambda f: {"percent": f.switches.rollout, "bucket": bucket(f.user_id)},
+        check_rollout,
+        lambda f: {"percent": f.switches.rollout, "bucket": rollout_bucket(f.user_id)},
         "Group buying is open to {f.switches.rollout} % of the users, and not yet to {f.user_id}.",
     ),
     Rule(
         "blocked",
-        against_block,
+        check_channel_block,
         lambda f: {"source": f.source, "channel": f.channel, "blocked": _is_blocked(f)},
-        "Channel {f.channel} of {f.source} may not trade now.",
+        "Channel {f.channel} of mall {f.source} is blocked.",
     ),
     Rule(
         "campaign",
-        against_campaign,
+        check_campaign,
         lambda f: {
             "status": f.status,
             "starts_at": rfc3339(f.starts_at),
             "ends_at": rfc3339(f.ends_at),
             "now": rfc3339(f.now),
         },
-        "Campaign {f.campaign_id}, {f.status} from {f.starts_at} to {f.ends_at}, takes no such seat now.",
+        "Campaign {f.campaign_id} ({f.status}, from {f.starts_at} to {f.ends_at}) sells no such seat now.",
     ),
     Rule(
         "goods",
-        against_goods,
+        check_goods,
         lambda f: {"goods_id": f.goods_id, "source": f.source, "channel": f.channel, "campaign_id": f.campaign_id},
-        "Campaign {f.campaign_id} does not sell goods {f.goods_id} in channel {f.channel} of {f.source}.",
+        "Campaign {f.campaign_id} does not sell goods {f.goods_id} in channel {f.channel} of mall {f.source}.",
     ),
     Rule(
         "audience",
-        against_audience,
+        check_audience,
         lambda f: {"audience": f.audience, "scope": [*f.audience_scope], "member": not _is_outsider(f)},
-        "Campaign {f.campaign_id} is not for {f.user_id}.",
+        "Campaign {f.campaign_id} is restricted to an audience that {f.user_id} is not in.",
     ),
 )
-"""What no other request can change between this look and the seat."""
+"""Rules whose facts no other buyer's request can change between the read and the seat."""
 
 COUNTS = (
     Rule(
         "take_limit",
-        against_another_order,
+        check_take_limit,
         lambda f: {"take_limit": f.take_limit, "live_orders": f.live_orders},
-        "{f.user_id} has reached the limit of campaign {f.campaign_id}.",
+        "{f.user_id} has reached the take limit of campaign {f.campaign_id}.",
     ),
     Rule(
         "stock",
-        against_another_sale,
+        check_stock,
         lambda f: {"stock_left": f.stock_left},
-        "Campaign {f.campaign_id} has nothing left.",
+        "The stock of campaign {f.campaign_id} is exhausted.",
     ),
 )
-"""What other requests count against, too: the statement that takes a seat has the last word."""
+"""Rules over counters that concurrent requests change. The statement that takes the seat decides them (db/orders/lock.py)."""
 
 RULES = TERMS + COUNTS
 
 
 def _require(rules: tuple[Rule, ...], facts: Facts) -> None:
     for rule in rules:
-        if code := rule.against(facts):
-            raise Refusal(code, rule.says.format(f=facts))
+        if code := rule.check(facts):
+            raise Refusal(code, rule.message.format(f=facts))
 
 
 require_terms = partial(_require, TERMS)
-"""Raises Refusal with the code of the first term that does not hold."""
+"""Raises Refusal with the code of the first of TERMS that refuses."""
 
 require_all = partial(_require, RULES)
-"""Raises Refusal with the code of the first rule that does not hold."""
+"""Raises Refusal with the code of the first of RULES that refuses."""
 
 
-def quote(asked: QuoteContext) -> Quote:
-    offer, price = asked.offer, asked.pay_price
-    reasons = [code for rule in RULES if (code := rule.against(asked.facts)) is not None]
+def quote(context: QuoteContext) -> Quote:
+    offer, price = context.offer, context.pay_price
+    reasons = [code for rule in RULES if (code := rule.check(context.facts)) is not None]
     return Quote(
         campaign_id=offer.campaign_id,
         goods_id=offer.goods_id,
@@ -289,7 +296,7 @@ def quote(asked: QuoteContext) -> Quote:
         deduction=offer.original_price - price,
         pay_price=price,
         target_count=offer.target_count,
-        visible=is_visible(asked.facts),
+        visible=is_visible(context.facts),
         joinable=not reasons,
         reasons=reasons,
         starts_at=offer.starts_at,
@@ -297,12 +304,12 @@ def quote(asked: QuoteContext) -> Quote:
     )
 
 
-def explained(asked: QuoteContext) -> ExplainedQuote:
-    """The quote with every rule: what it looked at, and what it says."""
-    rules = [_result(rule, asked.facts) for rule in RULES]
-    return ExplainedQuote(**dict(quote(asked)), rules=rules)
+def explained_quote(context: QuoteContext) -> ExplainedQuote:
+    """Returns the quote with the inputs and the result of every rule."""
+    rules = [_result(rule, context.facts) for rule in RULES]
+    return ExplainedQuote(**dict(quote(context)), rules=rules)
 
 
 def _result(rule: Rule, facts: Facts) -> RuleResult:
-    code = rule.against(facts)
+    code = rule.check(facts)
     return RuleResult(rule=rule.name, passed=code is None, code=code, inputs=rule.inputs(facts))

@@ -12,7 +12,7 @@ from api.openapi.document import refuses
 from api.services.quotes import find_offer, find_offer_and_buyer
 from db.campaigns.market import MarketViewer, market_teams
 from db.core.connection import connection
-from domain.eligibility import explained, is_visible, quote
+from domain.eligibility import explained_quote, is_visible, quote
 from domain.errors import ErrorCode
 from domain.schemas.market import Market
 from domain.schemas.quotes import ExplainedQuote, Quote, QuoteRequest
@@ -33,7 +33,7 @@ async def get_quote(
     offer, switches = await find_offer(container, mall.source, asked), await container.switches()
     async with connection(container.database) as opened:
         found = await find_offer_and_buyer(opened, offer, switches, asked.user_id, datetime.now(UTC))
-    return explained(found) if explain else quote(found)
+    return explained_quote(found) if explain else quote(found)
 
 
 class MarketQuery(QuoteRequest):

@@ -59,7 +59,11 @@ GOODS_EXIST = "SELECT EXISTS (SELECT FROM goods WHERE goods_id = $1)"
 
 
 async def read_quote_context(
-    connection: Connection, source: str, asked: QuoteRequest | SeatRequest, now: datetime, wish: SeatIntent = SeatIntent.EITHER
+    connection: Connection,
+    source: str,
+    asked: QuoteRequest | SeatRequest,
+    now: datetime,
+    intent: SeatIntent = SeatIntent.EITHER,
 ) -> QuoteContext:
     """The campaign that sells these goods in this place, and the buyer before it: the named one, else the active one, else
     the latest.
@@ -70,7 +74,7 @@ async def read_quote_context(
     row = await connection.fetchrow(QUOTE_CONTEXT, source, asked.channel, asked.goods_id, asked.campaign_id, asked.user_id)
     if row is None:
         raise await _not_sold(connection, source, asked.channel, asked.goods_id, asked.campaign_id)
-    return quote_context(_offer(row), _standing(row, asked.user_id), switches_of(row["switches"]), wish, now)
+    return quote_context(_offer(row), _buyer_state(row, asked.user_id), switches_of(row["switches"]), intent, now)
 
 
 async def read_offer(connection: Connection, source: str, channel: str, goods_id: str, campaign_id: int | None) -> Offer:
@@ -89,7 +93,7 @@ async def read_buyer_state(connection: Connection, offer: Offer, user_id: str) -
     """The buyer's part of `inquire` alone."""
     audiences = (offer.audience, offer.discount.audience)
     row = await fetch_one(connection, BUYER_STATE, offer.campaign_id, offer.source, user_id, *audiences)
-    return _standing(row, user_id)
+    return _buyer_state(row, user_id)
 
 
 async def _not_sold(connection: Connection, source: str, channel: str, goods_id: str, campaign_id: int | None) -> Refusal:
@@ -125,7 +129,7 @@ def _offer(row: Row) -> Offer:
     )
 
 
-def _standing(row: Row, user_id: str) -> BuyerState:
+def _buyer_state(row: Row, user_id: str) -> BuyerState:
     return BuyerState(
         user_id=user_id,
         live_orders=row["live_orders"],
@@ -153,7 +157,7 @@ def campaign_terms(user: str) -> str:
 def terms(row: Row, request: SeatRequest, now: datetime) -> Facts:
     """For the rules `TERMS`: the counts are left to the statement that takes the seat."""
     return Facts(
-        wish=SeatIntent.JOIN,
+        intent=SeatIntent.JOIN,
         now=now,
         source=request.source,
         channel=request.channel,

@@ -1,4 +1,4 @@
-"""Who may take a seat, and what he is told."""
+"""Who may take a seat, and what a refused buyer is told."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,13 +15,13 @@ from domain.eligibility import (
     Facts,
     Offer,
     SeatIntent,
-    bucket,
-    explained,
+    explained_quote,
     is_visible,
     quote,
     quote_context,
     require_all,
     require_terms,
+    rollout_bucket,
 )
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus
@@ -52,56 +52,56 @@ OFFER = Offer(
     goods_name="MyBatis book",
     original_price=Decimal("100.00"),
 )
-STANDING = BuyerState("user-1", live_orders=0, stock_left=None, in_audience=False, in_discount_audience=False)
-ASKED = quote_context(OFFER, STANDING, Switches(), SeatIntent.EITHER, NOW)
-FACTS = ASKED.facts
+BUYER = BuyerState("user-1", live_orders=0, stock_left=None, in_audience=False, in_discount_audience=False)
+CONTEXT = quote_context(OFFER, BUYER, Switches(), SeatIntent.EITHER, NOW)
+FACTS = CONTEXT.facts
 
 
 def codes(facts: Facts) -> list[ErrorCode]:
-    return [code for rule in RULES if (code := rule.against(facts))]
+    return [code for rule in RULES if (code := rule.check(facts))]
 
 
-def test_nothing_stands_against_a_seat_in_an_open_campaign() -> None:
+def test_an_open_campaign_sells_a_seat() -> None:
     assert codes(FACTS) == []
-    require_all(replace(FACTS, wish=SeatIntent.OPEN))
+    require_all(replace(FACTS, intent=SeatIntent.OPEN))
 
 
-HOPELESS: list[tuple[str, dict[str, Any]]] = [
+REFUSALS: list[tuple[str, dict[str, Any]]] = [
     ("group_buying_suspended", {"switches": Switches(suspended=True)}),
     ("user_outside_rollout", {"switches": Switches(rollout=0)}),
     ("mall_blocked", {"switches": Switches(blocked=(MallChannel(source="s01", channel="c01"),))}),
     ("campaign_inactive", {"status": CampaignStatus.ENDED}),
-    ("campaign_not_found", {"sold_here": False}),
+    ("campaign_not_found", {"sold_in_channel": False}),
     ("audience_restricted", {"audience": "a-1", "audience_scope": (Scope.JOIN,)}),
     ("take_limit_reached", {"live_orders": 1}),
     ("stock_exhausted", {"stock_left": 0}),
 ]
 
 
-@pytest.mark.parametrize(("place", "code", "changes"), [(place, *case) for place, case in enumerate(HOPELESS)])
-def test_each_rule_has_its_code_and_its_place(place: int, code: str, changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("position", "code", "changes"), [(position, *case) for position, case in enumerate(REFUSALS)])
+def test_each_rule_has_its_code_and_its_position(position: int, code: str, changes: dict[str, Any]) -> None:
     facts = replace(FACTS, **changes)
 
     assert codes(facts) == [code]
-    assert [rule.against(facts) is None for rule in RULES].index(False) == place
+    assert [rule.check(facts) is None for rule in RULES].index(False) == position
     with pytest.raises(Refusal) as refused:
         require_all(facts)
     assert refused.value.code == code
     assert "{" not in refused.value.detail
 
 
-def test_every_reason_is_told_in_the_designs_order() -> None:
+def test_reasons_are_listed_in_the_order_of_the_rules() -> None:
     everything = Switches(suspended=True, rollout=0, blocked=(MallChannel(source="s01", channel="c01"),))
-    changes = {name: value for _, fields in HOPELESS for name, value in fields.items()}
-    hopeless = replace(FACTS, **changes | {"switches": everything})
+    changes = {name: value for _, fields in REFUSALS for name, value in fields.items()}
+    facts = replace(FACTS, **changes | {"switches": everything})
 
-    assert codes(hopeless) == [code for code, _ in HOPELESS]
+    assert codes(facts) == [code for code, _ in REFUSALS]
     with pytest.raises(Refusal) as refused:
-        require_all(hopeless)
+        require_all(facts)
     assert refused.value.code is ErrorCode.GROUP_BUYING_SUSPENDED
 
 
-def test_the_counts_are_left_to_the_statement_that_takes_the_seat() -> None:
+def test_terms_ignore_the_counters() -> None:
     require_terms(replace(FACTS, live_orders=1, stock_left=0))
     assert RULES == TERMS + COUNTS
 
@@ -116,11 +116,11 @@ def test_the_counts_are_left_to_the_statement_that_takes_the_seat() -> None:
         ("ended", False, False),
     ],
 )
-def test_what_each_status_allows(status: str, may_open: bool, may_join: bool) -> None:
+def test_each_campaign_status_allows_opening_joining_or_nothing(status: str, may_open: bool, may_join: bool) -> None:
     facts = replace(FACTS, status=CampaignStatus(status))
 
-    for wish, may in ((SeatIntent.OPEN, may_open), (SeatIntent.JOIN, may_join), (SeatIntent.EITHER, may_join)):
-        assert codes(replace(facts, wish=wish)) == ([] if may else [ErrorCode.CAMPAIGN_INACTIVE])
+    for intent, may in ((SeatIntent.OPEN, may_open), (SeatIntent.JOIN, may_join), (SeatIntent.EITHER, may_join)):
+        assert codes(replace(facts, intent=intent)) == ([] if may else [ErrorCode.CAMPAIGN_INACTIVE])
 
 
 @pytest.mark.parametrize(
@@ -133,13 +133,13 @@ def test_what_each_status_allows(status: str, may_open: bool, may_join: bool) ->
     ],
 )
 def test_a_campaign_is_open_from_its_start_up_to_its_end(moment: datetime, open_then: bool) -> None:
-    for wish in (SeatIntent.OPEN, SeatIntent.EITHER):
-        assert codes(replace(FACTS, wish=wish, now=moment)) == ([] if open_then else [ErrorCode.CAMPAIGN_NOT_OPEN])
-    assert codes(replace(FACTS, wish=SeatIntent.JOIN, now=moment)) == []
+    for intent in (SeatIntent.OPEN, SeatIntent.EITHER):
+        assert codes(replace(FACTS, intent=intent, now=moment)) == ([] if open_then else [ErrorCode.CAMPAIGN_NOT_OPEN])
+    assert codes(replace(FACTS, intent=SeatIntent.JOIN, now=moment)) == []
 
 
 @pytest.mark.parametrize("percent", [1, 10, 50, 99])
-def test_a_rollout_lets_so_many_in_and_always_the_same(percent: int) -> None:
+def test_a_rollout_admits_its_percentage_and_keeps_whom_it_admitted(percent: int) -> None:
     users = [f"user-{number}" for number in range(5000)]
     inside = [user for user in users if not codes(replace(FACTS, user_id=user, switches=Switches(rollout=percent)))]
 
@@ -147,18 +147,18 @@ def test_a_rollout_lets_so_many_in_and_always_the_same(percent: int) -> None:
     assert all(not codes(replace(FACTS, user_id=user, switches=Switches(rollout=percent + 1))) for user in inside)
 
 
-def test_a_rollout_of_nothing_is_nobody_and_of_100_everybody() -> None:
+def test_a_rollout_of_0_admits_nobody_and_of_100_everybody() -> None:
     users = [f"user-{number}" for number in range(2000)]
-    assert {bucket(user) for user in users} == set(range(100))
+    assert {rollout_bucket(user) for user in users} == set(range(100))
     assert all(codes(replace(FACTS, user_id=user, switches=Switches(rollout=0))) for user in users)
     assert not any(codes(replace(FACTS, user_id=user, switches=Switches(rollout=100))) for user in users)
 
 
-def test_where_a_user_stands_in_the_rollout_never_changes() -> None:
-    assert [bucket(user) for user in ("user-1", "user-2", "张三")] == [41, 39, 35]
+def test_rollout_buckets_are_stable() -> None:
+    assert [rollout_bucket(user) for user in ("user-1", "user-2", "张三")] == [41, 39, 35]
 
 
-def test_a_place_is_blocked_and_no_other() -> None:
+def test_a_block_covers_one_channel_of_one_mall() -> None:
     blocked = Switches(blocked=(MallChannel(source="s02", channel="c01"), MallChannel(source="s01", channel="c02")))
     assert codes(replace(FACTS, switches=blocked)) == []
     assert codes(replace(FACTS, switches=blocked, channel="c02")) == [ErrorCode.MALL_BLOCKED]
@@ -193,23 +193,23 @@ def test_the_stock_is_exhausted_at_none_left(left: int | None, exhausted: bool) 
 
 
 def test_a_quote_adds_up_and_says_why_not() -> None:
-    found = quote(quote_context(OFFER, replace(STANDING, live_orders=1), Switches(), SeatIntent.EITHER, NOW))
+    found = quote(quote_context(OFFER, replace(BUYER, live_orders=1), Switches(), SeatIntent.EITHER, NOW))
 
     assert (found.pay_price, found.deduction, found.original_price) == (Decimal("80.00"), Decimal("20.00"), Decimal("100.00"))
     assert (found.joinable, found.reasons) == (False, [ErrorCode.TAKE_LIMIT_REACHED])
-    assert quote(ASKED).joinable
+    assert quote(CONTEXT).joinable
 
 
 @pytest.mark.parametrize(("member", "price"), [(True, "80.00"), (False, "100.00")])
 def test_outsiders_of_a_discounts_audience_pay_the_full_price(member: bool, price: str) -> None:
     offer = replace(OFFER, discount=Discount(plan=DiscountPlan.CUT, expr="20", audience="a-1"))
-    found = quote(quote_context(offer, replace(STANDING, in_discount_audience=member), Switches(), SeatIntent.EITHER, NOW))
+    found = quote(quote_context(offer, replace(BUYER, in_discount_audience=member), Switches(), SeatIntent.EITHER, NOW))
 
     assert (found.pay_price, found.joinable) == (Decimal(price), True)
 
 
 def test_an_explained_quote_lists_every_rule_with_what_it_looked_at() -> None:
-    found = explained(quote_context(OFFER, STANDING, Switches(rollout=7), SeatIntent.EITHER, NOW))
+    found = explained_quote(quote_context(OFFER, BUYER, Switches(rollout=7), SeatIntent.EITHER, NOW))
 
     assert [rule.rule for rule in found.rules] == [
         *("suspended", "rollout", "blocked", "campaign", "goods", "audience", "take_limit", "stock"),

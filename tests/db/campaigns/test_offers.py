@@ -132,6 +132,6 @@ async def test_an_offer_and_a_standing_say_together_what_one_inquiry_says(shop: 
             asked = QuoteRequest(goods_id=goods_id, channel=CHANNEL, user_id=user)
             whole = await read_quote_context(opened, SOURCE, asked, NOW)
             offer = await read_offer(opened, SOURCE, CHANNEL, goods_id, None)
-            assert (offer, await read_buyer_state(opened, offer, user)) == (whole.offer, whole.standing)
+            assert (offer, await read_buyer_state(opened, offer, user)) == (whole.offer, whole.buyer)
         with pytest.raises(Refusal, match="campaign_not_found"):
             await read_offer(opened, SOURCE, "c99", goods_id, None)
