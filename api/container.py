@@ -16,11 +16,11 @@ from api.runtime.cache import Cache
 from api.runtime.metrics import CallbackBacklogMetrics
 from api.runtime.rate_limit import RateLimiter
 from api.runtime.statistics import StatisticsCache
+from api.runtime.workflow_links import WorkflowLinks
 from api.services.callbacks import CallbackService
 from api.services.orders import OrderService
 from api.services.refunds import RefundService
 from db.core.connection import Database
-from db.core.links import History
 from db.core.listen import COUNTED
 from db.settings.switches import read_switches
 from domain.switches import Switches
@@ -36,7 +36,7 @@ LAST_NOTE_WITHIN = 1.0
 class Container:
     database: Database
     client: Client
-    history: History
+    links: WorkflowLinks
     trading: OrderService
     refunding: RefundService
     counting: StatisticsCache
@@ -57,18 +57,16 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = Settings()
     database = Database(settings.database_url, size=settings.database_pool)
     client = await connect()
-    base = f"{str(settings.temporal_ui_url).rstrip('/')}/namespaces/{client.namespace}/workflows/"
-    history = History(base if settings.temporal_ui_url else "")
     counting = StatisticsCache(database)
     rates = RateLimiter(database)
     remembered = Cache(settings.database_url, {COUNTED: rates.hear})
     keys = ApiKeys(database, remembered)
-    refunding = RefundService(database, client, history, settings)
+    refunding = RefundService(database, client, settings)
     app.state.container = Container(
         database=database,
         client=client,
-        history=history,
-        trading=OrderService(database, client, history, settings),
+        links=WorkflowLinks(settings.temporal_ui_url, client.namespace),
+        trading=OrderService(database, client, settings),
         refunding=refunding,
         counting=counting,
         resending=CallbackService(database, client, refunding, settings),

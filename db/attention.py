@@ -1,10 +1,10 @@
 """What waits for a person."""
 
 from db.core.connection import Database, connection
-from db.core.links import History
 from db.core.pagination import Position
 from domain.ids import refund_workflow_id, team_workflow_id
 from domain.schemas.attention import Attention
+from domain.schemas.workflows import WorkflowLink
 
 ATTENTION = """
 SELECT * FROM (
@@ -28,7 +28,7 @@ SELECT * FROM (
 """
 
 
-async def list_attention(database: Database, history: History, after: Position | None, limit: int) -> list[Attention]:
+async def list_attention(database: Database, after: Position | None, limit: int) -> list[Attention]:
     """What waits for a person, newest first."""
     position = (after.moment, after.row_id) if after else (None, None)
     async with connection(database) as opened:
@@ -42,8 +42,8 @@ async def list_attention(database: Database, history: History, after: Position |
             team_id=row["team_id"],
             since=row["since"],
             detail=row["detail"],
-            workflow=history.link(
-                refund_workflow_id(row["order_id"], row["attempt"]) if row["order_id"] else team_workflow_id(row["team_id"])
+            workflow=WorkflowLink(
+                id=refund_workflow_id(row["order_id"], row["attempt"]) if row["order_id"] else team_workflow_id(row["team_id"])
             ),
         )
         for row in rows

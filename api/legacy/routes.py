@@ -194,7 +194,7 @@ async def _order(container: Container, asked: OrderRequest) -> tuple[MallAccess,
         mall = await _mall(container, asked.source)
     except Refusal as refusal:
         raise (unknown if refusal.code is ErrorCode.MALL_NOT_FOUND else refusal) from None
-    record = await read_order(container.database, container.history, asked.source, asked.out_trade_no)
+    record = await read_order(container.database, asked.source, asked.out_trade_no)
     if record is None or not asked.names(record.order):
         raise unknown
     return mall, record.order

@@ -43,15 +43,15 @@ async def lock_seat(asked: NewOrder, mall: MallDep, container: ContainerDep, res
     """Hold a seat at the team price; without team_id, open a team."""
     order, replayed = await container.trading.lock(mall, asked)
     mark_replayed(response, replayed=replayed)
-    return order
+    return container.links.fill(order)
 
 
 @routes.get("/orders/{out_trade_no}")
 async def get_order(out_trade_no: Identifier, mall: MallDep, container: ContainerDep) -> Order:
-    record = await read_order(container.database, container.history, mall.source, out_trade_no)
+    record = await read_order(container.database, mall.source, out_trade_no)
     if record is None:
         raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {out_trade_no}.")
-    return record.order
+    return container.links.fill(record.order)
 
 
 @routes.get("/orders")
@@ -64,10 +64,10 @@ async def get_orders(
 ) -> Page[Order]:
     """A buyer's orders, newest first."""
     wanted = OrderFilter(source=mall.source, user_id=user_id)
-    rows = await list_orders(container.database, container.history, wanted, position(cursor), limit + 1)
+    rows = await list_orders(container.database, wanted, position(cursor), limit + 1)
     found: Page[OpsOrder] = page(rows, limit, lambda order: (order.locked_at, order.order_id))
     orders = [Order(**{name: getattr(order, name) for name in Order.model_fields}) for order in found.data]
-    return Page(data=orders, next_cursor=found.next_cursor)
+    return Page(data=container.links.fill_all(orders), next_cursor=found.next_cursor)
 
 
 @routes.post(
@@ -81,7 +81,7 @@ async def pay(
     """Report the payment that was taken for an order. It is a fact: what cannot be settled goes back."""
     settlement, replayed = await container.trading.pay(mall, out_trade_no, payment)
     mark_replayed(response, replayed=replayed)
-    return settlement
+    return container.links.fill(settlement)
 
 
 class RefundReason(Message):
@@ -105,26 +105,26 @@ async def refund(
     request = RefundRequest(reason=asked.reason if asked else "")
     found, replayed = await container.refunding.refund(mall.source, out_trade_no, request)
     mark_replayed(response, replayed=replayed)
-    return found
+    return container.links.fill(found)
 
 
 @routes.get("/orders/{out_trade_no}/refund", openapi_extra=refuses(ErrorCode.REFUND_NOT_FOUND))
 async def get_refund(out_trade_no: Identifier, mall: MallDep, container: ContainerDep) -> Refund:
-    place = await look_up_refund(container.database, container.history, mall.source, out_trade_no)
+    place = await look_up_refund(container.database, mall.source, out_trade_no)
     if place is None:
         raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {out_trade_no}.")
     if place.refund is None:
         raise Refusal(ErrorCode.REFUND_NOT_FOUND, f"Order {out_trade_no} is {place.order_status}, and has no refund.")
-    return place.refund
+    return container.links.fill(place.refund)
 
 
 @routes.get("/teams/{team_id}")
 async def get_team(team_id: TeamId, mall: MallDep, container: ContainerDep) -> Team:
     """A team with its members."""
-    team = await read_team(container.database, container.history, mall.source, team_id)
+    team = await read_team(container.database, mall.source, team_id)
     if team is None:
         raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {team_id}.")
-    return team
+    return container.links.fill(team)
 
 
 def mark_replayed(response: Response, *, replayed: bool) -> None:

@@ -19,7 +19,7 @@ async def read_shutdown_status(container: Container, campaign_id: int) -> Shutdo
     Raises:
         Refusal: campaign_not_found.
     """
-    progress = await read_shutdown(container.database, container.history, campaign_id)
+    progress = await read_shutdown(container.database, campaign_id)
     if progress is not None:
         return progress
     if await read_campaign(container.database, campaign_id) is None:
@@ -47,7 +47,7 @@ async def shut_down_campaign(
             )
             begin = BeginShutdown(campaign_id=campaign_id, operator=by, reason=asked.reason, now=datetime.now(UTC))
             await begin_shutdown(container.database, begin)
-        progress = await read_shutdown(container.database, container.history, campaign_id)
+        progress = await read_shutdown(container.database, campaign_id)
     if progress is None:
         raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "An ending was begun that has no row.")
     return progress, found.status is not ShutdownStatus.NOT_BEGUN

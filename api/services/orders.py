@@ -21,7 +21,6 @@ from api.http.temporal_errors import answered_within, start_looked_at, workflow_
 from api.services.refunds import request_refund
 from db.campaigns.offers import read_quote_context
 from db.core.connection import Database, connection
-from db.core.links import History
 from db.orders.queries import OrderLookup, OrderRecord, look_up_order, read_order, read_order_and_team
 from db.orders.settle import record_other_amount
 from db.refunds.queries import look_up_refund
@@ -68,10 +67,9 @@ class KeyedLimit(Generic[Key]):
 
 
 class OrderService:
-    def __init__(self, database: Database, client: Client, history: History, settings: Settings) -> None:
+    def __init__(self, database: Database, client: Client, settings: Settings) -> None:
         self._database = database
         self._client = client
-        self._history = history
         self._settings = settings
         # A buyer's locks go one after the other, so that each sees what the one before took.
         self._buyers = KeyedLimit[tuple[str, str]](1)
@@ -105,11 +103,11 @@ class OrderService:
                 _refuse_early(place, request)
                 seat = await self._join_team(request)
         except Refusal:
-            record = await read_order(self._database, self._history, request.source, request.out_trade_no)
+            record = await read_order(self._database, request.source, request.out_trade_no)
             if record is None:
                 raise
             return _replayed(record, request), True
-        record = await read_order(self._database, self._history, request.source, request.out_trade_no)
+        record = await read_order(self._database, request.source, request.out_trade_no)
         if record is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A seat was confirmed that has no order.")
         return record.order, seat.repeated
@@ -126,7 +124,7 @@ class OrderService:
             if not replayed:
                 async with self._teams.turn(in_team):
                     replayed = await self._settle(mall, in_team, out_trade_no, payment)
-            record, team = await read_order_and_team(self._database, self._history, mall.source, out_trade_no)
+            record, team = await read_order_and_team(self._database, mall.source, out_trade_no)
         if record.payment_outcome is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A payment was confirmed that has no outcome.")
         reason = record.payment_reason
@@ -134,7 +132,7 @@ class OrderService:
 
     async def _find_team(self, mall: MallAccess, out_trade_no: str, payment: Payment) -> tuple[str, bool]:
         """The team of an order, and whether this payment of it was reported before."""
-        record = await read_order(self._database, self._history, mall.source, out_trade_no)
+        record = await read_order(self._database, mall.source, out_trade_no)
         if record is None:
             raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {out_trade_no}.")
         if record.paid_amount is not None and record.paid_amount != payment.amount:
@@ -152,7 +150,7 @@ class OrderService:
             Refusal: team_not_found, team_closed when its workflow has ended.
         """
         async with answered_within(self._settings.answer_within):
-            if await read_team(self._database, self._history, None, team) is None:
+            if await read_team(self._database, None, team) is None:
                 raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {team}.")
             try:
                 await self._team(team).signal(signal, payload)
@@ -237,7 +235,7 @@ class OrderService:
         return settled.repeated
 
     async def _settle_alone(self, report: PaymentReport) -> None:
-        place = await look_up_refund(self._database, self._history, report.source, report.out_trade_no)
+        place = await look_up_refund(self._database, report.source, report.out_trade_no)
         attempt = place.next_attempt if place else 1
         named = RefundInput(source=report.source, out_trade_no=report.out_trade_no, attempt=attempt, awaits_request=True)
         await request_refund(self._client, named, RefundRequest(payment=report))
@@ -245,7 +243,7 @@ class OrderService:
     # --- what they stand on ---
 
     async def _place(self, request: SeatRequest) -> OrderLookup:
-        return await look_up_order(self._database, self._history, request, datetime.now(UTC))
+        return await look_up_order(self._database, request, datetime.now(UTC))
 
     def _team(self, team: str) -> WorkflowHandle[TeamWorkflow, str]:
         return self._client.get_workflow_handle_for(TeamWorkflow.run, team_workflow_id(team))

@@ -8,7 +8,6 @@ from temporalio.client import Client, WithStartWorkflowOperation
 
 from api.http.temporal_errors import answered_within, start_looked_at, workflow_answers
 from db.core.connection import Database
-from db.core.links import History
 from db.refunds.queries import RefundLookup, look_up_refund, refunds_under_way
 from domain.errors import ErrorCode, GroupBuyError, Refusal
 from domain.messages.refunds import RefundAnswer, RefundInput, RefundRequest
@@ -37,10 +36,9 @@ async def request_refund(client: Client, refund: RefundInput, request: RefundReq
 
 
 class RefundService:
-    def __init__(self, database: Database, client: Client, history: History, settings: Settings) -> None:
+    def __init__(self, database: Database, client: Client, settings: Settings) -> None:
         self._database = database
         self._client = client
-        self._history = history
         self._settings = settings
 
     async def refund(self, source: str, out_trade_no: str, request: RefundRequest) -> tuple[Refund, bool]:
@@ -87,7 +85,7 @@ class RefundService:
                 await RefundStarter(self._client).signal(refund, signal, payload)
 
     async def _place(self, source: str, out_trade_no: str) -> RefundLookup:
-        place = await look_up_refund(self._database, self._history, source, out_trade_no)
+        place = await look_up_refund(self._database, source, out_trade_no)
         if place is None:
             raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {out_trade_no}.")
         return place

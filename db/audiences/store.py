@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from db.core.connection import Database, Row, connection, fetch_one, transaction
-from db.core.links import History
 from db.core.pagination import Position
 from db.settings.audit import RECORD_CHANGE
 from domain.errors import ErrorCode, Refusal
 from domain.ids import audience_workflow_id
 from domain.schemas.audiences import Audience, AudienceImport, AudienceRule, BadLine, ImportKind
+from domain.schemas.workflows import WorkflowLink
 
 # --- what operators see ---
 
@@ -28,7 +28,7 @@ LIST_AUDIENCES = f"""{AUDIENCES}
 """
 
 
-async def read_audience(database: Database, history: History, audience_id: str) -> Audience:
+async def read_audience(database: Database, audience_id: str) -> Audience:
     """
     Raises:
         Refusal: audience_not_found.
@@ -37,23 +37,23 @@ async def read_audience(database: Database, history: History, audience_id: str) 
         row = await opened.fetchrow(READ_AUDIENCE, audience_id)
     if row is None:
         raise _unknown(audience_id)
-    return _audience(row, history)
+    return _audience(row)
 
 
-async def list_audiences(database: Database, history: History, after: Position | None, limit: int) -> list[Audience]:
+async def list_audiences(database: Database, after: Position | None, limit: int) -> list[Audience]:
     """The newest first, without the reports of bad lines."""
     where = (after.moment, after.row_id) if after else (None, None)
     async with connection(database) as opened:
         rows = await opened.fetch(LIST_AUDIENCES, *where, limit)
-    return [_audience({**row, "report": "[]"}, history) for row in rows]
+    return [_audience({**row, "report": "[]"}) for row in rows]
 
 
 READ_FILLING = "SELECT * FROM audience_fillings WHERE filling = $1"
 
 
-async def read_import(database: Database, history: History, filling: int) -> AudienceImport:
+async def read_import(database: Database, filling: int) -> AudienceImport:
     async with connection(database) as opened:
-        return _filling(await fetch_one(opened, READ_FILLING, filling), history)
+        return _filling(await fetch_one(opened, READ_FILLING, filling))
 
 
 IS_MEMBER = """
@@ -92,21 +92,21 @@ def _unknown(audience_id: str) -> Refusal:
     return Refusal(ErrorCode.AUDIENCE_NOT_FOUND, f"There is no audience {audience_id}.")
 
 
-def _audience(row: Row | dict[str, Any], history: History) -> Audience:
+def _audience(row: Row | dict[str, Any]) -> Audience:
     return Audience(
         audience_id=row["audience_id"],
         name=row["name"],
         member_count=row["members"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
-        filling=_filling(row, history) if row["filling"] is not None else None,
+        filling=_filling(row) if row["filling"] is not None else None,
     )
 
 
 PLAIN = ("filling", "kind", "status", "failure", "seen", "accepted", "bad", "member_count", "started_by", "started_at")
 
 
-def _filling(row: Row | dict[str, Any], history: History) -> AudienceImport:
+def _filling(row: Row | dict[str, Any]) -> AudienceImport:
     plain: dict[str, Any] = {name: row[name] for name in PLAIN}
     is_rule = row["kind"] == ImportKind.RULE
     return AudienceImport(
@@ -115,5 +115,5 @@ def _filling(row: Row | dict[str, Any], history: History) -> AudienceImport:
         duplicates=row["accepted"] - row["member_count"],
         report=[BadLine(**bad) for bad in json.loads(row["report"])],
         finished_at=row["finished_at"],
-        workflow=history.link(audience_workflow_id(row["audience_id"], row["filling"])) if is_rule else None,
+        workflow=WorkflowLink(id=audience_workflow_id(row["audience_id"], row["filling"])) if is_rule else None,
     )

@@ -4,12 +4,12 @@ import json
 
 from db.campaigns.store import NO_SEAT_CHANGES, lock_campaign, record_version
 from db.core.connection import Connection, Database, Row, connection, fetch_one, transaction
-from db.core.links import History
 from db.settings.audit import RECORD_CHANGE
 from domain.ids import shutdown_workflow_id
 from domain.lifecycle import CampaignStatus
 from domain.messages.campaigns import BeginShutdown, CloseTeams, ReadShutdown, ShutdownState
 from domain.schemas.campaign_shutdown import ShutdownPreview, ShutdownProgress, ShutdownStatus
+from domain.schemas.workflows import WorkflowLink
 
 PREVIEW = """
 SELECT count(DISTINCT t.team_id) AS teams, count(o.order_id) AS orders,
@@ -133,7 +133,7 @@ async def measure_shutdown(database: Database, asked: ReadShutdown) -> ShutdownS
     return state
 
 
-async def read_shutdown(database: Database, history: History, campaign_id: int) -> ShutdownProgress | None:
+async def read_shutdown(database: Database, campaign_id: int) -> ShutdownProgress | None:
     """How far the ending of a campaign is; None where none has begun."""
     async with transaction(database) as opened:
         ending = await opened.fetchrow(ENDING, campaign_id)
@@ -144,7 +144,7 @@ async def read_shutdown(database: Database, history: History, campaign_id: int) 
         status=ShutdownStatus.RUNNING if ending["finished_at"] is None else ShutdownStatus.DONE,
         **ending,
         **counted,
-        workflow=history.link(shutdown_workflow_id(campaign_id)),
+        workflow=WorkflowLink(id=shutdown_workflow_id(campaign_id)),
     )
 
 

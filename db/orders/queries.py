@@ -6,7 +6,6 @@ from decimal import Decimal
 
 from db.campaigns.offers import campaign_terms, terms
 from db.core.connection import Database, Row, connection, fetch_one
-from db.core.links import History
 from db.core.pagination import Conditions, Position
 from db.core.planner_hints import equal_pair
 from db.teams.queries import MEMBERS, _team
@@ -17,6 +16,7 @@ from domain.limits import REMEMBERED
 from domain.messages.orders import SeatRequest
 from domain.schemas.orders import OpsOrder, Order
 from domain.schemas.teams import Team
+from domain.schemas.workflows import WorkflowLink
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class OrderRecord:
 ORDER = "SELECT * FROM orders WHERE source = $1 AND out_trade_no = $2"
 
 
-async def read_order(database: Database, history: History, source: str, out_trade_no: str) -> OrderRecord | None:
+async def read_order(database: Database, source: str, out_trade_no: str) -> OrderRecord | None:
     async with connection(database) as opened:
         row = await opened.fetchrow(ORDER, source, out_trade_no)
-    return _record(row, history) if row else None
+    return _record(row) if row else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ SELECT o.*, t.team_id AS asked_team_id, t.status AS team_status, t.deadline,
 """
 
 
-async def look_up_order(database: Database, history: History, request: SeatRequest, now: datetime) -> OrderLookup:
+async def look_up_order(database: Database, request: SeatRequest, now: datetime) -> OrderLookup:
     async with connection(database) as opened:
         row = await fetch_one(
             opened,
@@ -100,7 +100,7 @@ async def look_up_order(database: Database, history: History, request: SeatReque
             now - REMEMBERED,
         )
     return OrderLookup(
-        record=_record(row, history) if row["order_id"] is not None else None,
+        record=_record(row) if row["order_id"] is not None else None,
         team_status=row["team_status"] and TeamStatus(row["team_status"]),
         deadline=row["deadline"],
         full=bool(row["full"]),
@@ -118,7 +118,7 @@ SELECT o AS "order", t AS team, {MEMBERS}
 """
 
 
-async def read_order_and_team(database: Database, history: History, source: str, out_trade_no: str) -> tuple[OrderRecord, Team]:
+async def read_order_and_team(database: Database, source: str, out_trade_no: str) -> tuple[OrderRecord, Team]:
     """An order that is there, and its team, at one moment.
 
     Raises:
@@ -126,7 +126,7 @@ async def read_order_and_team(database: Database, history: History, source: str,
     """
     async with connection(database) as opened:
         row = await fetch_one(opened, ORDER_AND_TEAM, source, out_trade_no)
-    return _record(row["order"], history), _team(row["team"], row["members"], history)
+    return _record(row["order"]), _team(row["team"], row["members"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +143,7 @@ class OrderFilter:
 OWED = "(o.status = 'refunding' OR o.status = 'paid' AND t.status = 'failed')"
 
 
-async def list_orders(
-    database: Database, history: History, wanted: OrderFilter, after: Position | None, limit: int
-) -> list[OpsOrder]:
+async def list_orders(database: Database, wanted: OrderFilter, after: Position | None, limit: int) -> list[OpsOrder]:
     """Newest first."""
     conditions = Conditions()
     for name in ("source", "user_id", "team_id", "campaign_id", "status", "out_trade_no"):
@@ -158,10 +156,10 @@ async def list_orders(
     """
     async with connection(database) as opened:
         rows = await opened.fetch(sql, *conditions.values)
-    return [OpsOrder(**_record(row, history).order.model_dump(), source=row["source"], owed=row["owed"]) for row in rows]
+    return [OpsOrder(**_record(row).order.model_dump(), source=row["source"], owed=row["owed"]) for row in rows]
 
 
-def _record(row: Row, history: History) -> OrderRecord:
+def _record(row: Row) -> OrderRecord:
     return OrderRecord(
         order=Order(
             order_id=row["order_id"],
@@ -179,7 +177,7 @@ def _record(row: Row, history: History) -> OrderRecord:
             lock_expires_at=row["lock_expires_at"],
             paid_at=row["paid_at"],
             cancel_reason=row["cancel_reason"],
-            workflow=history.link(team_workflow_id(row["team_id"])),
+            workflow=WorkflowLink(id=team_workflow_id(row["team_id"])),
         ),
         opened_team=row["opened_team"],
         paid_amount=row["paid_amount"],

@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from db.core.connection import Database, Row, connection
-from db.core.links import History
 from db.core.pagination import Conditions, Position
 from domain.errors import ErrorCode, Refusal
 from domain.ids import refund_workflow_id, team_workflow_id
 from domain.lifecycle import OrderStatus, RefundKind, RefundStatus, RefundStep, TeamStatus, decide_refund
 from domain.messages.refunds import RefundInput
 from domain.schemas.refunds import OpsRefund, Refund
+from domain.schemas.workflows import WorkflowLink
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +61,16 @@ PLACE_OF_TRADE = f"{PLACE} WHERE o.source = $1 AND o.out_trade_no = $2"
 PLACE_OF_ORDER = f"{PLACE} WHERE o.order_id = $1"
 
 
-async def look_up_refund(database: Database, history: History, source: str, out_trade_no: str) -> RefundLookup | None:
+async def look_up_refund(database: Database, source: str, out_trade_no: str) -> RefundLookup | None:
     async with connection(database) as opened:
         row = await opened.fetchrow(PLACE_OF_TRADE, source, out_trade_no)
-    return _place(row, history) if row else None
+    return _place(row) if row else None
 
 
-async def look_up_refund_of_order(database: Database, history: History, order_id: str) -> RefundLookup | None:
+async def look_up_refund_of_order(database: Database, order_id: str) -> RefundLookup | None:
     async with connection(database) as opened:
         row = await opened.fetchrow(PLACE_OF_ORDER, order_id)
-    return _place(row, history) if row else None
+    return _place(row) if row else None
 
 
 # An unpaid order is undone at once, but its mall may not have heard of it yet; a note says that a person has told it.
@@ -93,7 +93,7 @@ async def refunds_under_way(database: Database, order_id: str) -> list[RefundInp
     return [RefundInput(**row) for row in rows if row["attempt"] is not None] if rows else None
 
 
-def _place(row: Row, history: History) -> RefundLookup:
+def _place(row: Row) -> RefundLookup:
     completed_at, window = row["completed_at"], timedelta(seconds=row["refund_window"])
     return RefundLookup(
         source=row["source"],
@@ -101,12 +101,12 @@ def _place(row: Row, history: History) -> RefundLookup:
         order_status=OrderStatus(row["status"]),
         team_status=TeamStatus(row["team_status"]),
         window_end=completed_at + window if completed_at else None,
-        refund=_refund(row, history),
+        refund=_refund(row),
         attempts=row["attempt"] or 0,
     )
 
 
-def _refund(row: Row, history: History) -> Refund | None:
+def _refund(row: Row) -> Refund | None:
     """The latest refund; what ended without one, or has to begin by itself, reads like one."""
     named = {"order_id": row["order_id"], "out_trade_no": row["out_trade_no"]}
     if row["attempt"] is not None:
@@ -118,7 +118,7 @@ def _refund(row: Row, history: History) -> Refund | None:
             amount=row["amount"],
             requested_at=row["requested_at"],
             finished_at=row["finished_at"],
-            workflow=history.link(refund_workflow_id(row["order_id"], row["attempt"])),
+            workflow=WorkflowLink(id=refund_workflow_id(row["order_id"], row["attempt"])),
         )
     if row["status"] == OrderStatus.CANCELLED:
         return Refund(
@@ -129,7 +129,7 @@ def _refund(row: Row, history: History) -> Refund | None:
             amount=Decimal(),
             requested_at=row["cancelled_at"],
             finished_at=row["cancelled_at"],
-            workflow=history.link(team_workflow_id(row["team_id"])),
+            workflow=WorkflowLink(id=team_workflow_id(row["team_id"])),
         )
     if row["status"] == OrderStatus.PAID and row["team_status"] == TeamStatus.FAILED:
         return Refund(
@@ -140,7 +140,7 @@ def _refund(row: Row, history: History) -> Refund | None:
             amount=row["paid_amount"],
             requested_at=row["failed_at"],
             finished_at=None,
-            workflow=history.link(refund_workflow_id(row["order_id"], 1)),
+            workflow=WorkflowLink(id=refund_workflow_id(row["order_id"], 1)),
         )
     return None
 
@@ -154,9 +154,7 @@ class RefundFilter:
     status: RefundStatus | None = None
 
 
-async def list_refunds(
-    database: Database, history: History, wanted: RefundFilter, after: Position | None, limit: int
-) -> list[OpsRefund]:
+async def list_refunds(database: Database, wanted: RefundFilter, after: Position | None, limit: int) -> list[OpsRefund]:
     """Newest first, every attempt."""
     conditions = Conditions()
     for name in ("source", "team_id", "out_trade_no"):
@@ -174,7 +172,7 @@ async def list_refunds(
     return [
         OpsRefund(
             **{field: row[field] for field in fields},
-            workflow=history.link(refund_workflow_id(row["order_id"], row["attempt"])),
+            workflow=WorkflowLink(id=refund_workflow_id(row["order_id"], row["attempt"])),
         )
         for row in rows
     ]

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from db.core.connection import Database, Row, connection
-from db.core.links import History
 from db.core.pagination import Conditions, Position
 from domain.ids import team_workflow_id
 from domain.lifecycle import OrderStatus, TeamStatus
 from domain.schemas.teams import Member, OpsTeam, Team
+from domain.schemas.workflows import WorkflowLink
 
 MEMBERS = """
 (SELECT array_agg((m.user_id, m.out_trade_no, m.status) ORDER BY m.locked_at, m.out_trade_no)
@@ -15,11 +15,11 @@ MEMBERS = """
 TEAM = f"SELECT t.*, {MEMBERS} FROM teams t WHERE t.team_id = $1 AND ($2::text IS NULL OR t.source = $2)"
 
 
-async def read_team(database: Database, history: History, source: str | None, team_id: str) -> Team | None:
+async def read_team(database: Database, source: str | None, team_id: str) -> Team | None:
     """A team with everybody who ever had a seat in it; `source` None reads any mall's."""
     async with connection(database) as opened:
         row = await opened.fetchrow(TEAM, team_id, source)
-    return None if row is None else _team(row, row["members"], history)
+    return None if row is None else _team(row, row["members"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,7 @@ class TeamFilter:
     status: TeamStatus | None = None
 
 
-async def list_teams(
-    database: Database, history: History, wanted: TeamFilter, after: Position | None, limit: int
-) -> list[OpsTeam]:
+async def list_teams(database: Database, wanted: TeamFilter, after: Position | None, limit: int) -> list[OpsTeam]:
     """Newest first."""
     conditions = Conditions()
     for name in ("source", "campaign_id", "goods_id", "status"):
@@ -43,12 +41,12 @@ async def list_teams(
         rows = await opened.fetch(sql, *conditions.values)
     fields = set(OpsTeam.model_fields) - {"workflow"}
     return [
-        OpsTeam(**{field: row[field] for field in fields}, workflow=history.link(team_workflow_id(row["team_id"])))
+        OpsTeam(**{field: row[field] for field in fields}, workflow=WorkflowLink(id=team_workflow_id(row["team_id"])))
         for row in rows
     ]
 
 
-def _team(row: Row, members: list[tuple[str, str, str]], history: History) -> Team:
+def _team(row: Row, members: list[tuple[str, str, str]]) -> Team:
     return Team(
         team_id=row["team_id"],
         campaign_id=row["campaign_id"],
@@ -64,5 +62,5 @@ def _team(row: Row, members: list[tuple[str, str, str]], history: History) -> Te
             Member(user_id=user_id, out_trade_no=out_trade_no, status=OrderStatus(status))
             for user_id, out_trade_no, status in members
         ],
-        workflow=history.link(team_workflow_id(row["team_id"])),
+        workflow=WorkflowLink(id=team_workflow_id(row["team_id"])),
     )

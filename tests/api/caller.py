@@ -1,7 +1,7 @@
 """Who calls the API, with one key; and what comes back."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +31,7 @@ class Answer:
 
     def ok(self, status: int = 200) -> Any:  # noqa: ANN401 - the JSON of the answer
         assert self.status == status, (self.status, self.body)
+        assert all(link["url"].endswith(f"/{link['id']}") for link in _workflow_links(self.body)), self.body
         return self.body
 
     def refused(self, code: str, status: int) -> dict[str, Any]:
@@ -45,6 +46,20 @@ class Answer:
         assert problem["retryable"] is (code in RETRYABLE)
         assert all(set(error) == {"field", "message"} for error in problem["errors"])
         return problem
+
+
+def _workflow_links(body: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - any JSON
+    """Every workflow that an answer names, at any depth."""
+    match body:
+        case list():
+            for item in body:
+                yield from _workflow_links(item)
+        case {"workflow": {"id": _} as link, **others}:
+            yield link
+            yield from _workflow_links(others)
+        case dict():
+            for value in body.values():
+                yield from _workflow_links(value)
 
 
 class Caller:

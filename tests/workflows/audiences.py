@@ -10,7 +10,6 @@ from temporalio.client import Client, WorkflowHandle
 from db.audiences.imports import ImportProgress, add_members, begin_import, finish_import
 from db.audiences.store import read_audience, save_audience
 from db.core.connection import Database, connection
-from db.core.links import History
 from domain.ids import audience_workflow_id
 from domain.schemas.audiences import AudienceImport, AudienceRule
 from workflows.starters import start_audience_import
@@ -50,7 +49,7 @@ class Audience:
         return self.client.get_workflow_handle(audience_workflow_id(self.audience_id, filling), result_type=str)
 
     async def filling(self) -> AudienceImport:
-        found = (await read_audience(self.database, History(), self.audience_id)).filling
+        found = (await read_audience(self.database, self.audience_id)).filling
         assert found is not None
         return found
 
@@ -65,5 +64,5 @@ class Audience:
             rows = await opened.fetch(sql, self.audience_id)
         assert all(row["in_force"] for row in rows)
         found = {row["user_id"] for row in rows}
-        assert (await read_audience(self.database, History(), self.audience_id)).member_count == len(found)
+        assert (await read_audience(self.database, self.audience_id)).member_count == len(found)
         return found

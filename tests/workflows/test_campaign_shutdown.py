@@ -12,7 +12,6 @@ from db.campaigns.shutdown import read_shutdown
 from db.campaigns.store import read_campaign
 from db.core.connection import Database
 from db.core.invariants import violations
-from db.core.links import History
 from db.teams.queries import read_team
 from domain.ids import shutdown_workflow_id
 from domain.lifecycle import TeamStatus
@@ -39,13 +38,13 @@ async def end(client: Client, campaign_id: int) -> WorkflowHandle[CampaignShutdo
 
 
 async def progress(database: Database, campaign_id: int) -> ShutdownProgress:
-    found = await read_shutdown(database, History(), campaign_id)
+    found = await read_shutdown(database, campaign_id)
     assert found is not None
     return found
 
 
 async def status(database: Database, play: Play) -> TeamStatus:
-    found = await read_team(database, History(), None, play.team)
+    found = await read_team(database, None, play.team)
     assert found is not None
     return found.status
 

@@ -17,7 +17,6 @@ from temporalio.service import RPCError
 
 from db.core.connection import Database
 from db.core.invariants import violations
-from db.core.links import History
 from db.orders.queries import read_order
 from db.refunds.queries import look_up_refund
 from db.teams.queries import read_team
@@ -154,16 +153,16 @@ async def test_the_same_end_wherever_the_worker_dies(
             with contextlib.suppress(WorkflowFailureError):
                 await team.refund_handle(2).result()
 
-        order = await read_order(database, History(), SOURCE, team.number(2))
+        order = await read_order(database, SOURCE, team.number(2))
         assert order is not None
         assert order.order.status == end
-        place = await look_up_refund(database, History(), SOURCE, team.number(2))
+        place = await look_up_refund(database, SOURCE, team.number(2))
         assert place is not None
         assert place.refund is not None
         assert (place.attempts, place.refund.finished_at is not None) == (1, True)
         about_it = {(one.type, one.event_id) for one in receiver.received if one.data.get("out_trade_no") == team.number(2)}
         assert sorted(kind for kind, _ in about_it) == told
-        team_now = await read_team(database, History(), SOURCE, team.team)
+        team_now = await read_team(database, SOURCE, team.team)
         assert team_now is not None
         others = {"unpaid": (1, 0), "unsettled": (1, 0), "paid_unformed": (1, 0), "paid_formed": (2, 2), "veto": (3, 3)}
         assert (team_now.lock_count, team_now.complete_count) == others[story]

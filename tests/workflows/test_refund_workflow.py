@@ -11,7 +11,6 @@ from temporalio.testing import WorkflowEnvironment
 
 from db.core.connection import Database, connection
 from db.core.invariants import violations
-from db.core.links import History
 from db.orders.queries import read_order
 from db.refunds.queries import look_up_refund
 from db.teams.queries import read_team
@@ -59,20 +58,20 @@ async def completed(team: Play) -> None:
 
 
 async def order_status(database: Database, team: Play, buyer: int) -> OrderStatus:
-    found = await read_order(database, History(), SOURCE, team.number(buyer))
+    found = await read_order(database, SOURCE, team.number(buyer))
     assert found is not None
     return found.order.status
 
 
 async def refund_of(database: Database, team: Play, buyer: int) -> Refund:
-    place = await look_up_refund(database, History(), SOURCE, team.number(buyer))
+    place = await look_up_refund(database, SOURCE, team.number(buyer))
     assert place is not None
     assert place.refund is not None
     return place.refund
 
 
 async def team_status(database: Database, team: Play) -> TeamStatus:
-    found = await read_team(database, History(), SOURCE, team.team)
+    found = await read_team(database, SOURCE, team.team)
     assert found is not None
     return found.status
 

@@ -10,7 +10,6 @@ from temporalio.testing import WorkflowEnvironment
 
 from db.core.connection import Database
 from db.core.invariants import violations
-from db.core.links import History
 from db.orders.queries import OrderFilter, list_orders
 from db.teams.queries import read_team
 from domain.errors import ErrorCode
@@ -35,13 +34,13 @@ async def play(time: WorkflowEnvironment, database: Database, queue: str, **chan
 
 
 async def status_of(database: Database, team: Play) -> TeamStatus:
-    found = await read_team(database, History(), SOURCE, team.team)
+    found = await read_team(database, SOURCE, team.team)
     assert found is not None
     return found.status
 
 
 async def orders_of(database: Database, team: Play) -> dict[str, tuple[OrderStatus, str | None]]:
-    orders = await list_orders(database, History(), OrderFilter(team_id=team.team), None, 100)
+    orders = await list_orders(database, OrderFilter(team_id=team.team), None, 100)
     return {order.out_trade_no.rsplit("-", 1)[1]: (order.status, order.cancel_reason) for order in orders}
 
 
@@ -92,7 +91,7 @@ async def test_a_team_whose_last_member_leaves_is_abandoned(time: WorkflowEnviro
     await team.join(2)
     await time.sleep(16 * MINUTE)
     assert await handle.result() == "failed, 0 paid"
-    found = await list_orders(database, History(), OrderFilter(team_id=team.team), None, 10)
+    found = await list_orders(database, OrderFilter(team_id=team.team), None, 10)
     assert {order.cancel_reason for order in found} == {"lock_timeout"}
 
 
@@ -218,6 +217,6 @@ async def test_a_team_without_a_first_seat_fails_so_that_its_opener_can_try_agai
         await team.handle.result()
     assert isinstance(failed.value.cause, ApplicationError)
     assert failed.value.cause.type == WorkflowFailure.NO_FIRST_SEAT
-    assert await read_team(database, History(), SOURCE, team.team) is None
+    assert await read_team(database, SOURCE, team.team) is None
     with pytest.raises(WorkflowUpdateFailedError):  # a second run, and the same answer
         await team.open()

@@ -40,20 +40,20 @@ UPLOAD: dict[str, Any] = {
 async def put_audience(audience_id: Identifier, fields: AudienceFields, ops: OpsDep, container: ContainerDep) -> Audience:
     """Create an audience without members, or rename one."""
     await save_audience(container.database, audience_id, fields.name, by=ops.key_name, now=datetime.now(UTC))
-    return await read_audience(container.database, container.history, audience_id)
+    return container.links.fill(await read_audience(container.database, audience_id))
 
 
 @routes.get("")
 async def get_audiences(_ops: OpsDep, container: ContainerDep, limit: Limit = 20, cursor: Cursor = None) -> Page[Audience]:
     """Audiences, newest first; the bad lines of an upload are told with the single audience."""
-    rows = await list_audiences(container.database, container.history, position(cursor), limit + 1)
-    return page(rows, limit, lambda audience: (audience.created_at, audience.audience_id))
+    rows = await list_audiences(container.database, position(cursor), limit + 1)
+    return page(container.links.fill_all(rows), limit, lambda audience: (audience.created_at, audience.audience_id))
 
 
 @routes.get("/{audience_id}")
 async def get_audience(audience_id: Identifier, _ops: OpsDep, container: ContainerDep) -> Audience:
     """An audience, and how far its latest filling is."""
-    return await read_audience(container.database, container.history, audience_id)
+    return container.links.fill(await read_audience(container.database, audience_id))
 
 
 @routes.post("/{audience_id}/members", openapi_extra=UPLOAD | refuses(ErrorCode.AUDIENCE_CONFLICT))
@@ -65,7 +65,7 @@ async def post_members(audience_id: Identifier, request: Request, ops: OpsDep, c
     filling = await upload_members(
         container.database, container.client, audience_id, FORMATS[content_type], request.stream(), by=ops.key_name
     )
-    return await read_import(container.database, container.history, filling)
+    return container.links.fill(await read_import(container.database, filling))
 
 
 @routes.post("/{audience_id}/rule", status_code=202, openapi_extra=refuses(ErrorCode.AUDIENCE_CONFLICT))
@@ -73,7 +73,7 @@ async def post_rule(audience_id: Identifier, rule: AudienceRule, ops: OpsDep, co
     """Replace the members by the users who fulfil a rule, when its job has come to its end."""
     within = container.settings.answer_within
     filling = await import_by_rule(container.database, container.client, audience_id, rule, by=ops.key_name, within=within)
-    return await read_import(container.database, container.history, filling)
+    return container.links.fill(await read_import(container.database, filling))
 
 
 @routes.get("/{audience_id}/members/{user_id}")

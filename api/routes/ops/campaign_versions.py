@@ -47,7 +47,7 @@ async def get_version(
 @routes.get("/ending")
 async def get_ending(campaign_id: CampaignPath, _ops: OpsDep, container: ContainerDep) -> ShutdownPreview | ShutdownProgress:
     """What it would mean to end the campaign now; once that has begun, how far it is."""
-    return await read_shutdown_status(container, campaign_id)
+    return container.links.fill(await read_shutdown_status(container, campaign_id))
 
 
 @routes.post(
@@ -72,4 +72,4 @@ async def post_ending(
         container, campaign_id, asked or NewShutdown(), by=ops.key_name, confirmed=confirm
     )
     mark_replayed(response, replayed=replayed)
-    return progress
+    return container.links.fill(progress)

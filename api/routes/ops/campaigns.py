@@ -143,16 +143,16 @@ async def get_teams(
     cursor: Cursor = None,
 ) -> Page[OpsTeam]:
     wanted = TeamFilter(source=source, campaign_id=campaign_id, goods_id=goods_id, status=status)
-    rows = await list_teams(container.database, container.history, wanted, position(cursor), limit + 1)
-    return page(rows, limit, lambda team: (team.opened_at, team.team_id))
+    rows = await list_teams(container.database, wanted, position(cursor), limit + 1)
+    return page(container.links.fill_all(rows), limit, lambda team: (team.opened_at, team.team_id))
 
 
 @routes.get("/teams/{team_id}")
 async def get_team(team_id: TeamId, _ops: OpsDep, container: ContainerDep) -> Team:
-    team = await read_team(container.database, container.history, None, team_id)
+    team = await read_team(container.database, None, team_id)
     if team is None:
         raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {team_id}.")
-    return team
+    return container.links.fill(team)
 
 
 @routes.get("/orders")
@@ -179,8 +179,8 @@ async def get_orders(
         out_trade_no=out_trade_no,
         owed=owed,
     )
-    rows = await list_orders(container.database, container.history, wanted, position(cursor), limit + 1)
-    return page(rows, limit, lambda order: (order.locked_at, order.order_id))
+    rows = await list_orders(container.database, wanted, position(cursor), limit + 1)
+    return page(container.links.fill_all(rows), limit, lambda order: (order.locked_at, order.order_id))
 
 
 @routes.post("/teams/{team_id}/extend", status_code=202, openapi_extra=refuses(ErrorCode.TEAM_CLOSED))

@@ -51,15 +51,15 @@ async def get_refunds(
 ) -> Page[OpsRefund]:
     """Refunds, newest first, every attempt."""
     wanted = RefundFilter(source=source, team_id=team_id, out_trade_no=out_trade_no, kind=kind, status=status)
-    rows = await list_refunds(container.database, container.history, wanted, position(cursor), limit + 1)
-    return page(rows, limit, lambda refund: (refund.requested_at, refund.order_id))
+    rows = await list_refunds(container.database, wanted, position(cursor), limit + 1)
+    return page(container.links.fill_all(rows), limit, lambda refund: (refund.requested_at, refund.order_id))
 
 
 @routes.get("/attention")
 async def get_attention(_ops: OpsDep, container: ContainerDep, limit: Limit = 20, cursor: Cursor = None) -> Page[Attention]:
     """What waits for a person, newest first."""
-    rows = await list_attention(container.database, container.history, position(cursor), limit + 1)
-    return page(rows, limit, lambda waiting: (waiting.since, waiting.subject))
+    rows = await list_attention(container.database, position(cursor), limit + 1)
+    return page(container.links.fill_all(rows), limit, lambda waiting: (waiting.since, waiting.subject))
 
 
 @routes.post(
@@ -73,13 +73,13 @@ async def refund(
 ) -> Refund:
     """Undo an order; `force` sets the refund window aside."""
     asked = asked or ForcedRefund()
-    place = await look_up_refund_of_order(container.database, container.history, order_id)
+    place = await look_up_refund_of_order(container.database, order_id)
     if place is None:
         raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {order_id}.")
     request = RefundRequest(reason=asked.reason, operator=ops.key_name, force=asked.force)
     found, replayed = await container.refunding.refund(place.source, place.out_trade_no, request)
     mark_replayed(response, replayed=replayed)
-    return found
+    return container.links.fill(found)
 
 
 @routes.post("/refunds/{order_id}/decision", status_code=202, openapi_extra=refuses(ErrorCode.REFUND_NOT_FOUND))

@@ -18,7 +18,6 @@ from db.audiences.clean_up import (
 from db.audiences.imports import ImportProgress, add_members, begin_import, fail_import, finish_import, take_users
 from db.audiences.store import is_member, list_audiences, read_audience, save_audience
 from db.campaigns.store import change_campaign
-from db.core.links import History
 from db.core.pagination import Position
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import TeamDecision
@@ -26,7 +25,6 @@ from domain.schemas.audiences import AudienceImport, AudienceRule, ImportStatus
 from tests.db.shop import NOW, SOURCE, Member, Shop
 
 LATER = NOW + timedelta(hours=1)
-HISTORY = History("https://ui/")
 MONTH = (NOW - timedelta(days=30), NOW + timedelta(days=1))
 
 
@@ -34,7 +32,7 @@ async def members(shop: Shop, audience_id: str = "vip") -> set[str]:
     """Those in force; the count that operators see is theirs."""
     sql = "SELECT m.user_id FROM audience_members m JOIN audiences USING (filling) WHERE audience_id = $1"
     found = {row["user_id"] for row in await shop.rows(sql, audience_id)}
-    assert (await read_audience(shop.database, HISTORY, audience_id)).member_count == len(found)
+    assert (await read_audience(shop.database, audience_id)).member_count == len(found)
     return found
 
 
@@ -48,7 +46,7 @@ async def add(shop: Shop, filling: int, *user_ids: str, accepted: int = 0) -> No
 
 
 async def latest(shop: Shop) -> AudienceImport:
-    filling = (await read_audience(shop.database, HISTORY, "vip")).filling
+    filling = (await read_audience(shop.database, "vip")).filling
     assert filling is not None
     return filling
 
@@ -63,7 +61,7 @@ async def test_an_audience_is_made_renamed_and_read_with_every_change_kept(shop:
     for name, by, now in (("Best buyers", "ann", NOW), ("VIP 会员", "bob", LATER)):
         await save_audience(shop.database, "vip", name, by=by, now=now)
 
-    found = await read_audience(shop.database, HISTORY, "vip")
+    found = await read_audience(shop.database, "vip")
 
     assert (found.name, found.member_count, found.created_at, found.updated_at) == ("VIP 会员", 0, NOW, LATER)
     assert found.filling is None
@@ -81,7 +79,7 @@ async def test_audiences_are_listed_from_the_newest(shop: Shop) -> None:
     await save_audience(shop.database, "a0", "renamed", by="ann", now=LATER)
 
     async def listed(after: Position | None, limit: int) -> list[str]:
-        return [found.audience_id for found in await list_audiences(shop.database, HISTORY, after, limit)]
+        return [found.audience_id for found in await list_audiences(shop.database, after, limit)]
 
     assert await listed(None, 10) == ["a2", "a1", "a0"]
     assert await listed(Position(NOW, "a1"), 10) == ["a0"]
@@ -89,7 +87,7 @@ async def test_audiences_are_listed_from_the_newest(shop: Shop) -> None:
 
 
 async def test_what_does_not_exist_is_not_found(shop: Shop) -> None:
-    assert await refused(read_audience(shop.database, HISTORY, "vip")) is ErrorCode.AUDIENCE_NOT_FOUND
+    assert await refused(read_audience(shop.database, "vip")) is ErrorCode.AUDIENCE_NOT_FOUND
     assert await refused(is_member(shop.database, "vip", "u1")) is ErrorCode.AUDIENCE_NOT_FOUND
     assert await refused(begin(shop)) is ErrorCode.AUDIENCE_NOT_FOUND
 
@@ -233,7 +231,7 @@ async def test_a_rule_counts_orders_that_are_paid_and_not_undone(shop: Shop) -> 
     assert (done.seen, done.accepted, done.bad, done.duplicates, done.report) == (3, 3, 0, 0, [])
     assert done.rule is not None
     assert done.workflow is not None
-    assert done.workflow.url == f"https://ui/audience-vip-{done.filling}"
+    assert done.workflow.id == f"audience-vip-{done.filling}"
 
 
 async def test_a_period_has_its_first_moment_and_not_its_last(shop: Shop) -> None:

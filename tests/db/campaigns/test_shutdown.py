@@ -18,7 +18,6 @@ from db.campaigns.shutdown import (
 )
 from db.campaigns.store import change_campaign, read_campaign, read_version
 from db.core.connection import transaction
-from db.core.links import History
 from db.settings.audit import list_changes
 from domain.errors import ConfirmationRequired, ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus, TeamDecision
@@ -47,7 +46,7 @@ class Closing:
         return await measure_shutdown(self.shop.database, ReadShutdown(campaign_id=self.campaign.campaign_id, now=LATER))
 
     async def read(self) -> ShutdownProgress:
-        found = await read_shutdown(self.shop.database, History(), self.campaign.campaign_id)
+        found = await read_shutdown(self.shop.database, self.campaign.campaign_id)
         assert found is not None
         return found
 
@@ -73,7 +72,7 @@ async def test_an_ending_is_previewed_begun_once_and_counted_to_its_end(shop: Sh
     preview = await preview_shutdown(shop.database, campaign.campaign_id)
     assert (preview.teams, preview.orders, preview.unpaid_orders, preview.paid_orders) == (2, 3, 1, 2)
     assert (preview.amount, preview.completed_teams) == (2 * PAY_PRICE, 1)
-    assert await read_shutdown(shop.database, History(), campaign.campaign_id) is None
+    assert await read_shutdown(shop.database, campaign.campaign_id) is None
 
     await closing.begin()
     await closing.begin(by="bob")

@@ -10,7 +10,6 @@ import pytest
 from db.attention import list_attention
 from db.callbacks.deliveries import Attempt, pending_deliveries, record_attempt
 from db.core.invariants import violations
-from db.core.links import History
 from db.refunds.pending import owed_by_team, record_unrecorded, unfinished_refunds
 from db.refunds.queries import refunds_under_way
 from db.refunds.steps import finish_refund, flag_refund, release_refund, resume_refund
@@ -445,7 +444,7 @@ async def untold(shop: Shop) -> Member:
 
 async def test_an_unpaid_refund_that_the_mall_did_not_take_waits_for_a_person(shop: Shop) -> None:
     member = await untold(shop)
-    [waiting] = await list_attention(shop.database, History(), None, 9)
+    [waiting] = await list_attention(shop.database, None, 9)
     assert (waiting.kind, waiting.subject, waiting.workflow.id) == ("refund", member.order_id, f"refund-{member.order_id}-1")
     [under_way] = await refunds_under_way(shop.database, member.order_id) or []
     assert (under_way.out_trade_no, under_way.attempt) == (member.number, 1)
@@ -453,7 +452,7 @@ async def test_an_unpaid_refund_that_the_mall_did_not_take_waits_for_a_person(sh
     assert (await flag_refund(shop.database, change)).status is DONE
     assert (await resume_refund(shop.database, change)).status is DONE
     assert [tuple(row) for row in await shop.rows(CANCELLED)] == [("pending", 0)]
-    assert await list_attention(shop.database, History(), None, 9) == []
+    assert await list_attention(shop.database, None, 9) == []
     assert await refunds_under_way(shop.database, member.order_id) == [under_way]
     [delivery] = await pending_deliveries(shop.database, [event_id(EventType.ORDER_CANCELLED, member.order_id)])
     await record_attempt(shop.database, delivery, Attempt(NOW, 1, 200, None, "delivered", NOW))
@@ -467,7 +466,7 @@ async def test_an_unpaid_refund_that_a_person_closes_waits_no_more(shop: Shop) -
     [under_way] = await refunds_under_way(shop.database, member.order_id) or []
     assert under_way.attempt == 1
     assert (await shop.finish(member)).note == "told outside the platform"
-    assert await list_attention(shop.database, History(), None, 9) == []
+    assert await list_attention(shop.database, None, 9) == []
     assert await refunds_under_way(shop.database, member.order_id) == []
     assert [tuple(row) for row in await shop.rows(CANCELLED)] == [("dead", 9)]
 

@@ -12,7 +12,6 @@ from api.runtime.api_keys import ApiKeys
 from api.runtime.cache import Cache
 from api.runtime.rate_limit import RateLimiter
 from db.core.connection import Database
-from db.core.links import History
 from db.orders.queries import OrderLookup, look_up_order
 from db.settings.audit import list_changes
 from db.settings.key_administration import create_key, list_keys, revoke_key
@@ -235,7 +234,7 @@ def test_headers_say_what_is_left(shop: Shop, clock: Callable[[float], None]) ->
 
 
 async def place(shop: Shop, member: Member, after: timedelta = timedelta()) -> OrderLookup:
-    return await look_up_order(shop.database, History(), member.request, NOW + after)
+    return await look_up_order(shop.database, member.request, NOW + after)
 
 
 async def test_unpaid_seats_of_a_buyer_are_counted_and_those_that_lapsed_within_the_hour(shop: Shop) -> None:
