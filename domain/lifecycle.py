@@ -1,5 +1,11 @@
-"""The states of teams, orders and refunds, and the tables that decide what follows from them (design.md section 5)."""
+"""The states of campaigns, teams, orders and refunds, and the decision tables between them.
 
+docs/rules.md has the tables in words. Every decision is a total function: each combination of states has an answer.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -20,7 +26,7 @@ class CancelReason(StrEnum):
     OPERATOR = "operator"
     TEAM_FAILED = "team_failed"
     TEAM_COMPLETED = "team_completed"
-    """completed by min_count or by an operator, without this unpaid seat"""
+    """the team was completed by min_count or by an operator, without this unpaid seat"""
 
 
 class TeamStatus(StrEnum):
@@ -31,7 +37,7 @@ class TeamStatus(StrEnum):
 
 
 class Completion(StrEnum):
-    """How a team became complete."""
+    """How a team was completed."""
 
     TARGET = "target"
     MIN_COUNT = "min_count"
@@ -45,6 +51,19 @@ class FailReason(StrEnum):
     """its last member left"""
 
 
+class CampaignStatus(StrEnum):
+    DRAFT = "draft"
+    ACTIVE = "active"
+    PAUSED = "paused"
+    """no new seats"""
+    DRAINING = "draining"
+    """no new teams; running ones finish"""
+    ENDED = "ended"
+
+
+# --- payments ---
+
+
 class PaymentOutcome(StrEnum):
     SETTLED = "settled"
     RESEATED = "reseated"
@@ -52,7 +71,7 @@ class PaymentOutcome(StrEnum):
 
 
 class PaymentReason(StrEnum):
-    """Why a payment goes back."""
+    """Why a payment is returned."""
 
     LATE_PAYMENT = "late_payment"
     AMOUNT_MISMATCH = "amount_mismatch"
@@ -64,60 +83,78 @@ class PaymentDecision(NamedTuple):
     reason: PaymentReason | None = None
 
 
-def decide_payment(
-    order: OrderStatus, *, amount_is_right: bool, mall_is_blocked: bool, seat_is_back: bool = False
-) -> PaymentDecision:
-    """What the first payment reported for an order leads to: the payment decision table of design.md section 5.
+@dataclass(frozen=True, slots=True)
+class PaymentFacts:
+    """The input of the payment decision: an order without a payment, and the first payment reported for it.
 
-    A locked order's team is forming: whatever ends a team ends its locked orders in the same transaction. `paid_at` is no
-    input, since the seat of a locked order is still held.
+    `paid_at` is no part of it: a locked order still holds its seat, however late the report.
+    """
+
+    order: OrderStatus
+    """locked or cancelled; an order of any other status has its payment"""
+    cancel_reason: CancelReason | None
+    paid: Decimal
+    pay_price: Decimal
+    is_blocked: bool
+    """the switch `blocked` names the order's source and channel"""
+
+    @property
+    def is_right_amount(self) -> bool:
+        """Only the exact price settles an order: neither less nor more."""
+        return self.paid == self.pay_price
+
+
+def may_be_reseated(payment: PaymentFacts) -> bool:
+    """Whether a late payment takes a seat again, if one is free: only where the seat was lost by a timeout."""
+    timed_out = payment.order is OrderStatus.CANCELLED and payment.cancel_reason is CancelReason.LOCK_TIMEOUT
+    return timed_out and payment.is_right_amount and not payment.is_blocked
+
+
+def decide_payment(payment: PaymentFacts, *, is_reseated: bool = False) -> PaymentDecision:
+    """Returns what the first payment reported for an order leads to.
+
+    A locked order's team is forming, so the team's status is no input: whatever completes or fails a team cancels its locked
+    orders in the same transaction.
 
     Args:
-        order: the order's status; never `paid`, `refunding` or `refunded`, which have a payment already.
-        amount_is_right: whether exactly the order's pay_price was paid.
-        mall_is_blocked: whether the order's source and channel may not trade now.
-        seat_is_back: whether a seat that had timed out could be taken again in this transaction.
+        payment: the order and its payment.
+        is_reseated: whether this transaction has taken a seat again, after `may_be_reseated`.
     """
-    if order is not OrderStatus.LOCKED:
-        if seat_is_back:
+    if payment.order is not OrderStatus.LOCKED:
+        if is_reseated:
             return PaymentDecision(PaymentOutcome.RESEATED)
         return PaymentDecision(PaymentOutcome.REFUNDING, PaymentReason.LATE_PAYMENT)
-    if not amount_is_right:
+    if not payment.is_right_amount:
         return PaymentDecision(PaymentOutcome.REFUNDING, PaymentReason.AMOUNT_MISMATCH)
-    if mall_is_blocked:
+    if payment.is_blocked:
         return PaymentDecision(PaymentOutcome.REFUNDING, PaymentReason.MALL_BLOCKED)
     return PaymentDecision(PaymentOutcome.SETTLED)
 
 
-def may_be_reseated(
-    order: OrderStatus, cancel_reason: CancelReason | None, *, amount_is_right: bool, mall_is_blocked: bool
-) -> bool:
-    """Whether a late payer gets a seat again if one is free. Only who lost it by being late: others chose to leave."""
-    timed_out = order is OrderStatus.CANCELLED and cancel_reason is CancelReason.LOCK_TIMEOUT
-    return timed_out and amount_is_right and not mall_is_blocked
+# --- refunds ---
 
 
 class RefundKind(StrEnum):
     UNPAID = "unpaid"
-    """the seat is given up, there was no money"""
+    """an unpaid order is cancelled"""
     PAID_UNFORMED = "paid_unformed"
-    """paid in a team that is not complete: the seat goes free at once"""
+    """paid in a team that is not complete: the seat is released at once"""
     PAID_FORMED = "paid_formed"
-    """paid in a team that is complete: the mall is asked, and the seat is not sold again"""
+    """paid in a completed team: the mall is asked, and the seat is not sold again"""
     UNSETTLED = "unsettled"
-    """money that came for an order that could not be settled"""
+    """a payment that could not be settled"""
 
 
 class RefundStatus(StrEnum):
     REQUESTED = "requested"
-    """in the rows; its workflow has not begun"""
+    """recorded; its workflow has not begun"""
     AWAITING_MALL = "awaiting_mall"
     """the mall is being asked, or told"""
     DONE = "done"
     REJECTED = "rejected"
-    """the mall said no"""
+    """vetoed by the mall"""
     ATTENTION = "attention"
-    """the mall did not answer: waits for an operator"""
+    """the mall does not answer: waits for an operator"""
 
 
 class MallAnswer(StrEnum):
@@ -131,22 +168,25 @@ class RefundStep(StrEnum):
     """What a request to undo an order leads to."""
 
     CANCEL = "cancel"
+    """the unpaid order is cancelled"""
     RETURN = "return"
+    """the seat is released, and the mall returns the money"""
     ASK = "ask"
+    """the mall is asked before anything is released"""
     REFUSE = "refuse"
     """refund_window_closed"""
-    AS_IT_IS = "as_it_is"
-    """undone already, or being undone: that is the answer"""
+    NO_CHANGE = "no_change"
+    """the order is undone, or being undone: its refund is the answer"""
 
 
 def decide_refund(order: OrderStatus, team: TeamStatus, *, in_window: bool, force: bool) -> RefundStep:
-    """The refund decision table of design.md section 5: every pair of team and order has an answer.
+    """Returns what a request to undo an order leads to.
 
     Args:
         order: the order's status.
         team: its team's status.
-        in_window: whether the refund window of a completed team is still open at the request.
-        force: whether an operator sets the window aside.
+        in_window: whether the request arrived within the refund window of a completed team.
+        force: whether an operator overrides the window.
     """
     match order:
         case OrderStatus.LOCKED:
@@ -156,12 +196,35 @@ def decide_refund(order: OrderStatus, team: TeamStatus, *, in_window: bool, forc
         case OrderStatus.PAID:
             return RefundStep.ASK if in_window or force else RefundStep.REFUSE
         case OrderStatus.REFUNDING | OrderStatus.REFUNDED | OrderStatus.CANCELLED:
-            return RefundStep.AS_IT_IS
+            return RefundStep.NO_CHANGE
+
+
+@dataclass(frozen=True, slots=True)
+class RefundWindow:
+    """The time after a team's completion in which its members may leave it. It is judged once, when the refund is requested."""
+
+    completed_at: datetime | None
+    """None: the team was never completed, so no window is open"""
+    seconds: int
+
+    @property
+    def end(self) -> datetime | None:
+        """The first moment at which it is closed."""
+        return None if self.completed_at is None else self.completed_at + timedelta(seconds=self.seconds)
+
+    def is_open(self, now: datetime) -> bool:
+        return self.end is not None and now < self.end
+
+    def refusal(self) -> Refusal:
+        """Returns the refusal of RefundStep.REFUSE."""
+        ended = f" ended at {self.end:%Y-%m-%d %H:%M:%S} UTC" if self.end else " is closed"
+        return Refusal(ErrorCode.REFUND_WINDOW_CLOSED, f"The refund window{ended}.")
+
+
+# --- how a forming team ends ---
 
 
 class Conclusion(NamedTuple):
-    """How a forming team ends."""
-
     status: TeamStatus
     how: Completion | FailReason
 
@@ -171,14 +234,20 @@ class TeamDecision(StrEnum):
 
     DEADLINE = "deadline"
     COMPLETE = "complete"
-    """an operator: complete it with who has paid"""
+    """an operator completes it with its paid members"""
     CLOSE = "close"
-    """an operator: it fails now"""
+    """an operator fails it"""
 
 
-def conclude(ending: TeamDecision, *, paid: int, min_count: int | None) -> Conclusion | None:
-    """How a forming team ends when it is asked to; None when it may not (nobody has paid, so nobody can be completed)."""
-    match ending:
+def conclude(decision: TeamDecision, *, paid: int, min_count: int | None) -> Conclusion | None:
+    """Returns how a forming team ends; None where it may not: there is nobody to complete it with.
+
+    Args:
+        decision: what asks for the end.
+        paid: its paid members.
+        min_count: with how many of them it completes at its deadline; None: only the target completes it.
+    """
+    match decision:
         case TeamDecision.CLOSE:
             return Conclusion(TeamStatus.FAILED, FailReason.CLOSED)
         case TeamDecision.COMPLETE:
@@ -189,20 +258,13 @@ def conclude(ending: TeamDecision, *, paid: int, min_count: int | None) -> Concl
             return Conclusion(TeamStatus.FAILED, FailReason.EXPIRED)
 
 
-class CampaignStatus(StrEnum):
-    DRAFT = "draft"
-    ACTIVE = "active"
-    PAUSED = "paused"
-    """no new seats"""
-    DRAINING = "draining"
-    """no new teams, running ones finish"""
-    ENDED = "ended"
+# --- campaigns ---
 
 
 def require_transition(before: CampaignStatus, after: CampaignStatus) -> None:
-    """Raises Refusal when a campaign may not go from one status to the other.
+    """Raises Refusal where a campaign may not go from one status to the other.
 
-    Nobody leaves `ended`: its buyers may have been told so. Back to `draft` is as good as paused.
+    `ended` is final, because buyers may have been told so. Every other status may follow any other.
     """
     if before is CampaignStatus.ENDED and after is not CampaignStatus.ENDED:
         raise Refusal(ErrorCode.CAMPAIGN_CONFLICT, f"A campaign that is {before} cannot become {after}.")

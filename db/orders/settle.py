@@ -13,6 +13,7 @@ from domain.lifecycle import (
     Completion,
     OrderStatus,
     PaymentDecision,
+    PaymentFacts,
     PaymentOutcome,
     PaymentReason,
     TeamStatus,
@@ -199,15 +200,13 @@ async def _first_outcome(opened: Connection, order: Row) -> SettledPayment:
 async def _book(opened: Connection, order: Row, payment: SettlePayment) -> SettledPayment:
     report, now = payment.report, payment.now
     status, reason = OrderStatus(order["status"]), order["cancel_reason"] and CancelReason(order["cancel_reason"])
-    amount_is_right, is_blocked = report.amount == order["pay_price"], order["is_blocked"]
+    facts = PaymentFacts(status, reason, paid=report.amount, pay_price=order["pay_price"], is_blocked=order["is_blocked"])
     values = (report.order_id, now, report.amount, report.paid_at)
 
     reseated: TeamStatus | None = None
-    if may_be_reseated(status, reason, amount_is_right=amount_is_right, mall_is_blocked=is_blocked):
+    if may_be_reseated(facts):
         reseated = await _reseat(opened, values)
-    decision = decide_payment(
-        status, amount_is_right=amount_is_right, mall_is_blocked=is_blocked, seat_is_back=reseated is not None
-    )
+    decision = decide_payment(facts, is_reseated=reseated is not None)
     match decision.outcome:
         case PaymentOutcome.REFUNDING:
             return await _owe(opened, order, payment, decision)

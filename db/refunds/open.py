@@ -1,6 +1,6 @@
 """The first transaction of a refund: decides its kind, and releases the seat where nobody has to agree."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from db.callbacks.outbox import record_order_events
@@ -8,7 +8,16 @@ from db.core.connection import Connection, Database, Row, fetch_one, transaction
 from db.orders.release import CANCELLED, LOCK_ORDER, RETURNED, release_seat
 from domain.errors import ErrorCode, Refusal
 from domain.ids import event_id
-from domain.lifecycle import CancelReason, OrderStatus, RefundKind, RefundStatus, RefundStep, TeamStatus, decide_refund
+from domain.lifecycle import (
+    CancelReason,
+    OrderStatus,
+    RefundKind,
+    RefundStatus,
+    RefundStep,
+    RefundWindow,
+    TeamStatus,
+    decide_refund,
+)
 from domain.messages.refunds import OpenRefund, RefundState
 from domain.schemas.events import EventType
 
@@ -30,16 +39,16 @@ async def open_refund(database: Database, asked: OpenRefund) -> RefundState:
         if order is None:
             raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {asked.out_trade_no or asked.order_id}.")
         latest = await opened.fetchrow(LATEST, asked.order_id)
-        team_status, in_window = TeamStatus(order["team_status"]), asked.now < _window_end(order)
+        window = RefundWindow(order["completed_at"], order["refund_window"])
+        team_status, in_window = TeamStatus(order["team_status"]), window.is_open(asked.now)
         if latest is not None and asked.attempt is not None and asked.attempt <= latest["attempt"]:
             named = await fetch_one(opened, ATTEMPT, asked.order_id, asked.attempt)
             return await _as_it_is(opened, order, named, asked.now)
         match decide_refund(OrderStatus(order["status"]), team_status, in_window=in_window, force=asked.force):
-            case RefundStep.AS_IT_IS:
+            case RefundStep.NO_CHANGE:
                 return await _as_it_is(opened, order, latest, asked.now)
             case RefundStep.REFUSE:
-                over = f"{_window_end(order):%Y-%m-%d %H:%M:%S} UTC"
-                raise Refusal(ErrorCode.REFUND_WINDOW_CLOSED, f"The refund window was over at {over}.")
+                raise window.refusal()
             case RefundStep.CANCEL:
                 return await _cancel(opened, order, asked)
             case RefundStep.RETURN:
@@ -49,16 +58,6 @@ async def open_refund(database: Database, asked: OpenRefund) -> RefundState:
                     return await _ask(opened, order, asked)
                 # A queue cannot answer, so nobody is asked there.
                 return await _return(opened, order, asked, RefundKind.PAID_FORMED)
-
-
-NEVER = datetime.min.replace(tzinfo=UTC)
-
-
-def _window_end(order: Row) -> datetime:
-    if order["completed_at"] is None:
-        return NEVER
-    completed_at: datetime = order["completed_at"]
-    return completed_at + timedelta(seconds=order["refund_window"])
 
 
 async def _as_it_is(opened: Connection, order: Row, refund: Row | None, now: datetime) -> RefundState:

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from db.core.connection import Database, Row, connection, fetch_one, transaction
 from db.orders.release import LOCK_ORDER
-from db.refunds.open import _window_end, open_unsettled, unsettled_attempt
-from domain.lifecycle import OrderStatus, RefundStep, TeamStatus, decide_refund
+from db.refunds.open import open_unsettled, unsettled_attempt
+from domain.lifecycle import OrderStatus, RefundStep, RefundWindow, TeamStatus, decide_refund
 from domain.messages.refunds import RefundByOperator, RefundInput
 
 # --- who still has to be started ---
@@ -44,9 +44,9 @@ async def refund_by_operator(database: Database, wish: RefundByOperator) -> Refu
         order = await opened.fetchrow(WISHED, wish.team_id, wish.out_trade_no)
     if order is None:
         return "this team has no such order"
-    in_window = wish.now < _window_end(order)
+    in_window = RefundWindow(order["completed_at"], order["refund_window"]).is_open(wish.now)
     match decide_refund(OrderStatus(order["status"]), TeamStatus(order["team_status"]), in_window=in_window, force=False):
-        case RefundStep.AS_IT_IS:
+        case RefundStep.NO_CHANGE:
             return f"the order is {order['status']} already"
         case RefundStep.REFUSE:
             return "the refund window is over: start a RefundWorkflow with force, or ask the API to"

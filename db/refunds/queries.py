@@ -1,14 +1,21 @@
 """Reading refunds as they are now, and what waits for a person."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from db.core.connection import Database, Row, connection
 from db.core.pagination import Conditions, Position
-from domain.errors import ErrorCode, Refusal
 from domain.ids import refund_workflow_id, team_workflow_id
-from domain.lifecycle import OrderStatus, RefundKind, RefundStatus, RefundStep, TeamStatus, decide_refund
+from domain.lifecycle import (
+    OrderStatus,
+    RefundKind,
+    RefundStatus,
+    RefundStep,
+    RefundWindow,
+    TeamStatus,
+    decide_refund,
+)
 from domain.messages.refunds import RefundInput
 from domain.schemas.refunds import OpsRefund, Refund
 from domain.schemas.workflows import WorkflowLink
@@ -22,7 +29,7 @@ class RefundLookup:
     out_trade_no: str
     order_status: OrderStatus
     team_status: TeamStatus
-    window_end: datetime | None
+    window: RefundWindow
     refund: Refund | None
     """the latest, also one that was rejected"""
     attempts: int
@@ -44,10 +51,9 @@ class RefundLookup:
 
     def require_window(self, now: datetime, *, force: bool) -> None:
         """Raises Refusal, refund_window_closed, when nothing but force could undo the order now."""
-        in_window = self.window_end is not None and now < self.window_end
+        in_window = self.window.is_open(now)
         if decide_refund(self.order_status, self.team_status, in_window=in_window, force=force) is RefundStep.REFUSE:
-            over = f"{self.window_end:%Y-%m-%d %H:%M:%S} UTC"
-            raise Refusal(ErrorCode.REFUND_WINDOW_CLOSED, f"The refund window was over at {over}.")
+            raise self.window.refusal()
 
 
 PLACE = """
@@ -94,13 +100,12 @@ async def refunds_under_way(database: Database, order_id: str) -> list[RefundInp
 
 
 def _place(row: Row) -> RefundLookup:
-    completed_at, window = row["completed_at"], timedelta(seconds=row["refund_window"])
     return RefundLookup(
         source=row["source"],
         out_trade_no=row["out_trade_no"],
         order_status=OrderStatus(row["status"]),
         team_status=TeamStatus(row["team_status"]),
-        window_end=completed_at + window if completed_at else None,
+        window=RefundWindow(row["completed_at"], row["refund_window"]),
         refund=_refund(row),
         attempts=row["attempt"] or 0,
     )

@@ -1,9 +1,12 @@
-"""The decision tables of design.md section 5, pair by pair."""
+"""The decision tables of docs/rules.md, pair by pair."""
 
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import product
 
 import pytest
 
+from domain.errors import ErrorCode
 from domain.lifecycle import (
     CancelReason,
     Completion,
@@ -11,11 +14,13 @@ from domain.lifecycle import (
     FailReason,
     OrderStatus,
     PaymentDecision,
+    PaymentFacts,
     PaymentOutcome,
     PaymentReason,
     RefundKind,
     RefundStatus,
     RefundStep,
+    RefundWindow,
     TeamDecision,
     TeamStatus,
     conclude,
@@ -32,77 +37,79 @@ LATE = PaymentDecision(PaymentOutcome.REFUNDING, PaymentReason.LATE_PAYMENT)
 MISMATCH = PaymentDecision(PaymentOutcome.REFUNDING, PaymentReason.AMOUNT_MISMATCH)
 BLOCKED = PaymentDecision(PaymentOutcome.REFUNDING, PaymentReason.MALL_BLOCKED)
 
-
-@pytest.mark.parametrize(
-    ("order", "amount_is_right", "mall_is_blocked", "decision"),
-    [
-        (OrderStatus.LOCKED, True, False, SETTLED),
-        (OrderStatus.LOCKED, True, True, BLOCKED),
-        (OrderStatus.LOCKED, False, False, MISMATCH),
-        (OrderStatus.LOCKED, False, True, MISMATCH),
-        (OrderStatus.CANCELLED, True, False, LATE),
-        (OrderStatus.CANCELLED, True, True, LATE),
-        (OrderStatus.CANCELLED, False, False, LATE),
-        (OrderStatus.CANCELLED, False, True, LATE),
-    ],
-)
-def test_the_first_payment_of_an_order(
-    order: OrderStatus, amount_is_right: bool, mall_is_blocked: bool, decision: PaymentDecision
-) -> None:
-    assert decide_payment(order, amount_is_right=amount_is_right, mall_is_blocked=mall_is_blocked) == decision
-
-
-def test_a_late_payment_whose_seat_is_back_is_reseated() -> None:
-    back = decide_payment(OrderStatus.CANCELLED, amount_is_right=True, mall_is_blocked=False, seat_is_back=True)
-    assert back == RESEATED
-
-
+PAY_PRICE = Decimal("80.00")
+AMOUNTS = [PAY_PRICE, Decimal("79.99"), Decimal("80.01"), Decimal("0.01"), Decimal("100.00")]
 REASONS: list[CancelReason | None] = [None, *CancelReason]
 
 
+def facts(
+    order: OrderStatus, amount: Decimal = PAY_PRICE, *, blocked: bool = False, reason: CancelReason | None = None
+) -> PaymentFacts:
+    return PaymentFacts(order, reason, paid=amount, pay_price=PAY_PRICE, is_blocked=blocked)
+
+
+@pytest.mark.parametrize("amount", AMOUNTS)
+@pytest.mark.parametrize("blocked", [False, True])
+def test_the_payment_of_a_locked_order(amount: Decimal, blocked: bool) -> None:
+    expected = MISMATCH if amount != PAY_PRICE else BLOCKED if blocked else SETTLED
+    assert decide_payment(facts(OrderStatus.LOCKED, amount, blocked=blocked)) == expected
+
+
+@pytest.mark.parametrize("amount", AMOUNTS)
+@pytest.mark.parametrize("blocked", [False, True])
+@pytest.mark.parametrize("reason", CancelReason)
+def test_the_payment_of_a_cancelled_order_is_late_unless_it_is_reseated(
+    amount: Decimal, blocked: bool, reason: CancelReason
+) -> None:
+    payment = facts(OrderStatus.CANCELLED, amount, blocked=blocked, reason=reason)
+    assert decide_payment(payment) == LATE
+    if may_be_reseated(payment):
+        assert decide_payment(payment, is_reseated=True) == RESEATED
+
+
 @pytest.mark.parametrize(("order", "reason"), [*product(OrderStatus, REASONS)])
-def test_only_who_timed_out_and_paid_what_is_due_where_trade_is_allowed_may_be_reseated(
+def test_only_a_timed_out_order_whose_exact_price_was_paid_in_an_open_channel_may_be_reseated(
     order: OrderStatus, reason: CancelReason | None
 ) -> None:
     timed_out = (order, reason) == (OrderStatus.CANCELLED, CancelReason.LOCK_TIMEOUT)
     allowed = {
-        (right, blocked)
-        for right, blocked in product((True, False), repeat=2)
-        if may_be_reseated(order, reason, amount_is_right=right, mall_is_blocked=blocked)
+        (amount, blocked)
+        for amount, blocked in product(AMOUNTS, (True, False))
+        if may_be_reseated(facts(order, amount, blocked=blocked, reason=reason))
     }
-    assert allowed == ({(True, False)} if timed_out else set())
+    assert allowed == ({(PAY_PRICE, False)} if timed_out else set())
 
 
 # --- refunds ---
 
-CANCEL, RETURN, ASK, AS_IT_IS = RefundStep.CANCEL, RefundStep.RETURN, RefundStep.ASK, RefundStep.AS_IT_IS
+CANCEL, RETURN, ASK, NO_CHANGE = RefundStep.CANCEL, RefundStep.RETURN, RefundStep.ASK, RefundStep.NO_CHANGE
 LOCKED, PAID = OrderStatus.LOCKED, OrderStatus.PAID
 REFUNDING, REFUNDED, CANCELLED = OrderStatus.REFUNDING, OrderStatus.REFUNDED, OrderStatus.CANCELLED
 FORMING, COMPLETED, FAILED = TeamStatus.FORMING, TeamStatus.COMPLETED, TeamStatus.FAILED
 WITH_REFUNDS = TeamStatus.COMPLETED_WITH_REFUNDS
 
-# What happens inside the refund window, or when an operator sets it aside.
+# Within the refund window, or where an operator overrides it.
 REFUNDS = {
     (FORMING, LOCKED): CANCEL,
     (FORMING, PAID): RETURN,
-    (FORMING, REFUNDING): AS_IT_IS,
-    (FORMING, REFUNDED): AS_IT_IS,
-    (FORMING, CANCELLED): AS_IT_IS,
+    (FORMING, REFUNDING): NO_CHANGE,
+    (FORMING, REFUNDED): NO_CHANGE,
+    (FORMING, CANCELLED): NO_CHANGE,
     (COMPLETED, LOCKED): CANCEL,
     (COMPLETED, PAID): ASK,
-    (COMPLETED, REFUNDING): AS_IT_IS,
-    (COMPLETED, REFUNDED): AS_IT_IS,
-    (COMPLETED, CANCELLED): AS_IT_IS,
+    (COMPLETED, REFUNDING): NO_CHANGE,
+    (COMPLETED, REFUNDED): NO_CHANGE,
+    (COMPLETED, CANCELLED): NO_CHANGE,
     (WITH_REFUNDS, LOCKED): CANCEL,
     (WITH_REFUNDS, PAID): ASK,
-    (WITH_REFUNDS, REFUNDING): AS_IT_IS,
-    (WITH_REFUNDS, REFUNDED): AS_IT_IS,
-    (WITH_REFUNDS, CANCELLED): AS_IT_IS,
+    (WITH_REFUNDS, REFUNDING): NO_CHANGE,
+    (WITH_REFUNDS, REFUNDED): NO_CHANGE,
+    (WITH_REFUNDS, CANCELLED): NO_CHANGE,
     (FAILED, LOCKED): CANCEL,
     (FAILED, PAID): RETURN,
-    (FAILED, REFUNDING): AS_IT_IS,
-    (FAILED, REFUNDED): AS_IT_IS,
-    (FAILED, CANCELLED): AS_IT_IS,
+    (FAILED, REFUNDING): NO_CHANGE,
+    (FAILED, REFUNDED): NO_CHANGE,
+    (FAILED, CANCELLED): NO_CHANGE,
 }
 WINDOW_OVER = {(COMPLETED, PAID): RefundStep.REFUSE, (WITH_REFUNDS, PAID): RefundStep.REFUSE}
 
@@ -117,6 +124,29 @@ def test_every_pair_of_team_and_order_has_its_refund(
     assert decide_refund(order, team, in_window=in_window, force=force) is table[team, order]
 
 
+COMPLETED_AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
+INSTANT = timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 604800])
+def test_the_refund_window_is_open_from_the_completion_up_to_its_end(seconds: int) -> None:
+    window = RefundWindow(COMPLETED_AT, seconds)
+    end = COMPLETED_AT + timedelta(seconds=seconds)
+
+    assert window.end == end
+    assert window.is_open(end - INSTANT)
+    assert not window.is_open(end)
+    assert f"{end:%Y-%m-%d %H:%M:%S} UTC" in window.refusal().detail
+
+
+def test_a_team_that_was_never_completed_has_no_refund_window() -> None:
+    window = RefundWindow(None, 604800)
+
+    assert window.end is None
+    assert not window.is_open(COMPLETED_AT)
+    assert window.refusal().code is ErrorCode.REFUND_WINDOW_CLOSED
+
+
 # --- how a team ends ---
 
 EXPIRED = Conclusion(TeamStatus.FAILED, FailReason.EXPIRED)
@@ -126,7 +156,7 @@ BY_MIN_COUNT = Conclusion(TeamStatus.COMPLETED, Completion.MIN_COUNT)
 
 
 @pytest.mark.parametrize(
-    ("ending", "paid", "min_count", "conclusion"),
+    ("decision", "paid", "min_count", "expected"),
     [
         (TeamDecision.CLOSE, 0, None, CLOSED),
         (TeamDecision.CLOSE, 2, 1, CLOSED),
@@ -142,14 +172,14 @@ BY_MIN_COUNT = Conclusion(TeamStatus.COMPLETED, Completion.MIN_COUNT)
         (TeamDecision.DEADLINE, 3, 2, BY_MIN_COUNT),
     ],
 )
-def test_how_a_forming_team_ends(ending: TeamDecision, paid: int, min_count: int | None, conclusion: Conclusion | None) -> None:
-    assert conclude(ending, paid=paid, min_count=min_count) == conclusion
+def test_how_a_forming_team_ends(decision: TeamDecision, paid: int, min_count: int | None, expected: Conclusion | None) -> None:
+    assert conclude(decision, paid=paid, min_count=min_count) == expected
 
 
 # --- words ---
 
 
-def test_the_words_are_the_designs() -> None:
+def test_the_public_words_of_states_and_reasons() -> None:
     assert {*OrderStatus} == {"locked", "paid", "refunding", "refunded", "cancelled"}
     assert {*TeamStatus} == {"forming", "completed", "completed_with_refunds", "failed"}
     assert {*FailReason} == {"expired", "closed", "abandoned"}
