@@ -21,7 +21,7 @@ CALLERS = (1, 16)
 GOAL_MS = 1.0
 AUDIENCE = "bench"
 SEED = """
-INSERT INTO audience_members (filling, user_id)
+INSERT INTO audience_members (import_id, user_id)
 SELECT $1, 'buyer-' || lpad(n::text, 9, '0') FROM generate_series($2::int, $3::int) AS n
 """
 

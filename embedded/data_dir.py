@@ -8,7 +8,7 @@ from typing import IO
 
 from embedded.errors import StackError
 
-FORMAT = 1
+FORMAT = 2
 
 
 def write_private(path: Path, text: str) -> None:

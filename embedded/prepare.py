@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from db.core.migrate import upgrade
+from db.core.migrate import UnknownSchema, upgrade
 from embedded.demo_data import seed
 from embedded.keys import demo_keys
 
@@ -16,7 +16,10 @@ from embedded.keys import demo_keys
 def main() -> None:
     mall_url, keys_file = sys.argv[1:]
     database_url = os.environ["GROUPBUY_DATABASE_URL"]
-    upgrade(database_url)
+    try:
+        upgrade(database_url)
+    except UnknownSchema as error:
+        sys.exit(str(error))
     asyncio.run(seed(database_url, mall_url, demo_keys(Path(keys_file))))
 
 

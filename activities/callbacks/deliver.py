@@ -129,7 +129,7 @@ class CallbackActivities:
     async def try_once(self, source: str, event_ids: list[str]) -> bool:
         """Tries what is pending of these new events of a mall; returns whether all of it is delivered now."""
         # Each needs its sequence first, else it is read twice.
-        await self._asked(db.callbacks.deliveries.give_sequences(self._database, source))
+        await self._asked(db.callbacks.deliveries.assign_sequences(self._database, source))
         pending = await self._asked(db.callbacks.deliveries.pending_deliveries(self._database, event_ids))
         tried = await self._try(pending)
         return len(tried) == len(pending) and all(verdict == "delivered" for verdict in tried)

@@ -18,9 +18,9 @@ from domain.schemas.audiences import AudienceRule, BadLine, ImportKind, ImportSt
 ORDERS_AT_ONCE = 5_000
 """of one mall, in one slice of a rule's job"""
 BEGIN_FILLING = """
-INSERT INTO audience_fillings (audience_id, kind, rule, status, seen, accepted, bad, member_count, last_user, report,
-                               started_by, started_at, touched_at)
-VALUES ($1, $2, $3, 'running', 0, 0, 0, 0, '', '[]', $4, $5, $5) RETURNING filling
+INSERT INTO audience_imports (audience_id, kind, rule, status, seen, accepted, bad, member_count, last_user, report,
+                               started_by, started_at, last_progress_at)
+VALUES ($1, $2, $3, 'running', 0, 0, 0, 0, '', '[]', $4, $5, $5) RETURNING import_id
 """
 
 
@@ -42,12 +42,12 @@ async def begin_import(database: Database, audience_id: str, rule: AudienceRule 
         raise Refusal(ErrorCode.AUDIENCE_CONFLICT, f"Audience {audience_id} is being filled; wait for its end.") from None
 
 
-LOCK_FILLING = "SELECT * FROM audience_fillings WHERE filling = $1 FOR UPDATE"
-ADD_MEMBERS = "INSERT INTO audience_members (filling, user_id) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING"
+LOCK_FILLING = "SELECT * FROM audience_imports WHERE import_id = $1 FOR UPDATE"
+ADD_MEMBERS = "INSERT INTO audience_members (import_id, user_id) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING"
 NOTE_PROGRESS = """
-UPDATE audience_fillings
-   SET seen = $2, accepted = $3, bad = $4, report = $5, member_count = member_count + $6, touched_at = $7
- WHERE filling = $1
+UPDATE audience_imports
+   SET seen = $2, accepted = $3, bad = $4, report = $5, member_count = member_count + $6, last_progress_at = $7
+ WHERE import_id = $1
 """
 
 
@@ -61,7 +61,7 @@ class ImportProgress:
     report: Sequence[BadLine]
 
 
-async def add_members(database: Database, filling: int, user_ids: set[str], progress: ImportProgress, now: datetime) -> None:
+async def add_members(database: Database, import_id: int, user_ids: set[str], progress: ImportProgress, now: datetime) -> None:
     """Adds some users of an upload; whoever is there already is not counted again.
 
     Raises:
@@ -69,59 +69,59 @@ async def add_members(database: Database, filling: int, user_ids: set[str], prog
     """
     report = json.dumps([bad.model_dump() for bad in progress.report])
     async with transaction(database) as opened:
-        await _running(opened, filling)
+        await _running(opened, import_id)
         # In the index's order: neighbours are written together.
-        tag = await opened.execute(ADD_MEMBERS, filling, sorted(user_ids))
+        tag = await opened.execute(ADD_MEMBERS, import_id, sorted(user_ids))
         added = int(tag.rpartition(" ")[2])
-        await opened.execute(NOTE_PROGRESS, filling, progress.seen, progress.accepted, progress.bad, report, added, now)
+        await opened.execute(NOTE_PROGRESS, import_id, progress.seen, progress.accepted, progress.bad, report, added, now)
 
 
-async def finish_import(database: Database, filling: int, now: datetime) -> None:
+async def finish_import(database: Database, import_id: int, now: datetime) -> None:
     """Puts its members in force.
 
     Raises:
         Refusal: audience_conflict (it was given up meanwhile).
     """
     async with transaction(database) as opened:
-        await _put_in_force(opened, await _running(opened, filling), now)
+        await _put_in_force(opened, await _running(opened, import_id), now)
 
 
 FAIL_FILLING = """
-UPDATE audience_fillings SET status = 'failed', failure = $2, finished_at = $3 WHERE filling = $1 AND status = 'running'
+UPDATE audience_imports SET status = 'failed', failure = $2, finished_at = $3 WHERE import_id = $1 AND status = 'running'
 """
 
 
-async def fail_import(database: Database, filling: int, why: str, now: datetime) -> None:
+async def fail_import(database: Database, import_id: int, why: str, now: datetime) -> None:
     """Gives it up: the former members stay in force. One that has ended is left as it is."""
     async with connection(database) as opened:
-        await opened.execute(FAIL_FILLING, filling, why, now)
+        await opened.execute(FAIL_FILLING, import_id, why, now)
 
 
-async def _running(opened: Connection, filling: int) -> Row:
-    row = await fetch_one(opened, LOCK_FILLING, filling)
+async def _running(opened: Connection, import_id: int) -> Row:
+    row = await fetch_one(opened, LOCK_FILLING, import_id)
     if row["status"] != ImportStatus.RUNNING:
-        raise Refusal(ErrorCode.AUDIENCE_CONFLICT, f"Filling {filling} was given up: it had made no progress for too long.")
+        raise Refusal(ErrorCode.AUDIENCE_CONFLICT, f"Filling {import_id} was given up: it had made no progress for too long.")
     return row
 
 
 END_FILLING = """
-UPDATE audience_fillings SET status = 'done', finished_at = $2 WHERE filling = $1 RETURNING audience_id, member_count, rule
+UPDATE audience_imports SET status = 'done', finished_at = $2 WHERE import_id = $1 RETURNING audience_id, member_count, rule
 """
-SWITCH = "UPDATE audiences SET filling = $2, member_count = $3, updated_at = $4 WHERE audience_id = $1"
+SWITCH = "UPDATE audiences SET import_id = $2, member_count = $3, updated_at = $4 WHERE audience_id = $1"
 
 
-async def _put_in_force(opened: Connection, filling: Row, now: datetime) -> None:
-    ended = await fetch_one(opened, END_FILLING, filling["filling"], now)
-    await opened.execute(SWITCH, ended["audience_id"], filling["filling"], ended["member_count"], now)
+async def _put_in_force(opened: Connection, running: Row, now: datetime) -> None:
+    ended = await fetch_one(opened, END_FILLING, running["import_id"], now)
+    await opened.execute(SWITCH, ended["audience_id"], running["import_id"], ended["member_count"], now)
     content = {
         "audience_id": ended["audience_id"],
-        "filling": filling["filling"],
-        "kind": filling["kind"],
+        "filling": running["import_id"],
+        "kind": running["kind"],
         "rule": json.loads(ended["rule"]) if ended["rule"] else None,
         "member_count": ended["member_count"],
     }
     subject = f"audience/{ended['audience_id']}"
-    await opened.execute(RECORD_CHANGE, now, filling["started_by"], subject, json.dumps(content))
+    await opened.execute(RECORD_CHANGE, now, running["started_by"], subject, json.dumps(content))
 
 
 # --- a rule's job, in slices of users: every slice looks at its users' orders as they are in that moment ---
@@ -153,24 +153,24 @@ WITH users AS MATERIALIZED (
        AND live AND status <> 'locked'
      GROUP BY user_id
 ), added AS (
-    INSERT INTO audience_members (filling, user_id)
+    INSERT INTO audience_members (import_id, user_id)
     SELECT $1, user_id FROM users WHERE orders >= $7 AND amount >= $8
     RETURNING 1
 )
-UPDATE audience_fillings
+UPDATE audience_imports
    SET seen = seen + (SELECT count(*) FROM users), accepted = accepted + (SELECT count(*) FROM added),
-       member_count = member_count + (SELECT count(*) FROM added), last_user = $4, touched_at = $9
- WHERE filling = $1
+       member_count = member_count + (SELECT count(*) FROM added), last_user = $4, last_progress_at = $9
+ WHERE import_id = $1
 """
 
 
-async def take_users(database: Database, filling: int, now: datetime, at_once: int = ORDERS_AT_ONCE) -> ImportState:
+async def take_users(database: Database, import_id: int, now: datetime, at_once: int = ORDERS_AT_ONCE) -> ImportState:
     """One slice of a rule's job, from where the last one stopped; the last one puts the members in force.
 
     Of a filling that has ended, also of an upload's, it returns the end.
     """
     async with transaction(database) as opened:
-        row = await fetch_one(opened, LOCK_FILLING, filling)
+        row = await fetch_one(opened, LOCK_FILLING, import_id)
         if row["status"] == ImportStatus.RUNNING and row["kind"] == ImportKind.RULE:
             rule = AudienceRule.model_validate_json(row["rule"])
             sources = [rule.source] if rule.source else [found["source"] for found in await opened.fetch(SOURCES)]
@@ -180,6 +180,6 @@ async def take_users(database: Database, filling: int, now: datetime, at_once: i
                 await _put_in_force(opened, row, now)
             else:
                 period, least = (rule.since, rule.until), (rule.min_orders or 1, rule.min_amount or 0)
-                await opened.execute(TAKE_USERS, filling, sources, after, until, *period, *least, now)
-            row = await fetch_one(opened, LOCK_FILLING, filling)
+                await opened.execute(TAKE_USERS, import_id, sources, after, until, *period, *least, now)
+            row = await fetch_one(opened, LOCK_FILLING, import_id)
     return ImportState(status=row["status"], seen=row["seen"], member_count=row["member_count"], last_user=row["last_user"])

@@ -17,9 +17,9 @@ from domain.schemas.workflows import WorkflowLink
 AUDIENCES = """
 SELECT a.audience_id, a.name, a.member_count AS members, a.created_at, a.updated_at, f.*
   FROM audiences a LEFT JOIN LATERAL (
-       SELECT filling, kind, rule, status, failure, seen, accepted, bad, member_count, report,
+       SELECT import_id, kind, rule, status, failure, seen, accepted, bad, member_count, report,
               started_by, started_at, finished_at
-         FROM audience_fillings WHERE audience_id = a.audience_id ORDER BY filling DESC LIMIT 1) f ON true
+         FROM audience_imports WHERE audience_id = a.audience_id ORDER BY import_id DESC LIMIT 1) f ON true
 """
 READ_AUDIENCE = f"{AUDIENCES} WHERE a.audience_id = $1"
 LIST_AUDIENCES = f"""{AUDIENCES}
@@ -48,16 +48,16 @@ async def list_audiences(database: Database, after: Position | None, limit: int)
     return [_audience({**row, "report": "[]"}) for row in rows]
 
 
-READ_FILLING = "SELECT * FROM audience_fillings WHERE filling = $1"
+READ_FILLING = "SELECT * FROM audience_imports WHERE import_id = $1"
 
 
-async def read_import(database: Database, filling: int) -> AudienceImport:
+async def read_import(database: Database, import_id: int) -> AudienceImport:
     async with connection(database) as opened:
-        return _filling(await fetch_one(opened, READ_FILLING, filling))
+        return _filling(await fetch_one(opened, READ_FILLING, import_id))
 
 
 IS_MEMBER = """
-SELECT EXISTS (SELECT FROM audience_members m WHERE m.filling = a.filling AND m.user_id = $2)
+SELECT EXISTS (SELECT FROM audience_members m WHERE m.import_id = a.import_id AND m.user_id = $2)
   FROM audiences a WHERE a.audience_id = $1
 """
 
@@ -99,21 +99,22 @@ def _audience(row: Row | dict[str, Any]) -> Audience:
         member_count=row["members"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
-        filling=_filling(row) if row["filling"] is not None else None,
+        filling=_filling(row) if row["import_id"] is not None else None,
     )
 
 
-PLAIN = ("filling", "kind", "status", "failure", "seen", "accepted", "bad", "member_count", "started_by", "started_at")
+PLAIN = ("kind", "status", "failure", "seen", "accepted", "bad", "member_count", "started_by", "started_at")
 
 
 def _filling(row: Row | dict[str, Any]) -> AudienceImport:
     plain: dict[str, Any] = {name: row[name] for name in PLAIN}
     is_rule = row["kind"] == ImportKind.RULE
     return AudienceImport(
+        filling=row["import_id"],
         **plain,
         rule=AudienceRule.model_validate_json(row["rule"]) if is_rule else None,
         duplicates=row["accepted"] - row["member_count"],
         report=[BadLine(**bad) for bad in json.loads(row["report"])],
         finished_at=row["finished_at"],
-        workflow=WorkflowLink(id=audience_workflow_id(row["audience_id"], row["filling"])) if is_rule else None,
+        workflow=WorkflowLink(id=audience_workflow_id(row["audience_id"], row["import_id"])) if is_rule else None,
     )

@@ -9,14 +9,14 @@ from db.core.planner_hints import IS_PENDING
 from domain.lifecycle import MallAnswer
 from domain.messages.callbacks import Sample
 
-# A transaction of its own, as one statement: functions/give_sequences.sql.
-GIVE_SEQUENCES = "SELECT groupbuy_give_sequences($1)"
+# A transaction of its own, as one statement: functions/assign_sequences.sql.
+ASSIGN_SEQUENCES = "SELECT groupbuy_assign_sequences($1)"
 
 
-async def give_sequences(database: Database, source: str) -> None:
+async def assign_sequences(database: Database, source: str) -> None:
     """Numbers a mall's committed events: without gaps, and in the order in which the facts about one order came true."""
     async with connection(database) as opened:
-        await opened.execute(GIVE_SEQUENCES, source)
+        await opened.execute(ASSIGN_SEQUENCES, source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ async def pending_deliveries(database: Database, event_ids: list[str]) -> list[D
     unnumbered = {row["source"] for row in rows if row["sequence"] is None}
     if unnumbered:
         for source in sorted(unnumbered):
-            await give_sequences(database, source)
+            await assign_sequences(database, source)
         rows = await _pending(database, event_ids)
     return [Delivery(**{**row, "secrets": tuple(row["secrets"]), "hosts": tuple(row["hosts"])}) for row in rows]
 

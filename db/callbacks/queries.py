@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from db.callbacks.deliveries import give_sequences
+from db.callbacks.deliveries import assign_sequences
 from db.callbacks.redelivery import DeliveryStatus
 from db.core.connection import Database, Row, connection, fetch_one
 from db.core.pagination import Conditions, Position
@@ -19,7 +19,7 @@ SELECT event_id, type, occurred_at, sequence, data FROM events
 
 async def read_feed(database: Database, source: str, after: int, limit: int) -> list[Event]:
     """A mall's events behind this sequence, without gaps: what was committed until now has its number before it is read."""
-    await give_sequences(database, source)
+    await assign_sequences(database, source)
     async with connection(database) as opened:
         rows = await opened.fetch(FEED, source, after, limit)
     return [

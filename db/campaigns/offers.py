@@ -15,7 +15,7 @@ from domain.switches import switches_of
 
 def is_member(audience: str, user: str) -> str:
     """SQL: whether a user is in an audience. One that does not exist, or was never filled, has no members."""
-    return f"""EXISTS (SELECT FROM audiences a JOIN audience_members m USING (filling)
+    return f"""EXISTS (SELECT FROM audiences a JOIN audience_members m USING (import_id)
                         WHERE a.audience_id = {audience} AND m.user_id = {user})"""
 
 

@@ -30,16 +30,16 @@ async def preview_shutdown(database: Database, campaign_id: int) -> ShutdownPrev
     return ShutdownPreview(campaign_id=campaign_id, **row)
 
 
-ENDING = "SELECT * FROM campaign_endings WHERE campaign_id = $1"
+ENDING = "SELECT * FROM campaign_shutdowns WHERE campaign_id = $1"
 BEGIN = """
-INSERT INTO campaign_endings (campaign_id, begun_by, reason, begun_at) VALUES ($1, $2, $3, $4)
+INSERT INTO campaign_shutdowns (campaign_id, begun_by, reason, begun_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT DO NOTHING RETURNING campaign_id
 """
 # Short statements, and no row that seats share: nobody takes a seat until they are committed.
 END = "UPDATE campaigns SET status = 'ended', version = $2, updated_at = $3 WHERE campaign_id = $1"
 STOP_SELLING = "UPDATE campaign_goods SET active = false WHERE campaign_id = $1 AND active"
 TAKE_DOWN_TEAMS = """
-INSERT INTO campaign_ending_teams (campaign_id, team_id)
+INSERT INTO campaign_shutdown_teams (campaign_id, team_id)
 SELECT campaign_id, team_id FROM teams WHERE campaign_id = $1 AND status = 'forming'
 """
 
@@ -71,7 +71,7 @@ async def begin_shutdown(database: Database, asked: BeginShutdown) -> None:
 
 
 FORMING = """
-SELECT team_id FROM campaign_ending_teams e JOIN teams t USING (team_id)
+SELECT team_id FROM campaign_shutdown_teams e JOIN teams t USING (team_id)
  WHERE e.campaign_id = $1 AND t.status = 'forming' AND team_id > $2 ORDER BY team_id LIMIT $3
 """
 
@@ -99,7 +99,8 @@ async def any_left(database: Database, team_ids: list[str]) -> bool:
 # the ending began. A team that completed meanwhile delivers its goods; what its members undo later is no part of this.
 PROGRESS = """
 WITH team AS (
-  SELECT t.team_id, t.status, t.completed_at FROM campaign_ending_teams e JOIN teams t USING (team_id) WHERE e.campaign_id = $1
+  SELECT t.team_id, t.status, t.completed_at
+    FROM campaign_shutdown_teams s JOIN teams t USING (team_id) WHERE s.campaign_id = $1
 ), back AS (
   SELECT coalesce(r.amount, o.paid_amount) AS amount, r.status
     FROM team JOIN orders o USING (team_id)
@@ -118,7 +119,7 @@ SELECT (SELECT count(*) FROM team) AS teams_total,
        coalesce(sum(amount) FILTER (WHERE status = 'done'), 0) AS amount_returned
   FROM back
 """
-FINISH = "UPDATE campaign_endings SET finished_at = $2 WHERE campaign_id = $1 AND finished_at IS NULL"
+FINISH = "UPDATE campaign_shutdowns SET finished_at = $2 WHERE campaign_id = $1 AND finished_at IS NULL"
 
 
 async def measure_shutdown(database: Database, asked: ReadShutdown) -> ShutdownState:

@@ -1,4 +1,4 @@
-"""Brings a database to this version's schema: `python -m db.core.migrate`, with GROUPBUY_DATABASE_URL set."""
+"""Migrates a database to this version's schema: `python -m db.core.migrate`, with GROUPBUY_DATABASE_URL set."""
 
 import os
 import sys
@@ -6,27 +6,38 @@ from pathlib import Path
 
 import alembic.command
 from alembic.config import Config
+from alembic.util import CommandError
 
 from db.core.connection import sqlalchemy_url
 
-HERE = Path(__file__).parent.parent
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
-def migrations(database_url: str) -> Config:
-    made = Config()
-    made.set_main_option("script_location", str(HERE / "migrations"))
-    made.attributes["database_url"] = sqlalchemy_url(database_url)
-    return made
+class UnknownSchema(Exception):
+    """The database was migrated by a version of groupbuy whose revision this version does not have."""
 
 
 def upgrade(database_url: str) -> None:
-    """Applies what is missing. Safe to repeat, and to run from several processes at once."""
-    made = migrations(database_url)
-    made.attributes["upgrading"] = True
-    alembic.command.upgrade(made, "head")
+    """Applies missing migrations and replaces the SQL functions. Safe to repeat and to run from several processes at once.
+
+    Raises:
+        UnknownSchema: nothing was changed.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["database_url"] = sqlalchemy_url(database_url)
+    try:
+        alembic.command.upgrade(config, "head")
+    except CommandError as error:
+        raise UnknownSchema(
+            f"the database has the schema of another version of groupbuy ({error}): use that version, or an empty database"
+        ) from error
 
 
 if __name__ == "__main__":
     if "GROUPBUY_DATABASE_URL" not in os.environ:
         sys.exit("db.core.migrate: set GROUPBUY_DATABASE_URL, e.g. postgresql://postgres@127.0.0.1:5432/groupbuy")
-    upgrade(os.environ["GROUPBUY_DATABASE_URL"])
+    try:
+        upgrade(os.environ["GROUPBUY_DATABASE_URL"])
+    except UnknownSchema as error:
+        sys.exit(f"db.core.migrate: {error}")

@@ -1,6 +1,6 @@
-"""The schema. A state that rules depend on is guarded here too: no code can commit what a CHECK refuses.
+"""The schema. CHECK constraints and unique indexes also guard the states that rules depend on.
 
-Triggers on the tables of settings tell whoever remembers a row that it was changed: migrations/versions/0006_keys.py.
+migrations/versions/0001_initial_schema.py creates the same tables, and the triggers that notify caches of changed settings.
 """
 
 from sqlalchemy import (
@@ -48,13 +48,13 @@ malls = Table(
     metadata,
     Column("source", Text, primary_key=True),
     Column("name", Text, nullable=False),
-    Column("callback_kind", Text, comment="where events go when an order names no callback of its own"),
+    Column("callback_kind", Text, comment="default callback of orders that name none"),
     Column("callback_address", Text),
-    Column("callback_hosts", ARRAY(Text), nullable=False, comment="hosts a callback may go to, without ports"),
-    Column("webhook_secrets", ARRAY(Text), nullable=False, comment="newest first; two are valid during rotation"),
-    Column("local", Boolean, nullable=False, comment="its callbacks may go to private addresses"),
+    Column("callback_hosts", ARRAY(Text), nullable=False, comment="hosts that callbacks may be sent to, without ports"),
+    Column("webhook_secrets", ARRAY(Text), nullable=False, comment="newest first; two are valid during a rotation"),
+    Column("local", Boolean, nullable=False, comment="callbacks may be sent to private addresses"),
     Column(
-        "request_limit", Integer, nullable=False, server_default="2000", comment="requests a second; above it: rate_limited"
+        "request_limit", Integer, nullable=False, server_default="2000", comment="requests per second; above it, rate_limited"
     ),
     CheckConstraint("request_limit > 0", name="request_limit"),
 )
@@ -62,14 +62,14 @@ malls = Table(
 api_keys = Table(
     "api_keys",
     metadata,
-    Column("key_hash", LargeBinary, primary_key=True, comment="SHA-256; the key itself is nowhere"),
+    Column("key_hash", LargeBinary, primary_key=True, comment="SHA-256; the key itself is not stored"),
     Column("name", Text, nullable=False),
-    Column("source", ForeignKey("malls.source"), comment="the mall it belongs to; null: operations"),
+    Column("source", ForeignKey("malls.source"), comment="the mall it belongs to; null: an operator's key"),
     _moment("created_at"),
     _moment("revoked_at", nullable=True),
-    Column("key_id", Text, nullable=False, unique=True, comment="the beginning of the hash: what people call it by"),
-    Column("scopes", ARRAY(Text), nullable=False, comment="what it may do"),
-    Column("last_used_at", DateTime(timezone=True), comment="to about a minute"),
+    Column("key_id", Text, nullable=False, unique=True, comment="first bytes of the hash, the public id"),
+    Column("scopes", ARRAY(Text), nullable=False, comment="granted permissions"),
+    Column("last_used_at", DateTime(timezone=True), comment="accurate to about a minute"),
     CheckConstraint(
         "scopes <@ CASE WHEN source IS NULL THEN ARRAY['ops', 'admin'] ELSE ARRAY['read', 'trade'] END AND scopes <> '{}'",
         name="scopes",
@@ -101,7 +101,7 @@ campaigns = Table(
     Column("team_ttl", Integer, nullable=False),
     Column("refund_window", Integer, nullable=False),
     Column("take_limit", Integer, nullable=False),
-    Column("stock", Integer, comment="the same as campaign_stock.stock, which the seats count against"),
+    Column("stock", Integer, comment="copy of campaign_stock.stock, which orders are counted against"),
     Column("discount", JSONB, nullable=False),
     Column("audience", Text),
     Column("audience_scope", ARRAY(Text), nullable=False),
@@ -119,7 +119,7 @@ campaign_goods = Table(
     Column("goods_id", ForeignKey("goods.goods_id"), primary_key=True),
     Column("active", Boolean, nullable=False, comment="the campaign's status is active"),
     Index("campaign_goods_one_active_idx", "source", "channel", "goods_id", unique=True, postgresql_where=text("active")),
-    Index("campaign_goods_place_idx", "source", "channel", "goods_id"),
+    Index("campaign_goods_channel_idx", "source", "channel", "goods_id"),
 )
 
 campaign_stock = Table(
@@ -129,30 +129,30 @@ campaign_stock = Table(
     Column("stock", Integer, nullable=False),
     Column("live", Integer, nullable=False),
     CheckConstraint("0 <= live AND live <= stock", name="live"),
-    comment="Only campaigns with a stock have a row here: it is the one row that all their seats share.",
+    comment="One row for each campaign with a stock; all its orders share it.",
 )
 
-campaign_endings = Table(
-    "campaign_endings",
+campaign_shutdowns = Table(
+    "campaign_shutdowns",
     metadata,
     Column("campaign_id", ForeignKey("campaigns.campaign_id"), primary_key=True),
-    Column("begun_by", Text, nullable=False, comment="the name of the key"),
+    Column("begun_by", Text, nullable=False, comment="name of the API key"),
     Column("reason", Text, nullable=False),
     _moment("begun_at"),
-    Column("finished_at", DateTime(timezone=True), comment="no team was forming, and all money had gone back"),
+    Column("finished_at", DateTime(timezone=True), comment="no team is forming and every refund is done"),
 )
 
-campaign_ending_teams = Table(
-    "campaign_ending_teams",
+campaign_shutdown_teams = Table(
+    "campaign_shutdown_teams",
     metadata,
-    Column("campaign_id", ForeignKey("campaign_endings.campaign_id"), primary_key=True),
+    Column("campaign_id", ForeignKey("campaign_shutdowns.campaign_id"), primary_key=True),
     Column(
         "team_id",
         Text,
         primary_key=True,
-        comment="no foreign key: it would lock the team's row after the quotas, against the order",
+        comment="no foreign key: its row lock on teams would come after the quotas, against the lock order",
     ),
-    comment="The teams that were forming when their campaign was ended: nobody can have opened another since.",
+    comment="The teams that were forming when the shutdown began; none can be opened afterwards.",
 )
 
 user_quotas = Table(
@@ -189,6 +189,13 @@ teams = Table(
     Column("completion", Text),
     _moment("failed_at", nullable=True),
     Column("fail_reason", Text),
+    Column(
+        "version",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="incremented in every transaction that changes the team or its orders",
+    ),
     CheckConstraint("status IN ('forming', 'completed', 'completed_with_refunds', 'failed')", name="status"),
     CheckConstraint("0 <= complete_count AND complete_count <= lock_count AND lock_count <= target_count", name="counts"),
     CheckConstraint("(completed_at IS NULL) = (completion IS NULL)", name="completion"),
@@ -198,8 +205,8 @@ teams = Table(
     Index("teams_failed_idx", "failed_at", postgresql_where=text("status = 'failed' AND complete_count > 0")),
     Index("teams_opened_idx", "opened_at", "team_id"),
     Index("teams_campaign_idx", "campaign_id", "opened_at"),
-    # For buyers who look for a team: the most complete first, then the nearest deadline. `lock_count` is not here, also not in
-    # the condition: a seat that is taken or given back must touch no index.
+    # Joinable teams: most complete first, then nearest deadline. `lock_count` is in neither columns nor condition, because
+    # locking or releasing a seat must not update an index.
     Index(
         "teams_joinable_idx",
         "source",
@@ -209,7 +216,7 @@ teams = Table(
         "deadline",
         postgresql_where=text("status = 'forming'"),
     ),
-    # Counters change with every seat: room on the page keeps those updates off the indexes.
+    # Every seat updates the counters: free space on the page makes these heap-only updates, without index writes.
     postgresql_with={"fillfactor": 70},
 )
 
@@ -221,16 +228,16 @@ orders = Table(
     Column("out_trade_no", Text, nullable=False),
     Column("user_id", Text, nullable=False),
     Column("team_id", ForeignKey("teams.team_id"), nullable=False),
-    Column("opened_team", Boolean, nullable=False, comment="the request named no team"),
+    Column("opened_team", Boolean, nullable=False, comment="the request named no team, so this order opened it"),
     Column("campaign_id", Integer, nullable=False),
     Column("goods_id", Text, nullable=False),
     Column("channel", Text, nullable=False),
     Column("status", Text, nullable=False),
-    Column("live", Boolean, nullable=False, comment="it holds a seat and counts against the quotas"),
+    Column("live", Boolean, nullable=False, comment="holds a seat and counts against the quotas"),
     _money("original_price"),
     _money("deduction"),
     _money("pay_price"),
-    Column("take_limit", Integer, nullable=False, comment="the limit it was admitted under"),
+    Column("take_limit", Integer, nullable=False, comment="the take limit it was admitted under"),
     Column("callback_kind", Text),
     Column("callback_address", Text),
     Column("callback_format", Text, nullable=False),
@@ -252,7 +259,7 @@ orders = Table(
     CheckConstraint("deduction + pay_price = original_price", name="price"),
     Index("orders_one_seat_idx", "team_id", "user_id", unique=True, postgresql_where=text("live")),
     Index("orders_team_idx", "team_id", "locked_at"),
-    # The user first: one that begins with the source might be used to find an order by its number, and read all of a mall's.
+    # The user first: with the source first, the planner could use it to find an order by number and scan all of a mall's.
     Index("orders_user_idx", "user_id", "source", "locked_at", "order_id"),
     Index("orders_locked_at_idx", "locked_at", "order_id"),
     Index("orders_refunding_idx", "order_id", postgresql_where=text("status = 'refunding'")),
@@ -263,19 +270,19 @@ refunds = Table(
     "refunds",
     metadata,
     Column("order_id", ForeignKey("orders.order_id"), primary_key=True),
-    Column("attempt", Integer, primary_key=True, comment="a new one after a veto, or when money came for a cancelled order"),
+    Column("attempt", Integer, primary_key=True, comment="1 + finished refunds of this order"),
     Column("kind", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("operator", Text, comment="who asked for it or stepped in last; null: the buyer or the platform"),
-    Column("note", Text, comment="what the mall or an operator said to it"),
+    Column("operator", Text, comment="the operator who requested it or acted last; null: the buyer or the platform"),
+    Column("note", Text, comment="the mall's or an operator's note"),
     _money("amount"),
-    Column("question", Text, unique=True, comment="the event that asks the mall, before anything is released"),
-    Column("answer", Text, comment="the mall's, or an operator's for it: agreed, vetoed"),
+    Column("question", Text, unique=True, comment="event id of order.refund_requested, sent before anything is released"),
+    Column("answer", Text, comment="agreed or vetoed, by the mall or by an operator for it"),
     _moment("requested_at"),
     _moment("released_at", nullable=True),
     _moment("finished_at", nullable=True),
-    Column("looked_at", DateTime(timezone=True), nullable=False, comment="when somebody last saw to its workflow"),
+    Column("checked_at", DateTime(timezone=True), nullable=False, comment="when its workflow was last (re)started or checked"),
     CheckConstraint("kind IN ('unpaid', 'paid_unformed', 'paid_formed', 'unsettled')", name="kind"),
     CheckConstraint("status IN ('requested', 'awaiting_mall', 'done', 'rejected', 'attention')", name="status"),
     CheckConstraint("(finished_at IS NULL) = (status NOT IN ('done', 'rejected'))", name="finished"),
@@ -283,7 +290,7 @@ refunds = Table(
     CheckConstraint("status <> 'rejected' OR (released_at IS NULL AND answer = 'vetoed')", name="rejected"),
     CheckConstraint("status <> 'done' OR released_at IS NOT NULL", name="released"),
     Index("refunds_one_open_idx", "order_id", unique=True, postgresql_where=text("finished_at IS NULL")),
-    Index("refunds_unfinished_idx", "looked_at", postgresql_where=text("finished_at IS NULL")),
+    Index("refunds_unfinished_idx", "checked_at", postgresql_where=text("finished_at IS NULL")),
     Index("refunds_requested_idx", "requested_at", "order_id"),
     Index("refunds_attention_idx", "requested_at", postgresql_where=text("status = 'attention'")),
 )
@@ -303,52 +310,52 @@ audiences = Table(
     metadata,
     Column("audience_id", Text, primary_key=True),
     Column("name", Text, nullable=False),
-    Column("filling", BigInteger, comment="whose members are in force; null: it was never filled, and has none"),
+    Column("import_id", BigInteger, comment="the import whose members are in force; null: no members were ever imported"),
     Column("member_count", BigInteger, nullable=False),
     _moment("created_at"),
     _moment("updated_at"),
     CheckConstraint("member_count >= 0", name="member_count"),
-    CheckConstraint("filling IS NOT NULL OR member_count = 0", name="filling"),
+    CheckConstraint("import_id IS NOT NULL OR member_count = 0", name="import"),
     Index("audiences_created_idx", "created_at", "audience_id"),
 )
 
-audience_fillings = Table(
-    "audience_fillings",
+audience_imports = Table(
+    "audience_imports",
     metadata,
-    Column("filling", BigInteger, Identity(always=True), primary_key=True),
+    Column("import_id", BigInteger, Identity(always=True), primary_key=True),
     Column("audience_id", ForeignKey("audiences.audience_id"), nullable=False),
     Column("kind", Text, nullable=False, comment="upload, or rule: a query over the orders"),
     Column("rule", JSONB),
     Column("status", Text, nullable=False),
-    Column("failure", Text, comment="why it failed, for people"),
-    Column("seen", BigInteger, nullable=False, comment="lines read; of a rule, users with an order that counts"),
-    Column("accepted", BigInteger, nullable=False, comment="lines that named a user"),
-    Column("bad", BigInteger, nullable=False, comment="lines that did not"),
-    Column("member_count", BigInteger, nullable=False, comment="counted in the transactions that add the members"),
-    Column("last_user", Text, nullable=False, comment="the last user that a rule has looked at"),
-    Column("report", JSONB, nullable=False, comment="the first bad lines, each with its number and what is wrong with it"),
+    Column("failure", Text, comment="why it failed, shown to operators"),
+    Column("seen", BigInteger, nullable=False, comment="upload: lines read; rule: users with a matching order"),
+    Column("accepted", BigInteger, nullable=False, comment="upload: lines that name a user; rule: users added"),
+    Column("bad", BigInteger, nullable=False, comment="upload: lines that name no user"),
+    Column("member_count", BigInteger, nullable=False, comment="updated in the transactions that add members"),
+    Column("last_user", Text, nullable=False, comment="rule: the last user evaluated"),
+    Column("report", JSONB, nullable=False, comment="the first bad lines: line number and reason"),
     Column("started_by", Text, nullable=False),
     _moment("started_at"),
-    Column("touched_at", DateTime(timezone=True), nullable=False, comment="its last progress"),
+    _moment("last_progress_at"),
     _moment("finished_at", nullable=True),
-    Column("cleared_at", DateTime(timezone=True), comment="when its members were deleted, after others took their place"),
+    Column("cleared_at", DateTime(timezone=True), comment="when its members were deleted, after another import replaced them"),
     CheckConstraint("kind IN ('upload', 'rule')", name="kind"),
     CheckConstraint("(kind = 'rule') = (rule IS NOT NULL)", name="rule"),
     CheckConstraint("status IN ('running', 'done', 'failed')", name="status"),
     CheckConstraint("(finished_at IS NULL) = (status = 'running')", name="finished"),
     CheckConstraint("(failure IS NULL) = (status <> 'failed')", name="failure"),
     CheckConstraint("0 <= member_count AND member_count <= accepted AND accepted + bad <= seen", name="counts"),
-    Index("audience_fillings_audience_idx", "audience_id", "filling"),
-    Index("audience_fillings_one_running_idx", "audience_id", unique=True, postgresql_where=text("status = 'running'")),
-    Index("audience_fillings_kept_idx", "filling", postgresql_where=text("cleared_at IS NULL")),
+    Index("audience_imports_audience_idx", "audience_id", "import_id"),
+    Index("audience_imports_one_running_idx", "audience_id", unique=True, postgresql_where=text("status = 'running'")),
+    Index("audience_imports_kept_idx", "import_id", postgresql_where=text("cleared_at IS NULL")),
 )
 
 audience_members = Table(
     "audience_members",
     metadata,
-    Column("filling", BigInteger, primary_key=True),
+    Column("import_id", BigInteger, primary_key=True),
     Column("user_id", Text, primary_key=True),
-    comment="The members of every filling; an audience names the one in force, so that it is replaced in one row.",
+    comment="The members of every import. An audience names the import in force, so one row replaces all its members.",
 )
 
 payment_conflicts = Table(
@@ -360,13 +367,13 @@ payment_conflicts = Table(
     _moment("paid_at"),
     _moment("reported_at"),
     UniqueConstraint("order_id", "amount"),
-    comment="Another amount, reported for an order that has a payment already: waits for a person.",
+    comment="A different amount reported for an order that is already paid: needs an operator.",
 )
 
 events = Table(
     "events",
     metadata,
-    Column("event_no", BigInteger, Identity(always=True), primary_key=True, comment="the order in which facts became true"),
+    Column("event_no", BigInteger, Identity(always=True), primary_key=True, comment="insertion order"),
     Column("event_id", Text, nullable=False, unique=True),
     Column("source", Text, nullable=False),
     Column("type", Text, nullable=False),
@@ -374,7 +381,7 @@ events = Table(
     Column("order_id", Text, comment="null: an event of the whole team"),
     Column("data", JSONB, nullable=False),
     _moment("occurred_at"),
-    Column("sequence", BigInteger, comment="per mall and without gaps; given after the commit"),
+    Column("sequence", BigInteger, comment="per mall, without gaps; assigned after commit"),
     UniqueConstraint("source", "sequence"),
     Index("events_team_idx", "team_id"),
     Index("events_source_idx", "source", "occurred_at"),
@@ -417,9 +424,9 @@ changes = Table(
     metadata,
     Column("change_no", BigInteger, Identity(always=True), primary_key=True),
     _moment("changed_at"),
-    Column("changed_by", Text, nullable=False, comment="the name of the key"),
+    Column("changed_by", Text, nullable=False, comment="name of the API key"),
     Column("subject", Text, nullable=False, comment="what was changed, e.g. campaign/100123"),
-    Column("content", JSONB, nullable=False, comment="what it is from now on, whole"),
+    Column("content", JSONB, nullable=False, comment="the complete new content"),
     Index("changes_subject_idx", "subject", "change_no"),
     Index("changes_changed_by_idx", "changed_by", "change_no"),
 )

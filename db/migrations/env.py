@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on an asyncpg connection, one process at a time."""
+"""Alembic's entry point: runs the migrations on an asyncpg connection, one process at a time."""
 
 import asyncio
 from pathlib import Path
@@ -18,9 +18,7 @@ def migrate(connection: Connection) -> None:
     with context.begin_transaction():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         context.run_migrations()
-        if "upgrading" not in context.config.attributes:
-            return
-        # Functions belong to this version of the code, not to a step of the schema's history.
+        # Replaced in every run: functions belong to the code's version, not to a revision of the schema.
         for function in sorted(FUNCTIONS.glob("*.sql")):
             connection.exec_driver_sql(function.read_text())
 

@@ -23,7 +23,7 @@ from domain.schemas.events import EventType
 
 LATEST = "SELECT * FROM refunds WHERE order_id = $1 ORDER BY attempt DESC LIMIT 1"
 ATTEMPT = "SELECT * FROM refunds WHERE order_id = $1 AND attempt = $2 FOR UPDATE"
-BEGIN = "UPDATE refunds SET status = 'awaiting_mall', looked_at = $3 WHERE order_id = $1 AND attempt = $2 RETURNING *"
+BEGIN = "UPDATE refunds SET status = 'awaiting_mall', checked_at = $3 WHERE order_id = $1 AND attempt = $2 RETURNING *"
 
 
 async def open_refund(database: Database, asked: OpenRefund) -> RefundState:
@@ -107,7 +107,7 @@ def _who(asked: OpenRefund) -> str:
 NEXT_ATTEMPT = "SELECT 1 + count(*) FROM refunds WHERE order_id = $1"
 INSERT = """
 INSERT INTO refunds (order_id, attempt, kind, status, reason, operator, amount, question, requested_at, released_at,
-                     finished_at, looked_at)
+                     finished_at, checked_at)
 VALUES ($1, $2, $3, $4, $5, nullif($6, ''), $7, $8, $9::timestamptz, CASE WHEN $8::text IS NULL THEN $9::timestamptz END,
         CASE WHEN $4::text = 'done' THEN $9::timestamptz END, $9)
 RETURNING *

@@ -84,11 +84,11 @@ async def _record_unrecorded(database: Database, order_id: str, now: datetime) -
 
 
 UNFINISHED = """
-UPDATE refunds r SET looked_at = $1
+UPDATE refunds r SET checked_at = $1
   FROM orders o
  WHERE o.order_id = r.order_id
-   AND (r.order_id, r.attempt) IN (SELECT order_id, attempt FROM refunds WHERE finished_at IS NULL AND looked_at < $2
-                                    ORDER BY looked_at LIMIT $3)
+   AND (r.order_id, r.attempt) IN (SELECT order_id, attempt FROM refunds WHERE finished_at IS NULL AND checked_at < $2
+                                    ORDER BY checked_at LIMIT $3)
 RETURNING o.source, o.out_trade_no, r.attempt
 """
 

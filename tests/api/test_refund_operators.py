@@ -344,7 +344,7 @@ async def test_a_refund_whose_workflow_was_terminated_is_taken_up_again(
     order = await unanswered_question(shop, receiver)
     await refund_workflow(temporal, order).terminate("by mistake")
     await database.execute(
-        "UPDATE refunds SET looked_at = $2 WHERE order_id = $1", order["order_id"], now() - timedelta(minutes=3)
+        "UPDATE refunds SET checked_at = $2 WHERE order_id = $1", order["order_id"], now() - timedelta(minutes=3)
     )
     await temporal.get_schedule_handle(SCHEDULE_ID).trigger()
     await ended(refund_workflow(temporal, order), WorkflowExecutionStatus.RUNNING)

@@ -56,8 +56,8 @@ class Audience:
     async def members(self) -> set[str]:
         """Those in force. No others are left, and their number is the one that operators see."""
         sql = """
-        SELECT m.user_id, f.filling = a.filling AS in_force
-          FROM audiences a JOIN audience_fillings f USING (audience_id) JOIN audience_members m ON m.filling = f.filling
+        SELECT m.user_id, i.import_id = a.import_id AS in_force
+          FROM audiences a JOIN audience_imports i USING (audience_id) JOIN audience_members m ON m.import_id = i.import_id
          WHERE a.audience_id = $1
         """
         async with connection(self.database) as opened:

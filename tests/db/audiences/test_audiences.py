@@ -30,7 +30,7 @@ MONTH = (NOW - timedelta(days=30), NOW + timedelta(days=1))
 
 async def members(shop: Shop, audience_id: str = "vip") -> set[str]:
     """Those in force; the count that operators see is theirs."""
-    sql = "SELECT m.user_id FROM audience_members m JOIN audiences USING (filling) WHERE audience_id = $1"
+    sql = "SELECT m.user_id FROM audience_members m JOIN audiences USING (import_id) WHERE audience_id = $1"
     found = {row["user_id"] for row in await shop.rows(sql, audience_id)}
     assert (await read_audience(shop.database, audience_id)).member_count == len(found)
     return found
@@ -163,8 +163,8 @@ async def test_what_a_dead_process_left_makes_room(shop: Shop) -> None:
 async def test_readers_see_the_old_members_or_the_new_ones(shop: Shop) -> None:
     """While fillings of 50 follow each other and the replaced members are deleted, in slices of 7."""
     sql = """
-    SELECT a.filling, a.member_count, array_agg(m.user_id) AS users
-      FROM audiences a JOIN audience_members m USING (filling) WHERE audience_id = 'vip' GROUP BY a.audience_id
+    SELECT a.import_id, a.member_count, array_agg(m.user_id) AS users
+      FROM audiences a JOIN audience_members m USING (import_id) WHERE audience_id = 'vip' GROUP BY a.audience_id
     """
     await shop.audience("vip", *(f"0-{number}" for number in range(50)))
     is_over = asyncio.Event()

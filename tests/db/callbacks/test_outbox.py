@@ -5,7 +5,7 @@ import json
 from collections.abc import Awaitable
 from typing import Any
 
-from db.callbacks.deliveries import give_sequences, pending_deliveries
+from db.callbacks.deliveries import assign_sequences, pending_deliveries
 from db.core.connection import transaction
 from db.settings.malls import MallRecord, save_mall
 from domain.ids import event_id, team_id
@@ -107,7 +107,7 @@ async def test_sequences_have_no_gaps_whoever_gives_and_writes_them(shop: Shop) 
     given: dict[str, int] = {}
 
     async def give() -> None:
-        await give_sequences(shop.database, SOURCE)
+        await assign_sequences(shop.database, SOURCE)
         rows = [row for row in await shop.rows(NUMBERED, SOURCE) if row["sequence"] is not None]
         assert [row["sequence"] for row in rows] == [*range(1, len(rows) + 1)]
         for row in rows:
@@ -138,9 +138,9 @@ async def test_who_gives_sequences_waits_for_who_gives_them_already(shop: Shop) 
             await late.execute(LATE_EVENT, SOURCE, NOW)
             await shop.release(last)
             await holding.execute("SELECT FROM events WHERE team_id = $1 FOR UPDATE", last.team_id)
-            giving = [asyncio.create_task(give_sequences(shop.database, SOURCE))]
+            giving = [asyncio.create_task(assign_sequences(shop.database, SOURCE))]
             await shop.until_waiting(1)
-        giving.append(asyncio.create_task(give_sequences(shop.database, SOURCE)))
+        giving.append(asyncio.create_task(assign_sequences(shop.database, SOURCE)))
         await shop.until_waiting(2)
 
     await asyncio.gather(*giving)
@@ -160,9 +160,9 @@ async def test_the_facts_about_one_order_are_numbered_in_their_order(shop: Shop)
         await shop.race(
             out_and_over(timed_out),
             *(shop.conclude(member, TeamDecision.CLOSE) for member in others),
-            *(give_sequences(shop.database, SOURCE) for _ in range(3)),
+            *(assign_sequences(shop.database, SOURCE) for _ in range(3)),
         )
-    await give_sequences(shop.database, SOURCE)
+    await assign_sequences(shop.database, SOURCE)
 
     cancelled: dict[str, int] = {}
     for row in await shop.rows(NUMBERED, SOURCE):

@@ -99,7 +99,7 @@ async def test_members_are_those_of_the_filling_in_force(shop: Shop) -> None:
     await shop.execute("INSERT INTO audience_members VALUES (999, 'u-new')")
     await shop.lock(shop.opener(campaign, user="u-old"))
 
-    await shop.execute("UPDATE audiences SET filling = 999")
+    await shop.execute("UPDATE audiences SET import_id = 999")
 
     assert await shop.try_lock(shop.opener(campaign, user="u-old")) is ErrorCode.AUDIENCE_RESTRICTED
     assert isinstance(await shop.try_lock(shop.opener(campaign, user="u-new")), HeldSeat)

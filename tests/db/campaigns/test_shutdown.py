@@ -115,7 +115,7 @@ async def test_what_comes_back_late_counts_and_what_came_back_before_does_not(sh
     closing = Closing(shop, campaign := await shop.campaign())
     members = await shop.team(campaign, paid=2, locked=1)
     await shop.refund(members[0], now=NOW - timedelta(hours=1))
-    await shop.execute("UPDATE refunds SET looked_at = $1", NOW)
+    await shop.execute("UPDATE refunds SET checked_at = $1", NOW)
     await shop.finish(members[0])
     await shop.execute("UPDATE refunds SET finished_at = $1", NOW - timedelta(seconds=1))
 

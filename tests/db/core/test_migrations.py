@@ -1,13 +1,10 @@
-"""The schema: migrated once, twice or by many at once it is the one that db/tables.py describes."""
+"""Migrations: the migrated schema equals db/core/schema.py, also after repeated and concurrent upgrades."""
 
 import asyncio
-import json
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
-import alembic.command
-import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -15,10 +12,8 @@ from sqlalchemy import Connection, make_url, pool
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from db.core.connection import Database, connection, sqlalchemy_url
-from db.core.migrate import migrations, upgrade
+from db.core.migrate import UnknownSchema, upgrade
 from db.core.schema import metadata
-from db.settings.keys import key_hash, key_id, read_access
-from domain.scopes import OF_MALLS, OF_OPERATIONS
 from tests.db.conftest import Server
 
 UPGRADE = "import sys; from db.core.migrate import upgrade; upgrade(sys.argv[1])"
@@ -54,7 +49,7 @@ async def schema(database: Database) -> set[tuple[Any, ...]]:
     return {entry for entry in found if entry[1] != "alembic_version"}
 
 
-async def test_alembic_finds_no_difference(server: Server) -> None:
+async def test_alembic_finds_no_difference_to_the_models(server: Server) -> None:
     def differences(migrated: Connection) -> list[Any]:
         options = {"compare_type": True, "compare_server_default": True}
         return list(compare_metadata(MigrationContext.configure(migrated, opts=options), metadata))
@@ -64,8 +59,8 @@ async def test_alembic_finds_no_difference(server: Server) -> None:
         assert await migrated.run_sync(differences) == []
 
 
-async def test_the_migrations_make_what_the_tables_say(database: Database, empty_url: str) -> None:
-    """Also the checks, partial indexes and storage options, which Alembic does not compare."""
+async def test_migrated_schema_equals_the_models(database: Database, empty_url: str) -> None:
+    """Includes checks, partial indexes, storage options and comments, which Alembic does not compare."""
     described = Database(empty_url, size=1)
     try:
         async with create_async_engine(sqlalchemy_url(empty_url), poolclass=pool.NullPool).begin() as fresh:
@@ -75,7 +70,7 @@ async def test_the_migrations_make_what_the_tables_say(database: Database, empty
         await described.close()
 
 
-async def test_processes_that_migrate_at_once_do_it_once(empty_url: str) -> None:
+async def test_concurrent_upgrades_of_an_empty_database_migrate_it_once(empty_url: str) -> None:
     processes = [
         await asyncio.create_subprocess_exec(sys.executable, "-c", UPGRADE, empty_url, stderr=asyncio.subprocess.PIPE)
         for _ in range(3)
@@ -100,81 +95,22 @@ async def test_a_second_upgrade_changes_nothing(server: Server, database: Databa
     assert await schema(database) == before
 
 
-async def test_an_address_in_any_spelling_of_postgresql_is_migrated(empty_url: str) -> None:
+async def test_an_sqlalchemy_url_is_accepted(empty_url: str) -> None:
     url = make_url(empty_url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
     await asyncio.to_thread(upgrade, url)
 
 
-# A version without refunds: it marked what it owed, and told nobody.
-OWED_BEFORE = """
-INSERT INTO teams (team_id, source, campaign_id, campaign_version, goods_id, original_price, discount, target_count, lock_ttl,
-                   payment_grace, refund_window, status, lock_count, complete_count, opened_at, deadline)
-VALUES ('t1', 's01', 1, 1, 'g1', 100, '{}', 3, 900, 30, 604800, 'forming', 2, 1, '2026-05-01Z', '2026-05-02Z');
-INSERT INTO user_quotas (campaign_id, source, user_id, live) VALUES (1, 's01', 'u1', 1), (1, 's01', 'u2', 1);
-INSERT INTO orders (order_id, source, out_trade_no, user_id, team_id, opened_team, campaign_id, goods_id, channel, status, live,
-                    original_price, deduction, pay_price, take_limit, callback_kind, callback_address, callback_format,
-                    locked_at, lock_expires_at, cancel_reason, paid_amount, paid_at, payment_reported_at, payment_outcome,
-                    payment_reason)
-SELECT 'o' || n, 's01', 'n' || n, 'u' || n, 't1', n = 1, 1, 'g1', 'c01', status, status IN ('locked', 'paid'), 100, 20, 80, 1,
-       CASE WHEN n <> 4 THEN 'http' END, CASE WHEN n <> 4 THEN 'http://127.0.0.1:9' END, 'standard', '2026-05-01Z',
-       '2026-05-01 00:15Z', CASE status WHEN 'cancelled' THEN 'buyer' END, amount, paid, paid, outcome, reason
-  FROM (VALUES (1, 'paid', 80.00, '2026-05-01 00:01Z'::timestamptz, 'settled', NULL), (2, 'locked', NULL, NULL, NULL, NULL),
-               (3, 'refunding', 12.34, '2026-05-01 00:02Z', 'refunding', 'amount_mismatch'),
-               (4, 'refunding', 80.00, '2026-05-01 00:20Z', 'refunding', 'late_payment'),
-               (5, 'cancelled', NULL, NULL, NULL, NULL)) AS given (n, status, amount, paid, outcome, reason);
-INSERT INTO events (event_id, source, type, team_id, order_id, data, occurred_at)
-VALUES ('e5', 's01', 'order.cancelled', 't1', 'o5', '{}', '2026-05-01Z');
-"""
-REFUNDS = """
-SELECT order_id, attempt, kind, r.status, reason, amount::text, released_at = payment_reported_at, finished_at IS NULL
-  FROM refunds r JOIN orders USING (order_id) ORDER BY order_id
-"""
-TOLD = "SELECT order_id, data, status, attempts FROM events LEFT JOIN deliveries USING (event_id) WHERE type = 'order.refunded'"
-
-
-async def test_what_was_owed_before_there_were_refunds_has_one_that_waits_to_be_started(empty_url: str) -> None:
-    await asyncio.to_thread(alembic.command.upgrade, migrations(empty_url), "0001")
-    before = await asyncpg.connect(empty_url)
-    await before.execute(OWED_BEFORE)
-    await before.close()
-
+async def test_a_database_of_an_unknown_revision_is_refused(empty_url: str) -> None:
     await asyncio.to_thread(upgrade, empty_url)
-
     migrated = Database(empty_url, size=1)
     try:
-        async with connection(migrated) as opened:
-            refunds = await opened.fetch(REFUNDS)
-            told = await opened.fetch(f"{TOLD} ORDER BY 1")
-            assert await opened.fetch("SELECT * FROM groupbuy_invariants()") == []
-    finally:
-        await migrated.close()
-    assert [tuple(row.values()) for row in refunds] == [
-        ("o3", 1, "unsettled", "requested", "amount_mismatch", "12.34", True, True),
-        ("o4", 1, "unsettled", "requested", "late_payment", "80.00", True, True),
-    ]
-    assert [(row["order_id"], row["status"], row["attempts"]) for row in told] == [("o3", "pending", 0), ("o4", None, None)]
-    assert json.loads(told[0]["data"]) == {
-        "out_trade_no": "n3",
-        "team_id": "t1",
-        "kind": "unsettled",
-        "amount": "12.34",
-        "reason": "amount_mismatch",
-    }
+        async with connection(migrated) as conn:
+            await conn.execute("UPDATE alembic_version SET version_num = '9999'")
+        before = await schema(migrated)
 
+        with pytest.raises(UnknownSchema, match=r"another version of groupbuy .*'9999'"):
+            await asyncio.to_thread(upgrade, empty_url)
 
-async def test_keys_of_before_may_do_everything_and_have_ids(empty_url: str) -> None:
-    made = migrations(empty_url)
-    await asyncio.to_thread(alembic.command.upgrade, made, "0002")
-    migrated = Database(empty_url, size=1)
-    try:
-        async with connection(migrated) as opened:
-            await opened.execute("INSERT INTO malls VALUES ('s01', 'A mall', NULL, NULL, '{}', '{}', true)")
-            for key, source in (("gb_mall", "s01"), ("gb_ops", None)):
-                await opened.execute("INSERT INTO api_keys VALUES ($1, 'x', $2, now())", key_hash(key), source)
-        await asyncio.to_thread(upgrade, empty_url)
-        for key, scopes in (("gb_mall", OF_MALLS), ("gb_ops", OF_OPERATIONS)):
-            access = await read_access(migrated, key)
-            assert access is not None
-            assert (access.key_id, access.scopes) == (key_id(key), scopes)
+        assert await schema(migrated) == before
     finally:
         await migrated.close()

@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION groupbuy_give_sequences(mall text) RETURNS void
+CREATE OR REPLACE FUNCTION groupbuy_assign_sequences(mall text) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
   -- One at a time per mall. The next statement has a snapshot of its own, of after the wait: it sees what was committed till then,

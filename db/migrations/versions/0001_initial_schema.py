@@ -1,0 +1,524 @@
+"""The initial schema"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+# Changes of these rows, from any client, notify the processes that cache them in the same transaction: e.g. campaign/100123.
+NOTIFY_CHANGED = """
+CREATE FUNCTION groupbuy_notify_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_notify('groupbuy_changed', TG_ARGV[0] || '/' || (to_jsonb(coalesce(NEW, OLD)) ->> TG_ARGV[1]));
+  RETURN NULL;
+END
+$$
+"""
+NOTIFYING_TABLES = (
+    ("switches", "switch", "name", "UPDATE"),
+    ("malls", "mall", "source", "UPDATE"),
+    ("api_keys", "key", "key_id", "UPDATE OF name, source, scopes, revoked_at"),
+    ("goods", "goods", "goods_id", "UPDATE"),
+    ("campaigns", "campaign", "campaign_id", "UPDATE"),
+    ("audiences", "audience", "audience_id", "UPDATE"),
+)
+
+
+def upgrade() -> None:
+    op.create_table(
+        "audience_members",
+        sa.Column("import_id", sa.BigInteger(), nullable=False),
+        sa.Column("user_id", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("import_id", "user_id", name=op.f("audience_members_pkey")),
+        comment="The members of every import. An audience names the import in force, so one row replaces all its members.",
+    )
+    op.create_table(
+        "audiences",
+        sa.Column("audience_id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column(
+            "import_id",
+            sa.BigInteger(),
+            nullable=True,
+            comment="the import whose members are in force; null: no members were ever imported",
+        ),
+        sa.Column("member_count", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("import_id IS NOT NULL OR member_count = 0", name=op.f("audiences_import_check")),
+        sa.CheckConstraint("member_count >= 0", name=op.f("audiences_member_count_check")),
+        sa.PrimaryKeyConstraint("audience_id", name=op.f("audiences_pkey")),
+    )
+    op.create_index("audiences_created_idx", "audiences", ["created_at", "audience_id"], unique=False)
+    op.create_table(
+        "campaigns",
+        sa.Column("campaign_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("starts_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("target_count", sa.Integer(), nullable=False),
+        sa.Column("min_count", sa.Integer(), nullable=True),
+        sa.Column("lock_ttl", sa.Integer(), nullable=False),
+        sa.Column("payment_grace", sa.Integer(), nullable=False),
+        sa.Column("team_ttl", sa.Integer(), nullable=False),
+        sa.Column("refund_window", sa.Integer(), nullable=False),
+        sa.Column("take_limit", sa.Integer(), nullable=False),
+        sa.Column(
+            "stock", sa.Integer(), nullable=True, comment="copy of campaign_stock.stock, which orders are counted against"
+        ),
+        sa.Column("discount", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("audience", sa.Text(), nullable=True),
+        sa.Column("audience_scope", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("status IN ('draft', 'active', 'paused', 'draining', 'ended')", name=op.f("campaigns_status_check")),
+        sa.PrimaryKeyConstraint("campaign_id", name=op.f("campaigns_pkey")),
+    )
+    op.create_table(
+        "changes",
+        sa.Column("change_no", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_by", sa.Text(), nullable=False, comment="name of the API key"),
+        sa.Column("subject", sa.Text(), nullable=False, comment="what was changed, e.g. campaign/100123"),
+        sa.Column("content", postgresql.JSONB(astext_type=sa.Text()), nullable=False, comment="the complete new content"),
+        sa.PrimaryKeyConstraint("change_no", name=op.f("changes_pkey")),
+    )
+    op.create_index("changes_changed_by_idx", "changes", ["changed_by", "change_no"], unique=False)
+    op.create_index("changes_subject_idx", "changes", ["subject", "change_no"], unique=False)
+    op.create_table(
+        "delivery_attempts",
+        sa.Column("attempt_no", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("format", sa.Text(), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("duration_ms", sa.Integer(), nullable=False),
+        sa.Column("http_status", sa.Integer(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("attempt_no", name=op.f("delivery_attempts_pkey")),
+    )
+    op.create_index(op.f("delivery_attempts_event_id_idx"), "delivery_attempts", ["event_id"], unique=False)
+    op.create_table(
+        "events",
+        sa.Column("event_no", sa.BigInteger(), sa.Identity(always=True), nullable=False, comment="insertion order"),
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("team_id", sa.Text(), nullable=False),
+        sa.Column("order_id", sa.Text(), nullable=True, comment="null: an event of the whole team"),
+        sa.Column("data", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=True, comment="per mall, without gaps; assigned after commit"),
+        sa.PrimaryKeyConstraint("event_no", name=op.f("events_pkey")),
+        sa.UniqueConstraint("event_id", name=op.f("events_event_id_key")),
+        sa.UniqueConstraint("source", "sequence", name=op.f("events_source_sequence_key")),
+    )
+    op.create_index("events_source_idx", "events", ["source", "occurred_at"], unique=False)
+    op.create_index("events_team_idx", "events", ["team_id"], unique=False)
+    op.create_index(
+        "events_unsequenced_idx", "events", ["source", "event_no"], unique=False, postgresql_where=sa.text("sequence IS NULL")
+    )
+    op.create_table(
+        "goods",
+        sa.Column("goods_id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("original_price", sa.Numeric(precision=12, scale=2), nullable=False),
+        sa.CheckConstraint("original_price > 0", name=op.f("goods_original_price_check")),
+        sa.PrimaryKeyConstraint("goods_id", name=op.f("goods_pkey")),
+    )
+    op.create_table(
+        "malls",
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("callback_kind", sa.Text(), nullable=True, comment="default callback of orders that name none"),
+        sa.Column("callback_address", sa.Text(), nullable=True),
+        sa.Column(
+            "callback_hosts", sa.ARRAY(sa.Text()), nullable=False, comment="hosts that callbacks may be sent to, without ports"
+        ),
+        sa.Column(
+            "webhook_secrets", sa.ARRAY(sa.Text()), nullable=False, comment="newest first; two are valid during a rotation"
+        ),
+        sa.Column("local", sa.Boolean(), nullable=False, comment="callbacks may be sent to private addresses"),
+        sa.Column(
+            "request_limit",
+            sa.Integer(),
+            server_default="2000",
+            nullable=False,
+            comment="requests per second; above it, rate_limited",
+        ),
+        sa.CheckConstraint("request_limit > 0", name=op.f("malls_request_limit_check")),
+        sa.PrimaryKeyConstraint("source", name=op.f("malls_pkey")),
+    )
+    op.create_table(
+        "switches",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("value", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("changed_by", sa.Text(), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("switches_pkey")),
+    )
+    op.create_table(
+        "teams",
+        sa.Column("team_id", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("campaign_id", sa.Integer(), nullable=False),
+        sa.Column("campaign_version", sa.Integer(), nullable=False),
+        sa.Column("goods_id", sa.Text(), nullable=False),
+        sa.Column("original_price", sa.Numeric(precision=12, scale=2), nullable=False),
+        sa.Column("discount", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("target_count", sa.Integer(), nullable=False),
+        sa.Column("min_count", sa.Integer(), nullable=True),
+        sa.Column("lock_ttl", sa.Integer(), nullable=False),
+        sa.Column("payment_grace", sa.Integer(), nullable=False),
+        sa.Column("refund_window", sa.Integer(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("lock_count", sa.Integer(), nullable=False),
+        sa.Column("complete_count", sa.Integer(), nullable=False),
+        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("deadline", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("completed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("completion", sa.Text(), nullable=True),
+        sa.Column("failed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("fail_reason", sa.Text(), nullable=True),
+        sa.Column(
+            "version",
+            sa.BigInteger(),
+            server_default="0",
+            nullable=False,
+            comment="incremented in every transaction that changes the team or its orders",
+        ),
+        sa.CheckConstraint("(status = 'failed') = (failed_at IS NOT NULL)", name=op.f("teams_failed_check")),
+        sa.CheckConstraint(
+            "status IN ('forming', 'completed', 'completed_with_refunds', 'failed')", name=op.f("teams_status_check")
+        ),
+        sa.CheckConstraint(
+            "status NOT IN ('completed', 'completed_with_refunds') OR completed_at IS NOT NULL",
+            name=op.f("teams_completed_check"),
+        ),
+        sa.CheckConstraint("(completed_at IS NULL) = (completion IS NULL)", name=op.f("teams_completion_check")),
+        sa.CheckConstraint(
+            "0 <= complete_count AND complete_count <= lock_count AND lock_count <= target_count",
+            name=op.f("teams_counts_check"),
+        ),
+        sa.PrimaryKeyConstraint("team_id", name=op.f("teams_pkey")),
+        postgresql_with={"fillfactor": 70},
+    )
+    op.create_index("teams_campaign_idx", "teams", ["campaign_id", "opened_at"], unique=False)
+    op.create_index(
+        "teams_failed_idx",
+        "teams",
+        ["failed_at"],
+        unique=False,
+        postgresql_where=sa.text("status = 'failed' AND complete_count > 0"),
+    )
+    op.create_index("teams_forming_idx", "teams", ["deadline"], unique=False, postgresql_where=sa.text("status = 'forming'"))
+    op.create_index(
+        "teams_joinable_idx",
+        "teams",
+        ["source", "campaign_id", "goods_id", sa.literal_column("(target_count - complete_count)"), "deadline"],
+        unique=False,
+        postgresql_where=sa.text("status = 'forming'"),
+    )
+    op.create_index("teams_opened_idx", "teams", ["opened_at", "team_id"], unique=False)
+    op.create_table(
+        "user_quotas",
+        sa.Column("campaign_id", sa.Integer(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("user_id", sa.Text(), nullable=False),
+        sa.Column("live", sa.Integer(), nullable=False),
+        sa.CheckConstraint("live >= 0", name=op.f("user_quotas_live_check")),
+        sa.PrimaryKeyConstraint("campaign_id", "source", "user_id", name=op.f("user_quotas_pkey")),
+    )
+    op.create_table(
+        "api_keys",
+        sa.Column("key_hash", sa.LargeBinary(), nullable=False, comment="SHA-256; the key itself is not stored"),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=True, comment="the mall it belongs to; null: an operator's key"),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("key_id", sa.Text(), nullable=False, comment="first bytes of the hash, the public id"),
+        sa.Column("scopes", sa.ARRAY(sa.Text()), nullable=False, comment="granted permissions"),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True, comment="accurate to about a minute"),
+        sa.CheckConstraint(
+            "scopes <@ CASE WHEN source IS NULL THEN ARRAY['ops', 'admin'] ELSE ARRAY['read', 'trade'] END AND scopes <> '{}'",
+            name=op.f("api_keys_scopes_check"),
+        ),
+        sa.ForeignKeyConstraint(["source"], ["malls.source"], name=op.f("api_keys_source_fkey")),
+        sa.PrimaryKeyConstraint("key_hash", name=op.f("api_keys_pkey")),
+        sa.UniqueConstraint("key_id", name=op.f("api_keys_key_id_key")),
+    )
+    op.create_table(
+        "audience_imports",
+        sa.Column("import_id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("audience_id", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False, comment="upload, or rule: a query over the orders"),
+        sa.Column("rule", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("failure", sa.Text(), nullable=True, comment="why it failed, shown to operators"),
+        sa.Column("seen", sa.BigInteger(), nullable=False, comment="upload: lines read; rule: users with a matching order"),
+        sa.Column("accepted", sa.BigInteger(), nullable=False, comment="upload: lines that name a user; rule: users added"),
+        sa.Column("bad", sa.BigInteger(), nullable=False, comment="upload: lines that name no user"),
+        sa.Column("member_count", sa.BigInteger(), nullable=False, comment="updated in the transactions that add members"),
+        sa.Column("last_user", sa.Text(), nullable=False, comment="rule: the last user evaluated"),
+        sa.Column(
+            "report",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="the first bad lines: line number and reason",
+        ),
+        sa.Column("started_by", sa.Text(), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_progress_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "cleared_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="when its members were deleted, after another import replaced them",
+        ),
+        sa.CheckConstraint("(failure IS NULL) = (status <> 'failed')", name=op.f("audience_imports_failure_check")),
+        sa.CheckConstraint("(finished_at IS NULL) = (status = 'running')", name=op.f("audience_imports_finished_check")),
+        sa.CheckConstraint("(kind = 'rule') = (rule IS NOT NULL)", name=op.f("audience_imports_rule_check")),
+        sa.CheckConstraint("kind IN ('upload', 'rule')", name=op.f("audience_imports_kind_check")),
+        sa.CheckConstraint("status IN ('running', 'done', 'failed')", name=op.f("audience_imports_status_check")),
+        sa.CheckConstraint(
+            "0 <= member_count AND member_count <= accepted AND accepted + bad <= seen",
+            name=op.f("audience_imports_counts_check"),
+        ),
+        sa.ForeignKeyConstraint(["audience_id"], ["audiences.audience_id"], name=op.f("audience_imports_audience_id_fkey")),
+        sa.PrimaryKeyConstraint("import_id", name=op.f("audience_imports_pkey")),
+    )
+    op.create_index("audience_imports_audience_idx", "audience_imports", ["audience_id", "import_id"], unique=False)
+    op.create_index(
+        "audience_imports_kept_idx",
+        "audience_imports",
+        ["import_id"],
+        unique=False,
+        postgresql_where=sa.text("cleared_at IS NULL"),
+    )
+    op.create_index(
+        "audience_imports_one_running_idx",
+        "audience_imports",
+        ["audience_id"],
+        unique=True,
+        postgresql_where=sa.text("status = 'running'"),
+    )
+    op.create_table(
+        "campaign_goods",
+        sa.Column("campaign_id", sa.Integer(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("goods_id", sa.Text(), nullable=False),
+        sa.Column("active", sa.Boolean(), nullable=False, comment="the campaign's status is active"),
+        sa.ForeignKeyConstraint(["campaign_id"], ["campaigns.campaign_id"], name=op.f("campaign_goods_campaign_id_fkey")),
+        sa.ForeignKeyConstraint(["goods_id"], ["goods.goods_id"], name=op.f("campaign_goods_goods_id_fkey")),
+        sa.PrimaryKeyConstraint("campaign_id", "source", "channel", "goods_id", name=op.f("campaign_goods_pkey")),
+    )
+    op.create_index("campaign_goods_channel_idx", "campaign_goods", ["source", "channel", "goods_id"], unique=False)
+    op.create_index(
+        "campaign_goods_one_active_idx",
+        "campaign_goods",
+        ["source", "channel", "goods_id"],
+        unique=True,
+        postgresql_where=sa.text("active"),
+    )
+    op.create_table(
+        "campaign_shutdowns",
+        sa.Column("campaign_id", sa.Integer(), nullable=False),
+        sa.Column("begun_by", sa.Text(), nullable=False, comment="name of the API key"),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("begun_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "finished_at", sa.DateTime(timezone=True), nullable=True, comment="no team is forming and every refund is done"
+        ),
+        sa.ForeignKeyConstraint(["campaign_id"], ["campaigns.campaign_id"], name=op.f("campaign_shutdowns_campaign_id_fkey")),
+        sa.PrimaryKeyConstraint("campaign_id", name=op.f("campaign_shutdowns_pkey")),
+    )
+    op.create_table(
+        "campaign_stock",
+        sa.Column("campaign_id", sa.Integer(), nullable=False),
+        sa.Column("stock", sa.Integer(), nullable=False),
+        sa.Column("live", sa.Integer(), nullable=False),
+        sa.CheckConstraint("0 <= live AND live <= stock", name=op.f("campaign_stock_live_check")),
+        sa.ForeignKeyConstraint(["campaign_id"], ["campaigns.campaign_id"], name=op.f("campaign_stock_campaign_id_fkey")),
+        sa.PrimaryKeyConstraint("campaign_id", name=op.f("campaign_stock_pkey")),
+        comment="One row for each campaign with a stock; all its orders share it.",
+    )
+    op.create_table(
+        "deliveries",
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("format", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("status IN ('pending', 'delivered', 'dead')", name=op.f("deliveries_status_check")),
+        sa.ForeignKeyConstraint(["event_id"], ["events.event_id"], name=op.f("deliveries_event_id_fkey")),
+        sa.PrimaryKeyConstraint("event_id", "kind", "address", "format", name=op.f("deliveries_pkey")),
+    )
+    op.create_index(
+        "deliveries_dead_idx", "deliveries", ["finished_at"], unique=False, postgresql_where=sa.text("status = 'dead'")
+    )
+    op.create_index(
+        "deliveries_pending_idx",
+        "deliveries",
+        ["next_attempt_at"],
+        unique=False,
+        postgresql_where=sa.text("status = 'pending'"),
+    )
+    op.create_table(
+        "orders",
+        sa.Column("order_id", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("out_trade_no", sa.Text(), nullable=False),
+        sa.Column("user_id", sa.Text(), nullable=False),
+        sa.Column("team_id", sa.Text(), nullable=False),
+        sa.Column("opened_team", sa.Boolean(), nullable=False, comment="the request named no team, so this order opened it"),
+        sa.Column("campaign_id", sa.Integer(), nullable=False),
+        sa.Column("goods_id", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("live", sa.Boolean(), nullable=False, comment="holds a seat and counts against the quotas"),
+        sa.Column("original_price", sa.Numeric(precision=12, scale=2), nullable=False),
+        sa.Column("deduction", sa.Numeric(precision=12, scale=2), nullable=False),
+        sa.Column("pay_price", sa.Numeric(precision=12, scale=2), nullable=False),
+        sa.Column("take_limit", sa.Integer(), nullable=False, comment="the take limit it was admitted under"),
+        sa.Column("callback_kind", sa.Text(), nullable=True),
+        sa.Column("callback_address", sa.Text(), nullable=True),
+        sa.Column("callback_format", sa.Text(), nullable=False),
+        sa.Column("locked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("lock_expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("cancel_reason", sa.Text(), nullable=True),
+        sa.Column("cancelled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("paid_amount", sa.Numeric(precision=12, scale=2), nullable=True),
+        sa.Column("paid_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("payment_reported_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("payment_outcome", sa.Text(), nullable=True),
+        sa.Column("payment_reason", sa.Text(), nullable=True),
+        sa.CheckConstraint("status <> 'cancelled' OR cancel_reason IS NOT NULL", name=op.f("orders_cancelled_check")),
+        sa.CheckConstraint("status = 'refunding' OR live = (status IN ('locked', 'paid'))", name=op.f("orders_live_check")),
+        sa.CheckConstraint(
+            "status IN ('locked', 'paid', 'refunding', 'refunded', 'cancelled')", name=op.f("orders_status_check")
+        ),
+        sa.CheckConstraint(
+            "status NOT IN ('paid', 'refunding', 'refunded') OR paid_amount IS NOT NULL", name=op.f("orders_paid_check")
+        ),
+        sa.CheckConstraint("(paid_amount IS NULL) = (payment_outcome IS NULL)", name=op.f("orders_payment_check")),
+        sa.CheckConstraint("deduction + pay_price = original_price", name=op.f("orders_price_check")),
+        sa.ForeignKeyConstraint(["team_id"], ["teams.team_id"], name=op.f("orders_team_id_fkey")),
+        sa.PrimaryKeyConstraint("order_id", name=op.f("orders_pkey")),
+        sa.UniqueConstraint("source", "out_trade_no", name=op.f("orders_source_out_trade_no_key")),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_index("orders_locked_at_idx", "orders", ["locked_at", "order_id"], unique=False)
+    op.create_index("orders_one_seat_idx", "orders", ["team_id", "user_id"], unique=True, postgresql_where=sa.text("live"))
+    op.create_index(
+        "orders_refunding_idx", "orders", ["order_id"], unique=False, postgresql_where=sa.text("status = 'refunding'")
+    )
+    op.create_index("orders_team_idx", "orders", ["team_id", "locked_at"], unique=False)
+    op.create_index("orders_user_idx", "orders", ["user_id", "source", "locked_at", "order_id"], unique=False)
+    op.create_table(
+        "campaign_shutdown_teams",
+        sa.Column("campaign_id", sa.Integer(), nullable=False),
+        sa.Column(
+            "team_id",
+            sa.Text(),
+            nullable=False,
+            comment="no foreign key: its row lock on teams would come after the quotas, against the lock order",
+        ),
+        sa.ForeignKeyConstraint(
+            ["campaign_id"], ["campaign_shutdowns.campaign_id"], name=op.f("campaign_shutdown_teams_campaign_id_fkey")
+        ),
+        sa.PrimaryKeyConstraint("campaign_id", "team_id", name=op.f("campaign_shutdown_teams_pkey")),
+        comment="The teams that were forming when the shutdown began; none can be opened afterwards.",
+    )
+    op.create_table(
+        "payment_conflicts",
+        sa.Column("conflict_no", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("order_id", sa.Text(), nullable=False),
+        sa.Column("amount", sa.Numeric(precision=12, scale=2), nullable=False),
+        sa.Column("paid_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("reported_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["order_id"], ["orders.order_id"], name=op.f("payment_conflicts_order_id_fkey")),
+        sa.PrimaryKeyConstraint("conflict_no", name=op.f("payment_conflicts_pkey")),
+        sa.UniqueConstraint("order_id", "amount", name=op.f("payment_conflicts_order_id_amount_key")),
+        comment="A different amount reported for an order that is already paid: needs an operator.",
+    )
+    op.create_index(op.f("payment_conflicts_order_id_idx"), "payment_conflicts", ["order_id"], unique=False)
+    op.create_table(
+        "refunds",
+        sa.Column("order_id", sa.Text(), nullable=False),
+        sa.Column(
+            "attempt",
+            sa.Integer(),
+            nullable=False,
+            comment="1 + finished refunds of this order",
+        ),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column(
+            "operator",
+            sa.Text(),
+            nullable=True,
+            comment="the operator who requested it or acted last; null: the buyer or the platform",
+        ),
+        sa.Column("note", sa.Text(), nullable=True, comment="the mall's or an operator's note"),
+        sa.Column("amount", sa.Numeric(precision=12, scale=2), nullable=False),
+        sa.Column(
+            "question", sa.Text(), nullable=True, comment="event id of order.refund_requested, sent before anything is released"
+        ),
+        sa.Column("answer", sa.Text(), nullable=True, comment="agreed or vetoed, by the mall or by an operator for it"),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("released_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "checked_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="when its workflow was last (re)started or checked",
+        ),
+        sa.CheckConstraint("(finished_at IS NULL) = (status NOT IN ('done', 'rejected'))", name=op.f("refunds_finished_check")),
+        sa.CheckConstraint(
+            "answer IS NULL OR (question IS NOT NULL AND answer IN ('agreed', 'vetoed'))", name=op.f("refunds_answer_check")
+        ),
+        sa.CheckConstraint("kind IN ('unpaid', 'paid_unformed', 'paid_formed', 'unsettled')", name=op.f("refunds_kind_check")),
+        sa.CheckConstraint("status <> 'done' OR released_at IS NOT NULL", name=op.f("refunds_released_check")),
+        sa.CheckConstraint(
+            "status <> 'rejected' OR (released_at IS NULL AND answer = 'vetoed')", name=op.f("refunds_rejected_check")
+        ),
+        sa.CheckConstraint(
+            "status IN ('requested', 'awaiting_mall', 'done', 'rejected', 'attention')", name=op.f("refunds_status_check")
+        ),
+        sa.ForeignKeyConstraint(["order_id"], ["orders.order_id"], name=op.f("refunds_order_id_fkey")),
+        sa.PrimaryKeyConstraint("order_id", "attempt", name=op.f("refunds_pkey")),
+        sa.UniqueConstraint("question", name=op.f("refunds_question_key")),
+    )
+    op.create_index(
+        "refunds_attention_idx", "refunds", ["requested_at"], unique=False, postgresql_where=sa.text("status = 'attention'")
+    )
+    op.create_index(
+        "refunds_one_open_idx", "refunds", ["order_id"], unique=True, postgresql_where=sa.text("finished_at IS NULL")
+    )
+    op.create_index("refunds_requested_idx", "refunds", ["requested_at", "order_id"], unique=False)
+    op.create_index(
+        "refunds_unfinished_idx", "refunds", ["checked_at"], unique=False, postgresql_where=sa.text("finished_at IS NULL")
+    )
+
+    op.execute(NOTIFY_CHANGED)
+    for table, kind, column, update in NOTIFYING_TABLES:
+        op.execute(
+            f"CREATE TRIGGER {table}_notify AFTER INSERT OR DELETE OR {update} ON {table}"
+            f" FOR EACH ROW EXECUTE FUNCTION groupbuy_notify_changed('{kind}', '{column}')"
+        )
