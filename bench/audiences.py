@@ -54,13 +54,13 @@ async def _seed(database: Database, database_url: str, members: int) -> None:
     now = datetime.now(UTC)
     await save_audience(database, AUDIENCE, "For the bench", by="bench", now=now)
     filling = await begin_import(database, AUDIENCE, None, by="bench", now=now)
-    opened = await asyncpg.connect(database_url)  # of its own: a slice takes longer than a request may
+    conn = await asyncpg.connect(database_url)  # of its own: a slice takes longer than a request may
     try:
         for begin in range(1, members + 1, SEEDED_AT_ONCE):
-            await opened.execute(SEED, filling, begin, min(begin + SEEDED_AT_ONCE - 1, members))
-        await opened.execute("VACUUM ANALYZE audience_members")
+            await conn.execute(SEED, filling, begin, min(begin + SEEDED_AT_ONCE - 1, members))
+        await conn.execute("VACUUM ANALYZE audience_members")
     finally:
-        await opened.close()
+        await conn.close()
     await finish_import(database, filling, now)
 
 
@@ -82,8 +82,8 @@ async def _ask(database: Database, members: int, callers: int) -> list[float]:
 
 
 async def _bare(database: Database) -> bool:
-    async with connection(database) as opened:
-        return bool(await opened.fetchval("SELECT true"))
+    async with connection(database) as conn:
+        return bool(await conn.fetchval("SELECT true"))
 
 
 def summary(members: int, measured: list[Asked]) -> str:

@@ -31,8 +31,8 @@ SELECT * FROM (
 async def list_attention(database: Database, after: Position | None, limit: int) -> list[Attention]:
     """What waits for a person, newest first."""
     position = (after.moment, after.row_id) if after else (None, None)
-    async with connection(database) as opened:
-        rows = await opened.fetch(ATTENTION, *position, limit)
+    async with connection(database) as conn:
+        rows = await conn.fetch(ATTENTION, *position, limit)
     return [
         Attention(
             kind=row["kind"],

@@ -6,8 +6,8 @@ SOURCES = "SELECT source FROM malls"
 
 
 async def known_sources(database: Database) -> set[str]:
-    async with connection(database) as opened:
-        return {row["source"] for row in await opened.fetch(SOURCES)}
+    async with connection(database) as conn:
+        return {row["source"] for row in await conn.fetch(SOURCES)}
 
 
 OWN_NUMBERS = """
@@ -19,5 +19,5 @@ async def own_numbers(database: Database, team_ids: list[str], user_id: str) -> 
     """The out_trade_no of a user's seat in each of these teams."""
     if not team_ids:
         return {}
-    async with connection(database) as opened:
-        return {row["team_id"]: row["out_trade_no"] for row in await opened.fetch(OWN_NUMBERS, team_ids, user_id)}
+    async with connection(database) as conn:
+        return {row["team_id"]: row["out_trade_no"] for row in await conn.fetch(OWN_NUMBERS, team_ids, user_id)}

@@ -30,7 +30,7 @@ SELECT event_id FROM deliveries d JOIN events e USING (event_id)
 
 async def find_leftovers(database: Database, now: datetime, late_by: timedelta) -> Leftovers:
     """Teams and events that are late by more than `late_by`, some at once."""
-    async with connection(database) as opened:
-        teams = await opened.fetch(OVERDUE_TEAMS, now - late_by, AT_ONCE)
-        events = await opened.fetch(FORGOTTEN_EVENTS, now - late_by, AT_ONCE, now - FIRST_TRY_WITHIN)
+    async with connection(database) as conn:
+        teams = await conn.fetch(OVERDUE_TEAMS, now - late_by, AT_ONCE)
+        events = await conn.fetch(FORGOTTEN_EVENTS, now - late_by, AT_ONCE, now - FIRST_TRY_WITHIN)
     return Leftovers(team_ids=[row["team_id"] for row in teams], event_ids=[row["event_id"] for row in events])

@@ -77,11 +77,11 @@ def forget_leftover_server(cluster: Path) -> None:
 async def reach_database(url: str) -> str:
     """The version of a server that is not ours."""
     try:
-        connection = await asyncpg.connect(url, timeout=5)
+        conn = await asyncpg.connect(url, timeout=5)
         try:
-            return str(await connection.fetchval("SHOW server_version"))
+            return str(await conn.fetchval("SHOW server_version"))
         finally:
-            await connection.close()
+            await conn.close()
     except (OSError, ValueError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         reason = str(error) or "no answer within 5 s"
         raise StackError(f"no database at GROUPBUY_DATABASE_URL ({without_password(url)}): {reason}") from None
@@ -160,20 +160,20 @@ class EmbeddedPostgres:
 
     async def create_database(self) -> str:
         """Makes the database unless it is there; the server's version, for the one who waits."""
-        connection = await self._connect()
+        conn = await self._connect()
         try:
-            if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
-                await connection.execute(f"CREATE DATABASE {DATABASE}")
-            return str(await connection.fetchval("SHOW server_version"))
+            if not await conn.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
+                await conn.execute(f"CREATE DATABASE {DATABASE}")
+            return str(await conn.fetchval("SHOW server_version"))
         finally:
-            await connection.close()
+            await conn.close()
 
     async def _is_ready(self, _: str) -> bool:
         try:
-            connection = await self._connect()
+            conn = await self._connect()
         except (asyncpg.PostgresError, asyncpg.InterfaceError):  # still starting up
             return False
-        await connection.close()
+        await conn.close()
         return True
 
     async def _connect(self) -> asyncpg.Connection:

@@ -38,8 +38,8 @@ async def readyz(container: ContainerDep) -> Response:
     """Database and Temporal answer."""
     try:
         async with asyncio.timeout(READY_WITHIN):
-            async with connection(container.database) as opened:
-                await opened.fetchval("SELECT 1")
+            async with connection(container.database) as conn:
+                await conn.fetchval("SELECT 1")
             temporal = await container.client.service_client.check_health()
     except (*INFRASTRUCTURE_FAILURES, RPCError, RuntimeError) as failure:
         return problem(ErrorCode.TEMPORARILY_UNAVAILABLE, f"Not ready: {type(failure).__name__}.")

@@ -31,8 +31,8 @@ async def get_quote(
 ) -> Quote | ExplainedQuote:
     """Price and eligibility for one buyer and goods, before anything is reserved; `explain` shows every rule."""
     offer, switches = await find_offer(container, mall.source, asked), await container.switches()
-    async with connection(container.database) as opened:
-        found = await find_offer_and_buyer(opened, offer, switches, asked.user_id, datetime.now(UTC))
+    async with connection(container.database) as conn:
+        found = await find_offer_and_buyer(conn, offer, switches, asked.user_id, datetime.now(UTC))
     return explained_quote(found) if explain else quote(found)
 
 
@@ -53,9 +53,9 @@ async def get_market(asked: Annotated[MarketQuery, Query()], mall: ReadingMallDe
 async def market(container: Container, source: str, asked: QuoteRequest, limit: int) -> Market:
     """What an offer that a buyer may not see hides: the teams of others."""
     offer, switches, now = await find_offer(container, source, asked), await container.switches(), datetime.now(UTC)
-    async with connection(container.database) as opened:
-        found = await find_offer_and_buyer(opened, offer, switches, asked.user_id, now)
+    async with connection(container.database) as conn:
+        found = await find_offer_and_buyer(conn, offer, switches, asked.user_id, now)
         looker = MarketViewer(source, offer.campaign_id, asked.goods_id, asked.user_id, is_visible(found.facts))
-        teams = await market_teams(opened, looker, now, limit)
+        teams = await market_teams(conn, looker, now, limit)
     statistics = await container.counting.get(source, offer.campaign_id)
     return Market(quote=quote(found), teams=teams, statistics=statistics)

@@ -162,8 +162,8 @@ class OrderService:
     # --- the updates ---
 
     async def _open_team(self, request: SeatRequest) -> HeldSeat:
-        async with connection(self._database) as opened:
-            found = await read_quote_context(opened, request.source, request, datetime.now(UTC), SeatIntent.OPEN)
+        async with connection(self._database) as conn:
+            found = await read_quote_context(conn, request.source, request, datetime.now(UTC), SeatIntent.OPEN)
         require_all(found.facts)
         offer = found.offer
         start = WithStartWorkflowOperation(

@@ -19,13 +19,11 @@ async def find_offer(container: Container, source: str, asked: QuoteRequest) -> 
     place = (source, asked.channel, asked.goods_id, asked.campaign_id)
 
     async def read() -> Offer:
-        async with connection(container.database) as opened:
-            return await read_offer(opened, *place)
+        async with connection(container.database) as conn:
+            return await read_offer(conn, *place)
 
     return await container.remembered.recall(("offer", *place), read, lambda offer: ["campaign", f"goods/{offer.goods_id}"])
 
 
-async def find_offer_and_buyer(
-    opened: Connection, offer: Offer, switches: Switches, user_id: str, now: datetime
-) -> QuoteContext:
-    return quote_context(offer, await read_buyer_state(opened, offer, user_id), switches, SeatIntent.EITHER, now)
+async def find_offer_and_buyer(conn: Connection, offer: Offer, switches: Switches, user_id: str, now: datetime) -> QuoteContext:
+    return quote_context(offer, await read_buyer_state(conn, offer, user_id), switches, SeatIntent.EITHER, now)

@@ -20,8 +20,8 @@ UPDATE audience_imports
 """
 
 
-async def _fail_abandoned(opened: Connection, audience_id: str | None, now: datetime) -> None:
-    await opened.execute(FAIL_ABANDONED, now, now - UPLOAD_IS_GONE_AFTER, now - RULE_IS_GONE_AFTER, audience_id)
+async def _fail_abandoned(conn: Connection, audience_id: str | None, now: datetime) -> None:
+    await conn.execute(FAIL_ABANDONED, now, now - UPLOAD_IS_GONE_AFTER, now - RULE_IS_GONE_AFTER, audience_id)
 
 
 # --- members that are no longer in force ---
@@ -42,8 +42,8 @@ NOTE_CLEARED = "UPDATE audience_imports SET cleared_at = $2 WHERE import_id = $1
 
 async def replaced_import(database: Database, audience_id: str | None) -> int | None:
     """One that has ended and is not in force, but still has its members."""
-    async with connection(database) as opened:
-        found = await opened.fetchval(REPLACED, audience_id)
+    async with connection(database) as conn:
+        found = await conn.fetchval(REPLACED, audience_id)
     return None if found is None else int(found)
 
 
@@ -51,17 +51,17 @@ async def delete_members(
     database: Database, import_id: int, after: str, now: datetime, at_once: int = DELETED_AT_ONCE
 ) -> str | None:
     """Deletes a slice of such a filling's members; returns the last user of it, None when none is left."""
-    async with transaction(database) as opened:
-        until: str | None = await opened.fetchval(LAST_OF_SLICE, import_id, after, at_once - 1)
-        await opened.execute(DELETE_MEMBERS, import_id, after, until)
+    async with transaction(database) as conn:
+        until: str | None = await conn.fetchval(LAST_OF_SLICE, import_id, after, at_once - 1)
+        await conn.execute(DELETE_MEMBERS, import_id, after, until)
         if until is None:
-            await opened.execute(NOTE_CLEARED, import_id, now)
+            await conn.execute(NOTE_CLEARED, import_id, now)
     return until
 
 
 async def tidy_audiences(database: Database, now: datetime) -> None:
     """The net: gives up what a dead process left under way, and deletes one slice of what nobody deletes."""
-    async with transaction(database) as opened:
-        await _fail_abandoned(opened, None, now)
+    async with transaction(database) as conn:
+        await _fail_abandoned(conn, None, now)
     if (import_id := await replaced_import(database, None)) is not None:
         await delete_members(database, import_id, "", now)

@@ -32,10 +32,10 @@ async def begin_import(database: Database, audience_id: str, rule: AudienceRule 
     """
     kind = ImportKind.UPLOAD if rule is None else ImportKind.RULE
     try:
-        async with transaction(database) as opened:
-            await _fail_abandoned(opened, audience_id, now)
+        async with transaction(database) as conn:
+            await _fail_abandoned(conn, audience_id, now)
             content = rule.model_dump_json() if rule else None
-            return int(await opened.fetchval(BEGIN_FILLING, audience_id, kind, content, by, now))
+            return int(await conn.fetchval(BEGIN_FILLING, audience_id, kind, content, by, now))
     except asyncpg.ForeignKeyViolationError:
         raise _unknown(audience_id) from None
     except asyncpg.UniqueViolationError:
@@ -68,12 +68,12 @@ async def add_members(database: Database, import_id: int, user_ids: set[str], pr
         Refusal: audience_conflict (it was given up meanwhile).
     """
     report = json.dumps([bad.model_dump() for bad in progress.report])
-    async with transaction(database) as opened:
-        await _running(opened, import_id)
+    async with transaction(database) as conn:
+        await _running(conn, import_id)
         # In the index's order: neighbours are written together.
-        tag = await opened.execute(ADD_MEMBERS, import_id, sorted(user_ids))
+        tag = await conn.execute(ADD_MEMBERS, import_id, sorted(user_ids))
         added = int(tag.rpartition(" ")[2])
-        await opened.execute(NOTE_PROGRESS, import_id, progress.seen, progress.accepted, progress.bad, report, added, now)
+        await conn.execute(NOTE_PROGRESS, import_id, progress.seen, progress.accepted, progress.bad, report, added, now)
 
 
 async def finish_import(database: Database, import_id: int, now: datetime) -> None:
@@ -82,8 +82,8 @@ async def finish_import(database: Database, import_id: int, now: datetime) -> No
     Raises:
         Refusal: audience_conflict (it was given up meanwhile).
     """
-    async with transaction(database) as opened:
-        await _put_in_force(opened, await _running(opened, import_id), now)
+    async with transaction(database) as conn:
+        await _put_in_force(conn, await _running(conn, import_id), now)
 
 
 FAIL_FILLING = """
@@ -93,12 +93,12 @@ UPDATE audience_imports SET status = 'failed', failure = $2, finished_at = $3 WH
 
 async def fail_import(database: Database, import_id: int, why: str, now: datetime) -> None:
     """Gives it up: the former members stay in force. One that has ended is left as it is."""
-    async with connection(database) as opened:
-        await opened.execute(FAIL_FILLING, import_id, why, now)
+    async with connection(database) as conn:
+        await conn.execute(FAIL_FILLING, import_id, why, now)
 
 
-async def _running(opened: Connection, import_id: int) -> Row:
-    row = await fetch_one(opened, LOCK_FILLING, import_id)
+async def _running(conn: Connection, import_id: int) -> Row:
+    row = await fetch_one(conn, LOCK_FILLING, import_id)
     if row["status"] != ImportStatus.RUNNING:
         raise Refusal(ErrorCode.AUDIENCE_CONFLICT, f"Filling {import_id} was given up: it had made no progress for too long.")
     return row
@@ -110,9 +110,9 @@ UPDATE audience_imports SET status = 'done', finished_at = $2 WHERE import_id = 
 SWITCH = "UPDATE audiences SET import_id = $2, member_count = $3, updated_at = $4 WHERE audience_id = $1"
 
 
-async def _put_in_force(opened: Connection, running: Row, now: datetime) -> None:
-    ended = await fetch_one(opened, END_FILLING, running["import_id"], now)
-    await opened.execute(SWITCH, ended["audience_id"], running["import_id"], ended["member_count"], now)
+async def _put_in_force(conn: Connection, running: Row, now: datetime) -> None:
+    ended = await fetch_one(conn, END_FILLING, running["import_id"], now)
+    await conn.execute(SWITCH, ended["audience_id"], running["import_id"], ended["member_count"], now)
     content = {
         "audience_id": ended["audience_id"],
         "filling": running["import_id"],
@@ -121,7 +121,7 @@ async def _put_in_force(opened: Connection, running: Row, now: datetime) -> None
         "member_count": ended["member_count"],
     }
     subject = f"audience/{ended['audience_id']}"
-    await opened.execute(RECORD_CHANGE, now, running["started_by"], subject, json.dumps(content))
+    await conn.execute(RECORD_CHANGE, now, running["started_by"], subject, json.dumps(content))
 
 
 # --- a rule's job, in slices of users: every slice looks at its users' orders as they are in that moment ---
@@ -169,17 +169,17 @@ async def take_users(database: Database, import_id: int, now: datetime, at_once:
 
     Of a filling that has ended, also of an upload's, it returns the end.
     """
-    async with transaction(database) as opened:
-        row = await fetch_one(opened, LOCK_FILLING, import_id)
+    async with transaction(database) as conn:
+        row = await fetch_one(conn, LOCK_FILLING, import_id)
         if row["status"] == ImportStatus.RUNNING and row["kind"] == ImportKind.RULE:
             rule = AudienceRule.model_validate_json(row["rule"])
-            sources = [rule.source] if rule.source else [found["source"] for found in await opened.fetch(SOURCES)]
+            sources = [rule.source] if rule.source else [found["source"] for found in await conn.fetch(SOURCES)]
             after = row["last_user"]
-            until = await opened.fetchval(SLICE_END, sources, after, at_once)
+            until = await conn.fetchval(SLICE_END, sources, after, at_once)
             if until is None:
-                await _put_in_force(opened, row, now)
+                await _put_in_force(conn, row, now)
             else:
                 period, least = (rule.since, rule.until), (rule.min_orders or 1, rule.min_amount or 0)
-                await opened.execute(TAKE_USERS, import_id, sources, after, until, *period, *least, now)
-            row = await fetch_one(opened, LOCK_FILLING, import_id)
+                await conn.execute(TAKE_USERS, import_id, sources, after, until, *period, *least, now)
+            row = await fetch_one(conn, LOCK_FILLING, import_id)
     return ImportState(status=row["status"], seen=row["seen"], member_count=row["member_count"], last_user=row["last_user"])

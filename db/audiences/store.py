@@ -33,8 +33,8 @@ async def read_audience(database: Database, audience_id: str) -> Audience:
     Raises:
         Refusal: audience_not_found.
     """
-    async with connection(database) as opened:
-        row = await opened.fetchrow(READ_AUDIENCE, audience_id)
+    async with connection(database) as conn:
+        row = await conn.fetchrow(READ_AUDIENCE, audience_id)
     if row is None:
         raise _unknown(audience_id)
     return _audience(row)
@@ -43,8 +43,8 @@ async def read_audience(database: Database, audience_id: str) -> Audience:
 async def list_audiences(database: Database, after: Position | None, limit: int) -> list[Audience]:
     """The newest first, without the reports of bad lines."""
     where = (after.moment, after.row_id) if after else (None, None)
-    async with connection(database) as opened:
-        rows = await opened.fetch(LIST_AUDIENCES, *where, limit)
+    async with connection(database) as conn:
+        rows = await conn.fetch(LIST_AUDIENCES, *where, limit)
     return [_audience({**row, "report": "[]"}) for row in rows]
 
 
@@ -52,8 +52,8 @@ READ_FILLING = "SELECT * FROM audience_imports WHERE import_id = $1"
 
 
 async def read_import(database: Database, import_id: int) -> AudienceImport:
-    async with connection(database) as opened:
-        return _filling(await fetch_one(opened, READ_FILLING, import_id))
+    async with connection(database) as conn:
+        return _filling(await fetch_one(conn, READ_FILLING, import_id))
 
 
 IS_MEMBER = """
@@ -67,8 +67,8 @@ async def is_member(database: Database, audience_id: str, user_id: str) -> bool:
     Raises:
         Refusal: audience_not_found.
     """
-    async with connection(database) as opened:
-        found = await opened.fetchval(IS_MEMBER, audience_id, user_id)
+    async with connection(database) as conn:
+        found = await conn.fetchval(IS_MEMBER, audience_id, user_id)
     if found is None:
         raise _unknown(audience_id)
     return bool(found)
@@ -82,10 +82,10 @@ ON CONFLICT (audience_id) DO UPDATE SET name = excluded.name, updated_at = exclu
 
 async def save_audience(database: Database, audience_id: str, name: str, *, by: str, now: datetime) -> None:
     """Makes an audience without members, or renames one."""
-    async with transaction(database) as opened:
-        await opened.execute(SAVE_AUDIENCE, audience_id, name, now)
+    async with transaction(database) as conn:
+        await conn.execute(SAVE_AUDIENCE, audience_id, name, now)
         content = json.dumps({"audience_id": audience_id, "name": name})
-        await opened.execute(RECORD_CHANGE, now, by, f"audience/{audience_id}", content)
+        await conn.execute(RECORD_CHANGE, now, by, f"audience/{audience_id}", content)
 
 
 def _unknown(audience_id: str) -> Refusal:

@@ -15,8 +15,8 @@ ASSIGN_SEQUENCES = "SELECT groupbuy_assign_sequences($1)"
 
 async def assign_sequences(database: Database, source: str) -> None:
     """Numbers a mall's committed events: without gaps, and in the order in which the facts about one order came true."""
-    async with connection(database) as opened:
-        await opened.execute(ASSIGN_SEQUENCES, source)
+    async with connection(database) as conn:
+        await conn.execute(ASSIGN_SEQUENCES, source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,8 @@ async def pending_deliveries(database: Database, event_ids: list[str]) -> list[D
 
 
 async def _pending(database: Database, event_ids: list[str]) -> list[Row]:
-    async with connection(database) as opened:
-        return await opened.fetch(PENDING, event_ids)
+    async with connection(database) as conn:
+        return await conn.fetch(PENDING, event_ids)
 
 
 Verdict = Literal["delivered", "pending", "dead"]
@@ -109,10 +109,10 @@ RECORD_ANSWER = "UPDATE refunds SET answer = $2, note = nullif($3, '') WHERE que
 
 
 async def record_attempt(database: Database, delivery: Delivery, attempt: Attempt) -> None:
-    async with transaction(database) if attempt.answer else connection(database) as opened:
+    async with transaction(database) if attempt.answer else connection(database) as conn:
         if attempt.answer:
-            await opened.execute(RECORD_ANSWER, delivery.event_id, attempt.answer, attempt.note)
-        await opened.execute(
+            await conn.execute(RECORD_ANSWER, delivery.event_id, attempt.answer, attempt.note)
+        await conn.execute(
             RECORD_ATTEMPT if attempt.answer else RECORD_ATTEMPT_LAZILY,
             delivery.event_id,
             delivery.kind,
@@ -146,8 +146,8 @@ class DeliveryProgress:
 
 
 async def delivery_progress(database: Database, event_ids: list[str]) -> DeliveryProgress:
-    async with connection(database) as opened:
-        return DeliveryProgress(**await fetch_one(opened, PROGRESS, event_ids))
+    async with connection(database) as conn:
+        return DeliveryProgress(**await fetch_one(conn, PROGRESS, event_ids))
 
 
 SAMPLE_MALL = "SELECT webhook_secrets, callback_hosts, local FROM malls WHERE source = $1"
@@ -155,8 +155,8 @@ SAMPLE_MALL = "SELECT webhook_secrets, callback_hosts, local FROM malls WHERE so
 
 async def sample_delivery(database: Database, sample: Sample) -> Delivery:
     """What is sent of a sample: no row, and no sequence."""
-    async with connection(database) as opened:
-        mall = await fetch_one(opened, SAMPLE_MALL, sample.source)
+    async with connection(database) as conn:
+        mall = await fetch_one(conn, SAMPLE_MALL, sample.source)
     return Delivery(
         event_id=sample.event_id,
         kind=sample.callback.kind,

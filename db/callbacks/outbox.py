@@ -57,7 +57,7 @@ WITH named AS (
 
 
 async def record_order_events(
-    connection: Connection,
+    conn: Connection,
     event_type: EventType,
     order_ids: Sequence[str],
     now: datetime,
@@ -71,12 +71,12 @@ async def record_order_events(
     """
     event_ids = [event_id(event_type, order, attempt) for order in order_ids]
     if order_ids:
-        await connection.execute(ORDER_EVENTS, list(order_ids), event_ids, event_type, json.dumps(data), now)
+        await conn.execute(ORDER_EVENTS, list(order_ids), event_ids, event_type, json.dumps(data), now)
     return event_ids
 
 
 async def record_team_event(
-    connection: Connection,
+    conn: Connection,
     event_type: EventType,
     team_id: str,
     out_trade_nos: Sequence[str],
@@ -85,5 +85,5 @@ async def record_team_event(
 ) -> str:
     """One event that names these orders of a team; returns its id."""
     made = event_id(event_type, team_id)
-    await connection.execute(TEAM_EVENT, made, team_id, event_type, list(out_trade_nos), json.dumps(data), now)
+    await conn.execute(TEAM_EVENT, made, team_id, event_type, list(out_trade_nos), json.dumps(data), now)
     return made

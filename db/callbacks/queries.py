@@ -20,8 +20,8 @@ SELECT event_id, type, occurred_at, sequence, data FROM events
 async def read_feed(database: Database, source: str, after: int, limit: int) -> list[Event]:
     """A mall's events behind this sequence, without gaps: what was committed until now has its number before it is read."""
     await assign_sequences(database, source)
-    async with connection(database) as opened:
-        rows = await opened.fetch(FEED, source, after, limit)
+    async with connection(database) as conn:
+        rows = await conn.fetch(FEED, source, after, limit)
     return [
         Event(
             event_id=row["event_id"],
@@ -85,8 +85,8 @@ async def list_callbacks(
         number, _, place = after.row_id.partition(".")
         conditions.compare(f"(e.event_no, {PLACE}) <", int(number), place)
     sql = f"{CALLBACKS} WHERE {conditions} ORDER BY e.event_no DESC, place DESC LIMIT {int(limit)}"
-    async with connection(database) as opened:
-        rows = await opened.fetch(sql, *conditions.values)
+    async with connection(database) as conn:
+        rows = await conn.fetch(sql, *conditions.values)
     return [(f"{row['event_no']}.{row['place']}", _callback(row)) for row in rows]
 
 
@@ -102,12 +102,12 @@ SELECT kind, address, format, started_at, duration_ms, http_status, error FROM d
 
 async def read_callback(database: Database, event_id: str) -> OpsCallbackAttempts | None:
     """One event with its deliveries and all attempts; None when there is no such event."""
-    async with connection(database) as opened:
-        event = await opened.fetchrow("SELECT data FROM events WHERE event_id = $1", event_id)
+    async with connection(database) as conn:
+        event = await conn.fetchrow("SELECT data FROM events WHERE event_id = $1", event_id)
         if event is None:
             return None
-        rows = await opened.fetch(f"{CALLBACKS} WHERE d.event_id = $1 ORDER BY place", event_id)
-        attempts = await opened.fetch(ATTEMPTS, event_id)
+        rows = await conn.fetch(f"{CALLBACKS} WHERE d.event_id = $1 ORDER BY place", event_id)
+        attempts = await conn.fetch(ATTEMPTS, event_id)
     return OpsCallbackAttempts(
         event_id=event_id,
         data=json.loads(event["data"]),
@@ -134,5 +134,5 @@ class Backlog:
 
 
 async def read_backlog(database: Database) -> Backlog:
-    async with connection(database) as opened:
-        return Backlog(**await fetch_one(opened, BACKLOG))
+    async with connection(database) as conn:
+        return Backlog(**await fetch_one(conn, BACKLOG))

@@ -46,11 +46,11 @@ KNOWN = "SELECT EXISTS (SELECT FROM events WHERE event_id = $1 AND ($2::text IS 
 
 async def resend_event(database: Database, event: str, source: str | None, now: datetime) -> RedeliverySlice | None:
     """One event, to each of its addresses, whatever became of it; None when this mall (None: any) has no such event."""
-    async with transaction(database) as opened:
-        if not await opened.fetchval(KNOWN, event, source):
+    async with transaction(database) as conn:
+        if not await conn.fetchval(KNOWN, event, source):
             return None
-        resent = _divided(await opened.fetch(OF_EVENT, event, source))
-        await opened.execute(AGAIN, resent.event_ids, now)
+        resent = _divided(await conn.fetch(OF_EVENT, event, source))
+        await conn.execute(AGAIN, resent.event_ids, now)
     return resent
 
 
@@ -58,9 +58,9 @@ async def resend_range(
     database: Database, source: str, since: datetime, until: datetime, status: DeliveryStatus, now: datetime
 ) -> RedeliverySlice:
     """What has this status among a mall's events of a time, in their order."""
-    async with transaction(database) as opened:
-        resent = _divided(await opened.fetch(OF_RANGE, source, since, until, status))
-        await opened.execute(f"{AGAIN} AND status = $3", resent.event_ids, now, status)
+    async with transaction(database) as conn:
+        resent = _divided(await conn.fetch(OF_RANGE, source, since, until, status))
+        await conn.execute(f"{AGAIN} AND status = $3", resent.event_ids, now, status)
     return resent
 
 
@@ -90,6 +90,6 @@ RETURNING e.event_no, d.event_id
 
 async def revive_team(database: Database, team_id: str, now: datetime) -> list[str]:
     """Makes what was given up of a team's events due again; a refund's events are its workflow's."""
-    async with connection(database) as opened:
-        rows = await opened.fetch(REVIVE_TEAM, team_id, now)
+    async with connection(database) as conn:
+        rows = await conn.fetch(REVIVE_TEAM, team_id, now)
     return list(dict.fromkeys(row["event_id"] for row in sorted(rows, key=lambda row: row["event_no"])))

@@ -14,15 +14,15 @@ ON CONFLICT (goods_id) DO UPDATE SET name = excluded.name, original_price = excl
 
 async def save_goods(database: Database, goods: Goods, *, by: str, now: datetime) -> None:
     """Keeps the goods as they are from now on. Running teams keep their price."""
-    async with transaction(database) as opened:
-        await opened.execute(SAVE_GOODS, goods.goods_id, goods.name, goods.original_price)
-        await opened.execute(RECORD_CHANGE, now, by, f"goods/{goods.goods_id}", goods.model_dump_json())
+    async with transaction(database) as conn:
+        await conn.execute(SAVE_GOODS, goods.goods_id, goods.name, goods.original_price)
+        await conn.execute(RECORD_CHANGE, now, by, f"goods/{goods.goods_id}", goods.model_dump_json())
 
 
 READ_GOODS = "SELECT goods_id, name, original_price FROM goods WHERE goods_id = $1"
 
 
 async def read_goods(database: Database, goods_id: str) -> Goods | None:
-    async with connection(database) as opened:
-        row = await opened.fetchrow(READ_GOODS, goods_id)
+    async with connection(database) as conn:
+        row = await conn.fetchrow(READ_GOODS, goods_id)
     return Goods(**row) if row else None

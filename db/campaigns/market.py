@@ -58,10 +58,10 @@ class MarketViewer:
     """else only the teams that he is in already"""
 
 
-async def market_teams(opened: Connection, looker: MarketViewer, now: datetime, limit: int) -> list[MarketTeam]:
+async def market_teams(conn: Connection, looker: MarketViewer, now: datetime, limit: int) -> list[MarketTeam]:
     """Teams with a free seat: the buyer's own first, then by how few payments they lack and how soon they end."""
     who = (looker.source, looker.campaign_id, looker.goods_id, looker.user_id)
-    rows = await opened.fetch(TEAMS, *who, now, limit, limit if looker.sees_others else 0)
+    rows = await conn.fetch(TEAMS, *who, now, limit, limit if looker.sees_others else 0)
     return MARKET_TEAMS.validate_python([_team(row, looker.user_id) for row in rows])
 
 
@@ -89,6 +89,6 @@ SELECT count(*) AS team_count, count(completed_at) AS completed_team_count,
 
 async def count_statistics(database: Database, source: str, campaign_id: int) -> Statistics:
     """Reads every team of the campaign: callers cache the answer (api/runtime/statistics.py)."""
-    async with connection(database) as opened:
-        row = await fetch_one(opened, STATISTICS, campaign_id, source)
+    async with connection(database) as conn:
+        row = await fetch_one(conn, STATISTICS, campaign_id, source)
     return Statistics(**row)

@@ -59,7 +59,7 @@ GOODS_EXIST = "SELECT EXISTS (SELECT FROM goods WHERE goods_id = $1)"
 
 
 async def read_quote_context(
-    connection: Connection,
+    conn: Connection,
     source: str,
     asked: QuoteRequest | SeatRequest,
     now: datetime,
@@ -71,33 +71,33 @@ async def read_quote_context(
     Raises:
         Refusal: goods_not_found, campaign_not_found.
     """
-    row = await connection.fetchrow(QUOTE_CONTEXT, source, asked.channel, asked.goods_id, asked.campaign_id, asked.user_id)
+    row = await conn.fetchrow(QUOTE_CONTEXT, source, asked.channel, asked.goods_id, asked.campaign_id, asked.user_id)
     if row is None:
-        raise await _not_sold(connection, source, asked.channel, asked.goods_id, asked.campaign_id)
+        raise await _not_sold(conn, source, asked.channel, asked.goods_id, asked.campaign_id)
     return quote_context(_offer(row), _buyer_state(row, asked.user_id), switches_of(row["switches"]), intent, now)
 
 
-async def read_offer(connection: Connection, source: str, channel: str, goods_id: str, campaign_id: int | None) -> Offer:
+async def read_offer(conn: Connection, source: str, channel: str, goods_id: str, campaign_id: int | None) -> Offer:
     """Everybody's part of `inquire` alone.
 
     Raises:
         Refusal: goods_not_found, campaign_not_found.
     """
-    row = await connection.fetchrow(OFFER, source, channel, goods_id, campaign_id)
+    row = await conn.fetchrow(OFFER, source, channel, goods_id, campaign_id)
     if row is None:
-        raise await _not_sold(connection, source, channel, goods_id, campaign_id)
+        raise await _not_sold(conn, source, channel, goods_id, campaign_id)
     return _offer(row)
 
 
-async def read_buyer_state(connection: Connection, offer: Offer, user_id: str) -> BuyerState:
+async def read_buyer_state(conn: Connection, offer: Offer, user_id: str) -> BuyerState:
     """The buyer's part of `inquire` alone."""
     audiences = (offer.audience, offer.discount.audience)
-    row = await fetch_one(connection, BUYER_STATE, offer.campaign_id, offer.source, user_id, *audiences)
+    row = await fetch_one(conn, BUYER_STATE, offer.campaign_id, offer.source, user_id, *audiences)
     return _buyer_state(row, user_id)
 
 
-async def _not_sold(connection: Connection, source: str, channel: str, goods_id: str, campaign_id: int | None) -> Refusal:
-    if not await connection.fetchval(GOODS_EXIST, goods_id):
+async def _not_sold(conn: Connection, source: str, channel: str, goods_id: str, campaign_id: int | None) -> Refusal:
+    if not await conn.fetchval(GOODS_EXIST, goods_id):
         return Refusal(ErrorCode.GOODS_NOT_FOUND, f"There are no goods {goods_id}.")
     wanted = "No campaign" if campaign_id is None else f"No campaign {campaign_id}"
     where = f"in channel {channel} of {source}"

@@ -25,8 +25,8 @@ SELECT count(DISTINCT t.team_id) AS teams, count(o.order_id) AS orders,
 
 async def preview_shutdown(database: Database, campaign_id: int) -> ShutdownPreview:
     """What it would mean to end the campaign now."""
-    async with connection(database) as opened:
-        row = await fetch_one(opened, PREVIEW, campaign_id)
+    async with connection(database) as conn:
+        row = await fetch_one(conn, PREVIEW, campaign_id)
     return ShutdownPreview(campaign_id=campaign_id, **row)
 
 
@@ -50,24 +50,24 @@ async def begin_shutdown(database: Database, asked: BeginShutdown) -> None:
     Raises:
         Refusal: campaign_not_found.
     """
-    async with transaction(database) as opened:
-        if await opened.fetchrow(ENDING, asked.campaign_id) is not None:
+    async with transaction(database) as conn:
+        if await conn.fetchrow(ENDING, asked.campaign_id) is not None:
             return
         # Who opens a team at this moment has done so, or finds the campaign ended: the list of its teams is whole.
-        await opened.execute(NO_SEAT_CHANGES)
-        campaign = await lock_campaign(opened, asked.campaign_id)
-        if await opened.fetchval(BEGIN, asked.campaign_id, asked.operator, asked.reason, asked.now) is None:
+        await conn.execute(NO_SEAT_CHANGES)
+        campaign = await lock_campaign(conn, asked.campaign_id)
+        if await conn.fetchval(BEGIN, asked.campaign_id, asked.operator, asked.reason, asked.now) is None:
             return
         if campaign.status is not CampaignStatus.ENDED:
             next_one = {"status": CampaignStatus.ENDED, "version": campaign.version + 1, "updated_at": asked.now}
             ended = campaign.model_copy(update=next_one)
-            await opened.execute(END, asked.campaign_id, ended.version, asked.now)
-            await opened.execute(STOP_SELLING, asked.campaign_id)
-            await record_version(opened, ended, asked.operator)
-        await opened.execute(TAKE_DOWN_TEAMS, asked.campaign_id)
+            await conn.execute(END, asked.campaign_id, ended.version, asked.now)
+            await conn.execute(STOP_SELLING, asked.campaign_id)
+            await record_version(conn, ended, asked.operator)
+        await conn.execute(TAKE_DOWN_TEAMS, asked.campaign_id)
         # Also where the campaign was ended before, with its teams left to run: who returns their money is recorded.
         content = json.dumps({"campaign_id": asked.campaign_id, "reason": asked.reason})
-        await opened.execute(RECORD_CHANGE, asked.now, asked.operator, f"ending/{asked.campaign_id}", content)
+        await conn.execute(RECORD_CHANGE, asked.now, asked.operator, f"ending/{asked.campaign_id}", content)
 
 
 FORMING = """
@@ -78,8 +78,8 @@ SELECT team_id FROM campaign_shutdown_teams e JOIN teams t USING (team_id)
 
 async def forming_teams(database: Database, asked: CloseTeams, after: str, limit: int) -> list[str]:
     """Teams of an ending that are still forming, by their id, those after the given one."""
-    async with connection(database) as opened:
-        return [row["team_id"] for row in await opened.fetch(FORMING, asked.campaign_id, after, limit)]
+    async with connection(database) as conn:
+        return [row["team_id"] for row in await conn.fetch(FORMING, asked.campaign_id, after, limit)]
 
 
 ANY_LEFT = """
@@ -91,8 +91,8 @@ SELECT EXISTS (SELECT FROM teams WHERE team_id = ANY($1::text[]) AND status = 'f
 
 async def any_left(database: Database, team_ids: list[str]) -> bool:
     """Whether one of these teams is forming, or has failed and holds money that nobody has begun to return."""
-    async with connection(database) as opened:
-        return bool(await opened.fetchval(ANY_LEFT, team_ids))
+    async with connection(database) as conn:
+        return bool(await conn.fetchval(ANY_LEFT, team_ids))
 
 
 # What goes back: paid seats of teams that are forming or have failed, and every refund of those teams that was not over when
@@ -124,23 +124,23 @@ FINISH = "UPDATE campaign_shutdowns SET finished_at = $2 WHERE campaign_id = $1 
 
 async def measure_shutdown(database: Database, asked: ReadShutdown) -> ShutdownState:
     """How far the ending is by its rows; finishes it when nothing is left to wait for."""
-    async with transaction(database) as opened:
-        ending = await fetch_one(opened, ENDING, asked.campaign_id)
-        counted = await _progress(opened, ending)
+    async with transaction(database) as conn:
+        ending = await fetch_one(conn, ENDING, asked.campaign_id)
+        counted = await _progress(conn, ending)
         state = ShutdownState(finished=ending["finished_at"] is not None, **counted)
         if not state.finished and state.is_complete:
-            await opened.execute(FINISH, asked.campaign_id, asked.now)
+            await conn.execute(FINISH, asked.campaign_id, asked.now)
             state = state.model_copy(update={"finished": True})
     return state
 
 
 async def read_shutdown(database: Database, campaign_id: int) -> ShutdownProgress | None:
     """How far the ending of a campaign is; None where none has begun."""
-    async with transaction(database) as opened:
-        ending = await opened.fetchrow(ENDING, campaign_id)
+    async with transaction(database) as conn:
+        ending = await conn.fetchrow(ENDING, campaign_id)
         if ending is None:
             return None
-        counted = await _progress(opened, ending)
+        counted = await _progress(conn, ending)
     return ShutdownProgress(
         status=ShutdownStatus.RUNNING if ending["finished_at"] is None else ShutdownStatus.DONE,
         **ending,
@@ -149,5 +149,5 @@ async def read_shutdown(database: Database, campaign_id: int) -> ShutdownProgres
     )
 
 
-async def _progress(opened: Connection, ending: Row) -> Row:
-    return await fetch_one(opened, PROGRESS, ending["campaign_id"], ending["begun_at"])
+async def _progress(conn: Connection, ending: Row) -> Row:
+    return await fetch_one(conn, PROGRESS, ending["campaign_id"], ending["begun_at"])

@@ -38,18 +38,18 @@ async def create_campaign(database: Database, new: NewCampaign, *, by: str, now:
             audience_not_found.
         ConfirmationRequired: it may lose money, and this is not `confirmed`.
     """
-    async with transaction(database) as opened:
-        await opened.execute("SELECT pg_advisory_xact_lock($1)", CAMPAIGN_IDS)
-        campaign_id = new.campaign_id or await opened.fetchval(FREE_CAMPAIGN_ID)
+    async with transaction(database) as conn:
+        await conn.execute("SELECT pg_advisory_xact_lock($1)", CAMPAIGN_IDS)
+        campaign_id = new.campaign_id or await conn.fetchval(FREE_CAMPAIGN_ID)
         campaign = Campaign(**_fields(new), campaign_id=campaign_id, version=1, updated_at=now)
         try:
-            await opened.execute(INSERT_CAMPAIGN, *_values(campaign))
+            await conn.execute(INSERT_CAMPAIGN, *_values(campaign))
         except asyncpg.UniqueViolationError:
             raise Refusal(ErrorCode.CAMPAIGN_CONFLICT, f"There is a campaign {campaign_id} already.") from None
-        await _require_audiences(opened, campaign)
-        await _save_goods_and_stock(opened, campaign)
+        await _require_audiences(conn, campaign)
+        await _save_goods_and_stock(conn, campaign)
         require_confirmation(risks(None, campaign, now), confirmed=confirmed)
-        await record_version(opened, campaign, by)
+        await record_version(conn, campaign, by)
     return campaign
 
 
@@ -77,28 +77,28 @@ async def change_campaign(
         ConfirmationRequired: the change may lose money, and is not `confirmed`.
         pydantic.ValidationError: the fields do not fit together.
     """
-    async with transaction(database) as opened:
+    async with transaction(database) as conn:
         if "stock" in changes:
-            await opened.execute(NO_SEAT_CHANGES)
-        before = await lock_campaign(opened, campaign_id)
+            await conn.execute(NO_SEAT_CHANGES)
+        before = await lock_campaign(conn, campaign_id)
         fields = before.changed(changes)
         require_transition(before.status, fields.status)
         campaign = Campaign(**_fields(fields), campaign_id=campaign_id, version=before.version + 1, updated_at=now)
-        await opened.execute(UPDATE_CAMPAIGN, *_values(campaign))
-        await _require_audiences(opened, campaign)
-        await _save_goods_and_stock(opened, campaign)
-        await record_version(opened, campaign, by)
+        await conn.execute(UPDATE_CAMPAIGN, *_values(campaign))
+        await _require_audiences(conn, campaign)
+        await _save_goods_and_stock(conn, campaign)
+        await record_version(conn, campaign, by)
         require_confirmation(risks(before, campaign, now), confirmed=confirmed)
     return campaign
 
 
-async def lock_campaign(opened: Connection, campaign_id: int) -> Campaign:
+async def lock_campaign(conn: Connection, campaign_id: int) -> Campaign:
     """The campaign as it is until this transaction ends.
 
     Raises:
         Refusal: campaign_not_found.
     """
-    found = await _read(opened, LOCK_CAMPAIGN, campaign_id)
+    found = await _read(conn, LOCK_CAMPAIGN, campaign_id)
     if found is None:
         raise Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"There is no campaign {campaign_id}.")
     return found
@@ -108,8 +108,8 @@ READ_CAMPAIGN = "SELECT * FROM campaigns WHERE campaign_id = $1"
 
 
 async def read_campaign(database: Database, campaign_id: int) -> Campaign | None:
-    async with connection(database) as opened:
-        return await _read(opened, READ_CAMPAIGN, campaign_id)
+    async with connection(database) as conn:
+        return await _read(conn, READ_CAMPAIGN, campaign_id)
 
 
 VERSIONS = """
@@ -120,8 +120,8 @@ SELECT changed_by, changed_at, content FROM changes
 
 async def list_versions(database: Database, campaign_id: int, before: int | None, limit: int) -> list[CampaignVersion]:
     """What a campaign was, the newest version first, those below `before`."""
-    async with connection(database) as opened:
-        rows = await opened.fetch(VERSIONS, f"campaign/{campaign_id}", before, limit)
+    async with connection(database) as conn:
+        rows = await conn.fetch(VERSIONS, f"campaign/{campaign_id}", before, limit)
     return [
         CampaignVersion(
             changed_by=row["changed_by"],
@@ -150,9 +150,9 @@ SELECT campaign_id, source, channel, goods_id FROM campaign_goods WHERE campaign
 
 async def list_campaigns(database: Database, status: CampaignStatus | None, before: int | None, limit: int) -> list[Campaign]:
     """The highest campaign_id first, those below `before`."""
-    async with connection(database) as opened:
-        rows = await opened.fetch(LIST_CAMPAIGNS, status, before, limit)
-        places = await opened.fetch(GOODS_OF_ALL, [row["campaign_id"] for row in rows])
+    async with connection(database) as conn:
+        rows = await conn.fetch(LIST_CAMPAIGNS, status, before, limit)
+        places = await conn.fetch(GOODS_OF_ALL, [row["campaign_id"] for row in rows])
     return [_campaign(row, [place for place in places if place["campaign_id"] == row["campaign_id"]]) for row in rows]
 
 
@@ -164,9 +164,9 @@ def _values(campaign: Campaign) -> list[Any]:
     return [campaign.discount.model_dump_json() if name == "discount" else getattr(campaign, name) for name in COLUMNS]
 
 
-async def _read(opened: Connection, sql: str, campaign_id: int) -> Campaign | None:
-    row = await opened.fetchrow(sql, campaign_id)
-    return _campaign(row, await opened.fetch(GOODS_OF, campaign_id)) if row else None
+async def _read(conn: Connection, sql: str, campaign_id: int) -> Campaign | None:
+    row = await conn.fetchrow(sql, campaign_id)
+    return _campaign(row, await conn.fetch(GOODS_OF, campaign_id)) if row else None
 
 
 def _campaign(row: Row, places: list[Row]) -> Campaign:
@@ -178,9 +178,9 @@ def _campaign(row: Row, places: list[Row]) -> Campaign:
 KNOWN_AUDIENCES = "SELECT audience_id FROM audiences WHERE audience_id = ANY($1::text[])"
 
 
-async def _require_audiences(opened: Connection, campaign: Campaign) -> None:
+async def _require_audiences(conn: Connection, campaign: Campaign) -> None:
     wanted = {named for named in (campaign.audience, campaign.discount.audience) if named is not None}
-    known = {row["audience_id"] for row in await opened.fetch(KNOWN_AUDIENCES, list(wanted))} if wanted else wanted
+    known = {row["audience_id"] for row in await conn.fetch(KNOWN_AUDIENCES, list(wanted))} if wanted else wanted
     if missing := wanted - known:
         raise Refusal(ErrorCode.AUDIENCE_NOT_FOUND, f"There is no audience {', '.join(sorted(missing))}.")
 
@@ -197,31 +197,31 @@ SELECT $1, $2, (SELECT count(*) FROM orders WHERE campaign_id = $1 AND live)
 """
 
 
-async def _save_goods_and_stock(opened: Connection, campaign: Campaign) -> None:
+async def _save_goods_and_stock(conn: Connection, campaign: Campaign) -> None:
     wanted = {place.goods_id for place in campaign.goods}
-    known = {row["goods_id"] for row in await opened.fetch(KNOWN_GOODS, list(wanted))}
+    known = {row["goods_id"] for row in await conn.fetch(KNOWN_GOODS, list(wanted))}
     if missing := wanted - known:
         raise Refusal(ErrorCode.GOODS_NOT_FOUND, f"There are no goods {', '.join(sorted(missing))}.")
-    await opened.execute(REMOVE_GOODS, campaign.campaign_id)
+    await conn.execute(REMOVE_GOODS, campaign.campaign_id)
     active = campaign.status is CampaignStatus.ACTIVE
     try:
         for place in sorted(campaign.goods, key=lambda place: (place.source, place.channel, place.goods_id)):
-            await opened.execute(SAVE_PLACE, campaign.campaign_id, place.source, place.channel, place.goods_id, active)
+            await conn.execute(SAVE_PLACE, campaign.campaign_id, place.source, place.channel, place.goods_id, active)
     except asyncpg.UniqueViolationError:
         raise Refusal(
             ErrorCode.CAMPAIGN_CONFLICT,
             f"Another active campaign sells {place.goods_id} in channel {place.channel} of {place.source}.",
         ) from None
     if campaign.stock is None:
-        await opened.execute(DROP_STOCK, campaign.campaign_id)
+        await conn.execute(DROP_STOCK, campaign.campaign_id)
         return
     try:
-        if await opened.fetchval(CHANGE_STOCK, campaign.campaign_id, campaign.stock) is None:
-            await opened.execute(BEGIN_STOCK, campaign.campaign_id, campaign.stock)
+        if await conn.fetchval(CHANGE_STOCK, campaign.campaign_id, campaign.stock) is None:
+            await conn.execute(BEGIN_STOCK, campaign.campaign_id, campaign.stock)
     except asyncpg.CheckViolationError:
         raise Refusal(ErrorCode.CAMPAIGN_CONFLICT, f"More than {campaign.stock} orders of this campaign are live.") from None
 
 
-async def record_version(opened: Connection, campaign: Campaign, by: str) -> None:
+async def record_version(conn: Connection, campaign: Campaign, by: str) -> None:
     subject = f"campaign/{campaign.campaign_id}"
-    await opened.execute(RECORD_CHANGE, campaign.updated_at, by, subject, campaign.model_dump_json())
+    await conn.execute(RECORD_CHANGE, campaign.updated_at, by, subject, campaign.model_dump_json())

@@ -75,27 +75,27 @@ class Database:
             self._turns.release()
             raise
 
-    def give_back(self, opened: Connection) -> None:
+    def give_back(self, conn: Connection) -> None:
         if self._is_closed:
-            opened.terminate()
-        elif not opened.is_closed():
-            self._free.append((opened, time.monotonic()))
+            conn.terminate()
+        elif not conn.is_closed():
+            self._free.append((conn, time.monotonic()))
         self._turns.release()
 
     async def close(self) -> None:
         """Ends what is free now, and the others when they are given back."""
         self._is_closed = True
         while self._free:
-            opened, _ = self._free.pop()
-            await opened.close(timeout=CHECKOUT_WITHIN)
+            conn, _ = self._free.pop()
+            await conn.close(timeout=CHECKOUT_WITHIN)
 
     def _kept(self) -> Connection | None:
         while self._free:
-            opened, used = self._free.pop()
+            conn, used = self._free.pop()
             if time.monotonic() - used > TRUSTED_FOR:
-                opened.terminate()
-            if not opened.is_closed():
-                return opened
+                conn.terminate()
+            if not conn.is_closed():
+                return conn
         return None
 
     async def _open(self) -> Connection:
@@ -123,39 +123,39 @@ def _asyncpg_url(database_url: str) -> str:
     return re.sub(r"^postgres(ql)?(\+\w+)?:", "postgresql:", database_url)
 
 
-class connection:  # noqa: N801 - read as the statement that it is: `async with connection(database) as opened`
+class connection:  # noqa: N801 - read as the statement that it is: `async with connection(database) as conn`
     """A connection without a transaction: for one statement."""
 
-    __slots__ = ("_database", "_opened")
+    __slots__ = ("_conn", "_database")
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def __aenter__(self) -> Connection:
-        self._opened = await self._database.take()
-        return self._opened
+        self._conn = await self._database.take()
+        return self._conn
 
     async def __aexit__(self, kind: type[BaseException] | None, raised: BaseException | None, _: TracebackType | None) -> None:
         if raised is not None and (isinstance(raised, INFRASTRUCTURE_FAILURES) or not isinstance(raised, Exception)):
             # A statement may still be under way on it: the next one to get this connection must not stumble over that.
-            self._opened.terminate()
-        self._database.give_back(self._opened)
+            self._conn.terminate()
+        self._database.give_back(self._conn)
 
 
 @asynccontextmanager
 async def transaction(database: Database) -> AsyncIterator[Connection]:
     """A connection in a READ COMMITTED transaction that ends with this block: committed, or rolled back on an exception."""
-    async with connection(database) as opened, opened.transaction():
-        yield opened
+    async with connection(database) as conn, conn.transaction():
+        yield conn
 
 
-async def fetch_one(opened: Connection, sql: str, *values: object) -> Row:
+async def fetch_one(conn: Connection, sql: str, *values: object) -> Row:
     """The row of a statement that always has one.
 
     Raises:
         LookupError: there is none, which is a defect of ours.
     """
-    row = await opened.fetchrow(sql, *values)
+    row = await conn.fetchrow(sql, *values)
     if row is None:
         raise LookupError(f"no row for {values!r}: {sql}")
     return row

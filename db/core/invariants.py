@@ -13,5 +13,5 @@ class Violation(Message):
 
 async def violations(database: Database) -> list[Violation]:
     """What is broken, at one moment; nothing, if all is well."""
-    async with connection(database) as opened:
-        return [Violation(**row) for row in await opened.fetch("SELECT * FROM groupbuy_invariants()")]
+    async with connection(database) as conn:
+        return [Violation(**row) for row in await conn.fetch("SELECT * FROM groupbuy_invariants()")]

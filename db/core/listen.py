@@ -48,7 +48,7 @@ class Listener:
             await asyncio.sleep(AGAIN_AFTER)
 
     async def _listen(self) -> None:
-        opened = await open_connection(self._database_url)
+        conn = await open_connection(self._database_url)
         lost = asyncio.Event()
 
         def end(_: object) -> None:
@@ -56,22 +56,22 @@ class Listener:
             lost.set()
 
         try:
-            opened.add_termination_listener(end)
+            conn.add_termination_listener(end)
             for channel, hear in self._hear.items():
-                await opened.add_listener(channel, lambda *notice, hear=hear: hear(notice[-1]))
+                await conn.add_listener(channel, lambda *notice, hear=hear: hear(notice[-1]))
             # What was said while nobody listened is not known.
             self._begins()
             while not lost.is_set():
                 asked_at = time.monotonic()
                 # A connection that is cut without a word is noticed by the answer that does not come.
-                await opened.fetchval("SELECT 1", timeout=GOOD_FOR)
+                await conn.fetchval("SELECT 1", timeout=GOOD_FOR)
                 if not lost.is_set():
                     self._told_until = asked_at + GOOD_FOR
                 with suppress(TimeoutError):
                     await asyncio.wait_for(lost.wait(), LOOK_EVERY)
         finally:
             self._told_until = 0.0
-            opened.terminate()
+            conn.terminate()
 
 
 # It need not survive a crash, so nobody waits for the disk.
@@ -79,5 +79,5 @@ TELL_COUNTS = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($
 
 
 async def tell_counts(database: Database, process: str, counts: Mapping[str, int]) -> None:
-    async with connection(database) as opened:
-        await opened.execute(TELL_COUNTS, COUNTED, json.dumps([process, counts]))
+    async with connection(database) as conn:
+        await conn.execute(TELL_COUNTS, COUNTED, json.dumps([process, counts]))

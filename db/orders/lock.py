@@ -97,24 +97,24 @@ async def lock_seat(database: Database, lock: LockSeat) -> HeldSeat:
             (joiner); group_buying_suspended, user_outside_rollout, mall_blocked, campaign_inactive, audience_restricted,
             already_in_team, take_limit_reached, stock_exhausted, out_trade_no_reused.
     """
-    async with connection(database) as opened:
+    async with connection(database) as conn:
         # No transaction around it: what the first statement reads is only read, and the second takes all or nothing.
         try:
-            return await (_open(opened, lock) if lock.request.opens_team else _join(opened, lock))
+            return await (_open(conn, lock) if lock.request.opens_team else _join(conn, lock))
         except Refusal:
-            known = await _held_already(opened, lock.request)
+            known = await _held_already(conn, lock.request)
             if known is None:
                 raise
             return known
 
 
-async def _open(opened: Connection, lock: LockSeat) -> HeldSeat:
+async def _open(conn: Connection, lock: LockSeat) -> HeldSeat:
     request, now = lock.request, lock.now
-    found = await read_quote_context(opened, request.source, request, now, SeatIntent.OPEN)
+    found = await read_quote_context(conn, request.source, request, now, SeatIntent.OPEN)
     require_terms(found.facts)
     offer, price = found.offer, found.pay_price
     taken = await _take(
-        opened,
+        conn,
         request,
         # Or its status is another one since the read above: whoever has an order already is found by it.
         ErrorCode.CAMPAIGN_INACTIVE,
@@ -134,9 +134,9 @@ async def _open(opened: Connection, lock: LockSeat) -> HeldSeat:
     return _new_seat(request, taken, offer.payment_grace, offer.refund_window)
 
 
-async def _join(opened: Connection, lock: LockSeat) -> HeldSeat:
+async def _join(conn: Connection, lock: LockSeat) -> HeldSeat:
     request, now = lock.request, lock.now
-    team = await opened.fetchrow(
+    team = await conn.fetchrow(
         JOINED_TEAM,
         request.team_id,
         request.source,
@@ -153,10 +153,10 @@ async def _join(opened: Connection, lock: LockSeat) -> HeldSeat:
     price = pay_price(team["original_price"], parse_discount(team["discount"]), in_audience=team["in_discount_audience"])
     values = _order_values(request, now, team["original_price"], price, team["take_limit"])
     try:
-        taken = await _take(opened, request, ErrorCode.TEAM_FULL, JOIN_TEAM, *values)
+        taken = await _take(conn, request, ErrorCode.TEAM_FULL, JOIN_TEAM, *values)
     except Refusal as refusal:
         if refusal.code is ErrorCode.TEAM_FULL:  # or it has ended since the read above
-            _require_open(await fetch_one(opened, TEAM, request.team_id), now)
+            _require_open(await fetch_one(conn, TEAM, request.team_id), now)
         raise
     return _new_seat(request, taken, team["payment_grace"], team["refund_window"])
 
@@ -193,10 +193,10 @@ def _order_values(request: SeatRequest, now: datetime, original: Decimal, price:
 STEP_TOOK_NOTHING = "GB001"
 
 
-async def _take(opened: Connection, request: SeatRequest, no_team: ErrorCode, sql: str, *values: object) -> Row:
+async def _take(conn: Connection, request: SeatRequest, no_team: ErrorCode, sql: str, *values: object) -> Row:
     """Takes the seat; raises the refusal of the first step that took nothing, and then nothing is taken."""
     try:
-        return await fetch_one(opened, sql, *values)
+        return await fetch_one(conn, sql, *values)
     except asyncpg.PostgresError as failure:
         if failure.sqlstate != STEP_TOOK_NOTHING:
             raise
@@ -226,13 +226,13 @@ def _new_seat(request: SeatRequest, taken: Row, payment_grace: int, refund_windo
     )
 
 
-async def _held_already(opened: Connection, request: SeatRequest) -> HeldSeat | None:
+async def _held_already(conn: Connection, request: SeatRequest) -> HeldSeat | None:
     """The order that this out_trade_no has already.
 
     Raises:
         Refusal: out_trade_no_reused, when it was asked for with other content.
     """
-    row = await opened.fetchrow(HELD_SEAT, request.source, request.out_trade_no)
+    row = await conn.fetchrow(HELD_SEAT, request.source, request.out_trade_no)
     if row is None:
         return None
     asked = (request.user_id, request.goods_id, request.channel, request.opens_team, request.team_id)

@@ -34,8 +34,8 @@ ORDER = "SELECT * FROM orders WHERE source = $1 AND out_trade_no = $2"
 
 
 async def read_order(database: Database, source: str, out_trade_no: str) -> OrderRecord | None:
-    async with connection(database) as opened:
-        row = await opened.fetchrow(ORDER, source, out_trade_no)
+    async with connection(database) as conn:
+        row = await conn.fetchrow(ORDER, source, out_trade_no)
     return _record(row) if row else None
 
 
@@ -87,9 +87,9 @@ SELECT o.*, t.team_id AS asked_team_id, t.status AS team_status, t.deadline,
 
 
 async def look_up_order(database: Database, request: SeatRequest, now: datetime) -> OrderLookup:
-    async with connection(database) as opened:
+    async with connection(database) as conn:
         row = await fetch_one(
-            opened,
+            conn,
             LOOKUP,
             request.source,
             request.out_trade_no,
@@ -124,8 +124,8 @@ async def read_order_and_team(database: Database, source: str, out_trade_no: str
     Raises:
         LookupError: it is not there.
     """
-    async with connection(database) as opened:
-        row = await fetch_one(opened, ORDER_AND_TEAM, source, out_trade_no)
+    async with connection(database) as conn:
+        row = await fetch_one(conn, ORDER_AND_TEAM, source, out_trade_no)
     return _record(row["order"]), _team(row["team"], row["members"])
 
 
@@ -154,8 +154,8 @@ async def list_orders(database: Database, wanted: OrderFilter, after: Position |
         SELECT o.*, {OWED} AS owed FROM orders o JOIN teams t USING (team_id)
          WHERE {conditions} ORDER BY o.locked_at DESC, o.order_id DESC LIMIT {int(limit)}
     """
-    async with connection(database) as opened:
-        rows = await opened.fetch(sql, *conditions.values)
+    async with connection(database) as conn:
+        rows = await conn.fetch(sql, *conditions.values)
     return [OpsOrder(**_record(row).order.model_dump(), source=row["source"], owed=row["owed"]) for row in rows]
 
 

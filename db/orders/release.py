@@ -41,7 +41,7 @@ SELECT order_id, out_trade_no FROM cancelled ORDER BY out_trade_no
 
 
 async def cancel_locked(
-    connection: Connection,
+    conn: Connection,
     team: Row,
     reason: CancelReason,
     now: datetime,
@@ -51,14 +51,14 @@ async def cancel_locked(
     """Ends the unpaid orders of a locked team with their quotas and events; returns their out_trade_nos.
 
     Args:
-        connection: in a transaction that holds the team's row lock, taken with LOCK_TEAM.
+        conn: in a transaction that holds the team's row lock, taken with LOCK_TEAM.
         team: the team's row.
         reason: why they end.
         now: when.
         expired_by: only those whose payment window was over at this moment; None: all of them.
     """
-    cancelled = await connection.fetch(CANCEL_LOCKED, team["team_id"], reason, now, expired_by)
-    await record_order_events(connection, EventType.ORDER_CANCELLED, [row["order_id"] for row in cancelled], now, reason=reason)
+    cancelled = await conn.fetch(CANCEL_LOCKED, team["team_id"], reason, now, expired_by)
+    await record_order_events(conn, EventType.ORDER_CANCELLED, [row["order_id"] for row in cancelled], now, reason=reason)
     return [row["out_trade_no"] for row in cancelled]
 
 
@@ -76,15 +76,15 @@ async def release_overdue(database: Database, overdue: OverdueSeats) -> Released
 
     It can only ever end unpaid orders: one whose payment was settled meanwhile is no longer `locked`.
     """
-    async with transaction(database) as connection:
-        team = await fetch_one(connection, LOCK_TEAM, overdue.team_id)
+    async with transaction(database) as conn:
+        team = await fetch_one(conn, LOCK_TEAM, overdue.team_id)
         expired_by = overdue.now - timedelta(seconds=team["payment_grace"])
-        cancelled = await cancel_locked(connection, team, CancelReason.LOCK_TIMEOUT, overdue.now, expired_by=expired_by)
+        cancelled = await cancel_locked(conn, team, CancelReason.LOCK_TIMEOUT, overdue.now, expired_by=expired_by)
         status = TeamStatus(team["status"])
         if status is TeamStatus.FORMING and team["lock_count"] == len(cancelled):
-            await connection.execute(ABANDON, overdue.team_id, FailReason.ABANDONED, overdue.now)
+            await conn.execute(ABANDON, overdue.team_id, FailReason.ABANDONED, overdue.now)
             status = TeamStatus.FAILED
-        ended = await connection.fetch(TIMED_OUT, overdue.team_id, [*overdue.out_trade_nos, *cancelled])
+        ended = await conn.fetch(TIMED_OUT, overdue.team_id, [*overdue.out_trade_nos, *cancelled])
     return ReleasedSeats(
         cancelled=[row["out_trade_no"] for row in ended if row["is_gone"]],
         team_status=status,
@@ -139,20 +139,18 @@ payment_reason = $6
 """
 
 
-async def release_seat(
-    connection: Connection, order: Row, change: str, now: datetime, *values: object, has_paid: bool
-) -> TeamStatus:
+async def release_seat(conn: Connection, order: Row, change: str, now: datetime, *values: object, has_paid: bool) -> TeamStatus:
     """Takes a live order out of its team: the seat, the quotas and the team's status follow; returns that status.
 
     Args:
-        connection: in a transaction that holds the row locks of LOCK_ORDER.
+        conn: in a transaction that holds the row locks of LOCK_ORDER.
         order: the row of LOCK_ORDER.
         change: what becomes of the order: one of the constants above, whose own values are $4 and so on.
         now: when.
         values: those values.
         has_paid: whether the member counted as paid in the team.
     """
-    status = await connection.fetchval(RELEASE_SEAT.format(change=change), order["order_id"], now, int(has_paid), *values)
+    status = await conn.fetchval(RELEASE_SEAT.format(change=change), order["order_id"], now, int(has_paid), *values)
     if status is None:
         raise LookupError(f"order {order['order_id']} holds no seat")
     return TeamStatus(status)

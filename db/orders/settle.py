@@ -140,15 +140,15 @@ async def settle_payment(database: Database, payment: SettlePayment) -> SettledP
     if settled := await _settle_at_once(database, payment):
         return settled
     report = payment.report
-    async with transaction(database) as opened:
-        order = await opened.fetchrow(LOCK_ORDER, report.order_id)
+    async with transaction(database) as conn:
+        order = await conn.fetchrow(LOCK_ORDER, report.order_id)
         if order is None:
             raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {report.out_trade_no}.")
         if order["paid_amount"] is None:
-            return await _book(opened, order, payment)
+            return await _book(conn, order, payment)
         if order["paid_amount"] == report.amount:
-            return await _first_outcome(opened, order)
-        await opened.execute(OTHER_AMOUNT, report.order_id, report.amount, report.paid_at, payment.now)
+            return await _first_outcome(conn, order)
+        await conn.execute(OTHER_AMOUNT, report.order_id, report.amount, report.paid_at, payment.now)
     raise Refusal(
         ErrorCode.OUT_TRADE_NO_REUSED,
         f"{order['paid_amount']} was reported for {report.out_trade_no} before, not {report.amount}; a person will look at it.",
@@ -160,10 +160,10 @@ async def _settle_at_once(database: Database, payment: SettlePayment) -> Settled
     report, now = payment.report, payment.now
     values = (report.order_id, now, report.amount, report.paid_at, report.team_id)
     told = event_id(EventType.TEAM_COMPLETED, report.team_id)
-    async with connection(database) as opened:
-        paid = await opened.fetchrow(SETTLE_AT_ONCE, *values)
+    async with connection(database) as conn:
+        paid = await conn.fetchrow(SETTLE_AT_ONCE, *values)
         completes = paid is None
-        paid = paid or await opened.fetchrow(COMPLETE_AT_ONCE, *values, told)
+        paid = paid or await conn.fetchrow(COMPLETE_AT_ONCE, *values, told)
     if paid is None:
         return None
     return SettledPayment(
@@ -176,7 +176,7 @@ async def _settle_at_once(database: Database, payment: SettlePayment) -> Settled
     )
 
 
-async def _first_outcome(opened: Connection, order: Row) -> SettledPayment:
+async def _first_outcome(conn: Connection, order: Row) -> SettledPayment:
     outcome = PaymentOutcome(order["payment_outcome"])
     events = []
     if outcome is PaymentOutcome.RESEATED:
@@ -192,12 +192,12 @@ async def _first_outcome(opened: Connection, order: Row) -> SettledPayment:
         completed_at=order["completed_at"],
         event_ids=events,
         user_id=order["user_id"],
-        refund_attempt=await unsettled_attempt(opened, order["order_id"]) if refunding else None,
+        refund_attempt=await unsettled_attempt(conn, order["order_id"]) if refunding else None,
         repeated=True,
     )
 
 
-async def _book(opened: Connection, order: Row, payment: SettlePayment) -> SettledPayment:
+async def _book(conn: Connection, order: Row, payment: SettlePayment) -> SettledPayment:
     report, now = payment.report, payment.now
     status, reason = OrderStatus(order["status"]), order["cancel_reason"] and CancelReason(order["cancel_reason"])
     facts = PaymentFacts(status, reason, paid=report.amount, pay_price=order["pay_price"], is_blocked=order["is_blocked"])
@@ -205,18 +205,18 @@ async def _book(opened: Connection, order: Row, payment: SettlePayment) -> Settl
 
     reseated: TeamStatus | None = None
     if may_be_reseated(facts):
-        reseated = await _reseat(opened, values)
+        reseated = await _reseat(conn, values)
     decision = decide_payment(facts, is_reseated=reseated is not None)
     match decision.outcome:
         case PaymentOutcome.REFUNDING:
-            return await _owe(opened, order, payment, decision)
+            return await _owe(conn, order, payment, decision)
         case PaymentOutcome.RESEATED:
-            events = await record_order_events(opened, EventType.ORDER_RESEATED, [report.order_id], now)
+            events = await record_order_events(conn, EventType.ORDER_RESEATED, [report.order_id], now)
         case PaymentOutcome.SETTLED:
             events = []
-    team_status = reseated or TeamStatus(await opened.fetchval(SETTLE, *values))
+    team_status = reseated or TeamStatus(await conn.fetchval(SETTLE, *values))
     if team_status is TeamStatus.COMPLETED:
-        events.append(await _tell_completed(opened, order, now))
+        events.append(await _tell_completed(conn, order, now))
     return SettledPayment(
         outcome=decision.outcome,
         order_status=OrderStatus.PAID,
@@ -227,24 +227,24 @@ async def _book(opened: Connection, order: Row, payment: SettlePayment) -> Settl
     )
 
 
-async def _reseat(opened: Connection, values: tuple[object, ...]) -> TeamStatus | None:
+async def _reseat(conn: Connection, values: tuple[object, ...]) -> TeamStatus | None:
     """Takes a seat again, all of it or nothing; returns the team's status, or None where there is none for this buyer."""
     try:
-        async with opened.transaction():
-            return TeamStatus((await fetch_one(opened, RESEAT, *values))["status"])
+        async with conn.transaction():
+            return TeamStatus((await fetch_one(conn, RESEAT, *values))["status"])
     except LookupError:
         return None  # what some of the steps took is rolled back
 
 
-async def _owe(opened: Connection, order: Row, payment: SettlePayment, decision: PaymentDecision) -> SettledPayment:
+async def _owe(conn: Connection, order: Row, payment: SettlePayment, decision: PaymentDecision) -> SettledPayment:
     """What was paid goes back, and a seat that is still held goes free with it."""
     report, now, reason = payment.report, payment.now, decision.reason
     team_status = TeamStatus(order["team_status"])
     if order["live"]:
         money = (report.amount, report.paid_at, reason)
-        team_status = await release_seat(opened, order, NOT_SETTLED, now, *money, has_paid=False)
+        team_status = await release_seat(conn, order, NOT_SETTLED, now, *money, has_paid=False)
     else:
-        await opened.execute(OWE, report.order_id, now, report.amount, report.paid_at, reason)
+        await conn.execute(OWE, report.order_id, now, report.amount, report.paid_at, reason)
     return SettledPayment(
         outcome=decision.outcome,
         reason=reason,
@@ -252,14 +252,14 @@ async def _owe(opened: Connection, order: Row, payment: SettlePayment, decision:
         team_status=team_status,
         completed_at=order["completed_at"],
         user_id=order["user_id"],
-        refund_attempt=await open_unsettled(opened, order, report.amount, str(reason), now),
+        refund_attempt=await open_unsettled(conn, order, report.amount, str(reason), now),
     )
 
 
-async def _tell_completed(opened: Connection, order: Row, now: datetime) -> str:
-    members = [row["out_trade_no"] for row in await opened.fetch(MEMBERS, order["team_id"])]
+async def _tell_completed(conn: Connection, order: Row, now: datetime) -> str:
+    members = [row["out_trade_no"] for row in await conn.fetch(MEMBERS, order["team_id"])]
     return await record_team_event(
-        opened,
+        conn,
         EventType.TEAM_COMPLETED,
         order["team_id"],
         members,
@@ -271,5 +271,5 @@ async def _tell_completed(opened: Connection, order: Row, now: datetime) -> str:
 
 async def record_other_amount(database: Database, order_id: str, payment: Payment, now: datetime) -> None:
     """Keeps a report of another amount for an order that has a payment: a person will look at it."""
-    async with transaction(database) as opened:
-        await opened.execute(OTHER_AMOUNT, order_id, payment.amount, payment.paid_at, now)
+    async with transaction(database) as conn:
+        await conn.execute(OTHER_AMOUNT, order_id, payment.amount, payment.paid_at, now)

@@ -21,14 +21,14 @@ OWED_BY_FAILED_TEAMS = f"{OWED} AND t.complete_count > 0 AND t.failed_at < $1 OR
 
 async def owed_by_team(database: Database, team_id: str, after: str, limit: int) -> list[RefundInput]:
     """Paid orders of a failed team that no refund has begun for, by out_trade_no, those after the given one."""
-    async with connection(database) as opened:
-        return _to_start(await opened.fetch(OWED_BY_TEAM, team_id, after, limit))
+    async with connection(database) as conn:
+        return _to_start(await conn.fetch(OWED_BY_TEAM, team_id, after, limit))
 
 
 async def owed_by_failed_teams(database: Database, since: datetime, limit: int) -> list[RefundInput]:
     """The same of all teams that had failed by a moment."""
-    async with connection(database) as opened:
-        return _to_start(await opened.fetch(OWED_BY_FAILED_TEAMS, since, limit))
+    async with connection(database) as conn:
+        return _to_start(await conn.fetch(OWED_BY_FAILED_TEAMS, since, limit))
 
 
 WISHED = """
@@ -40,8 +40,8 @@ SELECT o.source, o.status, t.status AS team_status, t.completed_at, t.refund_win
 
 async def refund_by_operator(database: Database, wish: RefundByOperator) -> RefundInput | str:
     """What to start when an operator wants an order undone, or why there is nothing to start."""
-    async with connection(database) as opened:
-        order = await opened.fetchrow(WISHED, wish.team_id, wish.out_trade_no)
+    async with connection(database) as conn:
+        order = await conn.fetchrow(WISHED, wish.team_id, wish.out_trade_no)
     if order is None:
         return "this team has no such order"
     in_window = RefundWindow(order["completed_at"], order["refund_window"]).is_open(wish.now)
@@ -69,17 +69,17 @@ SELECT o.order_id FROM orders o
 
 async def record_unrecorded(database: Database, now: datetime, limit: int) -> list[RefundInput]:
     """Opens the refunds of payments that a worker from before there were refunds could not settle; returns them."""
-    async with connection(database) as opened:
-        found = await opened.fetch(UNRECORDED, limit)
+    async with connection(database) as conn:
+        found = await conn.fetch(UNRECORDED, limit)
     return [recorded for row in found if (recorded := await _record_unrecorded(database, row["order_id"], now))]
 
 
 async def _record_unrecorded(database: Database, order_id: str, now: datetime) -> RefundInput | None:
-    async with transaction(database) as opened:
-        order = await fetch_one(opened, LOCK_ORDER, order_id)
-        if order["status"] != OrderStatus.REFUNDING or await unsettled_attempt(opened, order_id) is not None:
+    async with transaction(database) as conn:
+        order = await fetch_one(conn, LOCK_ORDER, order_id)
+        if order["status"] != OrderStatus.REFUNDING or await unsettled_attempt(conn, order_id) is not None:
             return None
-        attempt = await open_unsettled(opened, order, order["paid_amount"], order["payment_reason"], now)
+        attempt = await open_unsettled(conn, order, order["paid_amount"], order["payment_reason"], now)
     return RefundInput(source=order["source"], out_trade_no=order["out_trade_no"], attempt=attempt)
 
 
@@ -95,8 +95,8 @@ RETURNING o.source, o.out_trade_no, r.attempt
 
 async def unfinished_refunds(database: Database, now: datetime, since: datetime, limit: int) -> list[RefundInput]:
     """Refunds that nobody has seen to since a moment: their workflows are started again where they are gone."""
-    async with connection(database) as opened:
-        return _to_start(await opened.fetch(UNFINISHED, now, since, limit))
+    async with connection(database) as conn:
+        return _to_start(await conn.fetch(UNFINISHED, now, since, limit))
 
 
 def _to_start(rows: list[Row]) -> list[RefundInput]:

@@ -68,14 +68,14 @@ PLACE_OF_ORDER = f"{PLACE} WHERE o.order_id = $1"
 
 
 async def look_up_refund(database: Database, source: str, out_trade_no: str) -> RefundLookup | None:
-    async with connection(database) as opened:
-        row = await opened.fetchrow(PLACE_OF_TRADE, source, out_trade_no)
+    async with connection(database) as conn:
+        row = await conn.fetchrow(PLACE_OF_TRADE, source, out_trade_no)
     return _place(row) if row else None
 
 
 async def look_up_refund_of_order(database: Database, order_id: str) -> RefundLookup | None:
-    async with connection(database) as opened:
-        row = await opened.fetchrow(PLACE_OF_ORDER, order_id)
+    async with connection(database) as conn:
+        row = await conn.fetchrow(PLACE_OF_ORDER, order_id)
     return _place(row) if row else None
 
 
@@ -94,8 +94,8 @@ SELECT o.source, o.out_trade_no, r.attempt
 
 async def refunds_under_way(database: Database, order_id: str) -> list[RefundInput] | None:
     """Those of an order that are not finished, or that the mall has not heard of; None where there is no such order."""
-    async with connection(database) as opened:
-        rows = await opened.fetch(UNDER_WAY, order_id)
+    async with connection(database) as conn:
+        rows = await conn.fetch(UNDER_WAY, order_id)
     return [RefundInput(**row) for row in rows if row["attempt"] is not None] if rows else None
 
 
@@ -171,8 +171,8 @@ async def list_refunds(database: Database, wanted: RefundFilter, after: Position
         SELECT r.*, o.source, o.team_id, o.out_trade_no FROM refunds r JOIN orders o USING (order_id)
          WHERE {conditions} ORDER BY r.requested_at DESC, r.order_id DESC LIMIT {int(limit)}
     """
-    async with connection(database) as opened:
-        rows = await opened.fetch(sql, *conditions.values)
+    async with connection(database) as conn:
+        rows = await conn.fetch(sql, *conditions.values)
     fields = set(OpsRefund.model_fields) - {"workflow"}
     return [
         OpsRefund(

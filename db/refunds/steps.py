@@ -20,11 +20,11 @@ UPDATE refunds SET answer = $3, status = 'awaiting_mall', operator = coalesce(nu
 
 async def answer_refund(database: Database, change: ChangeRefund) -> RefundState:
     """Keeps an operator's answer in the mall's place; the first answer stands."""
-    async with transaction(database) as opened:
-        order, _ = await _lock(opened, change)
+    async with transaction(database) as conn:
+        order, _ = await _lock(conn, change)
         values = (change.answer, change.operator, change.note)
-        await opened.execute(ANSWER, change.order_id, change.attempt, *values)
-        return await _now(opened, order, change)
+        await conn.execute(ANSWER, change.order_id, change.attempt, *values)
+        return await _now(conn, order, change)
 
 
 RELEASED = "UPDATE refunds SET released_at = $3, status = 'awaiting_mall' WHERE order_id = $1 AND attempt = $2"
@@ -32,14 +32,14 @@ RELEASED = "UPDATE refunds SET released_at = $3, status = 'awaiting_mall' WHERE 
 
 async def release_refund(database: Database, change: ChangeRefund) -> RefundState:
     """After the mall's yes: the seat, the counts and the quotas; the team is completed with refunds, or failed."""
-    async with transaction(database) as opened:
-        order, refund = await _lock(opened, change)
+    async with transaction(database) as conn:
+        order, refund = await _lock(conn, change)
         if refund["answer"] != "agreed" or refund["released_at"] is not None:
             return _state(order, refund, TeamStatus(order["team_status"]))
-        status = await release_seat(opened, order, RETURNED, change.now, has_paid=True)
-        await opened.execute(RELEASED, change.order_id, change.attempt, change.now)
-        await _tell_refunded(opened, order, refund, change.now)
-        return await _now(opened, order, change, status)
+        status = await release_seat(conn, order, RETURNED, change.now, has_paid=True)
+        await conn.execute(RELEASED, change.order_id, change.attempt, change.now)
+        await _tell_refunded(conn, order, refund, change.now)
+        return await _now(conn, order, change, status)
 
 
 PAID_AGAIN = "UPDATE orders SET status = 'paid' WHERE order_id = $1"
@@ -52,12 +52,12 @@ UPDATE refunds SET status = 'rejected', answer = 'vetoed', finished_at = $3,
 
 async def reject_refund(database: Database, change: ChangeRefund) -> RefundState:
     """The compensation: the order is paid again, with its seat and its counts as they were. Not after a yes."""
-    async with transaction(database) as opened:
-        order, refund = await _lock(opened, change)
+    async with transaction(database) as conn:
+        order, refund = await _lock(conn, change)
         if refund["question"] and refund["answer"] != "agreed" and refund["finished_at"] is None:
-            await opened.execute(PAID_AGAIN, change.order_id)
-            await opened.execute(REJECT, change.order_id, change.attempt, change.now, change.operator, change.note)
-        return await _now(opened, order, change)
+            await conn.execute(PAID_AGAIN, change.order_id)
+            await conn.execute(REJECT, change.order_id, change.attempt, change.now, change.operator, change.note)
+        return await _now(conn, order, change)
 
 
 REFUNDED = "UPDATE orders SET status = 'refunded' WHERE order_id = $1"
@@ -76,18 +76,18 @@ GIVE_UP = f"UPDATE deliveries SET status = 'dead', finished_at = $2 WHERE event_
 
 async def finish_refund(database: Database, change: ChangeRefund) -> RefundState:
     """The mall has been told; by an operator, when the change names one."""
-    async with transaction(database) as opened:
-        order, refund = await _lock(opened, change)
+    async with transaction(database) as conn:
+        order, refund = await _lock(conn, change)
         if refund["released_at"] is not None and refund["finished_at"] is None:
-            await opened.execute(REFUNDED, change.order_id)
-            await opened.execute(FINISH, change.order_id, change.attempt, change.now, change.operator, change.note)
+            await conn.execute(REFUNDED, change.order_id)
+            await conn.execute(FINISH, change.order_id, change.attempt, change.now, change.operator, change.note)
             if change.operator:
-                await opened.execute(GIVE_UP, _told(refund), change.now)
+                await conn.execute(GIVE_UP, _told(refund), change.now)
         elif refund["kind"] == RefundKind.UNPAID and change.operator:
             note = change.note or "told outside the platform"
-            await opened.execute(CLOSE_UNPAID, change.order_id, change.attempt, change.operator, note)
-            await opened.execute(GIVE_UP, _told(refund), change.now)
-        return await _now(opened, order, change)
+            await conn.execute(CLOSE_UNPAID, change.order_id, change.attempt, change.operator, note)
+            await conn.execute(GIVE_UP, _told(refund), change.now)
+        return await _now(conn, order, change)
 
 
 FLAG = """
@@ -111,14 +111,14 @@ async def resume_refund(database: Database, change: ChangeRefund) -> RefundState
 
 
 async def _flag(database: Database, change: ChangeRefund, status: RefundStatus) -> RefundState:
-    async with transaction(database) as opened:
-        order, refund = await _lock(opened, change)
+    async with transaction(database) as conn:
+        order, refund = await _lock(conn, change)
         is_unpaid = refund["kind"] == RefundKind.UNPAID
         if refund["finished_at"] is None:
-            await opened.execute(FLAG, change.order_id, change.attempt, status, change.operator)
+            await conn.execute(FLAG, change.order_id, change.attempt, status, change.operator)
         if status is RefundStatus.AWAITING_MALL and (is_unpaid or refund["finished_at"] is None):
-            await opened.execute(REVIVE, _told(refund), change.now)
-        return await _now(opened, order, change)
+            await conn.execute(REVIVE, _told(refund), change.now)
+        return await _now(conn, order, change)
 
 
 def _told(refund: Row) -> list[str]:
@@ -129,12 +129,12 @@ def _told(refund: Row) -> list[str]:
     return [event_id(kind, refund["order_id"], refund["attempt"]) for kind in kinds]
 
 
-async def _lock(opened: Connection, change: ChangeRefund) -> tuple[Row, Row]:
+async def _lock(conn: Connection, change: ChangeRefund) -> tuple[Row, Row]:
     """The order and its refund, locked after team and order: the mall's answer is written under the refund's lock alone."""
-    order = await fetch_one(opened, LOCK_ORDER, change.order_id)
-    return order, await fetch_one(opened, ATTEMPT, change.order_id, change.attempt)
+    order = await fetch_one(conn, LOCK_ORDER, change.order_id)
+    return order, await fetch_one(conn, ATTEMPT, change.order_id, change.attempt)
 
 
-async def _now(opened: Connection, order: Row, change: ChangeRefund, team_status: TeamStatus | None = None) -> RefundState:
-    refund = await fetch_one(opened, ATTEMPT, change.order_id, change.attempt)
+async def _now(conn: Connection, order: Row, change: ChangeRefund, team_status: TeamStatus | None = None) -> RefundState:
+    refund = await fetch_one(conn, ATTEMPT, change.order_id, change.attempt)
     return _state(order, refund, team_status or TeamStatus(order["team_status"]), team_changed=team_status is not None)

@@ -22,6 +22,6 @@ async def list_changes(
         SELECT change_no, changed_at, changed_by, subject, content FROM changes
          WHERE {conditions} ORDER BY change_no DESC LIMIT {int(limit)}
     """
-    async with connection(database) as opened:
-        rows = await opened.fetch(sql, *conditions.values)
+    async with connection(database) as conn:
+        rows = await conn.fetch(sql, *conditions.values)
     return [Change(**{**row, "content": json.loads(row["content"])}) for row in rows]

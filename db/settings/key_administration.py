@@ -24,13 +24,13 @@ async def create_key(database: Database, key: str, new: NewKey, *, by: str, now:
     Raises:
         Refusal: mall_not_found.
     """
-    async with transaction(database) as opened:
-        if new.source is not None and not await opened.fetchval(KNOWN_MALL, new.source):
+    async with transaction(database) as conn:
+        if new.source is not None and not await conn.fetchval(KNOWN_MALL, new.source):
             raise Refusal(ErrorCode.MALL_NOT_FOUND, f"There is no mall {new.source}.")
         scopes = sorted(set(new.scopes))
-        row = await fetch_one(opened, CREATE_KEY, key_hash(key), key_id(key), new.name, new.source, scopes, now)
+        row = await fetch_one(conn, CREATE_KEY, key_hash(key), key_id(key), new.name, new.source, scopes, now)
         created = Key(**row)
-        await opened.execute(RECORD_CHANGE, now, by, f"key/{created.key_id}", created.model_dump_json())
+        await conn.execute(RECORD_CHANGE, now, by, f"key/{created.key_id}", created.model_dump_json())
     return created
 
 
@@ -40,8 +40,8 @@ async def list_keys(database: Database, source: str | None, after: Position | No
     conditions.equal("source", source)
     conditions.after("created_at, key_id", after)
     sql = f"SELECT {COLUMNS} FROM api_keys WHERE {conditions} ORDER BY created_at DESC, key_id DESC LIMIT {int(limit)}"
-    async with connection(database) as opened:
-        return [Key(**row) for row in await opened.fetch(sql, *conditions.values)]
+    async with connection(database) as conn:
+        return [Key(**row) for row in await conn.fetch(sql, *conditions.values)]
 
 
 REVOKE_KEY = f"UPDATE api_keys SET revoked_at = $2 WHERE key_id = $1 AND revoked_at IS NULL RETURNING {COLUMNS}"
@@ -54,11 +54,11 @@ async def revoke_key(database: Database, key: str, *, by: str, now: datetime) ->
     Raises:
         Refusal: key_not_found.
     """
-    async with transaction(database) as opened:
-        row = await opened.fetchrow(REVOKE_KEY, key, now)
+    async with transaction(database) as conn:
+        row = await conn.fetchrow(REVOKE_KEY, key, now)
         if row is not None:
-            await opened.execute(RECORD_CHANGE, now, by, f"key/{key}", Key(**row).model_dump_json())
-        elif (row := await opened.fetchrow(READ_KEY, key)) is None:
+            await conn.execute(RECORD_CHANGE, now, by, f"key/{key}", Key(**row).model_dump_json())
+        elif (row := await conn.fetchrow(READ_KEY, key)) is None:
             raise Refusal(ErrorCode.KEY_NOT_FOUND, f"There is no key {key}.")
     return Key(**row)
 
@@ -72,5 +72,5 @@ UPDATE api_keys k SET last_used_at = u.used_at
 
 async def note_uses(database: Database, uses: Mapping[str, datetime]) -> None:
     """When these keys were last used."""
-    async with connection(database) as opened:
-        await opened.execute(NOTE_USES, list(uses), list(uses.values()))
+    async with connection(database) as conn:
+        await conn.execute(NOTE_USES, list(uses), list(uses.values()))

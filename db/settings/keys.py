@@ -52,8 +52,8 @@ SELECT k.key_id, k.name, k.scopes, m.source, m.callback_kind, m.callback_address
 
 
 async def read_access(database: Database, key: str) -> MallAccess | OpsAccess | None:
-    async with connection(database) as opened:
-        row = await opened.fetchrow(KEY, key_hash(key))
+    async with connection(database) as conn:
+        row = await conn.fetchrow(KEY, key_hash(key))
     if row is None:
         return None
     if row["source"] is None:
@@ -75,8 +75,8 @@ MALL = "SELECT callback_hosts, request_limit FROM malls WHERE source = $1"
 
 async def read_mall_without_key(database: Database, source: str, named: str) -> MallAccess | None:
     """For callers that have no key, and are known by something else; `named` stands in the key's place."""
-    async with connection(database) as opened:
-        row = await opened.fetchrow(MALL, source)
+    async with connection(database) as conn:
+        row = await conn.fetchrow(MALL, source)
     if row is None:
         return None
     hosts, limit = frozenset(row["callback_hosts"]), row["request_limit"]
@@ -92,5 +92,5 @@ ON CONFLICT (key_hash) DO NOTHING
 async def save_key(database: Database, key: str, *, name: str, source: str | None, now: datetime) -> None:
     """Admits a key that may do everything, for a mall or (source None) for operations; a repeat changes nothing."""
     scopes = [Scope.ADMIN if source is None else Scope.TRADE]
-    async with transaction(database) as opened:
-        await opened.execute(SAVE_KEY, key_hash(key), key_id(key), name, source, scopes, now)
+    async with transaction(database) as conn:
+        await conn.execute(SAVE_KEY, key_hash(key), key_id(key), name, source, scopes, now)

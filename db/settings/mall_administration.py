@@ -31,11 +31,11 @@ async def put_mall(database: Database, source: str, fields: MallFields, *, by: s
             kind, address = "amqp", routing_key
         case http:
             kind, address = "http", str(http.url)
-    async with transaction(database) as opened:
+    async with transaction(database) as conn:
         row = await fetch_one(
-            opened, PUT_MALL, source, fields.name, kind, address, fields.callback_hosts, fields.local, fields.request_limit
+            conn, PUT_MALL, source, fields.name, kind, address, fields.callback_hosts, fields.local, fields.request_limit
         )
-        return await _record(opened, row, by, now)
+        return await _record(conn, row, by, now)
 
 
 READ_MALL = f"SELECT {COLUMNS} FROM malls WHERE source = $1"
@@ -43,15 +43,15 @@ LIST_MALLS = f"SELECT {COLUMNS} FROM malls WHERE $1::text IS NULL OR source > $1
 
 
 async def read_mall(database: Database, source: str) -> Mall | None:
-    async with connection(database) as opened:
-        row = await opened.fetchrow(READ_MALL, source)
+    async with connection(database) as conn:
+        row = await conn.fetchrow(READ_MALL, source)
     return _mall(row) if row else None
 
 
 async def list_malls(database: Database, after: str | None, limit: int) -> list[Mall]:
     """By their source, those after `after`."""
-    async with connection(database) as opened:
-        return [_mall(row) for row in await opened.fetch(LIST_MALLS, after, limit)]
+    async with connection(database) as conn:
+        return [_mall(row) for row in await conn.fetch(LIST_MALLS, after, limit)]
 
 
 ADD_SECRET = f"""
@@ -66,8 +66,8 @@ async def add_webhook_secret(database: Database, source: str, secret: str, *, by
     Raises:
         Refusal: mall_not_found.
     """
-    async with transaction(database) as opened:
-        return await _record(opened, await opened.fetchrow(ADD_SECRET, source, secret), by, now, source)
+    async with transaction(database) as conn:
+        return await _record(conn, await conn.fetchrow(ADD_SECRET, source, secret), by, now, source)
 
 
 async def drop_old_webhook_secrets(database: Database, source: str, *, by: str, now: datetime) -> Mall:
@@ -76,15 +76,15 @@ async def drop_old_webhook_secrets(database: Database, source: str, *, by: str, 
     Raises:
         Refusal: mall_not_found.
     """
-    async with transaction(database) as opened:
-        return await _record(opened, await opened.fetchrow(KEEP_NEWEST, source), by, now, source)
+    async with transaction(database) as conn:
+        return await _record(conn, await conn.fetchrow(KEEP_NEWEST, source), by, now, source)
 
 
-async def _record(opened: Connection, row: Row | None, by: str, now: datetime, source: str = "") -> Mall:
+async def _record(conn: Connection, row: Row | None, by: str, now: datetime, source: str = "") -> Mall:
     if row is None:
         raise Refusal(ErrorCode.MALL_NOT_FOUND, f"There is no mall {source}.")
     mall = _mall(row)
-    await opened.execute(RECORD_CHANGE, now, by, f"mall/{mall.source}", mall.model_dump_json())
+    await conn.execute(RECORD_CHANGE, now, by, f"mall/{mall.source}", mall.model_dump_json())
     return mall
 
 

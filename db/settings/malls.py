@@ -29,8 +29,8 @@ ON CONFLICT (source) DO UPDATE
 
 async def save_mall(database: Database, mall: MallRecord) -> None:
     """Creates a mall, or changes it to these settings; as part of an installation, so it is in no audit."""
-    async with transaction(database) as opened:
-        await opened.execute(
+    async with transaction(database) as conn:
+        await conn.execute(
             SAVE_MALL,
             mall.source,
             mall.name,
@@ -49,5 +49,5 @@ MOVE_CALLBACK = (
 
 async def move_callback(database: Database, source: str, like: str, address: str) -> None:
     """Where the mall's callbacks go to an address like that, they go to this one from now on."""
-    async with transaction(database) as opened:
-        await opened.execute(MOVE_CALLBACK, source, like, address)
+    async with transaction(database) as conn:
+        await conn.execute(MOVE_CALLBACK, source, like, address)

@@ -14,8 +14,8 @@ READ_SWITCHES = "SELECT name, value, version, changed_by, changed_at FROM switch
 
 async def list_switches(database: Database) -> list[Switch]:
     """Every switch, also those that nobody has set."""
-    async with connection(database) as opened:
-        rows = {row["name"]: row for row in await opened.fetch(READ_SWITCHES)}
+    async with connection(database) as conn:
+        rows = {row["name"]: row for row in await conn.fetch(READ_SWITCHES)}
     values = Switches().model_dump(mode="json")
     return [
         _switch(rows[name])
@@ -40,9 +40,9 @@ RETURNING name, value, version, changed_by, changed_at
 async def set_switch(database: Database, name: str, switches: Switches, *, by: str, now: datetime) -> Switch:
     """Gives the switch of this name the value that it has in `switches`."""
     value: Any = switches.model_dump(mode="json")[name]
-    async with transaction(database) as opened:
-        switch = _switch(await fetch_one(opened, SET_SWITCH, name, json.dumps(value), by, now))
-        await opened.execute(RECORD_CHANGE, now, by, f"switch/{name}", switch.model_dump_json())
+    async with transaction(database) as conn:
+        switch = _switch(await fetch_one(conn, SET_SWITCH, name, json.dumps(value), by, now))
+        await conn.execute(RECORD_CHANGE, now, by, f"switch/{name}", switch.model_dump_json())
     return switch
 
 

@@ -25,9 +25,9 @@ SELECT order_id, out_trade_no, status, cancel_reason, lock_expires_at FROM order
 
 async def conclude_team(database: Database, asked: ConcludeTeam) -> ConcludedTeam:
     """Completes or fails a forming team by its rows; a repeat, and whoever comes second, gets what is true now."""
-    async with transaction(database) as connection:
-        team = await fetch_one(connection, LOCK_TEAM, asked.team_id)
-        members = await connection.fetch(MEMBERS, asked.team_id)
+    async with transaction(database) as conn:
+        team = await fetch_one(conn, LOCK_TEAM, asked.team_id)
+        members = await conn.fetch(MEMBERS, asked.team_id)
         if team["status"] != TeamStatus.FORMING:
             return _as_it_is(team, members, f"The team was {team['status']} already.")
         if asked.ending is TeamDecision.DEADLINE and (wait := _not_yet(team, members, asked.now)):
@@ -35,7 +35,7 @@ async def conclude_team(database: Database, asked: ConcludeTeam) -> ConcludedTea
         conclusion = conclude(asked.ending, paid=team["complete_count"], min_count=team["min_count"])
         if conclusion is None:
             return _as_it_is(team, members, "Nobody has paid yet, so there is nobody to complete the team with.")
-        return await _end(connection, team, members, conclusion, asked.now)
+        return await _end(conn, team, members, conclusion, asked.now)
 
 
 def _not_yet(team: Row, members: list[Row], now: datetime) -> str:
@@ -49,7 +49,7 @@ def _not_yet(team: Row, members: list[Row], now: datetime) -> str:
 
 
 async def _end(
-    connection: Connection,
+    conn: Connection,
     team: Row,
     members: list[Row],
     conclusion: Conclusion,
@@ -57,17 +57,15 @@ async def _end(
 ) -> ConcludedTeam:
     team_id = team["team_id"]
     completed = conclusion.status is TeamStatus.COMPLETED
-    await connection.execute(COMPLETE if completed else FAIL, team_id, conclusion.how, now)
+    await conn.execute(COMPLETE if completed else FAIL, team_id, conclusion.how, now)
     reason = CancelReason.TEAM_COMPLETED if completed else CancelReason.TEAM_FAILED
-    cancelled = await cancel_locked(connection, team, reason, now)
+    cancelled = await cancel_locked(conn, team, reason, now)
     paid = [member["out_trade_no"] for member in members if member["status"] == "paid"]
     if completed:
         data: dict[str, str | int] = {"campaign_id": team["campaign_id"], "completion": conclusion.how}
-        event = await record_team_event(connection, EventType.TEAM_COMPLETED, team_id, paid, now, **data)
+        event = await record_team_event(conn, EventType.TEAM_COMPLETED, team_id, paid, now, **data)
     else:
-        event = await record_team_event(
-            connection, EventType.TEAM_FAILED, team_id, paid + cancelled, now, reason=conclusion.how
-        )
+        event = await record_team_event(conn, EventType.TEAM_FAILED, team_id, paid + cancelled, now, reason=conclusion.how)
     order_ids = {member["out_trade_no"]: member["order_id"] for member in members}
     return ConcludedTeam(
         team_status=conclusion.status,
@@ -109,7 +107,7 @@ TEAM_NOW = "SELECT status, deadline FROM teams WHERE team_id = $1"
 
 async def extend_team(database: Database, asked: ExtendTeam) -> ExtendedTeam:
     """Moves a forming team's deadline to a later moment; a repeat changes nothing more."""
-    async with transaction(database) as connection:
-        row = await connection.fetchrow(EXTEND, asked.team_id, asked.deadline)
-        row = row or await fetch_one(connection, TEAM_NOW, asked.team_id)
+    async with transaction(database) as conn:
+        row = await conn.fetchrow(EXTEND, asked.team_id, asked.deadline)
+        row = row or await fetch_one(conn, TEAM_NOW, asked.team_id)
     return ExtendedTeam(team_status=TeamStatus(row["status"]), deadline=row["deadline"])

@@ -17,8 +17,8 @@ TEAM = f"SELECT t.*, {MEMBERS} FROM teams t WHERE t.team_id = $1 AND ($2::text I
 
 async def read_team(database: Database, source: str | None, team_id: str) -> Team | None:
     """A team with everybody who ever had a seat in it; `source` None reads any mall's."""
-    async with connection(database) as opened:
-        row = await opened.fetchrow(TEAM, team_id, source)
+    async with connection(database) as conn:
+        row = await conn.fetchrow(TEAM, team_id, source)
     return None if row is None else _team(row, row["members"])
 
 
@@ -37,8 +37,8 @@ async def list_teams(database: Database, wanted: TeamFilter, after: Position | N
         conditions.equal(name, getattr(wanted, name))
     conditions.after("opened_at, team_id", after)
     sql = f"SELECT * FROM teams WHERE {conditions} ORDER BY opened_at DESC, team_id DESC LIMIT {int(limit)}"
-    async with connection(database) as opened:
-        rows = await opened.fetch(sql, *conditions.values)
+    async with connection(database) as conn:
+        rows = await conn.fetch(sql, *conditions.values)
     fields = set(OpsTeam.model_fields) - {"workflow"}
     return [
         OpsTeam(**{field: row[field] for field in fields}, workflow=WorkflowLink(id=team_workflow_id(row["team_id"])))

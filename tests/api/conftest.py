@@ -56,9 +56,9 @@ async def receiver(stack: Stack) -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def database(stack: Stack) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(stack.addresses.database_url)
-    yield connection
-    await connection.close()
+    conn = await asyncpg.connect(stack.addresses.database_url)
+    yield conn
+    await conn.close()
 
 
 @pytest.fixture(scope="session")

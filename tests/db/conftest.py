@@ -42,11 +42,11 @@ class Server:
         await self._execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
 
     async def _execute(self, statement: str) -> None:
-        connection = await asyncpg.connect(self._url("postgres"))
+        conn = await asyncpg.connect(self._url("postgres"))
         try:
-            await connection.execute(statement)
+            await conn.execute(statement)
         finally:
-            await connection.close()
+            await conn.close()
 
     def _url(self, database: str) -> str:
         return f"{self.database_url.rpartition('/')[0]}/{database}"
@@ -90,8 +90,8 @@ async def pool(server: Server) -> AsyncIterator[Database]:
 @pytest.fixture
 async def database(pool: Database) -> Database:
     """Of a database without a row."""
-    async with transaction(pool) as opened:
-        await opened.execute(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY")
+    async with transaction(pool) as conn:
+        await conn.execute(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY")
     return pool
 
 

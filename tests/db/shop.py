@@ -270,30 +270,28 @@ class Shop:
     # --- what the rows say ---
 
     async def execute(self, sql: str, *values: object) -> None:
-        async with connection(self.database) as opened:
-            await opened.execute(sql, *values)
+        async with connection(self.database) as conn:
+            await conn.execute(sql, *values)
 
     async def rows(self, sql: str, *values: object) -> list[Row]:
-        async with connection(self.database) as opened:
-            return await opened.fetch(sql, *values)
+        async with connection(self.database) as conn:
+            return await conn.fetch(sql, *values)
 
     async def value(self, sql: str, *values: object) -> Any:  # noqa: ANN401
-        async with connection(self.database) as opened:
-            return await opened.fetchval(sql, *values)
+        async with connection(self.database) as conn:
+            return await conn.fetchval(sql, *values)
 
     async def team_row(self, of: Member) -> Row:
-        async with connection(self.database) as opened:
-            return await fetch_one(opened, "SELECT * FROM teams WHERE team_id = $1", of.team_id)
+        async with connection(self.database) as conn:
+            return await fetch_one(conn, "SELECT * FROM teams WHERE team_id = $1", of.team_id)
 
     async def order_row(self, of: Member) -> Row:
-        async with connection(self.database) as opened:
-            return await fetch_one(opened, "SELECT * FROM orders WHERE order_id = $1", of.order_id)
+        async with connection(self.database) as conn:
+            return await fetch_one(conn, "SELECT * FROM orders WHERE order_id = $1", of.order_id)
 
     async def refund_row(self, of: Member) -> Row:
-        async with connection(self.database) as opened:
-            return await fetch_one(
-                opened, "SELECT * FROM refunds WHERE order_id = $1 ORDER BY attempt DESC LIMIT 1", of.order_id
-            )
+        async with connection(self.database) as conn:
+            return await fetch_one(conn, "SELECT * FROM refunds WHERE order_id = $1 ORDER BY attempt DESC LIMIT 1", of.order_id)
 
     async def event_types(self, of: Member) -> list[str]:
         rows = await self.rows("SELECT type FROM events WHERE team_id = $1 ORDER BY event_no", of.team_id)

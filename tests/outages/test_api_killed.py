@@ -20,22 +20,22 @@ pytestmark = pytest.mark.xdist_group("outages")
 @asynccontextmanager
 async def held(stack: Stack, sql: str, value: object) -> AsyncIterator[asyncpg.Connection]:
     """A row that nobody else can change: whoever wants to is in the middle of his transaction."""
-    connection = await asyncpg.connect(stack.addresses.database_url)
+    conn = await asyncpg.connect(stack.addresses.database_url)
     try:
-        async with connection.transaction():
-            await connection.execute(sql, value)
-            yield connection
+        async with conn.transaction():
+            await conn.execute(sql, value)
+            yield conn
     finally:
-        await connection.close()
+        await conn.close()
 
 
 async def until_somebody_waits(stack: Stack) -> None:
-    connection = await asyncpg.connect(stack.addresses.database_url)
+    conn = await asyncpg.connect(stack.addresses.database_url)
     try:
         sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'groupbuy' AND wait_event_type = 'Lock'"
-        await until(lambda: connection.fetchval(sql), bool)
+        await until(lambda: conn.fetchval(sql), bool)
     finally:
-        await connection.close()
+        await conn.close()
 
 
 async def kill_api(stack: Stack) -> None:

@@ -19,11 +19,11 @@ from workflows import search_attributes as search_attributes_of_workflows
 
 
 async def ask(database_url: str, sql: str) -> object:
-    connection = await asyncpg.connect(database_url)
+    conn = await asyncpg.connect(database_url)
     try:
-        return await connection.fetchval(sql)
+        return await conn.fetchval(sql)
     finally:
-        await connection.close()
+        await conn.close()
 
 
 async def search_attributes(client: Client) -> set[str]:

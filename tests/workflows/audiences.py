@@ -60,8 +60,8 @@ class Audience:
           FROM audiences a JOIN audience_imports i USING (audience_id) JOIN audience_members m ON m.import_id = i.import_id
          WHERE a.audience_id = $1
         """
-        async with connection(self.database) as opened:
-            rows = await opened.fetch(sql, self.audience_id)
+        async with connection(self.database) as conn:
+            rows = await conn.fetch(sql, self.audience_id)
         assert all(row["in_force"] for row in rows)
         found = {row["user_id"] for row in rows}
         assert (await read_audience(self.database, self.audience_id)).member_count == len(found)

@@ -220,8 +220,8 @@ async def test_a_waiting_refund_notices_that_its_callback_was_sent_again(
     await time.sleep(10 * DAY)
     assert await is_flagged(handle)
     assert (await handle.describe()).history_length < 300
-    async with connection(database) as opened:
-        await opened.execute(
+    async with connection(database) as conn:
+        await conn.execute(
             "UPDATE deliveries SET status = 'pending', attempts = 0 WHERE event_id = $1",
             event_id(EventType.ORDER_CANCELLED, team.order(2)),
         )

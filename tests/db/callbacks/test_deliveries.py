@@ -137,13 +137,13 @@ async def test_of_answers_at_once_the_first_end_holds(shop: Shop) -> None:
 
 async def test_an_attempt_does_not_wait_for_the_disk_and_nothing_else_learns_that(shop: Shop) -> None:
     (delivery, *_) = await pending_deliveries(shop.database, await told(shop))
-    async with transaction(shop.database) as opened:
+    async with transaction(shop.database) as conn:
         values = ("http", delivery.address, "standard", NOW, 1, 200, None, "delivered", NOW)
-        await opened.execute(RECORD_ATTEMPT_LAZILY, delivery.event_id, *values)
-        assert await opened.fetchval("SHOW synchronous_commit") == "off"
-    async with connection(shop.database) as opened:
-        await opened.execute(RECORD_ATTEMPT_LAZILY, delivery.event_id, *values)
-        assert await opened.fetchval("SHOW synchronous_commit") == "on"
+        await conn.execute(RECORD_ATTEMPT_LAZILY, delivery.event_id, *values)
+        assert await conn.fetchval("SHOW synchronous_commit") == "off"
+    async with connection(shop.database) as conn:
+        await conn.execute(RECORD_ATTEMPT_LAZILY, delivery.event_id, *values)
+        assert await conn.fetchval("SHOW synchronous_commit") == "on"
 
 
 async def test_one_address_does_not_move_another(shop: Shop) -> None:

@@ -23,8 +23,8 @@ async def teams(
     **when: Any,  # noqa: ANN401
 ) -> list[MarketTeam]:
     looker = MarketViewer(SOURCE, campaign.campaign_id, campaign.goods[0].goods_id, user, sees_others)
-    async with connection(shop.database) as opened:
-        return await market_teams(opened, looker, when.get("now", NOW), limit)
+    async with connection(shop.database) as conn:
+        return await market_teams(conn, looker, when.get("now", NOW), limit)
 
 
 async def test_the_buyers_own_come_first_then_the_most_complete_and_the_nearest_deadline(shop: Shop) -> None:

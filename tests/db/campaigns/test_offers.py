@@ -18,8 +18,8 @@ from tests.db.shop import CHANNEL, NOW, PAY_PRICE, PRICE, SOURCE, Shop
 
 async def quote_of(shop: Shop, campaign: Campaign, user: str) -> Quote:
     asked = QuoteRequest(goods_id=campaign.goods[0].goods_id, channel=CHANNEL, user_id=user)
-    async with connection(shop.database) as opened:
-        return quote(await read_quote_context(opened, SOURCE, asked, NOW))
+    async with connection(shop.database) as conn:
+        return quote(await read_quote_context(conn, SOURCE, asked, NOW))
 
 
 async def refused_everywhere(shop: Shop, campaign: Campaign, team: str, user: str, code: ErrorCode) -> None:
@@ -127,11 +127,11 @@ async def test_an_offer_and_a_standing_say_together_what_one_inquiry_says(shop: 
     campaign = await shop.campaign(stock=5, audience="vip", audience_scope=["visible"], discount=discount)
     await shop.lock(shop.opener(campaign, user="u-in"))
     goods_id = campaign.goods[0].goods_id
-    async with connection(shop.database) as opened:
+    async with connection(shop.database) as conn:
         for user in ("u-in", "u-out"):
             asked = QuoteRequest(goods_id=goods_id, channel=CHANNEL, user_id=user)
-            whole = await read_quote_context(opened, SOURCE, asked, NOW)
-            offer = await read_offer(opened, SOURCE, CHANNEL, goods_id, None)
-            assert (offer, await read_buyer_state(opened, offer, user)) == (whole.offer, whole.buyer)
+            whole = await read_quote_context(conn, SOURCE, asked, NOW)
+            offer = await read_offer(conn, SOURCE, CHANNEL, goods_id, None)
+            assert (offer, await read_buyer_state(conn, offer, user)) == (whole.offer, whole.buyer)
         with pytest.raises(Refusal, match="campaign_not_found"):
-            await read_offer(opened, SOURCE, "c99", goods_id, None)
+            await read_offer(conn, SOURCE, "c99", goods_id, None)

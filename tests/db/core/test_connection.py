@@ -34,9 +34,9 @@ async def test_the_next_calls_after_a_cut_work(shop: Shop, doomed: Database) -> 
         noticed: dict[int, asyncio.Event] = {}
         async with AsyncExitStack() as all_of_them:
             for _ in range(2):
-                opened = await all_of_them.enter_async_context(connection(doomed))
-                noticed[opened.get_server_pid()] = event = asyncio.Event()
-                opened.add_termination_listener(lambda _, event=event: event.set())
+                conn = await all_of_them.enter_async_context(connection(doomed))
+                noticed[conn.get_server_pid()] = event = asyncio.Event()
+                conn.add_termination_listener(lambda _, event=event: event.set())
 
         await cut(shop, *noticed)
         await asyncio.gather(*(event.wait() for event in noticed.values()))
@@ -46,17 +46,17 @@ async def test_the_next_calls_after_a_cut_work(shop: Shop, doomed: Database) -> 
 
 async def test_a_cut_within_a_transaction_is_an_infrastructure_failure_and_leaves_nothing(shop: Shop, doomed: Database) -> None:
     async def write() -> None:
-        async with transaction(doomed) as opened:
-            await opened.execute(WRITE)
-            await cut(shop, opened.get_server_pid())
-            await opened.execute("SELECT 1")
+        async with transaction(doomed) as conn:
+            await conn.execute(WRITE)
+            await cut(shop, conn.get_server_pid())
+            await conn.execute("SELECT 1")
 
     with pytest.raises(INFRASTRUCTURE_FAILURES):
         await write()
 
     assert await shop.value("SELECT count(*) FROM goods") == 0
-    async with transaction(doomed) as opened:
-        await opened.execute(WRITE)
+    async with transaction(doomed) as conn:
+        await conn.execute(WRITE)
 
 
 async def test_a_cut_while_a_seat_is_waited_for_is_an_infrastructure_failure(shop: Shop, doomed: Database) -> None:
@@ -99,17 +99,17 @@ async def test_a_cancelled_call_gives_its_connection_back_and_its_repeat_finds_w
 
 async def test_a_transaction_rolls_back_on_an_exception(database: Database) -> None:
     async def write() -> None:
-        async with transaction(database) as opened:
-            await opened.execute(WRITE)
+        async with transaction(database) as conn:
+            await conn.execute(WRITE)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         await write()
 
-    async with connection(database) as opened:
-        assert await opened.fetch("SELECT * FROM goods") == []
+    async with connection(database) as conn:
+        assert await conn.fetch("SELECT * FROM goods") == []
         with pytest.raises(LookupError):
-            await fetch_one(opened, "SELECT * FROM goods")
+            await fetch_one(conn, "SELECT * FROM goods")
 
 
 async def test_a_database_that_is_away_is_an_infrastructure_failure() -> None:
@@ -121,28 +121,28 @@ async def test_a_database_that_is_away_is_an_infrastructure_failure() -> None:
 
 
 async def test_a_connection_is_used_again_after_an_exception_that_is_none_of_its_own(doomed: Database) -> None:
-    async with connection(doomed) as opened:
-        first = opened.get_server_pid()
+    async with connection(doomed) as conn:
+        first = conn.get_server_pid()
     with pytest.raises(RuntimeError):
-        async with connection(doomed) as opened:
+        async with connection(doomed) as conn:
             raise RuntimeError
-    async with connection(doomed) as opened:
-        assert opened.get_server_pid() == first
+    async with connection(doomed) as conn:
+        assert conn.get_server_pid() == first
 
 
 async def test_a_connection_that_nobody_used_for_long_is_not_trusted(doomed: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with connection(doomed) as opened:
-        first = opened
+    async with connection(doomed) as conn:
+        first = conn
     monkeypatch.setattr("db.core.connection.TRUSTED_FOR", -1)
-    async with connection(doomed) as opened:
-        assert opened is not first
+    async with connection(doomed) as conn:
+        assert conn is not first
         assert first.is_closed()
 
 
 async def test_who_finds_all_connections_in_use_waits_for_one(doomed: Database) -> None:
     async def pid() -> int:
-        async with connection(doomed) as opened:
-            return opened.get_server_pid()
+        async with connection(doomed) as conn:
+            return conn.get_server_pid()
 
     async with connection(doomed) as one, connection(doomed) as other:
         waiting = [asyncio.create_task(pid()) for _ in range(3)]

@@ -39,8 +39,8 @@ from tests.db.shop import SHOP_ADDRESS, Shop
     ],
 )
 async def test_the_database_refuses(shop: Shop, statement: str, constraint: str) -> None:
-    async with transaction(shop.database) as opened:
-        await opened.execute("INSERT INTO goods (goods_id, name, original_price) VALUES ('g', 'Book', 1)")
+    async with transaction(shop.database) as conn:
+        await conn.execute("INSERT INTO goods (goods_id, name, original_price) VALUES ('g', 'Book', 1)")
     await shop.campaign()
     campaign = await shop.campaign(stock=10)
     members = await shop.team(campaign, paid=1, locked=1, callback=SHOP_ADDRESS)
@@ -49,7 +49,7 @@ async def test_the_database_refuses(shop: Shop, statement: str, constraint: str)
 
     one_team = f" WHERE team_id = '{members[0].team_id}'" if " orders " in statement and "WHERE" not in statement else ""
     with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
-        async with transaction(shop.database) as opened:
-            await opened.execute(statement + one_team)
+        async with transaction(shop.database) as conn:
+            await conn.execute(statement + one_team)
 
     assert refused.value.constraint_name == constraint

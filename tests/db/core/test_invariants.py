@@ -58,8 +58,8 @@ UPDATE orders SET paid_amount = 80, paid_at = locked_at, payment_outcome = 'sett
     ],
 )
 async def test_damage_is_seen(traded: Shop, damage: str, invariant: int, subject: str) -> None:
-    async with transaction(traded.database) as opened:
-        await opened.execute(damage)
+    async with transaction(traded.database) as conn:
+        await conn.execute(damage)
 
     found = await violations(traded.database)
 

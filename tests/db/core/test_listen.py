@@ -113,8 +113,8 @@ async def test_a_change_that_is_rolled_back_says_nothing(shop: Shop, memory: Mem
     await memory.recall()
 
     async def change_of_mind() -> None:
-        async with transaction(shop.database) as opened:
-            await opened.execute("INSERT INTO switches VALUES ('blocked', '[]', 1, 'tests', $1)", NOW)
+        async with transaction(shop.database) as conn:
+            await conn.execute("INSERT INTO switches VALUES ('blocked', '[]', 1, 'tests', $1)", NOW)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):

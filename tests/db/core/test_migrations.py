@@ -44,8 +44,8 @@ async def empty_url(server: Server) -> AsyncIterator[str]:
 
 
 async def schema(database: Database) -> set[tuple[Any, ...]]:
-    async with connection(database) as opened:
-        found = {tuple(row) for row in await opened.fetch(SCHEMA, list(metadata.tables))}
+    async with connection(database) as conn:
+        found = {tuple(row) for row in await conn.fetch(SCHEMA, list(metadata.tables))}
     return {entry for entry in found if entry[1] != "alembic_version"}
 
 
@@ -80,9 +80,9 @@ async def test_concurrent_upgrades_of_an_empty_database_migrate_it_once(empty_ur
     assert [(process.returncode, said.decode()) for process, (_, said) in zip(processes, ended, strict=True)] == [(0, "")] * 3
     migrated = Database(empty_url, size=1)
     try:
-        async with connection(migrated) as opened:
-            assert await opened.fetchval("SELECT count(*) FROM alembic_version") == 1
-            assert await opened.fetch("SELECT * FROM groupbuy_invariants()") == []
+        async with connection(migrated) as conn:
+            assert await conn.fetchval("SELECT count(*) FROM alembic_version") == 1
+            assert await conn.fetch("SELECT * FROM groupbuy_invariants()") == []
     finally:
         await migrated.close()
 

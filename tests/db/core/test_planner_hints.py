@@ -62,15 +62,13 @@ SELECT 'abcdefghijklmnopqrst' || n, 's01', 'trade-' || n, 'buyer-' || n, 'abcdef
 async def never_analyzed(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[asyncpg.Connection]:
     url = await server.create_database()
     await asyncio.to_thread(upgrade, url)
-    connection = await asyncpg.connect(url, statement_cache_size=0)
-    await connection.execute(
-        "ALTER TABLE teams SET (autovacuum_enabled = off); ALTER TABLE orders SET (autovacuum_enabled = off)"
-    )
+    conn = await asyncpg.connect(url, statement_cache_size=0)
+    await conn.execute("ALTER TABLE teams SET (autovacuum_enabled = off); ALTER TABLE orders SET (autovacuum_enabled = off)")
     for fill in (FILL, FILL_ORDERS):
-        await connection.execute(fill, request.param)
-    await connection.execute("SET plan_cache_mode = force_generic_plan")
-    yield connection
-    await connection.close()
+        await conn.execute(fill, request.param)
+    await conn.execute("SET plan_cache_mode = force_generic_plan")
+    yield conn
+    await conn.close()
     await server.drop_database(url)
 
 

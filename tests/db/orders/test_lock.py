@@ -26,12 +26,12 @@ async def test_an_opener_and_a_joiner_hold_their_seats(shop: Shop) -> None:
     opener = shop.opener(campaign)
     joiner = shop.joiner(opener)
 
-    opened = await shop.lock(opener)
+    first = await shop.lock(opener)
     joined = await shop.lock(joiner, NOW + timedelta(seconds=5))
 
-    assert (opened.status, opened.team_status, opened.deadline) == (OrderStatus.LOCKED, TeamStatus.FORMING, DEADLINE)
-    assert opened.keep_until == NOW + timedelta(seconds=LOCK_TTL + GRACE)
-    assert joined.keep_until == opened.keep_until + timedelta(seconds=5)
+    assert (first.status, first.team_status, first.deadline) == (OrderStatus.LOCKED, TeamStatus.FORMING, DEADLINE)
+    assert first.keep_until == NOW + timedelta(seconds=LOCK_TTL + GRACE)
+    assert joined.keep_until == first.keep_until + timedelta(seconds=5)
     team, order = await shop.team_row(opener), await shop.order_row(joiner)
     assert (team["lock_count"], team["complete_count"], team["status"]) == (2, 0, "forming")
     assert (order["pay_price"], order["deduction"], order["opened_team"]) == (PAY_PRICE, Decimal("20.00"), False)
