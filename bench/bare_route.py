@@ -1,4 +1,4 @@
-"""The API with one more route, which does nothing: what FastAPI itself costs here. `python -m bench.bare_route <port>`."""
+"""The API with one more route that does nothing, which shows what FastAPI itself costs. `python -m bench.bare_route <port>`."""
 
 import logging
 import sys
@@ -22,7 +22,7 @@ def create_app_with_bare_route() -> FastAPI:
 
 
 def main() -> None:
-    """As api/__main__.py starts the API."""
+    """Runs the API with the options of api/__main__.py."""
     logging.basicConfig(level=Settings().log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     uvicorn.run(
         "bench.bare_route:create_app_with_bare_route",

@@ -24,16 +24,16 @@ BODY = json.dumps(
 HEADERS = {"webhook-id": f"evt_{'x' * 26}", "webhook-timestamp": "1777636800", "webhook-signature": f"v1,{'x' * 44}"}
 
 
-async def send(url: str, broker: str | None) -> None:
+async def main(url: str, broker: str | None) -> None:
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as http:
 
         async def post(_: str, stopwatch: Stopwatch) -> None:
-            began = time.perf_counter()
+            sent_at = time.perf_counter()
             async with http.post(url, data=BODY, headers=HEADERS | {"Content-Type": "application/json"}) as response:
                 await response.read()
                 response.raise_for_status()
-            stopwatch.answered("http", began)
+            stopwatch.record("http", sent_at)
 
         if broker is None:
             await serve({"http": post})
@@ -43,13 +43,13 @@ async def send(url: str, broker: str | None) -> None:
             exchange = await channel.get_exchange(EXCHANGE)
 
             async def publish(_: str, stopwatch: Stopwatch) -> None:
-                began = time.perf_counter()
+                sent_at = time.perf_counter()
                 message = aio_pika.Message(BODY, headers=dict(HEADERS), delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
                 await exchange.publish(message, ROUTING_KEY, mandatory=True)
-                stopwatch.answered("amqp", began)
+                stopwatch.record("amqp", sent_at)
 
             await serve({"http": post, "amqp": publish})
 
 
 if __name__ == "__main__":
-    uvloop.run(send(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None))
+    uvloop.run(main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None))

@@ -18,25 +18,25 @@ from workflows.client import connect
 
 QUEUE = "bench-floor"
 UPDATES = 6
-"""as a team of three has: three locks and three payments"""
+"""of a team of three: three locks and three payments"""
 
 
 @workflow.defn
 class BareWorkflow:
     def __init__(self) -> None:
-        self._had = 0
+        self._updates = 0
 
     @workflow.run
     async def run(self) -> None:
-        await workflow.wait_condition(lambda: self._had == UPDATES)
+        await workflow.wait_condition(lambda: self._updates == UPDATES)
 
     @workflow.update
     async def touch(self) -> None:
-        self._had += 1
+        self._updates += 1
 
 
 async def work() -> None:
-    """Until stdin is closed. The options are those of worker.py's trade_worker."""
+    """Runs until stdin is closed, with the options of worker.py's trade_worker."""
     client = await connect()
     async with Worker(
         client,
@@ -64,8 +64,8 @@ async def call() -> None:
     await serve({"bare": play})
 
 
-async def play_bare(client: Client, name: str, stopwatch: Stopwatch) -> None:
-    """One workflow with the updates of a team, started as the API starts a team's."""
+async def play_bare(client: Client, name: str, stopwatch: Stopwatch) -> str:
+    """Plays one workflow with the updates of a team, started as the API starts a team's; returns its id."""
     workflow_id = f"bench-{name}"
     start = WithStartWorkflowOperation(
         BareWorkflow.run,
@@ -74,14 +74,15 @@ async def play_bare(client: Client, name: str, stopwatch: Stopwatch) -> None:
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
     )
-    asked_at = time.perf_counter()
+    sent_at = time.perf_counter()
     await client.execute_update_with_start_workflow(BareWorkflow.touch, start_workflow_operation=start, id=f"{name}-1")
-    stopwatch.answered("update with start", asked_at)
+    stopwatch.record("update with start", sent_at)
     handle: WorkflowHandle[BareWorkflow, None] = client.get_workflow_handle(workflow_id)
     for number in range(2, UPDATES + 1):
-        asked_at = time.perf_counter()
+        sent_at = time.perf_counter()
         await handle.execute_update(BareWorkflow.touch, id=f"{name}-{number}")
-        stopwatch.answered("update", asked_at)
+        stopwatch.record("update", sent_at)
+    return workflow_id
 
 
 if __name__ == "__main__":

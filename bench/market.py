@@ -1,4 +1,4 @@
-"""A market to look at: campaigns and teams that are written as rows, so many as nobody wants to wait for."""
+"""Campaigns and forming teams, written as rows: more of them than buyers could open within a benchmark."""
 
 from datetime import UTC, datetime
 
@@ -10,12 +10,12 @@ FIRST_CAMPAIGN = 1_000_000_000
 
 NUMBERS = "generate_series($1::int, $2::int) n"
 GOODS = f"INSERT INTO goods SELECT 'bench-' || n, 'Book ' || n, 100 FROM {NUMBERS}"
-# Like the demo campaign for load, each with goods of its own.
+# Copies of the demo campaign for load, each with goods of its own.
 CAMPAIGN_ROWS = f"""
 INSERT INTO campaigns SELECT (jsonb_populate_record(c, jsonb_build_object('campaign_id', {FIRST_CAMPAIGN} + n))).*
   FROM campaigns c, {NUMBERS} WHERE c.campaign_id = 100124
 """
-PLACES = f"INSERT INTO campaign_goods SELECT {FIRST_CAMPAIGN} + n, 's01', 'c01', 'bench-' || n, true FROM {NUMBERS}"
+CAMPAIGN_GOODS = f"INSERT INTO campaign_goods SELECT {FIRST_CAMPAIGN} + n, 's01', 'c01', 'bench-' || n, true FROM {NUMBERS}"
 # Three of four teams have one member, the fourth has two, of whom one has paid.
 TEAMS = f"""
 INSERT INTO teams (team_id, source, campaign_id, campaign_version, goods_id, original_price, discount, target_count, lock_ttl,
@@ -25,7 +25,7 @@ SELECT 'bench-' || n || '-' || t, 's01', {FIRST_CAMPAIGN} + n, 1, 'bench-' || n,
        $3::timestamptz + (36000 + n * 7 + t * 101) * interval '1 second'
   FROM {NUMBERS}, generate_series(1, $4::int) t
 """
-THEIRS = f"campaign_id BETWEEN {FIRST_CAMPAIGN} + $1::int AND {FIRST_CAMPAIGN} + $2::int"
+OF_THESE_CAMPAIGNS = f"campaign_id BETWEEN {FIRST_CAMPAIGN} + $1::int AND {FIRST_CAMPAIGN} + $2::int"
 ORDERS = f"""
 INSERT INTO orders (order_id, source, out_trade_no, user_id, team_id, opened_team, campaign_id, goods_id, channel, status, live,
                     original_price, deduction, pay_price, take_limit, callback_format, locked_at, lock_expires_at,
@@ -35,14 +35,14 @@ SELECT team_id || '-' || seat, source, team_id || '-' || seat, 'buyer-' || team_
        opened_at, opened_at + interval '1 day', CASE WHEN is_paid THEN 80 END, CASE WHEN is_paid THEN opened_at END,
        CASE WHEN is_paid THEN opened_at END, CASE WHEN is_paid THEN 'settled' END
   FROM teams, generate_series(1, lock_count) seat, LATERAL (SELECT seat <= complete_count AS is_paid) s
- WHERE {THEIRS}
+ WHERE {OF_THESE_CAMPAIGNS}
 """
-QUOTAS = f"INSERT INTO user_quotas SELECT campaign_id, source, user_id, 1 FROM orders WHERE {THEIRS}"
+QUOTAS = f"INSERT INTO user_quotas SELECT campaign_id, source, user_id, 1 FROM orders WHERE {OF_THESE_CAMPAIGNS}"
 
 
 async def seed(database: "asyncpg.Connection[asyncpg.Record]", first: int, last: int) -> None:
-    """Campaigns with these numbers and their forming teams, as if buyers had opened them now; the invariants hold."""
-    for statement in (GOODS, CAMPAIGN_ROWS, PLACES):
+    """Inserts the campaigns with these numbers and their teams, as if buyers had opened them now; the invariants hold."""
+    for statement in (GOODS, CAMPAIGN_ROWS, CAMPAIGN_GOODS):
         await database.execute(statement, first, last)
     await database.execute(TEAMS, first, last, datetime.now(UTC), TEAMS_PER_CAMPAIGN, timeout=120)
     for statement in (ORDERS, QUOTAS):

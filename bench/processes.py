@@ -12,18 +12,18 @@ from typing import Self
 
 import psutil
 
-from bench.load import MEASURED, MEASURING, READY, Played, Round
+from bench.load import MEASURED, MEASURING, READY, RoundRequest, RoundResult
 
 LINE_LIMIT = 64 * 1024 * 1024
 STOP_WITHIN = 8.0
 
 
 class BenchError(Exception):
-    """Ends the bench with this sentence."""
+    """Ends the bench; its message is the line that is printed."""
 
 
 class Child:
-    """A Python process of the bench. Most end when their stdin is closed, so also when the bench itself is killed."""
+    """A Python process of the bench. It ends when its stdin is closed, so that a killed bench leaves none behind."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
         self.name = name
@@ -53,18 +53,18 @@ class Child:
     async def ready(self) -> None:
         await self._expect(READY)
 
-    async def play(self, asked: Round, meter: Callable[[], "Reading"]) -> tuple[Played, "Reading", "Reading"]:
-        """Plays a round; returns it with the meter at the beginning and at the end of the measured interval."""
+    async def play(self, request: RoundRequest, meter: Callable[[], "Reading"]) -> tuple[RoundResult, "Reading", "Reading"]:
+        """Plays a round; returns it with the readings of the meter at the beginning and at the end of the interval."""
         assert self._process.stdin is not None
-        self._process.stdin.write(asked.model_dump_json().encode() + b"\n")
+        self._process.stdin.write(request.model_dump_json().encode() + b"\n")
         await self._expect(MEASURING)
         before = meter()
         await self._expect(MEASURED)
         after = meter()
-        return Played.model_validate_json(await self._line()), before, after
+        return RoundResult.model_validate_json(await self._line()), before, after
 
     async def stop(self) -> None:
-        """How it ends says nothing: the Temporal SDK can abort a process that is finalizing."""
+        """Ignores the exit code: the Temporal SDK can abort a process while it finalizes."""
         process = self._process
         assert process.stdin is not None
         process.stdin.close()
@@ -84,25 +84,25 @@ class Child:
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()
         if not line:
-            raise BenchError(f"{self.name} ended (exit code {await self._process.wait()}); what it said is above")
+            raise BenchError(f"{self.name} ended (exit code {await self._process.wait()}); its output is above")
         return line.decode().strip()
 
 
-def environment(**ours: str) -> dict[str, str]:
-    """That of the bench's processes: led to no other Temporal than ours by the user's."""
+def environment(**variables: str) -> dict[str, str]:
+    """Returns the environment for the bench's processes: without the user's own Temporal settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
-    return {**kept, "TEMPORAL_CONFIG_FILE": os.devnull, **ours}
+    return {**kept, "TEMPORAL_CONFIG_FILE": os.devnull, **variables}
 
 
 @dataclass(frozen=True)
 class Reading:
     cpu: Mapping[str, float]
-    """seconds of CPU since its start, by process"""
+    """CPU seconds since the start of each process"""
     machine: float
-    """seconds that all CPUs together were busy"""
+    """busy seconds of all CPUs together"""
 
     def since(self, before: "Reading") -> dict[str, float]:
-        """CPU seconds by process; what is left of the machine's is that of others."""
+        """Returns CPU seconds by process; the rest of the machine's is accounted to OTHERS."""
         used = {name: seconds - before.cpu[name] for name, seconds in self.cpu.items()}
         return used | {OTHERS: max(self.machine - before.machine - sum(used.values()), 0.0)}
 
@@ -111,7 +111,7 @@ OTHERS = "others on this machine"
 
 
 class Meter:
-    """Reads the CPU of processes, each with its children, and of the bench itself without."""
+    """Reads the CPU time of processes, each with its descendants, and of this process without them."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
@@ -123,10 +123,10 @@ class Meter:
 
 def _cpu_of_tree(process: psutil.Process) -> float:
     seconds = 0.0
-    # All descendants at once: each listing of children reads every process of the machine, while the round runs.
+    # All descendants at once: every listing of children reads all processes of the machine, and adds to its load.
     for each in (process, *process.children(recursive=True)):
         with suppress(psutil.NoSuchProcess):
-            # A child that has ended is in its parent's account.
+            # The time of a child that has ended is in its parent's children_user and children_system.
             used = each.cpu_times()
             seconds += used.user + used.system + used.children_user + used.children_system
     return seconds
@@ -135,6 +135,6 @@ def _cpu_of_tree(process: psutil.Process) -> float:
 def _busy() -> float:
     times = psutil.cpu_times()
     idle = times.idle + getattr(times, "iowait", 0.0)
-    # Guests are in `user` already.
+    # `user` includes the time of guests.
     guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
     return float(sum(times) - guests - idle)

@@ -11,13 +11,13 @@ from typing import Any
 
 import psutil
 
-from bench.callbacks import Sent
+from bench.callbacks import CallbackResult
 from bench.outcome import Outcome
 from bench.processes import OTHERS
-from bench.reverse import CALLERS, Undone
+from bench.refunds import CALLERS, RefundResult
 from bench.rounds import Pair, Side, percentile
 
-EVENTS_AT_MOST = 60
+EVENTS_AT_MOST = 52
 UPDATES_RATIO, UPDATES_RATIO_LEAST = 0.75, 0.6
 BARE_RATIOS = {"quotes": 0.5, "market": 0.35}
 
@@ -45,7 +45,7 @@ def updates(pair: Pair) -> str:
     return _pair(pair, callers, f"{UPDATES_RATIO}, at least {UPDATES_RATIO_LEAST}")
 
 
-def beside_bare(pairs: Sequence[Pair], of: str = "") -> str:
+def bare_route(pairs: Sequence[Pair], of: str = "") -> str:
     titles = [
         f"=== {pair.callers} concurrent callers: {pair.ours.name} and a bare route in the same server{of} ===" for pair in pairs
     ]
@@ -57,8 +57,8 @@ def _pair(pair: Pair, title: str, goal: str) -> str:
     return "\n".join([title, "", _rounds(pair), "", _latencies(pair), "", _cpu(pair), "", ratio, ""])
 
 
-def undone(kinds: Sequence[Undone], floor: Side) -> str:
-    """Refunds per second, from the first request until the mall knows of the last one, beside the floor's updates."""
+def refunds(kinds: Sequence[RefundResult], floor: Side) -> str:
+    """Refunds per second, until the mall has acknowledged the last one, beside the floor's updates."""
     rows = [
         [
             each.kind,
@@ -68,12 +68,14 @@ def undone(kinds: Sequence[Undone], floor: Side) -> str:
         ]
         for each in kinds
     ]
-    head = ["undone", "orders", "seconds", "per second", "to the floor", "CPU ms each", "of it Temporal / worker"]
-    return "\n".join([f"=== {CALLERS} concurrent callers: refunds, until the mall knows ===", "", _table(head, rows), ""])
+    head = ["kind", "orders", "seconds", "per second", "to the floor", "CPU ms each", "of it Temporal / worker"]
+    return "\n".join(
+        [f"=== {CALLERS} concurrent callers: refunds, until the mall has acknowledged ===", "", table(head, rows), ""]
+    )
 
 
-def sent(kinds: Sequence[Sent]) -> str:
-    """Callbacks per second beside the bare loop, and how soon a mall hears of a team's last payment."""
+def callbacks(kinds: Sequence[CallbackResult]) -> str:
+    """Callbacks per second beside the bare loop, and the delay from a team's last payment to its callback."""
     rows = [
         [
             {"http": "HTTP", "amqp": "RabbitMQ"}[each.kind],
@@ -83,17 +85,18 @@ def sent(kinds: Sequence[Sent]) -> str:
                 f"{each.bare_per_second:.0f}",
                 f"{each.rate / each.bare_per_second:.2f}",
             ),
-            *(f"{each.teams_per_second:.1f}", str(len(each.receipts))),
-            *(f"{percentile(each.receipts, percent):.0f}" for percent in (50, 99)),
+            *(f"{each.teams_per_second:.1f}", str(len(each.delays))),
+            *(f"{percentile(each.delays, percent):.0f}" for percent in (50, 99)),
         ]
         for each in kinds
     ]
-    speed = ["callbacks", "sent", "per second", "bare loop", "to it"]
-    head = [*speed, "half load, teams/s", "teams", "last payment to receipt, ms: p50", "p99"]
-    return "\n".join(["=== callbacks: all that waits is sent, and news at half load ===", "", _table(head, rows), ""])
+    throughput = ["callbacks", "sent", "per second", "bare loop", "to it"]
+    head = [*throughput, "half load, teams/s", "teams", "last payment to callback, ms: p50", "p99"]
+    return "\n".join(["=== callbacks: throughput of redelivery, and delay at half load ===", "", table(head, rows), ""])
 
 
-def end(outcome: Outcome, callbacks_late: float) -> str:
+def end(outcome: Outcome, drained_within: float) -> str:
+    """`drained_within`: the most seconds from the end of a round until its last callback was delivered."""
     events = outcome.history_events
     most = max(events, default=0)
     flag = "" if most <= EVENTS_AT_MOST else f"  <-- more than {EVENTS_AT_MOST}"
@@ -104,7 +107,7 @@ def end(outcome: Outcome, callbacks_late: float) -> str:
         "",
         f"history events per team  {histories} (goal {EVENTS_AT_MOST}){flag}",
         f"teams                    {outcome.played} played, {outcome.completed} completed{missing}",
-        f"callbacks                {outcome.delivered} delivered; the last ones up to {callbacks_late:.1f} s after a round",
+        f"callbacks                {outcome.delivered} delivered; the last ones up to {drained_within:.1f} s after a round",
         f"invariants               {len(outcome.violations)} violations",
         *(f"  {violation}" for violation in outcome.violations[:20]),
     ]
@@ -124,7 +127,7 @@ def _rounds(pair: Pair) -> str:
         )
     ]
     rows.append(["median", f"{base.rate:.0f}", f"{ours.rate:.0f}", f"{pair.ratio:.2f}", "", ""])
-    return _table(["per second", f"a: {base.name}", f"b: {ours.name}", "b/a", "cores used by others a / b", ""], rows)
+    return table(["per second", f"a: {base.name}", f"b: {ours.name}", "b/a", "cores used by others a / b", ""], rows)
 
 
 def _latencies(pair: Pair) -> str:
@@ -135,7 +138,7 @@ def _latencies(pair: Pair) -> str:
             values = side.latencies(kind)
             row = [f"{side.name}: {kind or 'all'}", str(len(values))]
             rows.append([*row, *(f"{percentile(values, percent):.1f}" for percent in (50, 99))])
-    return _table(["latency, ms", "requests", "p50", "p99"], rows)
+    return table(["latency, ms", "requests", "p50", "p99"], rows)
 
 
 def _cpu(pair: Pair) -> str:
@@ -144,14 +147,15 @@ def _cpu(pair: Pair) -> str:
     rows = [[name, *_cpu_cells(pair.base, base[name]), *_cpu_cells(pair.ours, ours[name])] for name in names]
     rows.append(["all of these", *_cpu_cells(pair.base, pair.base.own_cpu), *_cpu_cells(pair.ours, pair.ours.own_cpu)])
     heads = [f"{side}: {unit}" for side in ("a", "b") for unit in ("CPU s", "cores", "ms/request")]
-    return _table(["CPU", *heads], rows)
+    return table(["CPU", *heads], rows)
 
 
 def _cpu_cells(side: Side, seconds: float) -> list[str]:
     return [f"{seconds:.1f}", f"{seconds / side.seconds:.2f}", f"{seconds / max(side.requests, 1) * 1000:.3f}"]
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Aligns the first column to the left, the others to the right."""
     lines = [list(head), *map(list, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(
@@ -162,7 +166,9 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def as_json(pairs: Sequence[Pair], kinds: Sequence[Undone], callbacks: Sequence[Sent], outcome: Outcome) -> dict[str, Any]:
+def as_json(
+    pairs: Sequence[Pair], refunds: Sequence[RefundResult], callbacks: Sequence[CallbackResult], outcome: Outcome
+) -> dict[str, Any]:
     return {
         "machine": machine(),
         "pairs": [
@@ -176,7 +182,7 @@ def as_json(pairs: Sequence[Pair], kinds: Sequence[Undone], callbacks: Sequence[
             }
             for pair in pairs
         ],
-        "undone": [vars(each) | {"per_second": each.rate} for each in kinds],
+        "refunds": [vars(each) | {"per_second": each.rate} for each in refunds],
         "callbacks": [vars(each) | {"per_second": each.rate} for each in callbacks],
         "outcome": vars(outcome),
     }
@@ -187,7 +193,7 @@ def _side_as_json(side: Side) -> dict[str, Any]:
         "name": side.name,
         "per_second": side.rate,
         "rounds": [
-            {"seconds": each.played.seconds, "requests": each.requests, "per_second": each.rate, "cpu_seconds": each.cpu}
+            {"seconds": each.result.seconds, "requests": each.requests, "per_second": each.rate, "cpu_seconds": each.cpu}
             for each in side.rounds
         ],
         "latency_ms": {
