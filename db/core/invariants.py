@@ -6,7 +6,7 @@ from domain.types import Message
 
 class Violation(Message):
     invariant: int
-    """its number in design.md section 4"""
+    """its number in docs/rules.md"""
     subject: str
     detail: str
 

@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION groupbuy_invariants() RETURNS TABLE (invariant integer, subject text, detail text)
 LANGUAGE sql STABLE AS $$
-  -- The invariants of design.md section 4. No row: all of them hold.
+  -- The invariants of docs/rules.md, by their numbers there. No row: all of them hold.
   WITH live AS (
     SELECT t.team_id, t.lock_count, t.complete_count, count(o.order_id) FILTER (WHERE o.live) AS seats,
            count(o.order_id) FILTER (WHERE o.live AND o.status <> 'locked') AS paid, count(o.order_id) AS orders
@@ -69,11 +69,11 @@ LANGUAGE sql STABLE AS $$
      -- Where it was told once, it may be on its way again.
      AND NOT EXISTS (SELECT FROM delivery_attempts a WHERE a.event_id = d.event_id AND a.address = d.address AND a.error IS NULL)
   UNION ALL
-  SELECT 7, 'order ' || o.order_id, 'cancelled, and no event says so'
+  SELECT 8, 'order ' || o.order_id, 'cancelled, and no event says so'
     FROM orders o WHERE o.status = 'cancelled'
      AND NOT EXISTS (SELECT FROM events e WHERE e.order_id = o.order_id AND e.type = 'order.cancelled')
   UNION ALL
-  SELECT 7, 'event ' || d.event_id, 'delivered, but no attempt succeeded'
+  SELECT 8, 'event ' || d.event_id, 'delivered, but no attempt succeeded'
     FROM deliveries d WHERE d.status = 'delivered' AND NOT EXISTS (
       SELECT FROM delivery_attempts a WHERE a.event_id = d.event_id AND a.address = d.address AND a.error IS NULL)
 $$

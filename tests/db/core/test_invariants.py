@@ -53,8 +53,8 @@ UPDATE orders SET paid_amount = 80, paid_at = locked_at, payment_outcome = 'sett
         ("UPDATE orders SET take_limit = 0 WHERE live", 5, "user "),
         ("UPDATE campaign_stock SET live = live + 1", 5, "stock of campaign "),
         (UNENDED_PAYMENT, 6, "order "),
-        ("DELETE FROM deliveries; DELETE FROM events WHERE type = 'order.cancelled'", 7, "order "),
-        ("UPDATE deliveries SET status = 'delivered', finished_at = since", 7, "event "),
+        ("DELETE FROM deliveries; DELETE FROM events WHERE type = 'order.cancelled'", 8, "order "),
+        ("UPDATE deliveries SET status = 'delivered', finished_at = since", 8, "event "),
     ],
 )
 async def test_damage_is_seen(traded: Shop, damage: str, invariant: int, subject: str) -> None:
