@@ -28,7 +28,7 @@ from activities.refunds import RefundActivities, RefundStartActivities
 from activities.seats import SeatActivities
 from activities.settlement import SettlementActivities
 from db.core.connection import Database
-from domain.types import reason
+from domain.types import validation_message
 from settings import Settings
 from workflows.audience_import import AudienceImportWorkflow
 from workflows.campaign_shutdown import CampaignShutdownWorkflow
@@ -225,7 +225,7 @@ def main() -> int:
         settings = Settings()  # from the environment
     except ValidationError as mistake:
         for error in mistake.errors():
-            print(f"worker: GROUPBUY_{str(error['loc'][0]).upper()}: {reason(error['msg'])}", file=sys.stderr)  # noqa: T201
+            print(f"worker: GROUPBUY_{str(error['loc'][0]).upper()}: {validation_message(error['msg'])}", file=sys.stderr)  # noqa: T201
         return 2
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:

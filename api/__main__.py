@@ -7,7 +7,7 @@ import sys
 import uvicorn
 from pydantic import ValidationError
 
-from domain.types import reason
+from domain.types import validation_message
 from settings import Settings
 
 
@@ -16,7 +16,7 @@ def main() -> int:
         settings = Settings()
     except ValidationError as mistake:
         for error in mistake.errors():
-            print(f"api: GROUPBUY_{str(error['loc'][0]).upper()}: {reason(error['msg'])}", file=sys.stderr)  # noqa: T201
+            print(f"api: GROUPBUY_{str(error['loc'][0]).upper()}: {validation_message(error['msg'])}", file=sys.stderr)  # noqa: T201
         return 2
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     uvicorn.run(

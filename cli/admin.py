@@ -12,7 +12,7 @@ from db.settings.key_administration import create_key
 from domain.errors import Refusal
 from domain.schemas.keys import NewKey
 from domain.scopes import Scope
-from domain.types import reason
+from domain.types import validation_message
 from embedded.errors import StackError
 
 
@@ -26,7 +26,7 @@ async def make_key(database_url: str, name: str, source: str | None, scopes: Seq
     try:
         new = NewKey(name=name, source=source, scopes=[Scope(scope) for scope in scopes] or everything)
     except ValidationError as mistake:
-        raise StackError("; ".join(reason(error["msg"]) for error in mistake.errors())) from None
+        raise StackError("; ".join(validation_message(error["msg"]) for error in mistake.errors())) from None
     key = new_key(source)
     try:
         database = Database(database_url, size=1)

@@ -1,4 +1,4 @@
-"""Where a callback may go: to a host that its mall has registered, at an address of the public internet."""
+"""Where a callback may be sent: to a host that its mall has registered, at a public address."""
 
 import ipaddress
 from collections.abc import Collection
@@ -6,7 +6,7 @@ from collections.abc import Collection
 from yarl import URL
 
 PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
-# Public by their numbers, but not by what answers there: clouds' own services, and addresses that stand for IPv4 ones.
+# Global by their range, but not public: services of cloud providers, and addresses that embed an IPv4 address.
 NOT_PUBLIC = (
     ipaddress.ip_network("168.63.129.16/32"),
     ipaddress.ip_network("192.0.0.0/24"),
@@ -17,28 +17,28 @@ NOT_PUBLIC = (
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is of the public internet: not private, loopback, link-local, a cloud's metadata, multicast."""
+    """Whether an IP address is public: not private, loopback, link-local, multicast, or a cloud's metadata service."""
     try:
-        found = ipaddress.ip_address(address)
-    except ValueError:  # also one with a scope, which only a link-local address has
-        return False
-    if any(found in network for network in NOT_PUBLIC if network.version == found.version):
-        return False
-    if isinstance(found, ipaddress.IPv6Address) and found not in PUBLIC_V6:
-        return False
-    return found.is_global and not found.is_multicast
-
-
-def refused_url(url: str, hosts: Collection[str]) -> str | None:
-    """Why a mall with these hosts may not be called at this URL, in a sentence; None when it may. Ports do not matter."""
-    try:
-        read = URL(url)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
-        return "It is no URL."
-    if read.scheme not in {"http", "https"} or not read.raw_host:
-        return "It is no http or https URL."
-    if read.raw_user is not None or read.raw_password is not None:
-        return "It may not carry a user or a password."
-    if read.raw_host.lower() not in {host.strip("[]").lower() for host in hosts}:
-        return f"{read.raw_host} is no registered host of the mall."
+        return False
+    if any(parsed in network for network in NOT_PUBLIC if network.version == parsed.version):
+        return False
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed not in PUBLIC_V6:
+        return False
+    return parsed.is_global and not parsed.is_multicast
+
+
+def url_refusal(url: str, hosts: Collection[str]) -> str | None:
+    """Returns why a mall with these hosts may not be called at a URL, in a sentence; None where it may. Ports are ignored."""
+    try:
+        parsed = URL(url)
+    except ValueError:
+        return "It is not a URL."
+    if parsed.scheme not in {"http", "https"} or not parsed.raw_host:
+        return "It is not an http or https URL."
+    if parsed.raw_user is not None or parsed.raw_password is not None:
+        return "It must not contain a user name or a password."
+    if parsed.raw_host.lower() not in {host.strip("[]").lower() for host in hosts}:
+        return f"{parsed.raw_host} is not a registered host of the mall."
     return None

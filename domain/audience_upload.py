@@ -1,4 +1,4 @@
-"""Audiences: sets of user ids, and how an upload of them is read, line by line, whatever pieces it comes in."""
+"""Uploads of audience members: user ids in CSV or JSON lines, parsed in pieces of any size."""
 
 import csv
 import json
@@ -10,10 +10,11 @@ from domain.schemas.audiences import BadLine
 from domain.types import Identifier
 
 LINE_LIMIT = 4096
-"""bytes of a line"""
-REPORTED = 100
-"""bad lines that are told one by one"""
-SHOWN = 40
+"""bytes"""
+MAX_REPORTED = 100
+"""bad lines that are reported one by one"""
+EXCERPT = 40
+"""characters of a bad value that its report shows"""
 COLUMN = "user_id"
 
 _USER_ID: TypeAdapter[str] = TypeAdapter(Identifier)
@@ -25,55 +26,55 @@ class UploadFormat(StrEnum):
     JSON_LINES = "jsonl"
 
 
-class UploadedIds:
-    """Reads an upload piece by piece; keeps no more of it than an unfinished line and the first bad ones."""
+class UploadParser:
+    """Parses an upload piece by piece. Its memory is bounded: an unfinished line, and the first bad ones."""
 
     def __init__(self, upload_format: UploadFormat) -> None:
-        self._read = _Table().user_id if upload_format is UploadFormat.CSV else _user_id_of_json
-        self._rest = b""
+        self._parse_line = _CsvLines().user_id if upload_format is UploadFormat.CSV else _json_user_id
+        self._unfinished = b""
         self.seen = 0
         self.accepted = 0
         self.bad = 0
         self.report: list[BadLine] = []
 
     def feed(self, piece: bytes) -> list[str]:
-        """The user ids of the lines that this piece completes."""
-        *lines, rest = (self._rest + piece).split(b"\n")
-        # Enough to know that it is too long; what still comes of it need not be kept.
-        self._rest = rest[: LINE_LIMIT + 1]
+        """Returns the user ids of the lines that this piece completes."""
+        *lines, unfinished = (self._unfinished + piece).split(b"\n")
+        # One byte over the limit is enough to know that the line is too long: the rest of it is dropped.
+        self._unfinished = unfinished[: LINE_LIMIT + 1]
         return self._user_ids(lines)
 
-    def end(self) -> list[str]:
-        """The user id of a last line that no line feed ended."""
-        last, self._rest = self._rest, b""
+    def finish(self) -> list[str]:
+        """Returns the user id of a last line without a line feed."""
+        last, self._unfinished = self._unfinished, b""
         return self._user_ids([last] if last else [])
 
     def _user_ids(self, lines: list[bytes]) -> list[str]:
-        found = []
+        user_ids = []
         for line in lines:
             self.seen += 1
             try:
-                user_id = self._read(_text(line.removeprefix(_BYTE_ORDER_MARK) if self.seen == 1 else line))
-            except ValueError as mistake:
+                user_id = self._parse_line(_text(line.removeprefix(_BYTE_ORDER_MARK) if self.seen == 1 else line))
+            except ValueError as error:
                 self.bad += 1
-                if len(self.report) < REPORTED:
-                    self.report.append(BadLine(line=self.seen, reason=str(mistake)))
+                if len(self.report) < MAX_REPORTED:
+                    self.report.append(BadLine(line=self.seen, reason=str(error)))
             else:
                 if user_id is not None:
-                    found.append(user_id)
-        self.accepted += len(found)
-        return found
+                    user_ids.append(user_id)
+        self.accepted += len(user_ids)
+        return user_ids
 
 
-class _Table:
-    """A CSV file's lines. Its header, where it has one, names the column."""
+class _CsvLines:
+    """The lines of a CSV file. A header, where there is one, names the column of the user ids."""
 
     def __init__(self) -> None:
         self._column: int | None = None
         self._is_first = True
 
     def user_id(self, text: str) -> str | None:
-        """None for an empty line and for the header.
+        """Returns None for an empty line and for the header.
 
         Raises:
             ValueError: the line names no user.
@@ -110,7 +111,7 @@ def _cells(text: str) -> list[str]:
         raise ValueError("not CSV: its quotes do not match") from None
 
 
-def _user_id_of_json(text: str) -> str | None:
+def _json_user_id(text: str) -> str | None:
     if not text:
         return None
     try:
@@ -122,8 +123,9 @@ def _user_id_of_json(text: str) -> str | None:
 
 def _identifier(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f'names no user: {{"{COLUMN}": "…"}} or a JSON string does')  # noqa: TRY004 - of the line
+        # ValueError, not TypeError: it is the line that is bad.
+        raise ValueError(f'names no user: {{"{COLUMN}": "…"}} or a JSON string does')  # noqa: TRY004
     try:
         return _USER_ID.validate_python(value)
     except ValidationError:
-        raise ValueError(f"{value[:SHOWN]!r} is no user id: up to 64 letters, digits and . _ : @ -") from None
+        raise ValueError(f"{value[:EXCERPT]!r} is no user id: up to 64 letters, digits and . _ : @ -") from None

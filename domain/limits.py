@@ -1,28 +1,33 @@
-"""How much is too much: a mall's requests in a second, a buyer's seats without payment (design.md section 8)."""
+"""Limits against abuse: a buyer's unpaid seats, and one process's share of a mall's request limit."""
 
 from datetime import timedelta
 
-OPEN_SEATS = 20
-"""seats that one buyer may hold unpaid in one mall"""
-REMEMBERED = timedelta(hours=1)
+MAX_UNPAID_SEATS = 20
+"""unpaid seats that one buyer may hold in one mall"""
+LAPSE_MEMORY = timedelta(hours=1)
 """how long a seat that lapsed unpaid counts against its buyer"""
 
 
-def open_seats_allowed(lapsed: int) -> int:
-    """How many unpaid seats a buyer may hold when so many lapsed lately: each of those takes one away, but never the last."""
-    return max(OPEN_SEATS - lapsed, 1)
+def unpaid_seats_allowed(lapsed: int) -> int:
+    """Returns how many unpaid seats a buyer may hold: one less for each recent lapse, but always at least one."""
+    return max(MAX_UNPAID_SEATS - lapsed, 1)
 
 
-def may_hold_another(unpaid: int, lapsed: int) -> bool:
-    return unpaid < open_seats_allowed(lapsed)
+def may_lock_another(unpaid: int, lapsed: int) -> bool:
+    return unpaid < unpaid_seats_allowed(lapsed)
 
 
-def allowance(limit: int, mine: int, others: int) -> int:
-    """What one process lets pass of a mall's limit, by what was asked for in the second before.
+def rate_share(limit: int, own: int, others: int) -> int:
+    """Returns how many of a mall's requests one process admits in a second.
 
-    While there is enough for all it is what the others leave, else a share by what was asked here. `mine` and `others` count
-    what was asked, not what was let pass: else the shares would swing.
+    While the limit covers all requests, it is what the other processes leave; beyond that, a share by this process's part of
+    the requests.
+
+    Args:
+        limit: the mall's limit, for all processes together.
+        own: requests that arrived at this process in the second before. Refused ones count, or else the shares would swing.
+        others: requests that arrived at the other processes in that second.
     """
     if not others:
         return limit
-    return max(limit - others, limit * mine // (mine + others), 1)
+    return max(limit - others, limit * own // (own + others), 1)

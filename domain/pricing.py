@@ -1,4 +1,4 @@
-"""The four discount plans: what a buyer pays for a price p under an expression e (design.md section 6)."""
+"""The four discount plans: what a buyer pays for goods of price p under an expression e (docs/campaigns.md)."""
 
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from enum import StrEnum
@@ -7,24 +7,26 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from domain.types import CENT, MAX_AMOUNT, Identifier, Message, decimal_of
+from domain.types import CENT, MAX_AMOUNT, Identifier, Schema, decimal_of
 
 EXACT = 64
-"""digits: more than a price and the longest expression have together, so that nothing is rounded but the result"""
+"""digits; more than a price and the longest expression have together, so that only the result is rounded"""
 
 
 class DiscountPlan(StrEnum):
     CUT = "cut"
-    """p − e (the original's ZJ)"""
+    """p − e (legacy: ZJ)"""
     FULL_CUT = "full_cut"
-    """ "x,y": p − y when p ≥ x (MJ)"""
+    """x,y: p − y if p ≥ x, else p (legacy: MJ)"""
     RATE = "rate"
-    """p × e (ZK)"""
+    """p × e (legacy: ZK)"""
     FIXED = "fixed"
-    """e, and never above p (N)"""
+    """e, but at most p (legacy: N)"""
 
 
-class Discount(Message):
+class Discount(Schema):
+    """How the team price follows from the price of the goods; outside its audience the price is not reduced."""
+
     plan: DiscountPlan
     expr: Annotated[str, Field(min_length=1, max_length=32)]
     audience: Identifier | None = None
@@ -37,13 +39,13 @@ class Discount(Message):
         if self.plan is DiscountPlan.FIXED and numbers[0] < CENT:
             raise ValueError("a fixed price is at least 0.01")
         if self.plan is DiscountPlan.FULL_CUT and numbers[1] > numbers[0]:
-            raise ValueError("full_cut takes off no more than the price it begins at")
+            raise ValueError("full_cut cuts at most its threshold")
         return self
 
 
 @lru_cache(maxsize=4096)
 def parse_discount(stored: str) -> Discount:
-    """From its stored JSON; the rows of one campaign all say the same."""
+    """Returns the discount from its stored JSON, which is the same text in all rows of a campaign."""
     return Discount.model_validate_json(stored)
 
 
@@ -55,11 +57,11 @@ def _numbers(expr: str, count: int) -> list[Decimal]:
 
 
 def pay_price(price: Decimal, discount: Discount, *, in_audience: bool = False) -> Decimal:
-    """What a buyer pays: rounded half-up to 0.01, never below 0.01 and never above the price.
+    """Returns what a buyer pays: rounded half-up to 0.01, at least 0.01 and at most the price.
 
     Args:
-        price: the goods' original price, in the campaign's currency.
-        discount: the team's or campaign's rule.
+        price: the original price of the goods, in the campaign's currency.
+        discount: the campaign's, or the one that a team pinned when it was opened.
         in_audience: whether the buyer is in the discount's audience; outsiders pay the price.
     """
     if discount.audience is not None and not in_audience:

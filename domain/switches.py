@@ -1,4 +1,4 @@
-"""Switches: what operators change at run time (design.md section 8)."""
+"""Switches: settings that operators change at run time."""
 
 import json
 from functools import lru_cache
@@ -6,29 +6,29 @@ from typing import Annotated
 
 from pydantic import Field
 
-from domain.types import Identifier, Message, Source
+from domain.types import Identifier, Schema, Source
 
 
-class MallChannel(Message):
-    """A channel of a mall."""
+class MallChannel(Schema):
+    """One channel of one mall."""
 
     source: Source
     channel: Identifier
 
 
-class Switches(Message):
-    """Every switch with its type, and the value it has until an operator sets another."""
+class Switches(Schema):
+    """Every switch with its type and its default."""
 
     suspended: Annotated[bool, Field(strict=True)] = False
-    """no new seats anywhere: `group_buying_suspended` (the original's downgradeSwitch)"""
+    """no new seats anywhere: `group_buying_suspended` (legacy: downgradeSwitch)"""
     rollout: Annotated[int, Field(strict=True, ge=0, le=100)] = 100
-    """percent of the users who may take part, by a stable hash of the user id; 0: nobody, 100: everybody (cutRange)"""
+    """percentage of the users who may take part, by a stable hash of the user id (legacy: cutRange)"""
     blocked: Annotated[tuple[MallChannel, ...], Field(max_length=1000)] = ()
-    """channels of malls that may not trade now: `mall_blocked` (scBlacklist)"""
+    """channels of malls that may not trade: `mall_blocked` (legacy: scBlacklist)"""
 
 
 @lru_cache(maxsize=16)
-def switches_of(stored: str | None) -> Switches:
-    """From the stored values as one JSON object; what this version does not know is not asked for."""
+def parse_switches(stored: str | None) -> Switches:
+    """Returns the switches from one JSON object of stored values; names that are no switch are ignored."""
     values = json.loads(stored) if stored else {}
     return Switches.model_validate_json(json.dumps({name: values[name] for name in Switches.model_fields if name in values}))

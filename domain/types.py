@@ -1,4 +1,4 @@
-"""The types that travel: identifiers, money, moments. Their limits are what keeps odd input out of everything behind."""
+"""Validated types of every input: identifiers, money, moments, texts. Code behind them relies on their limits."""
 
 import re
 from contextlib import suppress
@@ -21,14 +21,14 @@ CENT = Decimal("0.01")
 MAX_AMOUNT = Decimal("9999999999.99")
 
 
-class Message(BaseModel):
-    """Base of what crosses a border: frozen, and strict about fields it does not know."""
+class Schema(BaseModel):
+    """Base of the public JSON: frozen, and unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def reason(message: str) -> str:
-    """Why a value is none, as we or pydantic said it: without the mark that pydantic sets before our own words."""
+def validation_message(message: str) -> str:
+    """Returns a validation error's message without the prefix that pydantic puts before messages of our own."""
     return message.removeprefix("Value error, ")
 
 
@@ -36,10 +36,10 @@ _DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 def decimal_of(text: str) -> Decimal:
-    """The number that plain digits stand for: no sign, exponent, underscore, space or other alphabet's digits.
+    """Returns the number of plain ASCII digits: no sign, exponent, underscore, space or digits of another script.
 
     Raises:
-        ValueError: it is anything else.
+        ValueError: the text is anything else.
     """
     if not _DECIMAL.fullmatch(text):
         raise ValueError(f"{text[:40]!r} is no plain decimal number")
@@ -47,7 +47,7 @@ def decimal_of(text: str) -> Decimal:
 
 
 def _decimal_text(value: object) -> object:
-    # A JSON number has been a binary float somewhere on its way; money comes as text or as our own Decimal.
+    # A JSON number may have been a binary float on its way, so money is accepted as text or as a Decimal only.
     if isinstance(value, str):
         return decimal_of(value)
     if isinstance(value, Decimal):
@@ -75,21 +75,21 @@ Money = Annotated[
 Price = Annotated[Money, Field(gt=0)]
 
 
-# The driver takes these two for infinities, and what it reads of those has no zone.
+# asyncpg stores these two as infinities, and reads infinities back without a time zone.
 _BEFORE_ALL, _AFTER_ALL = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def utc(value: datetime) -> datetime:
-    """The same moment in UTC.
+    """Returns the same moment in UTC.
 
     Raises:
-        ValueError: no row can hold it.
+        ValueError: it is out of the range that the database can hold.
     """
     with suppress(OverflowError):
         moment = value if value.tzinfo is UTC else value.astimezone(UTC)
         if _BEFORE_ALL < moment < _AFTER_ALL:
             return moment
-    raise ValueError("this moment has no place in the calendar")
+    raise ValueError("this moment is out of range")
 
 
 def rfc3339(value: datetime) -> str:
@@ -100,7 +100,7 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
 
 
 def _moment_text(value: object) -> object:
-    # pydantic would also read numbers, in quotes or not, as seconds or milliseconds since 1970.
+    # pydantic would also accept numbers, quoted or not, as seconds or milliseconds since 1970.
     if isinstance(value, datetime) or (isinstance(value, str) and _DATE.match(value)):
         return value
     raise ValueError('a moment is RFC 3339 text, for example "2026-01-31T12:00:00Z"')
@@ -118,7 +118,7 @@ Moment = Annotated[
 _IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$"
 
 Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=_IDENTIFIER)]
-"""What a mall calls its buyers, goods, channels and trades: up to 64 letters, digits and `. _ : @ -`."""
+"""A mall's own id of a buyer, of goods, of a channel or of an order: up to 64 letters, digits and `. _ : @ -`."""
 
 Source = Annotated[str, Field(min_length=1, max_length=16, pattern=_IDENTIFIER)]
 TeamId = Annotated[str, Field(min_length=1, max_length=64, pattern=_IDENTIFIER)]
@@ -128,6 +128,6 @@ Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f
 Note = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
 
 
-def masked(user_id: str) -> str:
-    """What one buyer sees of another: `u***1`. Of an id that has no more than these two letters, nothing."""
+def mask_user_id(user_id: str) -> str:
+    """Returns what other buyers see of a user id: `u***1`. An id of up to two characters is hidden completely."""
     return f"{user_id[0]}***{user_id[-1]}" if len(user_id) > 2 else "***"

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from db.core.connection import INFRASTRUCTURE_FAILURES
 from domain.errors import MEANINGS, ConfirmationRequired, ErrorCode, GroupBuyError
-from domain.types import Message, reason
+from domain.types import Schema, validation_message
 
 log = logging.getLogger("groupbuy.api")
 
@@ -19,12 +19,12 @@ RETRY_AFTER_SECONDS = 1
 CODES_OF_STATUS = {404: ErrorCode.NOT_FOUND, 405: ErrorCode.METHOD_NOT_ALLOWED}
 
 
-class FieldProblem(Message):
+class FieldProblem(Schema):
     field: str
     message: str
 
 
-class Problem(Message):
+class Problem(Schema):
     """The body of every error."""
 
     type: str
@@ -74,7 +74,7 @@ def problem(
 def _field_problems(errors: Sequence[Any]) -> list[FieldProblem]:
     # Never the input itself: it may be ten megabytes of anything.
     return [
-        FieldProblem(field=".".join(str(part)[:64] for part in error["loc"]), message=reason(error["msg"]))
+        FieldProblem(field=".".join(str(part)[:64] for part in error["loc"]), message=validation_message(error["msg"]))
         for error in errors[:20]
     ]
 

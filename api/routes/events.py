@@ -14,7 +14,7 @@ from domain.messages.callbacks import SampleReply
 from domain.schemas.callback_settings import Callback
 from domain.schemas.callbacks import Event
 from domain.schemas.events import EventType
-from domain.types import Identifier, Message
+from domain.types import Identifier, Schema
 
 routes = APIRouter(prefix="/v1/events", tags=["mall"])
 
@@ -24,12 +24,12 @@ FeedCursor = Annotated[
 ]
 
 
-class WantedSample(Message):
+class WantedSample(Schema):
     type: EventType
     callback: Annotated[Callback | None, Field(description="instead of the mall's own setting")] = None
 
 
-class Resent(Message):
+class Resent(Schema):
     count: int
     """events that are sent again; 0: there was no address, or it is a question that has its answer"""
 

@@ -11,18 +11,18 @@ from api.dependencies import ContainerDep
 from api.http.problems import problem
 from db.core.connection import INFRASTRUCTURE_FAILURES, connection
 from domain.errors import ErrorCode
-from domain.types import Message
+from domain.types import Schema
 
 routes = APIRouter(tags=["service"])
 
 READY_WITHIN = 3.0
 
 
-class Health(Message):
+class Health(Schema):
     status: str
 
 
-class Version(Message):
+class Version(Schema):
     name: str
     version: str
 

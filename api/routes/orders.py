@@ -15,7 +15,7 @@ from domain.messages.refunds import RefundRequest
 from domain.schemas.orders import NewOrder, OpsOrder, Order, Payment, Settlement
 from domain.schemas.refunds import Refund
 from domain.schemas.teams import Team
-from domain.types import Identifier, Message, Note, TeamId
+from domain.types import Identifier, Note, Schema, TeamId
 
 routes = APIRouter(prefix="/v1", tags=["mall"])
 
@@ -84,7 +84,7 @@ async def pay(
     return container.links.fill(settlement)
 
 
-class RefundReason(Message):
+class RefundReason(Schema):
     reason: Note = ""
 
 

@@ -6,14 +6,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
 from api.openapi.document import refuses
-from domain.error_remedies import remedy
 from domain.errors import MEANINGS, ErrorCode, Refusal
-from domain.types import Message
+from domain.types import Schema
 
 routes = APIRouter(tags=["service"])
 
 
-class Explanation(Message):
+class Explanation(Schema):
     code: str
     title: str
     status: int
@@ -22,7 +21,7 @@ class Explanation(Message):
     """what to do"""
 
 
-class Explanations(Message):
+class Explanations(Schema):
     data: list[Explanation]
 
 
@@ -57,7 +56,9 @@ async def get_problem(code: str, request: Request) -> Response | Explanation:
 
 def _explanation(code: ErrorCode) -> Explanation:
     meaning = MEANINGS[code]
-    return Explanation(code=code, title=meaning.title, status=meaning.status, retryable=meaning.retryable, advice=remedy(code))
+    return Explanation(
+        code=code, title=meaning.title, status=meaning.status, retryable=meaning.retryable, advice=meaning.remedy
+    )
 
 
 def _wants_page(request: Request) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from db.core.connection import INFRASTRUCTURE_FAILURES, Database
 from db.core.listen import tell_counts
-from domain.limits import allowance
+from domain.limits import rate_share
 
 log = logging.getLogger("groupbuy.api")
 
@@ -84,7 +84,7 @@ class RateLimiter:
         clock = time.monotonic()
         self._others = {process: told for process, told in self._others.items() if told[0] > clock}
         others = sum(asked.get(source, 0) for _, asked in self._others.values())
-        return Window(second, limit, allowance(limit, mine, others))
+        return Window(second, limit, rate_share(limit, mine, others))
 
     def _worth_telling(self) -> dict[str, int]:
         """Of the last whole second."""

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 from pydantic import HttpUrl
 
 from domain.schemas.workflows import WorkflowLink
-from domain.types import Message
+from domain.types import Schema
 
-AnswerT = TypeVar("AnswerT", bound=Message)
+AnswerT = TypeVar("AnswerT", bound=Schema)
 
 
 class WorkflowLinks:
@@ -25,7 +25,7 @@ class WorkflowLinks:
         for name, value in answer:
             if isinstance(value, WorkflowLink):
                 filled[name] = WorkflowLink(id=value.id, url=self._base_url + value.id)
-            elif isinstance(value, Message):
+            elif isinstance(value, Schema):
                 filled[name] = self.fill(value)
         return answer.model_copy(update=filled) if filled else answer
 

@@ -13,7 +13,7 @@ from temporalio.service import RPCError
 from api.http.temporal_errors import answered_within
 from db.audiences.imports import ImportProgress, add_members, begin_import, fail_import, finish_import
 from db.core.connection import INFRASTRUCTURE_FAILURES, Database
-from domain.audience_upload import UploadedIds, UploadFormat
+from domain.audience_upload import UploadFormat, UploadParser
 from domain.errors import ErrorCode, Refusal, Unavailable
 from domain.schemas.audiences import AudienceRule
 from workflows.starters import start_audience_import
@@ -38,7 +38,7 @@ async def upload_members(
         ClientDisconnect: it broke off.
     """
     filling = await begin_import(database, audience_id, None, by=by, now=datetime.now(UTC))
-    upload = _Upload(database, filling, UploadedIds(upload_format))
+    upload = _Upload(database, filling, UploadParser(upload_format))
     try:
         await upload.read(pieces)
         await finish_import(database, filling, datetime.now(UTC))
@@ -72,7 +72,7 @@ async def import_by_rule(
 
 
 class _Upload:
-    def __init__(self, database: Database, filling: int, ids: UploadedIds) -> None:
+    def __init__(self, database: Database, filling: int, ids: UploadParser) -> None:
         self._database = database
         self._filling = filling
         self._ids = ids
@@ -84,7 +84,7 @@ class _Upload:
             self._waiting += self._ids.feed(piece)
             if len(self._waiting) >= USERS_AT_ONCE or time.monotonic() - self._written_at > SHOW_EVERY:
                 await self._write()
-        self._waiting += self._ids.end()
+        self._waiting += self._ids.finish()
         await self._write()
         if not self._ids.accepted:
             raise Refusal(ErrorCode.INVALID_REQUEST, self._names_nobody())

@@ -26,12 +26,12 @@ from db.orders.settle import record_other_amount
 from db.refunds.queries import look_up_refund
 from db.settings.keys import MallAccess
 from db.teams.queries import read_team
-from domain.addresses import refused_url
+from domain.addresses import url_refusal
 from domain.eligibility import Offer, SeatIntent, require_all, require_terms
 from domain.errors import ErrorCode, GroupBuyError, Refusal
 from domain.ids import order_id, team_id, team_workflow_id
 from domain.lifecycle import TeamStatus
-from domain.limits import may_hold_another, open_seats_allowed
+from domain.limits import may_lock_another, unpaid_seats_allowed
 from domain.messages.callbacks import Address, CallbackFormat
 from domain.messages.orders import HeldSeat, PaymentReport, SeatRequest, SettledPayment
 from domain.messages.refunds import RefundInput, RefundRequest
@@ -279,7 +279,7 @@ def callback_address(mall: MallAccess, callback: Callback | None) -> Address | N
             return Address(kind="amqp", address=routing_key)
         case http:
             url = str(http.url)
-            if refused := refused_url(url, mall.callback_hosts):
+            if refused := url_refusal(url, mall.callback_hosts):
                 raise Refusal(ErrorCode.INVALID_REQUEST, f"callback.url: {refused}")
             return Address(kind="http", address=url)
 
@@ -313,12 +313,12 @@ def _refuse_early(place: OrderLookup, request: SeatRequest) -> None:
 
 def _refuse_hoarding(place: OrderLookup, request: SeatRequest) -> None:
     """Slows down who locks and does not pay. Several API processes may each let one through at once: it is no quota."""
-    if may_hold_another(place.unpaid, place.lapsed):
+    if may_lock_another(place.unpaid, place.lapsed):
         return
     until = (place.unpaid_until - datetime.now(UTC)).total_seconds() if place.unpaid_until else 0
     raise Refusal(
         ErrorCode.RATE_LIMITED,
-        f"{request.user_id} holds {place.unpaid} unpaid seats of {open_seats_allowed(place.lapsed)} that are allowed now.",
+        f"{request.user_id} holds {place.unpaid} unpaid seats of {unpaid_seats_allowed(place.lapsed)} that are allowed now.",
         retry_after=max(1, math.ceil(until)),
     )
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from db.core.connection import Connection, Database, Row, connection, fetch_one
 from db.core.planner_hints import IS_FORMING, equal_pair
 from domain.schemas.market import MarketTeam, Statistics
-from domain.types import masked
+from domain.types import mask_user_id
 
 OWN_ORDERS = 500
 """so many of a buyer's latest orders are looked through for teams of his own"""
@@ -76,7 +76,7 @@ def _team(row: Row, looker: str) -> dict[str, Any]:
 
 def _member(stored: str, looker: str) -> dict[str, str]:
     user_id, _, status = stored.partition(" ")
-    return {"user_id": user_id if user_id == looker else masked(user_id), "status": status}
+    return {"user_id": user_id if user_id == looker else mask_user_id(user_id), "status": status}
 
 
 # Rows that are never deleted: a refund takes nothing from these counts. Every user who ever had a seat has a quota row.

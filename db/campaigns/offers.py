@@ -10,7 +10,7 @@ from domain.messages.orders import SeatRequest
 from domain.pricing import parse_discount
 from domain.schemas.campaigns import Scope
 from domain.schemas.quotes import QuoteRequest
-from domain.switches import switches_of
+from domain.switches import parse_switches
 
 
 def is_member(audience: str, user: str) -> str:
@@ -74,7 +74,7 @@ async def read_quote_context(
     row = await conn.fetchrow(QUOTE_CONTEXT, source, asked.channel, asked.goods_id, asked.campaign_id, asked.user_id)
     if row is None:
         raise await _not_sold(conn, source, asked.channel, asked.goods_id, asked.campaign_id)
-    return quote_context(_offer(row), _buyer_state(row, asked.user_id), switches_of(row["switches"]), intent, now)
+    return quote_context(_offer(row), _buyer_state(row, asked.user_id), parse_switches(row["switches"]), intent, now)
 
 
 async def read_offer(conn: Connection, source: str, channel: str, goods_id: str, campaign_id: int | None) -> Offer:
@@ -163,7 +163,7 @@ def terms(row: Row, request: SeatRequest, now: datetime) -> Facts:
         channel=request.channel,
         goods_id=request.goods_id,
         user_id=request.user_id,
-        switches=switches_of(row["switches"]),
+        switches=parse_switches(row["switches"]),
         campaign_id=row["campaign_no"],
         status=CampaignStatus(row["campaign_status"]),
         starts_at=row["campaign_starts_at"],

@@ -8,7 +8,7 @@ import asyncpg
 
 from db.core.connection import Connection, Database, Row, connection, transaction
 from db.settings.audit import RECORD_CHANGE
-from domain.campaigns import require_confirmation, risks
+from domain.campaigns import campaign_risks, require_confirmation
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus, require_transition
 from domain.schemas.campaigns import Campaign, CampaignFields, CampaignVersion, NewCampaign
@@ -48,7 +48,7 @@ async def create_campaign(database: Database, new: NewCampaign, *, by: str, now:
             raise Refusal(ErrorCode.CAMPAIGN_CONFLICT, f"There is a campaign {campaign_id} already.") from None
         await _require_audiences(conn, campaign)
         await _save_goods_and_stock(conn, campaign)
-        require_confirmation(risks(None, campaign, now), confirmed=confirmed)
+        require_confirmation(campaign_risks(None, campaign, now), confirmed=confirmed)
         await record_version(conn, campaign, by)
     return campaign
 
@@ -88,7 +88,7 @@ async def change_campaign(
         await _require_audiences(conn, campaign)
         await _save_goods_and_stock(conn, campaign)
         await record_version(conn, campaign, by)
-        require_confirmation(risks(before, campaign, now), confirmed=confirmed)
+        require_confirmation(campaign_risks(before, campaign, now), confirmed=confirmed)
     return campaign
 
 

@@ -1,10 +1,10 @@
 """The check that tests, the benchmark and operators share."""
 
 from db.core.connection import Database, connection
-from domain.types import Message
+from domain.types import Schema
 
 
-class Violation(Message):
+class Violation(Schema):
     invariant: int
     """its number in docs/rules.md"""
     subject: str

@@ -12,7 +12,7 @@ from db.teams.queries import MEMBERS, _team
 from domain.eligibility import Facts
 from domain.ids import team_workflow_id
 from domain.lifecycle import OrderStatus, PaymentOutcome, PaymentReason, TeamStatus
-from domain.limits import REMEMBERED
+from domain.limits import LAPSE_MEMORY
 from domain.messages.orders import SeatRequest
 from domain.schemas.orders import OpsOrder, Order
 from domain.schemas.teams import Team
@@ -97,7 +97,7 @@ async def look_up_order(database: Database, request: SeatRequest, now: datetime)
             request.user_id,
             request.goods_id,
             request.campaign_id,
-            now - REMEMBERED,
+            now - LAPSE_MEMORY,
         )
     return OrderLookup(
         record=_record(row) if row["order_id"] is not None else None,

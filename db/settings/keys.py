@@ -7,7 +7,7 @@ from datetime import datetime
 from db.core.connection import Database, connection, transaction
 from domain.messages.callbacks import Address
 from domain.schemas.malls import REQUEST_LIMIT
-from domain.scopes import OF_MALLS, OF_OPERATIONS, Scope, granted
+from domain.scopes import MALL_SCOPES, OPERATIONS_SCOPES, Scope, expand_scopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class MallAccess:
     callback: Address | None
     callback_hosts: frozenset[str]
     key_id: str = ""
-    scopes: frozenset[Scope] = OF_MALLS
+    scopes: frozenset[Scope] = MALL_SCOPES
     """with what they include"""
     request_limit: int = REQUEST_LIMIT
 
@@ -30,7 +30,7 @@ class OpsAccess:
 
     key_name: str
     key_id: str = ""
-    scopes: frozenset[Scope] = OF_OPERATIONS
+    scopes: frozenset[Scope] = OPERATIONS_SCOPES
     """with what they include"""
 
 
@@ -57,7 +57,7 @@ async def read_access(database: Database, key: str) -> MallAccess | OpsAccess | 
     if row is None:
         return None
     if row["source"] is None:
-        return OpsAccess(row["name"], row["key_id"], granted(map(Scope, row["scopes"])))
+        return OpsAccess(row["name"], row["key_id"], expand_scopes(map(Scope, row["scopes"])))
     kind = row["callback_kind"]
     return MallAccess(
         key_name=row["name"],
@@ -65,7 +65,7 @@ async def read_access(database: Database, key: str) -> MallAccess | OpsAccess | 
         callback=Address(kind=kind, address=row["callback_address"]) if kind else None,
         callback_hosts=frozenset(row["callback_hosts"]),
         key_id=row["key_id"],
-        scopes=granted(map(Scope, row["scopes"])),
+        scopes=expand_scopes(map(Scope, row["scopes"])),
         request_limit=row["request_limit"],
     )
 

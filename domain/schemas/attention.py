@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from domain.schemas.workflows import WorkflowLink
-from domain.types import Message, Moment
+from domain.types import Moment, Schema
 
 
 class AttentionKind(StrEnum):
@@ -15,7 +15,7 @@ class AttentionKind(StrEnum):
     """an event that was given up"""
 
 
-class Attention(Message):
+class Attention(Schema):
     """Something that waits for a person."""
 
     kind: AttentionKind

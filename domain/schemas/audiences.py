@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from domain.schemas.workflows import WorkflowLink
-from domain.types import Message, Moment, Name, Price, Source
+from domain.types import Moment, Name, Price, Schema, Source
 
 MAX_ORDERS = 1_000_000_000
 
@@ -22,11 +22,11 @@ class ImportStatus(StrEnum):
     FAILED = "failed"
 
 
-class AudienceFields(Message):
+class AudienceFields(Schema):
     name: Name
 
 
-class AudienceRule(Message):
+class AudienceRule(Schema):
     """Users by their orders: those whose seats were taken in the period, are paid, and are not undone."""
 
     min_orders: Annotated[int | None, Field(strict=True, ge=1, le=MAX_ORDERS)] = None
@@ -46,12 +46,12 @@ class AudienceRule(Message):
         return self
 
 
-class BadLine(Message):
+class BadLine(Schema):
     line: int
     reason: str
 
 
-class AudienceImport(Message):
+class AudienceImport(Schema):
     """One replacement of an audience's members, finished or under way."""
 
     filling: int
@@ -74,7 +74,7 @@ class AudienceImport(Message):
     workflow: WorkflowLink | None
 
 
-class Audience(Message):
+class Audience(Schema):
     audience_id: str
     name: str
     member_count: int
@@ -84,5 +84,5 @@ class Audience(Message):
     """the latest one"""
 
 
-class Membership(Message):
+class Membership(Schema):
     member: bool

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from domain.types import Message, Moment
+from domain.types import Moment, Schema
 
 
-class Change(Message):
+class Change(Schema):
     """What somebody changed: `content` is what the subject is from then on, whole."""
 
     change_no: int

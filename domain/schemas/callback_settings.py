@@ -4,15 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, HttpUrl
 
-from domain.types import Message
+from domain.types import Schema
 
 
-class HttpCallback(Message):
+class HttpCallback(Schema):
     kind: Literal["http"]
     url: Annotated[HttpUrl, Field(max_length=2048)]
 
 
-class AmqpCallback(Message):
+class AmqpCallback(Schema):
     kind: Literal["amqp"]
     routing_key: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9._-]+$")]
 

@@ -3,10 +3,10 @@
 from typing import Any, Literal
 
 from domain.schemas.events import EventType
-from domain.types import Message, Moment
+from domain.types import Moment, Schema
 
 
-class Event(Message):
+class Event(Schema):
     """An event as the feed has it: the body of its callback, and the id that came in the header `webhook-id`."""
 
     event_id: str
@@ -16,7 +16,7 @@ class Event(Message):
     data: dict[str, Any]
 
 
-class OpsCallback(Message):
+class OpsCallback(Schema):
     """An event on its way to one address."""
 
     event_id: str
@@ -39,7 +39,7 @@ class OpsCallback(Message):
     last_error: str | None
 
 
-class CallbackAttempt(Message):
+class CallbackAttempt(Schema):
     kind: Literal["http", "amqp"]
     address: str
     format: Literal["standard", "original"]
@@ -49,7 +49,7 @@ class CallbackAttempt(Message):
     error: str | None
 
 
-class OpsCallbackAttempts(Message):
+class OpsCallbackAttempts(Schema):
     event_id: str
     data: dict[str, Any]
     deliveries: list[OpsCallback]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from domain.schemas.workflows import WorkflowLink
-from domain.types import Message, Moment, Money, Note
+from domain.types import Moment, Money, Note, Schema
 
 
 class ShutdownStatus(StrEnum):
@@ -15,7 +15,7 @@ class ShutdownStatus(StrEnum):
     DONE = "done"
 
 
-class ShutdownPreview(Message):
+class ShutdownPreview(Schema):
     """What ends with the campaign: its forming teams, with the seats in them."""
 
     status: Literal[ShutdownStatus.NOT_BEGUN] = ShutdownStatus.NOT_BEGUN
@@ -30,7 +30,7 @@ class ShutdownPreview(Message):
     """these keep what they bought"""
 
 
-class ShutdownProgress(Message):
+class ShutdownProgress(Schema):
     """How far it is, counted at this moment."""
 
     status: Literal[ShutdownStatus.RUNNING, ShutdownStatus.DONE]
@@ -54,7 +54,7 @@ class ShutdownProgress(Message):
     workflow: WorkflowLink
 
 
-class NewShutdown(Message):
+class NewShutdown(Schema):
     """The order to end a campaign; with what the preview said, it is refused when that is no longer so."""
 
     reason: Note = ""

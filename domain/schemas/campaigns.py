@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from domain.lifecycle import CampaignStatus
 from domain.pricing import Discount
-from domain.types import CampaignId, Identifier, Message, Moment, Name, Source
+from domain.types import CampaignId, Identifier, Moment, Name, Schema, Source
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -19,7 +19,7 @@ class Scope(StrEnum):
     JOIN = "join"
 
 
-class CampaignGoods(Message):
+class CampaignGoods(Schema):
     """One goods that a campaign sells, in one channel of one mall."""
 
     source: Source
@@ -31,7 +31,7 @@ Count = Annotated[int, Field(strict=True)]
 Seconds = Annotated[int, Field(strict=True)]
 
 
-class CampaignFields(Message):
+class CampaignFields(Schema):
     """What an operator sets. All durations are whole seconds."""
 
     name: Name
@@ -80,7 +80,7 @@ class Campaign(CampaignFields):
         return CampaignFields.model_validate(fields | changes)
 
 
-class CampaignVersion(Message):
+class CampaignVersion(Schema):
     """What a campaign was from one change to the next, and who made it so."""
 
     changed_by: str

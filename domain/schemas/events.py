@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from domain.lifecycle import CancelReason, Completion, FailReason, RefundKind
-from domain.types import Message, Moment, Money
+from domain.types import Moment, Money, Schema
 
 
 class EventType(StrEnum):
@@ -19,38 +19,38 @@ class EventType(StrEnum):
     """a fact: return this buyer's money"""
 
 
-class TeamCompleted(Message):
+class TeamCompleted(Schema):
     team_id: str
     campaign_id: int
     completion: Completion
     out_trade_nos: list[str]
 
 
-class TeamFailed(Message):
+class TeamFailed(Schema):
     team_id: str
     reason: FailReason
     out_trade_nos: list[str]
 
 
-class OrderCancelled(Message):
+class OrderCancelled(Schema):
     out_trade_no: str
     team_id: str
     reason: CancelReason
 
 
-class OrderReseated(Message):
+class OrderReseated(Schema):
     out_trade_no: str
     team_id: str
 
 
-class OrderRefundRequested(Message):
+class OrderRefundRequested(Schema):
     out_trade_no: str
     team_id: str
     amount: Money
     reason: str
 
 
-class OrderRefunded(Message):
+class OrderRefunded(Schema):
     out_trade_no: str
     team_id: str
     kind: RefundKind
@@ -58,7 +58,7 @@ class OrderRefunded(Message):
     reason: str
 
 
-class Envelope(Message):
+class Envelope(Schema):
     """The body of a callback."""
 
     timestamp: Moment

@@ -4,11 +4,11 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from domain.scopes import OF_MALLS, OF_OPERATIONS, Scope
-from domain.types import Message, Moment, Name, Source
+from domain.scopes import MALL_SCOPES, OPERATIONS_SCOPES, Scope
+from domain.types import Moment, Name, Schema, Source
 
 
-class NewKey(Message):
+class NewKey(Schema):
     """A key for a mall or, without `source`, for operations."""
 
     name: Name
@@ -18,14 +18,14 @@ class NewKey(Message):
 
     @model_validator(mode="after")
     def _scopes_fit(self) -> Self:
-        fitting = OF_OPERATIONS if self.source is None else OF_MALLS
+        fitting = OPERATIONS_SCOPES if self.source is None else MALL_SCOPES
         if wrong := set(self.scopes) - fitting:
             whose = "of operations" if self.source is None else "of a mall"
             raise ValueError(f"a key {whose} has the scopes {' or '.join(sorted(fitting))}, not {', '.join(sorted(wrong))}")
         return self
 
 
-class Key(Message):
+class Key(Schema):
     """A key as administrators see it: never the key itself."""
 
     key_id: str

@@ -4,9 +4,9 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from domain.addresses import refused_url
+from domain.addresses import url_refusal
 from domain.schemas.callback_settings import Callback, HttpCallback
-from domain.types import Message, Name
+from domain.types import Name, Schema
 
 
 def _lowered(hosts: list[str]) -> list[str]:
@@ -21,7 +21,7 @@ Hosts = Annotated[list[Host], Field(max_length=100), AfterValidator(_lowered)]
 REQUEST_LIMIT = 2000
 
 
-class MallFields(Message):
+class MallFields(Schema):
     """What an administrator sets of a mall."""
 
     name: Name
@@ -37,7 +37,7 @@ class MallFields(Message):
     @model_validator(mode="after")
     def _callback_is_registered(self) -> Self:
         # By the same rule as an order's own callback: what it refuses would be called by nobody.
-        if isinstance(self.callback, HttpCallback) and (refused := refused_url(str(self.callback.url), self.callback_hosts)):
+        if isinstance(self.callback, HttpCallback) and (refused := url_refusal(str(self.callback.url), self.callback_hosts)):
             raise ValueError(f"callback.url: {refused}")
         return self
 
@@ -50,7 +50,7 @@ class Mall(MallFields):
     """how many are valid: two during rotation"""
 
 
-class NewWebhookSecret(Message):
+class NewWebhookSecret(Schema):
     webhook_secret: str
     """shown this once; signatures carry it from now on, beside the one before"""
     valid: int

@@ -4,16 +4,16 @@ from domain.lifecycle import (
     OrderStatus,
 )
 from domain.schemas.quotes import Quote
-from domain.types import Message, Moment
+from domain.types import Moment, Schema
 
 
-class MarketMember(Message):
+class MarketMember(Schema):
     user_id: str
     """masked, unless it is the buyer's own"""
     status: OrderStatus
 
 
-class MarketTeam(Message):
+class MarketTeam(Schema):
     """A team with free seats, as a buyer finds it."""
 
     team_id: str
@@ -30,7 +30,7 @@ class MarketTeam(Message):
     """the first ones who hold a seat"""
 
 
-class Statistics(Message):
+class Statistics(Schema):
     """Of one campaign in one mall, since it began: what is undone stays counted."""
 
     team_count: int
@@ -38,7 +38,7 @@ class Statistics(Message):
     user_count: int
 
 
-class Market(Message):
+class Market(Schema):
     quote: Quote
     teams: list[MarketTeam]
     statistics: Statistics

@@ -9,10 +9,10 @@ from domain.lifecycle import (
 from domain.schemas.callback_settings import Callback
 from domain.schemas.teams import Team
 from domain.schemas.workflows import WorkflowLink
-from domain.types import CampaignId, Identifier, Message, Moment, Money, TeamId
+from domain.types import CampaignId, Identifier, Moment, Money, Schema, TeamId
 
 
-class NewOrder(Message):
+class NewOrder(Schema):
     """A request for a seat: without `team_id` it opens a team."""
 
     out_trade_no: Identifier
@@ -24,7 +24,7 @@ class NewOrder(Message):
     callback: Callback | None = None
 
 
-class Order(Message):
+class Order(Schema):
     order_id: str
     out_trade_no: str
     user_id: str
@@ -43,14 +43,14 @@ class Order(Message):
     workflow: WorkflowLink
 
 
-class Payment(Message):
+class Payment(Schema):
     """A payment that the mall has taken. It is a fact: it is never refused."""
 
     amount: Money
     paid_at: Moment
 
 
-class Settlement(Message):
+class Settlement(Schema):
     outcome: PaymentOutcome
     reason: PaymentReason | None = None
     order: Order

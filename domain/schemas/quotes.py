@@ -1,17 +1,17 @@
 """What malls and operators see of a trade: order, team, payment, quote (design.md section 8)."""
 
 from domain.errors import ErrorCode
-from domain.types import CampaignId, Identifier, Message, Moment, Money
+from domain.types import CampaignId, Identifier, Moment, Money, Schema
 
 
-class QuoteRequest(Message):
+class QuoteRequest(Schema):
     goods_id: Identifier
     channel: Identifier
     user_id: Identifier
     campaign_id: CampaignId | None = None
 
 
-class Quote(Message):
+class Quote(Schema):
     campaign_id: int
     goods_id: str
     goods_name: str
@@ -29,7 +29,7 @@ class Quote(Message):
 Input = bool | int | str | list[str] | None
 
 
-class RuleResult(Message):
+class RuleResult(Schema):
     """What one rule looked at, and what it says."""
 
     rule: str

@@ -2,10 +2,10 @@
 
 from domain.lifecycle import MallAnswer, RefundKind, RefundStatus
 from domain.schemas.workflows import WorkflowLink
-from domain.types import Message, Moment, Money
+from domain.types import Moment, Money, Schema
 
 
-class Refund(Message):
+class Refund(Schema):
     order_id: str
     out_trade_no: str
     kind: RefundKind

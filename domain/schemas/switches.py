@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from domain.types import Message, Moment
+from domain.types import Moment, Schema
 
 
-class Switch(Message):
+class Switch(Schema):
     name: str
     value: Any
     version: int

@@ -7,16 +7,16 @@ from domain.lifecycle import (
     TeamStatus,
 )
 from domain.schemas.workflows import WorkflowLink
-from domain.types import Message, Moment
+from domain.types import Moment, Schema
 
 
-class Member(Message):
+class Member(Schema):
     user_id: str
     out_trade_no: str
     status: OrderStatus
 
 
-class Team(Message):
+class Team(Schema):
     team_id: str
     campaign_id: int
     goods_id: str
@@ -31,7 +31,7 @@ class Team(Message):
     workflow: WorkflowLink
 
 
-class OpsTeam(Message):
+class OpsTeam(Schema):
     source: str
     team_id: str
     campaign_id: int

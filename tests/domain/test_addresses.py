@@ -1,14 +1,14 @@
-"""Where callbacks may go."""
+"""Where callbacks may be sent."""
 
 import pytest
 
-from domain.addresses import is_public, refused_url
+from domain.addresses import is_public, url_refusal
 
 HOSTS = ("mall.example", "Shop.Example", "[2606:4700::1111]")
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111", "2a00:1450:4001:81b::200e"])
-def test_the_internet_is_public(address: str) -> None:
+def test_public_addresses(address: str) -> None:
     assert is_public(address)
 
 
@@ -19,12 +19,12 @@ def test_the_internet_is_public(address: str) -> None:
         *("169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254"),  # metadata
         *("fe80::1", "fe80::1%eth0", "fc00::1", "fec0::1", "ff02::1", "224.0.0.1", "255.255.255.255", "240.0.0.1"),
         *("100.64.0.1", "198.18.0.1", "192.0.2.1", "203.0.113.1", "192.88.99.1", "2001:db8::1"),
-        # IPv4 ones in other clothes
+        # embedded IPv4 addresses
         *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1", "2002:7f00:1::", "2001::1"),
         *("mall.example", "", "2130706433", "0x7f.1"),
     ],
 )
-def test_everything_else_is_not(address: str) -> None:
+def test_other_addresses_are_not_public(address: str) -> None:
     assert not is_public(address)
 
 
@@ -38,8 +38,8 @@ def test_everything_else_is_not(address: str) -> None:
         "http://[2606:4700::1111]:8080/",
     ],
 )
-def test_a_registered_host_is_good_with_any_port(url: str) -> None:
-    assert refused_url(url, HOSTS) is None
+def test_a_registered_host_is_accepted_with_any_port(url: str) -> None:
+    assert url_refusal(url, HOSTS) is None
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_registered_host_is_good_with_any_port(url: str) -> None:
         *("http://mall.example\\@other.example/", "http://127.0.0.1/", "http://[::1", "暂无"),
     ],
 )
-def test_anything_else_is_refused_with_a_reason_that_holds_no_password(url: str) -> None:
-    refused = refused_url(url, HOSTS)
+def test_a_refusal_of_another_url_contains_no_password(url: str) -> None:
+    refused = url_refusal(url, HOSTS)
     assert refused
     assert "secret" not in refused

@@ -1,4 +1,4 @@
-"""What whoever ends a campaign has seen, and what is so."""
+"""A shutdown needs a confirmation where it would undo other teams or amounts than its request names."""
 
 from decimal import Decimal
 from typing import Any
@@ -8,24 +8,24 @@ import pytest
 from domain.campaigns import shutdown_risks
 from domain.schemas.campaign_shutdown import NewShutdown, ShutdownPreview
 
-SEEN = {"teams": 3, "amount": "240.00"}
+REQUEST = {"teams": 3, "amount": "240.00"}
 
 
 @pytest.mark.parametrize(
-    ("asked", "found", "fields"),
+    ("request_fields", "actual", "fields"),
     [
-        (SEEN, (3, "240.00"), []),
+        (REQUEST, (3, "240.00"), []),
         ({}, (0, "0.00"), []),
         ({}, (3, "240.00"), ["teams", "amount"]),
         ({"teams": 3}, (3, "240.00"), ["amount"]),
         ({"teams": 3}, (3, "0.00"), []),
-        (SEEN, (4, "240.00"), ["teams"]),
-        (SEEN, (3, "320.00"), ["amount"]),
-        (SEEN, (0, "0.00"), ["teams", "amount"]),
+        (REQUEST, (4, "240.00"), ["teams"]),
+        (REQUEST, (3, "320.00"), ["amount"]),
+        (REQUEST, (0, "0.00"), ["teams", "amount"]),
     ],
 )
-def test_an_ending_does_what_was_seen(asked: dict[str, Any], found: tuple[int, str], fields: list[str]) -> None:
-    teams, amount = found
+def test_the_risks_of_a_shutdown(request_fields: dict[str, Any], actual: tuple[int, str], fields: list[str]) -> None:
+    teams, amount = actual
     preview = ShutdownPreview(
         campaign_id=1,
         teams=teams,
@@ -36,4 +36,4 @@ def test_an_ending_does_what_was_seen(asked: dict[str, Any], found: tuple[int, s
         completed_teams=0,
     )
 
-    assert [risk.field for risk in shutdown_risks(NewShutdown.model_validate(asked), preview)] == fields
+    assert [risk.field for risk in shutdown_risks(NewShutdown.model_validate(request_fields), preview)] == fields

@@ -1,4 +1,4 @@
-"""The fields of a campaign, and how they change."""
+"""The fields of a campaign, and its changes that need a confirmation."""
 
 from datetime import UTC, datetime
 from itertools import product
@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from domain.campaigns import require_confirmation, risks
+from domain.campaigns import campaign_risks, require_confirmation
 from domain.errors import ConfirmationRequired, ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus, require_transition
 from domain.schemas.campaigns import Campaign, CampaignFields, NewCampaign, Scope
 
-PLACE = {"source": "s01", "channel": "c01", "goods_id": "9890001"}
+GOODS = {"source": "s01", "channel": "c01", "goods_id": "9890001"}
 LEAST: dict[str, Any] = {
     "name": "Read together",
     "starts_at": "2026-01-01T00:00:00Z",
     "ends_at": "2027-01-01T00:00:00Z",
-    "goods": [PLACE],
+    "goods": [GOODS],
     "discount": {"plan": "cut", "expr": "20"},
     "target_count": 3,
 }
@@ -27,7 +27,7 @@ def campaign(**fields: Any) -> Campaign:  # noqa: ANN401
     return Campaign.model_validate(LEAST | {"campaign_id": 100123, "version": 7, "updated_at": datetime.now(UTC)} | fields)
 
 
-def test_the_defaults_are_the_designs() -> None:
+def test_the_defaults() -> None:
     fields = CampaignFields.model_validate(LEAST)
 
     assert fields.status is CampaignStatus.DRAFT
@@ -53,10 +53,10 @@ def test_the_defaults_are_the_designs() -> None:
         {"stock": 0},
         {"audience": "vip", "audience_scope": ["visible", "join"]},
         {"campaign_id": 1},
-        {"goods": [PLACE, PLACE | {"channel": "c02"}]},
+        {"goods": [GOODS, GOODS | {"channel": "c02"}]},
     ],
 )
-def test_what_an_operator_may_set(fields: dict[str, Any]) -> None:
+def test_valid_fields(fields: dict[str, Any]) -> None:
     NewCampaign.model_validate(LEAST | fields)
 
 
@@ -85,8 +85,8 @@ def test_what_an_operator_may_set(fields: dict[str, Any]) -> None:
         {"audience_scope": ["everything"]},
         {"name": ""},
         {"goods": []},
-        {"goods": [PLACE, PLACE]},
-        {"goods": [PLACE | {"source": ""}]},
+        {"goods": [GOODS, GOODS]},
+        {"goods": [GOODS | {"source": ""}]},
         {"ends_at": "2026-01-01T00:00:00Z"},
         {"ends_at": "2025-01-01T00:00:00Z"},
         {"starts_at": "2026-01-01T00:00:00"},
@@ -96,18 +96,18 @@ def test_what_an_operator_may_set(fields: dict[str, Any]) -> None:
         {"tagret_count": 3},
     ],
 )
-def test_what_an_operator_may_not_set(fields: dict[str, Any]) -> None:
+def test_invalid_fields(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         NewCampaign.model_validate(LEAST | fields)
 
 
 @pytest.mark.parametrize("field", ["name", "starts_at", "ends_at", "goods", "discount", "target_count"])
-def test_what_an_operator_must_set(field: str) -> None:
+def test_required_fields(field: str) -> None:
     with pytest.raises(ValidationError):
         NewCampaign.model_validate({name: value for name, value in LEAST.items() if name != field})
 
 
-def test_a_change_leaves_the_other_fields_alone() -> None:
+def test_a_change_keeps_the_other_fields() -> None:
     before = campaign(stock=5, min_count=2, audience="vip", audience_scope=["join"])
 
     after = before.changed({"status": "active", "stock": None})
@@ -132,13 +132,13 @@ def test_a_change_leaves_the_other_fields_alone() -> None:
         {"unknown": 1},
     ],
 )
-def test_a_change_that_does_not_fit_is_refused(changes: dict[str, Any]) -> None:
+def test_an_invalid_change_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         campaign().changed(changes)
 
 
 @pytest.mark.parametrize(("before", "after"), list(product(CampaignStatus, CampaignStatus)))
-def test_the_moves_of_a_campaign(before: CampaignStatus, after: CampaignStatus) -> None:
+def test_ended_is_the_only_final_status_of_a_campaign(before: CampaignStatus, after: CampaignStatus) -> None:
     if before is not CampaignStatus.ENDED or after is before:
         require_transition(before, after)
         return
@@ -165,15 +165,17 @@ OVER: dict[str, Any] = {"ends_at": "2026-04-01T00:00:00Z"}
         (ACTIVE, OVER | {"status": "ended"}, []),
     ],
 )
-def test_what_may_lose_money(before: dict[str, Any] | None, after: dict[str, Any], fields: list[str]) -> None:
-    found = risks(None if before is None else campaign(**before), campaign(**after), NOW)
+def test_a_change_that_may_lose_money_needs_a_confirmation(
+    before: dict[str, Any] | None, after: dict[str, Any], fields: list[str]
+) -> None:
+    risks = campaign_risks(None if before is None else campaign(**before), campaign(**after), NOW)
 
-    assert [risk.field for risk in found] == fields
-    require_confirmation(found, confirmed=True)
-    if not found:
-        require_confirmation(found, confirmed=False)
+    assert [risk.field for risk in risks] == fields
+    require_confirmation(risks, confirmed=True)
+    if not risks:
+        require_confirmation(risks, confirmed=False)
         return
     with pytest.raises(ConfirmationRequired) as refused:
-        require_confirmation(found, confirmed=False)
+        require_confirmation(risks, confirmed=False)
     assert refused.value.code is ErrorCode.CONFIRMATION_REQUIRED
-    assert list(refused.value.risks) == list(found)
+    assert list(refused.value.risks) == list(risks)

@@ -27,7 +27,7 @@ from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus
 from domain.pricing import Discount, DiscountPlan
 from domain.schemas.campaigns import Scope
-from domain.switches import MallChannel, Switches, switches_of
+from domain.switches import MallChannel, Switches, parse_switches
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 OFFER = Offer(
@@ -223,5 +223,5 @@ def test_an_explained_quote_lists_every_rule_with_what_it_looked_at() -> None:
 
 
 def test_switches_that_nobody_set_have_their_values_and_unknown_ones_are_ignored() -> None:
-    assert switches_of(None) == Switches()
-    assert switches_of('{"rollout": 5, "of_a_later_version": [1]}') == Switches(rollout=5)
+    assert parse_switches(None) == Switches()
+    assert parse_switches('{"rollout": 5, "of_a_later_version": [1]}') == Switches(rollout=5)

@@ -4,7 +4,7 @@ import pytest
 
 from domain.errors import MEANINGS, ErrorCode, GroupBuyError, Refusal, Unavailable
 
-DESIGN = {  # the table of design.md section 8
+STATUSES = {
     "invalid_request": 422,
     "unauthorized": 401,
     "forbidden": 403,
@@ -28,8 +28,6 @@ DESIGN = {  # the table of design.md section 8
     "rate_limited": 429,
     "group_buying_suspended": 503,
     "temporarily_unavailable": 503,
-}
-BESIDE_IT = {
     "not_found": 404,
     "method_not_allowed": 405,
     "audience_not_found": 404,
@@ -45,21 +43,22 @@ BESIDE_IT = {
 
 
 @pytest.mark.parametrize("code", [*ErrorCode])
-def test_every_code_means_what_the_design_says(code: ErrorCode) -> None:
+def test_every_code_has_its_status_a_title_and_a_remedy(code: ErrorCode) -> None:
     meaning = MEANINGS[code]
 
-    assert meaning.status == (DESIGN | BESIDE_IT)[code]
+    assert meaning.status == STATUSES[code]
     assert meaning.title
-    assert meaning.title == meaning.title.strip()
+    assert meaning.title == meaning.title.strip().removesuffix(".")
+    assert meaning.remedy.endswith(".")
 
 
-def test_only_what_may_pass_by_is_retryable() -> None:
-    """A refusal of a rule answers the same until the facts change."""
+def test_no_refusal_of_a_rule_is_retryable() -> None:
+    """A repeat is refused, too, until the facts change."""
     assert {code for code, meaning in MEANINGS.items() if meaning.status < 429 and meaning.retryable} == set()
     assert MEANINGS[ErrorCode.TEMPORARILY_UNAVAILABLE].retryable
 
 
-def test_an_error_carries_its_code_and_a_sentence() -> None:
+def test_an_error_carries_its_code_and_a_detail() -> None:
     refusal = Refusal(ErrorCode.TEAM_FULL, "No seat is left.")
     unavailable = Unavailable("The database is away.")
 

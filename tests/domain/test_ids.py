@@ -1,4 +1,4 @@
-"""Ids follow from what they name, and from nothing else."""
+"""Ids are derived from what they name alone."""
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -25,7 +25,7 @@ def test_different_names_get_different_ids(one: tuple[str, str], other: tuple[st
     assert event_id(*one) != event_id(*other)
 
 
-def test_where_one_name_ends_matters() -> None:
+def test_the_border_between_two_names_matters() -> None:
     assert team_id("a", "bc") != team_id("ab", "c")
     assert order_id("a", "bc") != order_id("ab", "c")
     assert event_id("order.refunded", "x", 11) != event_id("order.refunded", "x1", 1)
@@ -44,7 +44,7 @@ def test_an_id_carries_at_least_100_bits(pair: tuple[str, str]) -> None:
 
 
 def test_ids_never_change() -> None:
-    """They are in databases and in histories: another derivation would lose every order."""
+    """Databases and workflow ids hold them: another derivation would lose every order."""
     assert team_id("s01", "n1") == "7wiy3pcmz4guieenzbl4nbsk7a"
     assert order_id("s01", "n1") == "kffv7bnjmmzl3vjtgvjjjjbz7b"
     assert event_id("team.completed", "t1") == "evt_f5cdwhdkluiuyooyrvloup4ome"

@@ -1,4 +1,4 @@
-"""The four plans, against an oracle that computes in fractions."""
+"""The four discount plans, compared with an oracle that computes in fractions."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -43,7 +43,7 @@ def exact(price: Decimal, discount: Discount) -> Fraction:
 
 
 @given(prices, discounts)
-def test_pays_the_exact_result_rounded_half_up_within_its_bounds(price: Decimal, discount: Discount) -> None:
+def test_the_price_is_the_exact_result_rounded_half_up_within_its_bounds(price: Decimal, discount: Discount) -> None:
     paid = pay_price(price, discount)
 
     assert paid == min(price, max(CENT, half_up(exact(price, discount))))
@@ -52,11 +52,11 @@ def test_pays_the_exact_result_rounded_half_up_within_its_bounds(price: Decimal,
 
 
 @given(prices, discounts)
-def test_outsiders_of_its_audience_pay_the_price(price: Decimal, discount: Discount) -> None:
+def test_outsiders_of_the_audience_pay_the_full_price(price: Decimal, discount: Discount) -> None:
     limited = discount.model_copy(update={"audience": "vip"})
 
     assert pay_price(price, limited, in_audience=False) == price
-    assert pay_price(price, limited) == price  # not known to be a member: an outsider
+    assert pay_price(price, limited) == price  # the default is an outsider
     assert (
         pay_price(price, limited, in_audience=True)
         == pay_price(price, discount)
@@ -99,8 +99,8 @@ def test_known_prices(plan: DiscountPlan, expr: str, price: str, paid: str) -> N
         ("cut", "0.985000000000000000000000000001"),
     ],
 )
-def test_is_rounded_once_however_long_the_expression(plan: DiscountPlan, expr: str) -> None:
-    """0.01499… is 0.01: not first 0.015 in the arithmetic, and then 0.02."""
+def test_the_result_is_rounded_once_however_long_the_expression(plan: DiscountPlan, expr: str) -> None:
+    """0.01499… is 0.01: it is not rounded to 0.015 first, and then to 0.02."""
     assert pay_price(Decimal("1.00"), Discount(plan=plan, expr=expr)) == CENT
 
 

@@ -1,4 +1,4 @@
-"""What may come in as money, moment, identifier or name."""
+"""What is accepted as money, moment, identifier and name."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -21,8 +21,8 @@ from domain.types import (
     Price,
     Source,
     TeamId,
-    masked,
-    reason,
+    mask_user_id,
+    validation_message,
 )
 
 money = TypeAdapter[Decimal](Money)
@@ -34,7 +34,7 @@ note = TypeAdapter[str](Note)
 
 
 @given(st.decimals(min_value=0, max_value=MAX_AMOUNT, places=2))
-def test_money_travels_as_text_without_loss(amount: Decimal) -> None:
+def test_money_round_trips_as_text(amount: Decimal) -> None:
     text = f"{amount:f}"
 
     assert money.validate_python(text) == money.validate_json(json.dumps(text)) == amount
@@ -54,7 +54,7 @@ def test_money_has_two_places(text: str, amount: str) -> None:
         *("NaN", "Infinity", "-Infinity", "10000000000.00", "9" * 5000),
     ],
 )
-def test_what_is_no_amount_is_refused(value: object) -> None:
+def test_invalid_amounts_are_refused(value: object) -> None:
     with pytest.raises(ValidationError):
         money.validate_python(value)
 
@@ -75,14 +75,14 @@ zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(mi
 
 
 @given(st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30), timezones=zones))  # noqa: DTZ001 - the zone is drawn beside
-def test_a_moment_is_kept_exactly_and_told_in_utc(aware: datetime) -> None:
-    read = moment.validate_python(aware.isoformat())
+def test_a_moment_is_kept_exactly_and_shown_in_utc(aware: datetime) -> None:
+    parsed = moment.validate_python(aware.isoformat())
 
-    assert read == aware
-    assert read.tzinfo is UTC
-    told = json.loads(moment.dump_json(read))
-    assert told.endswith("Z")
-    assert moment.validate_python(told) == aware
+    assert parsed == aware
+    assert parsed.tzinfo is UTC
+    text = json.loads(moment.dump_json(parsed))
+    assert text.endswith("Z")
+    assert moment.validate_python(text) == aware
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_moment_without_zone_or_as_a_number_is_refused(value: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["1769860800", "1769860800.5", "-1"])
-def test_a_number_in_quotes_is_no_moment_either(text: str) -> None:
+def test_a_quoted_number_is_no_moment(text: str) -> None:
     with pytest.raises(ValidationError):
         moment.validate_python(text)
 
@@ -103,11 +103,11 @@ def test_a_number_in_quotes_is_no_moment_either(text: str) -> None:
     "text",
     [
         *("9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00"),
-        # What PostgreSQL's driver keeps for infinities.
+        # What asyncpg stores as infinities.
         *("9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00Z", "0001-01-01T05:00:00+05:00"),
     ],
 )
-def test_a_moment_that_has_no_place_in_utc_is_refused_like_any_other(text: str) -> None:
+def test_a_moment_out_of_range_is_refused(text: str) -> None:
     with pytest.raises(ValidationError):
         moment.validate_python(text)
 
@@ -121,7 +121,7 @@ def test_an_identifier_is_up_to_64_plain_characters(text: str) -> None:
     "text", ["", " ", "-a", ".a", "a b", "a\n", "a/b", "a\x00", "a\x1fb", "é", "１", "'; --", "a" * 65, 5, None]
 )
 @pytest.mark.parametrize("kind", [Identifier, Source, TeamId])
-def test_an_odd_identifier_is_refused(kind: type[str], text: object) -> None:
+def test_an_invalid_identifier_is_refused(kind: type[str], text: object) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(kind).validate_python(text)
 
@@ -155,14 +155,16 @@ def test_a_campaign_id_is_a_positive_integer_that_the_database_holds(value: obje
 
 
 @given(st.text("ab1.", min_size=1, max_size=5))
-def test_of_a_masked_user_something_stays_hidden(user_id: str) -> None:
-    shown = masked(user_id).replace("*", "")
+def test_a_masked_user_id_hides_a_part(user_id: str) -> None:
+    shown = mask_user_id(user_id).replace("*", "")
     assert len(shown) < len(user_id)
     assert user_id.startswith(shown[:1])
 
 
-def test_a_reason_is_told_in_our_words_alone() -> None:
+def test_a_validation_message_has_no_prefix() -> None:
     with pytest.raises(ValidationError) as refused:
         money.validate_python(80)
-    assert [reason(error["msg"]) for error in refused.value.errors()] == ['money is a decimal string, for example "80.00"']
-    assert reason("Input should be a valid string") == "Input should be a valid string"
+    assert [validation_message(error["msg"]) for error in refused.value.errors()] == [
+        'money is a decimal string, for example "80.00"'
+    ]
+    assert validation_message("Input should be a valid string") == "Input should be a valid string"

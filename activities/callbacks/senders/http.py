@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from activities.callbacks.formats import FORMATS, UnsendableError
 from activities.callbacks.senders.base import NOTE, Reply
 from db.callbacks.deliveries import Delivery
-from domain.addresses import is_public, refused_url
+from domain.addresses import is_public, url_refusal
 from domain.lifecycle import MallAnswer
 from domain.schemas.events import EventType
 
@@ -73,7 +73,7 @@ class HttpSender:
         """for malls that are marked local: it connects anywhere"""
 
     async def send(self, delivery: Delivery, now: datetime) -> Reply:
-        if refused := refused_url(delivery.address, delivery.hosts):
+        if refused := url_refusal(delivery.address, delivery.hosts):
             return Reply(None, f"the callback URL is refused: {refused}")
         body_format = FORMATS[delivery.format]
         try:

@@ -12,12 +12,12 @@ from db.callbacks.queries import CallbackFilter, list_callbacks, read_callback
 from domain.errors import ErrorCode, Refusal
 from domain.schemas.callbacks import OpsCallback, OpsCallbackAttempts
 from domain.schemas.events import EventType
-from domain.types import Identifier, Message, Moment
+from domain.types import Identifier, Moment, Schema
 
 routes = APIRouter(prefix="/v1/ops/callbacks", tags=["operations"])
 
 
-class WantedRange(Message):
+class WantedRange(Schema):
     source: Identifier
     since: Moment
     until: Moment

@@ -21,7 +21,7 @@ from domain.schemas.campaigns import Campaign, CampaignFields, NewCampaign
 from domain.schemas.goods import Goods
 from domain.schemas.orders import OpsOrder
 from domain.schemas.teams import OpsTeam, Team
-from domain.types import MAX_CAMPAIGN_ID, Identifier, Message, Name, Note, Price, TeamId
+from domain.types import MAX_CAMPAIGN_ID, Identifier, Name, Note, Price, Schema, TeamId
 
 routes = APIRouter(prefix="/v1/ops", tags=["operations"])
 
@@ -48,26 +48,26 @@ OF_CHANGES = {
 CampaignChanges = Annotated[dict[str, Any], WithJsonSchema(OF_CHANGES)]
 
 
-class GoodsFields(Message):
+class GoodsFields(Schema):
     name: Name
     original_price: Price
 
 
-class Extension(Message):
+class Extension(Schema):
     minutes: Annotated[int, Query(ge=1, le=525_600)]
 
 
-class Ending(Message):
+class Ending(Schema):
     reason: Note = ""
 
 
-class Accepted(Message):
+class Accepted(Schema):
     """The signal is with the workflow; its details say what came of it."""
 
     accepted: bool = True
 
 
-class Check(Message):
+class Check(Schema):
     violations: list[Violation]
 
 

@@ -17,23 +17,23 @@ from domain.lifecycle import RefundKind, RefundStatus
 from domain.messages.refunds import RefundRequest
 from domain.schemas.attention import Attention
 from domain.schemas.refunds import OpsRefund, Refund
-from domain.types import Identifier, Message, Note, TeamId
+from domain.types import Identifier, Note, Schema, TeamId
 
 routes = APIRouter(prefix="/v1/ops", tags=["operations"])
 
 
-class ForcedRefund(Message):
+class ForcedRefund(Schema):
     reason: Note = ""
     force: Annotated[bool, Field(strict=True)] = False
     """sets the refund window aside"""
 
 
-class Decision(Message):
+class Decision(Schema):
     approve: Annotated[bool, Field(strict=True)]
     note: Note = ""
 
 
-class Remark(Message):
+class Remark(Schema):
     note: Note = ""
 
 

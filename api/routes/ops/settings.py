@@ -29,7 +29,7 @@ from domain.schemas.keys import CreatedKey, Key, NewKey
 from domain.schemas.malls import Mall, MallFields, NewWebhookSecret
 from domain.schemas.switches import Switch
 from domain.switches import MallChannel, Switches
-from domain.types import Identifier, Message, Name, Source
+from domain.types import Identifier, Name, Schema, Source
 
 routes = APIRouter(prefix="/v1/ops", tags=["administration"])
 
@@ -47,7 +47,7 @@ OF_A_SWITCH = {
 }
 
 
-class SwitchValue(Message):
+class SwitchValue(Schema):
     value: Annotated[Any, WithJsonSchema(OF_A_SWITCH)]
 
 

@@ -210,7 +210,7 @@ async def test_at_a_notify_url_nothing_but_completion_is_ever_said(mall: Mall, s
 
 async def test_a_host_that_is_no_longer_registered_is_not_called(mall: Mall, sender: HttpSender) -> None:
     reply = await sender.send(delivery(mall.url, hosts=("mall.example",)), NOW)
-    assert reply.error == "the callback URL is refused: 127.0.0.1 is no registered host of the mall."
+    assert reply.error == "the callback URL is refused: 127.0.0.1 is not a registered host of the mall."
     assert mall.requests == []
 
 
