@@ -21,7 +21,7 @@ class AudienceActivities:
         """Goes through the orders in slices of users; a retry goes on where the rows say that the last try stopped."""
         while True:
             with database_errors():
-                state = await db.audiences.imports.take_users(self._database, asked.filling, datetime.now(UTC))
+                state = await db.audiences.imports.import_users(self._database, asked.filling, datetime.now(UTC))
             if state.status is not ImportStatus.RUNNING:
                 return state
             activity.heartbeat(state)
@@ -38,7 +38,7 @@ class AudienceActivities:
         cleared: list[int] = []
         while True:
             with database_errors():
-                filling = await db.audiences.clean_up.replaced_import(self._database, asked.audience_id)
+                filling = await db.audiences.clean_up.find_replaced_import(self._database, asked.audience_id)
             if filling is None:
                 return ClearedMembers(fillings=cleared)
             after: str | None = ""

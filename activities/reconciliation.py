@@ -22,5 +22,5 @@ class ReconciliationActivities:
         """Teams and events that are late by more than a live workflow ever is."""
         with database_errors():
             # Here, where it needs no step of the workflow: it is one statement, and at most one slice.
-            await db.audiences.clean_up.tidy_audiences(self._database, find.now)
+            await db.audiences.clean_up.clean_up_audiences(self._database, find.now)
             return await db.reconciliation.find_leftovers(self._database, find.now, LATE_BY)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from api.runtime.api_keys import new_key
 from db.core.connection import INFRASTRUCTURE_FAILURES, Database
-from db.settings.key_administration import create_key
+from db.settings.keys import create_key
 from domain.errors import Refusal
 from domain.schemas.keys import NewKey
 from domain.scopes import Scope

@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from api.runtime.cache import Cache
 from db.core.connection import INFRASTRUCTURE_FAILURES, Database
-from db.settings.key_administration import note_uses
-from db.settings.keys import MallAccess, OpsAccess, read_access
+from db.settings.keys import MallAccess, OpsAccess, note_uses, read_access
 
 log = logging.getLogger("groupbuy.api")
 

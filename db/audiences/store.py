@@ -1,4 +1,4 @@
-"""Audiences: their names, the import in force and membership."""
+"""Audiences: names, the import in force and membership."""
 
 import json
 from datetime import datetime
@@ -6,20 +6,18 @@ from typing import Any
 
 from db.core.connection import Database, Row, connection, fetch_one, transaction
 from db.core.pagination import Position
-from db.settings.audit import RECORD_CHANGE
+from db.settings.audit import record_change
 from domain.errors import ErrorCode, Refusal
 from domain.ids import audience_workflow_id
 from domain.schemas.audiences import Audience, AudienceImport, AudienceRule, BadLine, ImportKind
 from domain.schemas.workflows import WorkflowLink
 
-# --- what operators see ---
-
 AUDIENCES = """
-SELECT a.audience_id, a.name, a.member_count AS members, a.created_at, a.updated_at, f.*
+SELECT a.audience_id, a.name, a.member_count AS members, a.created_at, a.updated_at, i.*
   FROM audiences a LEFT JOIN LATERAL (
        SELECT import_id, kind, rule, status, failure, seen, accepted, bad, member_count, report,
               started_by, started_at, finished_at
-         FROM audience_imports WHERE audience_id = a.audience_id ORDER BY import_id DESC LIMIT 1) f ON true
+         FROM audience_imports WHERE audience_id = a.audience_id ORDER BY import_id DESC LIMIT 1) i ON true
 """
 READ_AUDIENCE = f"{AUDIENCES} WHERE a.audience_id = $1"
 LIST_AUDIENCES = f"""{AUDIENCES}
@@ -29,31 +27,36 @@ LIST_AUDIENCES = f"""{AUDIENCES}
 
 
 async def read_audience(database: Database, audience_id: str) -> Audience:
-    """
+    """Returns an audience with its latest import.
+
     Raises:
         Refusal: audience_not_found.
     """
     async with connection(database) as conn:
         row = await conn.fetchrow(READ_AUDIENCE, audience_id)
     if row is None:
-        raise _unknown(audience_id)
+        raise audience_not_found(audience_id)
     return _audience(row)
 
 
 async def list_audiences(database: Database, after: Position | None, limit: int) -> list[Audience]:
-    """The newest first, without the reports of bad lines."""
-    where = (after.moment, after.row_id) if after else (None, None)
+    """Returns audiences with their latest imports, newest first, without the reports of bad lines."""
+    position = (after.moment, after.row_id) if after else (None, None)
     async with connection(database) as conn:
-        rows = await conn.fetch(LIST_AUDIENCES, *where, limit)
+        rows = await conn.fetch(LIST_AUDIENCES, *position, limit)
     return [_audience({**row, "report": "[]"}) for row in rows]
 
 
-READ_FILLING = "SELECT * FROM audience_imports WHERE import_id = $1"
+READ_IMPORT = "SELECT * FROM audience_imports WHERE import_id = $1"
 
 
 async def read_import(database: Database, import_id: int) -> AudienceImport:
+    """
+    Raises:
+        LookupError: there is none.
+    """
     async with connection(database) as conn:
-        return _filling(await fetch_one(conn, READ_FILLING, import_id))
+        return _import(await fetch_one(conn, READ_IMPORT, import_id))
 
 
 IS_MEMBER = """
@@ -70,7 +73,7 @@ async def is_member(database: Database, audience_id: str, user_id: str) -> bool:
     async with connection(database) as conn:
         found = await conn.fetchval(IS_MEMBER, audience_id, user_id)
     if found is None:
-        raise _unknown(audience_id)
+        raise audience_not_found(audience_id)
     return bool(found)
 
 
@@ -81,14 +84,13 @@ ON CONFLICT (audience_id) DO UPDATE SET name = excluded.name, updated_at = exclu
 
 
 async def save_audience(database: Database, audience_id: str, name: str, *, by: str, now: datetime) -> None:
-    """Makes an audience without members, or renames one."""
+    """Creates an audience without members, or renames one."""
     async with transaction(database) as conn:
         await conn.execute(SAVE_AUDIENCE, audience_id, name, now)
-        content = json.dumps({"audience_id": audience_id, "name": name})
-        await conn.execute(RECORD_CHANGE, now, by, f"audience/{audience_id}", content)
+        await record_change(conn, f"audience/{audience_id}", {"audience_id": audience_id, "name": name}, by=by, now=now)
 
 
-def _unknown(audience_id: str) -> Refusal:
+def audience_not_found(audience_id: str) -> Refusal:
     return Refusal(ErrorCode.AUDIENCE_NOT_FOUND, f"There is no audience {audience_id}.")
 
 
@@ -99,22 +101,21 @@ def _audience(row: Row | dict[str, Any]) -> Audience:
         member_count=row["members"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
-        filling=_filling(row) if row["import_id"] is not None else None,
+        filling=_import(row) if row["import_id"] is not None else None,
     )
 
 
-PLAIN = ("kind", "status", "failure", "seen", "accepted", "bad", "member_count", "started_by", "started_at")
+SAME_NAMES = ("kind", "status", "failure", "seen", "accepted", "bad", "member_count", "started_by", "started_at", "finished_at")
 
 
-def _filling(row: Row | dict[str, Any]) -> AudienceImport:
-    plain: dict[str, Any] = {name: row[name] for name in PLAIN}
+def _import(row: Row | dict[str, Any]) -> AudienceImport:
+    same: dict[str, Any] = {name: row[name] for name in SAME_NAMES}
     is_rule = row["kind"] == ImportKind.RULE
     return AudienceImport(
+        **same,
         filling=row["import_id"],
-        **plain,
         rule=AudienceRule.model_validate_json(row["rule"]) if is_rule else None,
         duplicates=row["accepted"] - row["member_count"],
         report=[BadLine(**bad) for bad in json.loads(row["report"])],
-        finished_at=row["finished_at"],
         workflow=WorkflowLink(id=audience_workflow_id(row["audience_id"], row["import_id"])) if is_rule else None,
     )

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from db.core.connection import Database, connection, transaction
-from db.settings.audit import RECORD_CHANGE
+from db.settings.audit import record_change
 from domain.schemas.goods import Goods
 
 SAVE_GOODS = """
@@ -13,10 +13,10 @@ ON CONFLICT (goods_id) DO UPDATE SET name = excluded.name, original_price = excl
 
 
 async def save_goods(database: Database, goods: Goods, *, by: str, now: datetime) -> None:
-    """Keeps the goods as they are from now on. Running teams keep their price."""
+    """Creates goods or changes their name and price. Running teams keep their price."""
     async with transaction(database) as conn:
         await conn.execute(SAVE_GOODS, goods.goods_id, goods.name, goods.original_price)
-        await conn.execute(RECORD_CHANGE, now, by, f"goods/{goods.goods_id}", goods.model_dump_json())
+        await record_change(conn, f"goods/{goods.goods_id}", goods, by=by, now=now)
 
 
 READ_GOODS = "SELECT goods_id, name, original_price FROM goods WHERE goods_id = $1"

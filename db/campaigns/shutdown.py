@@ -1,10 +1,8 @@
 """Campaigns that are ended at once, with every team that is still forming; and how far that is."""
 
-import json
-
 from db.campaigns.store import NO_SEAT_CHANGES, lock_campaign, record_version
 from db.core.connection import Connection, Database, Row, connection, fetch_one, transaction
-from db.settings.audit import RECORD_CHANGE
+from db.settings.audit import record_change
 from domain.ids import shutdown_workflow_id
 from domain.lifecycle import CampaignStatus
 from domain.messages.campaigns import BeginShutdown, CloseTeams, ReadShutdown, ShutdownState
@@ -66,8 +64,8 @@ async def begin_shutdown(database: Database, asked: BeginShutdown) -> None:
             await record_version(conn, ended, asked.operator)
         await conn.execute(TAKE_DOWN_TEAMS, asked.campaign_id)
         # Also where the campaign was ended before, with its teams left to run: who returns their money is recorded.
-        content = json.dumps({"campaign_id": asked.campaign_id, "reason": asked.reason})
-        await conn.execute(RECORD_CHANGE, asked.now, asked.operator, f"ending/{asked.campaign_id}", content)
+        content = {"campaign_id": asked.campaign_id, "reason": asked.reason}
+        await record_change(conn, f"ending/{asked.campaign_id}", content, by=asked.operator, now=asked.now)
 
 
 FORMING = """

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 
 from db.core.connection import Connection, Database, Row, connection, transaction
-from db.settings.audit import RECORD_CHANGE
+from db.settings.audit import record_change
 from domain.campaigns import campaign_risks, require_confirmation
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus, require_transition
@@ -224,4 +224,4 @@ async def _save_goods_and_stock(conn: Connection, campaign: Campaign) -> None:
 
 async def record_version(conn: Connection, campaign: Campaign, by: str) -> None:
     subject = f"campaign/{campaign.campaign_id}"
-    await conn.execute(RECORD_CHANGE, campaign.updated_at, by, subject, campaign.model_dump_json())
+    await record_change(conn, subject, campaign, by=by, now=campaign.updated_at)

@@ -1,18 +1,36 @@
-"""Who holds a key."""
+"""API keys: the access that a request's key grants, and the keys as administrators see and change them."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from db.core.connection import Database, connection, transaction
+from db.core.connection import Database, connection, fetch_one, transaction
+from db.core.pagination import Conditions, Position
+from db.settings.audit import record_change
+from domain.errors import ErrorCode, Refusal
 from domain.messages.callbacks import Address
+from domain.schemas.keys import Key, NewKey
 from domain.schemas.malls import REQUEST_LIMIT
 from domain.scopes import MALL_SCOPES, OPERATIONS_SCOPES, Scope, expand_scopes
 
 
+def key_hash(key: str) -> bytes:
+    """A plain SHA-256: keys are long and random, so the hash cannot be reversed."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def key_id(key: str) -> str:
+    """The public id of a key, under which it is listed and revoked."""
+    return f"key-{key_hash(key)[:8].hex()}"
+
+
+# --- the access of a request ---
+
+
 @dataclass(frozen=True, slots=True)
 class MallAccess:
-    """A key of a mall, with the mall's settings."""
+    """The access of a mall's key, with the mall's settings."""
 
     key_name: str
     source: str
@@ -20,31 +38,22 @@ class MallAccess:
     callback_hosts: frozenset[str]
     key_id: str = ""
     scopes: frozenset[Scope] = MALL_SCOPES
-    """with what they include"""
+    """including implied scopes"""
     request_limit: int = REQUEST_LIMIT
+    """requests per second"""
 
 
 @dataclass(frozen=True, slots=True)
 class OpsAccess:
-    """A key of operations."""
+    """The access of an operator's key."""
 
     key_name: str
     key_id: str = ""
     scopes: frozenset[Scope] = OPERATIONS_SCOPES
-    """with what they include"""
+    """including implied scopes"""
 
 
-def key_hash(key: str) -> bytes:
-    """Keys are random and long, so a plain SHA-256 cannot be turned back."""
-    return hashlib.sha256(key.encode()).digest()
-
-
-def key_id(key: str) -> str:
-    """What people call a key by; the migration 0006 gave the same to those that were there."""
-    return f"key-{key_hash(key)[:8].hex()}"
-
-
-KEY = """
+READ_ACCESS = """
 SELECT k.key_id, k.name, k.scopes, m.source, m.callback_kind, m.callback_address, m.callback_hosts, m.request_limit
   FROM api_keys k LEFT JOIN malls m USING (source)
  WHERE k.key_hash = $1 AND k.revoked_at IS NULL
@@ -52,8 +61,9 @@ SELECT k.key_id, k.name, k.scopes, m.source, m.callback_kind, m.callback_address
 
 
 async def read_access(database: Database, key: str) -> MallAccess | OpsAccess | None:
+    """Returns what the key grants; None for an unknown or revoked key."""
     async with connection(database) as conn:
-        row = await conn.fetchrow(KEY, key_hash(key))
+        row = await conn.fetchrow(READ_ACCESS, key_hash(key))
     if row is None:
         return None
     if row["source"] is None:
@@ -70,27 +80,93 @@ async def read_access(database: Database, key: str) -> MallAccess | OpsAccess | 
     )
 
 
-MALL = "SELECT callback_hosts, request_limit FROM malls WHERE source = $1"
+READ_MALL_ACCESS = "SELECT callback_hosts, request_limit FROM malls WHERE source = $1"
 
 
 async def read_mall_without_key(database: Database, source: str, named: str) -> MallAccess | None:
-    """For callers that have no key, and are known by something else; `named` stands in the key's place."""
+    """Returns the access of a mall that is identified by other means than a key; `named` takes the place of the key's name."""
     async with connection(database) as conn:
-        row = await conn.fetchrow(MALL, source)
+        row = await conn.fetchrow(READ_MALL_ACCESS, source)
     if row is None:
         return None
     hosts, limit = frozenset(row["callback_hosts"]), row["request_limit"]
     return MallAccess(key_name=named, source=source, callback=None, callback_hosts=hosts, request_limit=limit)
 
 
-SAVE_KEY = """
-INSERT INTO api_keys (key_hash, key_id, name, source, scopes, created_at) VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (key_hash) DO NOTHING
+NOTE_USES = """
+UPDATE api_keys k SET last_used_at = u.used_at
+  FROM unnest($1::text[], $2::timestamptz[]) AS u (key_id, used_at)
+ WHERE k.key_id = u.key_id AND (k.last_used_at IS NULL OR k.last_used_at < u.used_at)
 """
 
 
+async def note_uses(database: Database, uses: Mapping[str, datetime]) -> None:
+    """Stores when keys were last used, by key id."""
+    async with connection(database) as conn:
+        await conn.execute(NOTE_USES, list(uses), list(uses.values()))
+
+
+# --- administration ---
+
+COLUMNS = "key_id, name, source, scopes, created_at, last_used_at, revoked_at"
+MALL_EXISTS = "SELECT EXISTS (SELECT FROM malls WHERE source = $1)"
+INSERT_KEY = "INSERT INTO api_keys (key_hash, key_id, name, source, scopes, created_at) VALUES ($1, $2, $3, $4, $5, $6)"
+CREATE_KEY = f"{INSERT_KEY} RETURNING {COLUMNS}"
+
+
+async def create_key(database: Database, key: str, new: NewKey, *, by: str, now: datetime) -> Key:
+    """Stores the hash of a new key.
+
+    Raises:
+        Refusal: mall_not_found.
+    """
+    async with transaction(database) as conn:
+        if new.source is not None and not await conn.fetchval(MALL_EXISTS, new.source):
+            raise Refusal(ErrorCode.MALL_NOT_FOUND, f"There is no mall {new.source}.")
+        scopes = sorted(set(new.scopes))
+        row = await fetch_one(conn, CREATE_KEY, key_hash(key), key_id(key), new.name, new.source, scopes, now)
+        created = Key(**row)
+        await record_change(conn, f"key/{created.key_id}", created, by=by, now=now)
+    return created
+
+
+INSTALL_KEY = f"{INSERT_KEY} ON CONFLICT (key_hash) DO NOTHING"
+
+
 async def save_key(database: Database, key: str, *, name: str, source: str | None, now: datetime) -> None:
-    """Admits a key that may do everything, for a mall or (source None) for operations; a repeat changes nothing."""
+    """Stores a key with every scope, for a mall or (source None) for operators, without an audit record.
+
+    For installations and tests. A repeat changes nothing.
+    """
     scopes = [Scope.ADMIN if source is None else Scope.TRADE]
     async with transaction(database) as conn:
-        await conn.execute(SAVE_KEY, key_hash(key), key_id(key), name, source, scopes, now)
+        await conn.execute(INSTALL_KEY, key_hash(key), key_id(key), name, source, scopes, now)
+
+
+async def list_keys(database: Database, source: str | None, after: Position | None, limit: int) -> list[Key]:
+    """Returns keys, newest first, including revoked ones."""
+    conditions = Conditions()
+    conditions.equal("source", source)
+    conditions.after("created_at, key_id", after)
+    sql = f"SELECT {COLUMNS} FROM api_keys WHERE {conditions} ORDER BY created_at DESC, key_id DESC LIMIT {int(limit)}"
+    async with connection(database) as conn:
+        return [Key(**row) for row in await conn.fetch(sql, *conditions.values)]
+
+
+REVOKE_KEY = f"UPDATE api_keys SET revoked_at = $2 WHERE key_id = $1 AND revoked_at IS NULL RETURNING {COLUMNS}"
+READ_KEY = f"SELECT {COLUMNS} FROM api_keys WHERE key_id = $1"
+
+
+async def revoke_key(database: Database, key: str, *, by: str, now: datetime) -> Key:
+    """Revokes the key with this id permanently; a repeat changes nothing.
+
+    Raises:
+        Refusal: key_not_found.
+    """
+    async with transaction(database) as conn:
+        row = await conn.fetchrow(REVOKE_KEY, key, now)
+        if row is not None:
+            await record_change(conn, f"key/{key}", Key(**row), by=by, now=now)
+        elif (row := await conn.fetchrow(READ_KEY, key)) is None:
+            raise Refusal(ErrorCode.KEY_NOT_FOUND, f"There is no key {key}.")
+    return Key(**row)

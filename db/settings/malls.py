@@ -1,9 +1,114 @@
-"""Malls: their records, callback settings and webhook secrets."""
+"""Malls: callback settings, request limit and webhook secrets."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from db.core.connection import Database, transaction
-from domain.schemas.malls import REQUEST_LIMIT
+from db.core.connection import Connection, Database, Row, connection, fetch_one, transaction
+from db.settings.audit import record_change
+from domain.errors import ErrorCode, Refusal
+from domain.schemas.callback_settings import AmqpCallback, Callback, HttpCallback
+from domain.schemas.malls import REQUEST_LIMIT, Mall, MallFields
+
+COLUMNS = """
+source, name, callback_kind, callback_address, callback_hosts, local, request_limit,
+cardinality(webhook_secrets) AS webhook_secrets"""
+
+PUT_MALL = f"""
+INSERT INTO malls (source, name, callback_kind, callback_address, callback_hosts, local, request_limit, webhook_secrets)
+VALUES ($1, $2, $3, $4, $5, $6, $7, '{{}}')
+ON CONFLICT (source) DO UPDATE SET (name, callback_kind, callback_address, callback_hosts, local, request_limit)
+  = (excluded.name, excluded.callback_kind, excluded.callback_address, excluded.callback_hosts, excluded.local,
+     excluded.request_limit)
+RETURNING {COLUMNS}
+"""
+
+
+async def put_mall(database: Database, source: str, fields: MallFields, *, by: str, now: datetime) -> Mall:
+    """Creates a mall or replaces its settings; its webhook secrets stay."""
+    match fields.callback:
+        case None:
+            kind = address = None
+        case AmqpCallback(routing_key=routing_key):
+            kind, address = "amqp", routing_key
+        case http:
+            kind, address = "http", str(http.url)
+    async with transaction(database) as conn:
+        row = await fetch_one(
+            conn, PUT_MALL, source, fields.name, kind, address, fields.callback_hosts, fields.local, fields.request_limit
+        )
+        return await _record_mall(conn, row, by, now)
+
+
+READ_MALL = f"SELECT {COLUMNS} FROM malls WHERE source = $1"
+LIST_MALLS = f"SELECT {COLUMNS} FROM malls WHERE $1::text IS NULL OR source > $1 ORDER BY source LIMIT $2"
+
+
+async def read_mall(database: Database, source: str) -> Mall | None:
+    async with connection(database) as conn:
+        row = await conn.fetchrow(READ_MALL, source)
+    return _mall(row) if row else None
+
+
+async def list_malls(database: Database, after: str | None, limit: int) -> list[Mall]:
+    """Returns the malls whose source is greater than `after`, by source."""
+    async with connection(database) as conn:
+        return [_mall(row) for row in await conn.fetch(LIST_MALLS, after, limit)]
+
+
+ADD_SECRET = f"""
+UPDATE malls SET webhook_secrets = array_prepend($2, webhook_secrets[1:1]) WHERE source = $1 RETURNING {COLUMNS}
+"""
+DROP_OLD_SECRETS = f"UPDATE malls SET webhook_secrets = webhook_secrets[1:1] WHERE source = $1 RETURNING {COLUMNS}"
+
+
+async def add_webhook_secret(database: Database, source: str, secret: str, *, by: str, now: datetime) -> Mall:
+    """Makes this the mall's newest secret; callbacks are signed with it and the previous newest one.
+
+    Raises:
+        Refusal: mall_not_found.
+    """
+    async with transaction(database) as conn:
+        row = await conn.fetchrow(ADD_SECRET, source, secret)
+        if row is None:
+            raise _mall_not_found(source)
+        return await _record_mall(conn, row, by, now)
+
+
+async def drop_old_webhook_secrets(database: Database, source: str, *, by: str, now: datetime) -> Mall:
+    """Keeps only the mall's newest secret.
+
+    Raises:
+        Refusal: mall_not_found.
+    """
+    async with transaction(database) as conn:
+        row = await conn.fetchrow(DROP_OLD_SECRETS, source)
+        if row is None:
+            raise _mall_not_found(source)
+        return await _record_mall(conn, row, by, now)
+
+
+def _mall_not_found(source: str) -> Refusal:
+    return Refusal(ErrorCode.MALL_NOT_FOUND, f"There is no mall {source}.")
+
+
+async def _record_mall(conn: Connection, row: Row, by: str, now: datetime) -> Mall:
+    mall = _mall(row)
+    await record_change(conn, f"mall/{mall.source}", mall, by=by, now=now)
+    return mall
+
+
+def _mall(row: Row) -> Mall:
+    kind, address = row["callback_kind"], row["callback_address"]
+    callback: Callback | None = None
+    if kind == "http":
+        callback = HttpCallback.model_validate({"kind": "http", "url": address})
+    elif kind == "amqp":
+        callback = AmqpCallback(kind="amqp", routing_key=address)
+    # Not validated: settings that a later rule would refuse must stay readable.
+    return Mall.model_construct(**{**row, "callback": callback})
+
+
+# --- for installations and tests, without audit records ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +133,7 @@ ON CONFLICT (source) DO UPDATE
 
 
 async def save_mall(database: Database, mall: MallRecord) -> None:
-    """Creates a mall, or changes it to these settings; as part of an installation, so it is in no audit."""
+    """Creates a mall or replaces its settings and secrets."""
     async with transaction(database) as conn:
         await conn.execute(
             SAVE_MALL,
@@ -48,6 +153,6 @@ MOVE_CALLBACK = (
 
 
 async def move_callback(database: Database, source: str, like: str, address: str) -> None:
-    """Where the mall's callbacks go to an address like that, they go to this one from now on."""
+    """Replaces the mall's HTTP callback URL if it matches the LIKE pattern."""
     async with transaction(database) as conn:
         await conn.execute(MOVE_CALLBACK, source, like, address)

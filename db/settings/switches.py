@@ -1,11 +1,11 @@
-"""Switches: each a row from the first time that an operator sets it."""
+"""Switches: a row each, from the first time an operator sets it."""
 
 import json
 from datetime import datetime
 from typing import Any
 
 from db.core.connection import Database, Row, connection, fetch_one, transaction
-from db.settings.audit import RECORD_CHANGE
+from db.settings.audit import record_change
 from domain.schemas.switches import Switch
 from domain.switches import Switches
 
@@ -13,7 +13,7 @@ READ_SWITCHES = "SELECT name, value, version, changed_by, changed_at FROM switch
 
 
 async def list_switches(database: Database) -> list[Switch]:
-    """Every switch, also those that nobody has set."""
+    """Returns every switch; one that was never set has its default and version 0."""
     async with connection(database) as conn:
         rows = {row["name"]: row for row in await conn.fetch(READ_SWITCHES)}
     values = Switches().model_dump(mode="json")
@@ -26,7 +26,7 @@ async def list_switches(database: Database) -> list[Switch]:
 
 
 async def read_switches(database: Database) -> Switches:
-    """The values that hold now."""
+    """Returns the values in force."""
     return Switches.model_validate({switch.name: switch.value for switch in await list_switches(database)})
 
 
@@ -38,11 +38,11 @@ RETURNING name, value, version, changed_by, changed_at
 
 
 async def set_switch(database: Database, name: str, switches: Switches, *, by: str, now: datetime) -> Switch:
-    """Gives the switch of this name the value that it has in `switches`."""
+    """Sets the named switch to its value in `switches`."""
     value: Any = switches.model_dump(mode="json")[name]
     async with transaction(database) as conn:
         switch = _switch(await fetch_one(conn, SET_SWITCH, name, json.dumps(value), by, now))
-        await conn.execute(RECORD_CHANGE, now, by, f"switch/{name}", switch.model_dump_json())
+        await record_change(conn, f"switch/{name}", switch, by=by, now=now)
     return switch
 
 

@@ -41,7 +41,7 @@ async def bought(client: Client, database: Database) -> set[str]:
     return {team.request(buyer).user_id for buyer in (1, 2, 3)}
 
 
-TAKE, DELETE = "db.audiences.imports.take_users", "db.audiences.clean_up.delete_members"
+TAKE, DELETE = "db.audiences.imports.import_users", "db.audiences.clean_up.delete_members"
 
 
 @pytest.mark.parametrize("point", [f"{TAKE}:after", f"{TAKE}:after:2", f"{DELETE}:after"], ids=lambda point: point[13:])
@@ -86,7 +86,7 @@ async def test_a_defect_ends_the_job_and_is_told(client: Client, database: Datab
     async def broken(*_: object) -> None:
         raise LookupError("no row")
 
-    monkeypatch.setattr(db.audiences.imports, "take_users", broken)
+    monkeypatch.setattr(db.audiences.imports, "import_users", broken)
     audience = await Audience.made(client, database)
     await audience.uploaded("former")
     filling = await audience.begin(rule())

@@ -14,8 +14,8 @@ from api.http.pagination import Cursor, Limit, Page, number_of, page, position
 from api.openapi.document import refuses
 from api.runtime.api_keys import new_key
 from db.settings.audit import list_changes
-from db.settings.key_administration import create_key, list_keys, revoke_key
-from db.settings.mall_administration import (
+from db.settings.keys import create_key, list_keys, revoke_key
+from db.settings.malls import (
     add_webhook_secret,
     drop_old_webhook_secrets,
     list_malls,

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from db.audiences.clean_up import (
-    RULE_IS_GONE_AFTER,
-    UPLOAD_IS_GONE_AFTER,
+    RULE_ABANDONED_AFTER,
+    UPLOAD_ABANDONED_AFTER,
+    clean_up_audiences,
     delete_members,
-    replaced_import,
-    tidy_audiences,
+    find_replaced_import,
 )
-from db.audiences.imports import ImportProgress, add_members, begin_import, fail_import, finish_import, take_users
+from db.audiences.imports import ImportProgress, add_members, begin_import, fail_import, finish_import, import_users
 from db.audiences.store import is_member, list_audiences, read_audience, save_audience
 from db.campaigns.store import change_campaign
 from db.core.pagination import Position
@@ -147,15 +147,15 @@ async def test_what_a_dead_process_left_makes_room(shop: Shop) -> None:
     instant = timedelta(microseconds=1)
     left = await begin(shop)
     await add(shop, left, "u2")
-    assert await refused(begin(shop, now=NOW + UPLOAD_IS_GONE_AFTER)) is ErrorCode.AUDIENCE_CONFLICT
-    await begin(shop, AudienceRule(min_orders=1, since=NOW, until=LATER), now=NOW + UPLOAD_IS_GONE_AFTER + instant)
+    assert await refused(begin(shop, now=NOW + UPLOAD_ABANDONED_AFTER)) is ErrorCode.AUDIENCE_CONFLICT
+    await begin(shop, AudienceRule(min_orders=1, since=NOW, until=LATER), now=NOW + UPLOAD_ABANDONED_AFTER + instant)
     assert await refused(add(shop, left, "u2")) is ErrorCode.AUDIENCE_CONFLICT
 
-    gone = NOW + UPLOAD_IS_GONE_AFTER + RULE_IS_GONE_AFTER + instant
-    await tidy_audiences(shop.database, gone)
+    gone = NOW + UPLOAD_ABANDONED_AFTER + RULE_ABANDONED_AFTER + instant
+    await clean_up_audiences(shop.database, gone)
     assert (await latest(shop)).status is ImportStatus.RUNNING
-    await tidy_audiences(shop.database, gone + instant)
-    assert (await latest(shop)).failure == "It made no progress: what worked on it is gone."
+    await clean_up_audiences(shop.database, gone + instant)
+    assert (await latest(shop)).failure == "It made no progress: the process that ran it has ended."
     assert await members(shop) == {"u1"}
     assert await shop.value("SELECT count(*) FROM audience_members") == 1  # and has taken the rest away
 
@@ -180,7 +180,7 @@ async def test_readers_see_the_old_members_or_the_new_ones(shop: Shop) -> None:
     async def replace() -> None:
         for generation in range(1, 9):
             await shop.audience("vip", *(f"{generation}-{number}" for number in range(50)))
-            while (filling := await replaced_import(shop.database, "vip")) is not None:
+            while (filling := await find_replaced_import(shop.database, "vip")) is not None:
                 after: str | None = ""
                 while after is not None:
                     after = await delete_members(shop.database, filling, after, NOW, at_once=7)
@@ -199,7 +199,7 @@ async def filled(shop: Shop, at_once: int = 2, **rule: Any) -> set[str]:  # noqa
     """Who is in the audience after a job in slices as small as can be."""
     since, until = MONTH
     filling = await begin(shop, AudienceRule.model_validate({"since": since, "until": until, **rule}))
-    while (await take_users(shop.database, filling, NOW, at_once)).status is ImportStatus.RUNNING:
+    while (await import_users(shop.database, filling, NOW, at_once)).status is ImportStatus.RUNNING:
         pass
     return await members(shop)
 
@@ -275,7 +275,7 @@ async def test_a_slice_that_runs_twice_at_once_counts_once(shop: Shop) -> None:
     filling = await begin(shop, AudienceRule(min_orders=1, since=MONTH[0], until=MONTH[1]))
 
     async def job() -> None:
-        while (await take_users(shop.database, filling, NOW, 1)).status is ImportStatus.RUNNING:
+        while (await import_users(shop.database, filling, NOW, 1)).status is ImportStatus.RUNNING:
             pass
 
     await shop.race(*(job() for _ in range(4)))

@@ -14,9 +14,8 @@ from api.runtime.rate_limit import RateLimiter
 from db.core.connection import Database
 from db.orders.queries import OrderLookup, look_up_order
 from db.settings.audit import list_changes
-from db.settings.key_administration import create_key, list_keys, revoke_key
-from db.settings.keys import MallAccess, OpsAccess, read_access, save_key
-from db.settings.mall_administration import (
+from db.settings.keys import MallAccess, OpsAccess, create_key, list_keys, read_access, revoke_key, save_key
+from db.settings.malls import (
     add_webhook_secret,
     drop_old_webhook_secrets,
     list_malls,
