@@ -15,7 +15,7 @@ from typing import NamedTuple
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus
 from domain.pricing import Discount, pay_price
-from domain.schemas.campaigns import Scope
+from domain.schemas.campaigns import AudienceScope
 from domain.schemas.quotes import ExplainedQuote, Input, Quote, RuleResult
 from domain.switches import MallChannel, Switches
 from domain.types import rfc3339
@@ -41,7 +41,7 @@ class Offer:
     take_limit: int
     discount: Discount
     audience: str | None
-    audience_scope: tuple[Scope, ...]
+    audience_scope: tuple[AudienceScope, ...]
     goods_id: str
     goods_name: str
     original_price: Decimal
@@ -90,7 +90,7 @@ class Facts:
     sold_in_channel: bool = True
     """the campaign sells these goods in this channel, or the team was opened in it"""
     audience: str | None
-    audience_scope: tuple[Scope, ...]
+    audience_scope: tuple[AudienceScope, ...]
     in_audience: bool
     take_limit: int = 1
     live_orders: int = 0
@@ -184,7 +184,7 @@ def check_audience(facts: Facts) -> ErrorCode | None:
 
 
 def is_visible(facts: Facts) -> bool:
-    return not (Scope.VISIBLE in facts.audience_scope and _is_outsider(facts))
+    return not (AudienceScope.VISIBLE in facts.audience_scope and _is_outsider(facts))
 
 
 def _is_outsider(facts: Facts) -> bool:

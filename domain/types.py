@@ -24,7 +24,7 @@ MAX_AMOUNT = Decimal("9999999999.99")
 class Schema(BaseModel):
     """Base of the public JSON: frozen, and unknown fields are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def validation_message(message: str) -> str:

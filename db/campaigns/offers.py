@@ -8,7 +8,7 @@ from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus
 from domain.messages.orders import SeatRequest
 from domain.pricing import parse_discount
-from domain.schemas.campaigns import Scope
+from domain.schemas.campaigns import AudienceScope
 from domain.schemas.quotes import QuoteRequest
 from domain.switches import parse_switches
 
@@ -139,8 +139,8 @@ def _buyer_state(row: Row, user_id: str) -> BuyerState:
     )
 
 
-def _scope(row: Row) -> tuple[Scope, ...]:
-    return tuple(Scope(each) for each in row["audience_scope"])
+def _scope(row: Row) -> tuple[AudienceScope, ...]:
+    return tuple(AudienceScope(each) for each in row["audience_scope"])
 
 
 # --- what the terms of a campaign (`c`) look at for somebody who joins a running team; the columns begin with campaign_ ---

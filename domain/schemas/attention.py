@@ -1,4 +1,4 @@
-"""What malls and operators see of a refund (design.md section 8)."""
+"""The public JSON of what needs a decision by an operator."""
 
 from enum import StrEnum
 
@@ -8,19 +8,19 @@ from domain.types import Moment, Schema
 
 class AttentionKind(StrEnum):
     REFUND = "refund"
-    """a refund that the mall does not answer to"""
+    """a refund that the mall does not answer"""
     PAYMENT_CONFLICT = "payment_conflict"
     """another amount was reported for an order that has a payment"""
     CALLBACK = "callback"
-    """an event that was given up"""
+    """a callback that was given up"""
 
 
 class Attention(Schema):
-    """Something that waits for a person."""
+    """Something that waits for an operator."""
 
     kind: AttentionKind
     subject: str
-    """the order's id or, of a callback, the event's"""
+    """order id; of a callback, the event id"""
     source: str
     out_trade_no: str | None
     team_id: str

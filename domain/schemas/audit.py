@@ -1,4 +1,4 @@
-"""Malls and keys: who may call what (design.md section 8)."""
+"""The public JSON of the audit log."""
 
 from typing import Any
 
@@ -6,10 +6,13 @@ from domain.types import Moment, Schema
 
 
 class Change(Schema):
-    """What somebody changed: `content` is what the subject is from then on, whole."""
+    """One recorded change of a setting."""
 
     change_no: int
     changed_at: Moment
     changed_by: str
+    """name of the key"""
     subject: str
+    """what was changed, for example campaign/100123"""
     content: Any
+    """the whole subject after the change"""

@@ -1,4 +1,4 @@
-"""Ending a campaign at once: what operators see before, and while it goes on."""
+"""The public JSON of a campaign's shutdown: its preview, its request and its progress."""
 
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -16,7 +16,7 @@ class ShutdownStatus(StrEnum):
 
 
 class ShutdownPreview(Schema):
-    """What ends with the campaign: its forming teams, with the seats in them."""
+    """What a shutdown would undo: the campaign's forming teams and their orders."""
 
     status: Literal[ShutdownStatus.NOT_BEGUN] = ShutdownStatus.NOT_BEGUN
     campaign_id: int
@@ -25,29 +25,30 @@ class ShutdownPreview(Schema):
     unpaid_orders: int
     paid_orders: int
     amount: Money
-    """what would go back"""
+    """what would be returned to buyers"""
     completed_teams: int
-    """these keep what they bought"""
+    """these are not undone"""
 
 
 class ShutdownProgress(Schema):
-    """How far it is, counted at this moment."""
+    """The progress of a shutdown, counted when it is read."""
 
     status: Literal[ShutdownStatus.RUNNING, ShutdownStatus.DONE]
     campaign_id: int
     teams_total: int
-    """those that were forming when the ending began"""
+    """teams that were forming when the shutdown began"""
     teams_done: int
     teams_completed: int
-    """of these: completed by a payment that came before their turn; they keep what they bought"""
+    """teams among these that a payment completed before they were closed; they are not undone"""
     refunds_total: int
     refunds_done: int
-    """their mall has been told to return the money"""
+    """refunds that the mall has been told of"""
     refunds_attention: int
-    """their mall does not answer: they wait for a person"""
+    """refunds that the mall does not answer, and that wait for an operator"""
     amount_total: Money
     amount_returned: Money
     begun_by: str
+    """name of the key"""
     reason: str
     begun_at: Moment
     finished_at: Moment | None
@@ -55,8 +56,10 @@ class ShutdownProgress(Schema):
 
 
 class NewShutdown(Schema):
-    """The order to end a campaign; with what the preview said, it is refused when that is no longer so."""
+    """Ends a campaign at once. Where the figures of the preview have changed meanwhile, a confirmation is required."""
 
     reason: Note = ""
     teams: Annotated[int, Field(strict=True, ge=0)] = 0
+    """`teams` of the preview"""
     amount: Money | None = None
+    """`amount` of the preview"""

@@ -1,4 +1,4 @@
-"""What malls are told (design.md section 9)."""
+"""The public JSON of events: the bodies of callbacks (docs/callbacks.md)."""
 
 from enum import StrEnum
 from typing import Any, Literal
@@ -12,38 +12,50 @@ class EventType(StrEnum):
     TEAM_FAILED = "team.failed"
     ORDER_CANCELLED = "order.cancelled"
     ORDER_RESEATED = "order.reseated"
-    """a payment came late, and its seat could be taken again"""
+    """a late payment took a seat again"""
     ORDER_REFUND_REQUESTED = "order.refund_requested"
-    """the one question: may this member of a completed team leave?"""
+    """the only question: whether a member of a completed team may leave"""
     ORDER_REFUNDED = "order.refunded"
-    """a fact: return this buyer's money"""
+    """the mall returns the buyer's money"""
 
 
 class TeamCompleted(Schema):
+    """The team is complete: the mall ships to its members."""
+
     team_id: str
     campaign_id: int
     completion: Completion
     out_trade_nos: list[str]
+    """the paid members' orders, in the order of their payments"""
 
 
 class TeamFailed(Schema):
+    """The team failed. Money is returned by `order.refunded` alone, one event for each paid order."""
+
     team_id: str
     reason: FailReason
     out_trade_nos: list[str]
+    """the orders that were live"""
 
 
 class OrderCancelled(Schema):
+    """An unpaid order lost its seat."""
+
     out_trade_no: str
     team_id: str
     reason: CancelReason
 
 
 class OrderReseated(Schema):
+    """A payment that came after the cancellation took a seat again: the order is paid."""
+
     out_trade_no: str
     team_id: str
 
 
 class OrderRefundRequested(Schema):
+    """Asks the mall whether a member of a completed team may leave: 2xx agrees, 409 with `refund_rejected` vetoes."""
+
     out_trade_no: str
     team_id: str
     amount: Money
@@ -51,6 +63,8 @@ class OrderRefundRequested(Schema):
 
 
 class OrderRefunded(Schema):
+    """The mall returns this amount to the buyer; of kind `paid_formed`, it takes the goods back."""
+
     out_trade_no: str
     team_id: str
     kind: RefundKind
@@ -59,12 +73,12 @@ class OrderRefunded(Schema):
 
 
 class Envelope(Schema):
-    """The body of a callback."""
+    """What the bodies of all callbacks have in common."""
 
     timestamp: Moment
-    """when the fact became true"""
+    """when the fact occurred"""
     sequence: int
-    """per mall and without gaps: of two events that name an order, the higher one holds"""
+    """per mall, without gaps; of two events about one order, the one with the higher sequence holds"""
 
 
 class TeamCompletedEvent(Envelope):
@@ -121,4 +135,4 @@ SAMPLES: dict[EventType, dict[str, Any]] = {
         "reason": "a sample",
     },
 }
-"""The data of samples: they name no order that there can be a payment for."""
+"""The data of sample events, whose teams and orders do not exist."""

@@ -1,9 +1,11 @@
-"""What malls and operators see of a trade: order, team, payment, quote (design.md section 8)."""
+"""The public JSON of goods."""
 
 from domain.types import Identifier, Money, Name, Schema
 
 
 class Goods(Schema):
+    """What malls sell, at its own price."""
+
     goods_id: Identifier
     name: Name
     original_price: Money

@@ -1,4 +1,4 @@
-"""Malls and keys: who may call what (design.md section 8)."""
+"""The public JSON of malls."""
 
 from typing import Annotated, Self
 
@@ -22,35 +22,38 @@ REQUEST_LIMIT = 2000
 
 
 class MallFields(Schema):
-    """What an administrator sets of a mall."""
+    """The fields of a mall that an administrator sets."""
 
     name: Name
     callback: Callback | None = None
-    """where events go when an order names no callback of its own"""
+    """where events are sent when an order has no callback of its own"""
     callback_hosts: Hosts = Field(default_factory=list)
-    """hosts that a callback may go to, without ports"""
+    """hosts that callbacks may be sent to, without ports"""
     local: Annotated[bool, Field(strict=True)] = False
-    """its callbacks may go to private addresses"""
+    """callbacks may be sent to private addresses"""
     request_limit: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = REQUEST_LIMIT
-    """requests a second"""
+    """requests per second"""
 
     @model_validator(mode="after")
     def _callback_is_registered(self) -> Self:
-        # By the same rule as an order's own callback: what it refuses would be called by nobody.
-        if isinstance(self.callback, HttpCallback) and (refused := url_refusal(str(self.callback.url), self.callback_hosts)):
-            raise ValueError(f"callback.url: {refused}")
+        # The rule of an order's own callback and of every attempt: what it refuses could never be delivered.
+        if isinstance(self.callback, HttpCallback) and (refusal := url_refusal(str(self.callback.url), self.callback_hosts)):
+            raise ValueError(f"callback.url: {refusal}")
         return self
 
 
 class Mall(MallFields):
-    """A mall as administrators see it: never its secrets."""
+    """A mall, without its secrets."""
 
     source: str
     webhook_secrets: int
-    """how many are valid: two during rotation"""
+    """how many are valid; two during a rotation"""
 
 
 class NewWebhookSecret(Schema):
+    """A mall's new webhook secret."""
+
     webhook_secret: str
-    """shown this once; signatures carry it from now on, beside the one before"""
+    """it is not shown again; callbacks are signed with it and with the previous one"""
     valid: int
+    """how many secrets are valid now"""

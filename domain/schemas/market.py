@@ -1,20 +1,20 @@
-"""What malls and operators see of a trade: order, team, payment, quote (design.md section 8)."""
+"""The public JSON of the market: a quote, and the teams that a buyer may join."""
 
-from domain.lifecycle import (
-    OrderStatus,
-)
+from domain.lifecycle import OrderStatus
 from domain.schemas.quotes import Quote
 from domain.types import Moment, Schema
 
 
 class MarketMember(Schema):
+    """A member of a team in the market."""
+
     user_id: str
     """masked, unless it is the buyer's own"""
     status: OrderStatus
 
 
 class MarketTeam(Schema):
-    """A team with free seats, as a buyer finds it."""
+    """A forming team with free seats."""
 
     team_id: str
     campaign_id: int
@@ -27,11 +27,11 @@ class MarketTeam(Schema):
     mine: bool
     """the buyer has a seat in it"""
     members: list[MarketMember]
-    """the first ones who hold a seat"""
+    """the first members who hold a seat"""
 
 
 class Statistics(Schema):
-    """Of one campaign in one mall, since it began: what is undone stays counted."""
+    """Counts of one campaign in one mall, since it began. Refunds do not lower them."""
 
     team_count: int
     completed_team_count: int
@@ -39,6 +39,8 @@ class Statistics(Schema):
 
 
 class Market(Schema):
+    """The quote for a buyer, and the teams that the buyer may join: those with a seat of the buyer first."""
+
     quote: Quote
     teams: list[MarketTeam]
     statistics: Statistics

@@ -1,11 +1,6 @@
-"""What malls and operators see of a trade: order, team, payment, quote (design.md section 8)."""
+"""The public JSON of orders and payments."""
 
-from domain.lifecycle import (
-    CancelReason,
-    OrderStatus,
-    PaymentOutcome,
-    PaymentReason,
-)
+from domain.lifecycle import CancelReason, OrderStatus, PaymentOutcome, PaymentReason
 from domain.schemas.callback_settings import Callback
 from domain.schemas.teams import Team
 from domain.schemas.workflows import WorkflowLink
@@ -13,7 +8,7 @@ from domain.types import CampaignId, Identifier, Moment, Money, Schema, TeamId
 
 
 class NewOrder(Schema):
-    """A request for a seat: without `team_id` it opens a team."""
+    """A request for a seat. Without `team_id` it opens a team."""
 
     out_trade_no: Identifier
     user_id: Identifier
@@ -22,9 +17,12 @@ class NewOrder(Schema):
     campaign_id: CampaignId | None = None
     team_id: TeamId | None = None
     callback: Callback | None = None
+    """where the events of the order are sent; null: where the mall's setting says"""
 
 
 class Order(Schema):
+    """One buyer's seat in a team, as it is now."""
+
     order_id: str
     out_trade_no: str
     user_id: str
@@ -38,26 +36,32 @@ class Order(Schema):
     pay_price: Money
     locked_at: Moment
     lock_expires_at: Moment
+    """end of the payment window"""
     paid_at: Moment | None
     cancel_reason: CancelReason | None
     workflow: WorkflowLink
 
 
 class Payment(Schema):
-    """A payment that the mall has taken. It is a fact: it is never refused."""
+    """A payment that the mall has received. It is never refused, only settled or returned."""
 
     amount: Money
     paid_at: Moment
 
 
 class Settlement(Schema):
+    """What a payment led to, and its order and team as they are now."""
+
     outcome: PaymentOutcome
     reason: PaymentReason | None = None
+    """why the payment is returned; null: it is not"""
     order: Order
     team: Team
 
 
 class OpsOrder(Order):
+    """An order as operators see it."""
+
     source: str
     owed: bool
-    """its money waits to go back: paid in a failed team, or a payment that could not be settled"""
+    """its payment has yet to be returned"""

@@ -1,10 +1,12 @@
-"""What malls and operators see of a trade: order, team, payment, quote (design.md section 8)."""
+"""The public JSON of quotes."""
 
 from domain.errors import ErrorCode
 from domain.types import CampaignId, Identifier, Moment, Money, Schema
 
 
 class QuoteRequest(Schema):
+    """Asks for price and eligibility of one user."""
+
     goods_id: Identifier
     channel: Identifier
     user_id: Identifier
@@ -12,6 +14,8 @@ class QuoteRequest(Schema):
 
 
 class Quote(Schema):
+    """Price and eligibility of one user for goods in a campaign. Nothing is reserved."""
+
     campaign_id: int
     goods_id: str
     goods_name: str
@@ -20,8 +24,11 @@ class Quote(Schema):
     pay_price: Money
     target_count: int
     visible: bool
+    """whether the user may see the campaign"""
     joinable: bool
+    """whether the user may take a seat"""
     reasons: list[ErrorCode]
+    """why not: the codes of all rules that refuse"""
     starts_at: Moment
     ends_at: Moment
 
@@ -30,7 +37,7 @@ Input = bool | int | str | list[str] | None
 
 
 class RuleResult(Schema):
-    """What one rule looked at, and what it says."""
+    """The inputs and the result of one rule."""
 
     rule: str
     passed: bool
@@ -39,4 +46,6 @@ class RuleResult(Schema):
 
 
 class ExplainedQuote(Quote):
+    """A quote with all rules, in the order in which they are applied."""
+
     rules: list[RuleResult]

@@ -1,4 +1,4 @@
-"""Malls and keys: who may call what (design.md section 8)."""
+"""The public JSON of switches."""
 
 from typing import Any
 
@@ -6,9 +6,12 @@ from domain.types import Moment, Schema
 
 
 class Switch(Schema):
+    """A switch and its last change."""
+
     name: str
     value: Any
     version: int
-    """0: nobody has set it"""
+    """counts the changes; 0: the default"""
     changed_by: str | None
+    """name of the key"""
     changed_at: Moment | None

@@ -1,22 +1,21 @@
-"""What malls and operators see of a trade: order, team, payment, quote (design.md section 8)."""
+"""The public JSON of teams."""
 
-from domain.lifecycle import (
-    Completion,
-    FailReason,
-    OrderStatus,
-    TeamStatus,
-)
+from domain.lifecycle import Completion, FailReason, OrderStatus, TeamStatus
 from domain.schemas.workflows import WorkflowLink
 from domain.types import Moment, Schema
 
 
 class Member(Schema):
+    """An order of a team."""
+
     user_id: str
     out_trade_no: str
     status: OrderStatus
 
 
 class Team(Schema):
+    """A team with the orders of everybody who ever had a seat in it."""
+
     team_id: str
     campaign_id: int
     goods_id: str
@@ -32,10 +31,13 @@ class Team(Schema):
 
 
 class OpsTeam(Schema):
+    """A team as operators see it."""
+
     source: str
     team_id: str
     campaign_id: int
     campaign_version: int
+    """version of the campaign that the team was opened under"""
     goods_id: str
     status: TeamStatus
     completion: Completion | None

@@ -1,9 +1,11 @@
-"""What malls and operators see of a trade: order, team, payment, quote (design.md section 8)."""
+"""The public JSON of links to workflows."""
 
 from domain.types import Schema
 
 
 class WorkflowLink(Schema):
+    """The workflow behind an object."""
+
     id: str
     url: str | None = None
-    """its history in the Temporal UI, where that is configured"""
+    """its history in the Temporal UI; null: no UI is configured"""

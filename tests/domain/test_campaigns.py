@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from domain.campaigns import campaign_risks, require_confirmation
 from domain.errors import ConfirmationRequired, ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus, require_transition
-from domain.schemas.campaigns import Campaign, CampaignFields, NewCampaign, Scope
+from domain.schemas.campaigns import AudienceScope, Campaign, CampaignFields, NewCampaign
 
 GOODS = {"source": "s01", "channel": "c01", "goods_id": "9890001"}
 LEAST: dict[str, Any] = {
@@ -115,7 +115,7 @@ def test_a_change_keeps_the_other_fields() -> None:
     assert (after.status, after.stock) == (CampaignStatus.ACTIVE, None)
     kept = {"status", "stock"} ^ set(CampaignFields.model_fields)
     assert after.model_dump(include=kept) == before.model_dump(include=kept)
-    assert after.audience_scope == (Scope.JOIN,)
+    assert after.audience_scope == (AudienceScope.JOIN,)
     assert (before.status, before.stock) == (CampaignStatus.DRAFT, 5)
 
 

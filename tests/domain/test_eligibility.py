@@ -26,7 +26,7 @@ from domain.eligibility import (
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus
 from domain.pricing import Discount, DiscountPlan
-from domain.schemas.campaigns import Scope
+from domain.schemas.campaigns import AudienceScope
 from domain.switches import MallChannel, Switches, parse_switches
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -72,7 +72,7 @@ REFUSALS: list[tuple[str, dict[str, Any]]] = [
     ("mall_blocked", {"switches": Switches(blocked=(MallChannel(source="s01", channel="c01"),))}),
     ("campaign_inactive", {"status": CampaignStatus.ENDED}),
     ("campaign_not_found", {"sold_in_channel": False}),
-    ("audience_restricted", {"audience": "a-1", "audience_scope": (Scope.JOIN,)}),
+    ("audience_restricted", {"audience": "a-1", "audience_scope": (AudienceScope.JOIN,)}),
     ("take_limit_reached", {"live_orders": 1}),
     ("stock_exhausted", {"stock_left": 0}),
 ]
@@ -172,14 +172,14 @@ def test_a_block_covers_one_channel_of_one_mall() -> None:
 def test_an_audience_restricts_outsiders_within_its_scope(
     scope: tuple[str, ...], sees: bool, joins: bool, member: bool
 ) -> None:
-    facts = replace(FACTS, audience="a-1", audience_scope=tuple(Scope(each) for each in scope), in_audience=member)
+    facts = replace(FACTS, audience="a-1", audience_scope=tuple(AudienceScope(each) for each in scope), in_audience=member)
 
     assert is_visible(facts) is (sees or member)
     assert codes(facts) == ([] if joins or member else [ErrorCode.AUDIENCE_RESTRICTED])
 
 
 def test_without_an_audience_a_scope_restricts_nobody() -> None:
-    assert codes(replace(FACTS, audience_scope=(Scope.VISIBLE, Scope.JOIN))) == []
+    assert codes(replace(FACTS, audience_scope=(AudienceScope.VISIBLE, AudienceScope.JOIN))) == []
 
 
 @pytest.mark.parametrize(("live", "limit", "reached"), [(0, 1, False), (1, 1, True), (2, 3, False), (3, 3, True), (3, 1, True)])
