@@ -18,8 +18,9 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
 from activities.audiences import AudienceActivities
-from activities.callbacks.deliver import CallbackActivities, Count, RetryPlan
+from activities.callbacks.deliver import AttemptCounter, CallbackActivities
 from activities.callbacks.first_tries import FirstTries
+from activities.callbacks.retries import RetrySchedule
 from activities.callbacks.senders.amqp import AmqpSender
 from activities.callbacks.senders.http import http_sender
 from activities.campaigns import CampaignActivities
@@ -188,10 +189,10 @@ async def run(settings: Settings) -> None:
         runtime = Runtime(telemetry=telemetry)
     client = await connect(runtime=runtime)
     database = Database(settings.database_url, size=settings.database_pool)
-    retries = RetryPlan(
-        first=timedelta(seconds=settings.callback_first_delay),
-        most=timedelta(seconds=settings.callback_max_delay),
-        give_up=timedelta(seconds=settings.callback_give_up),
+    retries = RetrySchedule(
+        first_delay=timedelta(seconds=settings.callback_first_delay),
+        max_delay=timedelta(seconds=settings.callback_max_delay),
+        give_up_after=timedelta(seconds=settings.callback_give_up),
     )
     try:
         async with AsyncExitStack() as parts:
@@ -212,7 +213,7 @@ async def run(settings: Settings) -> None:
         await database.close()
 
 
-def attempt_counter(runtime: Runtime | None) -> Count:
+def attempt_counter(runtime: Runtime | None) -> AttemptCounter:
     """Counts attempts where the SDK's own metrics are read."""
     if runtime is None:
         return lambda _kind, _outcome: None

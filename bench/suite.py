@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 from temporalio.client import Client
 
-from activities.callbacks.per_mall_limit import AT_ONCE
+from activities.callbacks.per_mall_limit import CONCURRENT_ATTEMPTS
 from bench import report
 from bench.api_client import TEAM_SIZE, ApiClient
 from bench.callbacks import CallbackBench, CallbackResult, broker, broker_address
@@ -171,7 +171,9 @@ class Suite:
             echo_error(f"callbacks over {kind}")
 
             async def bare_rate(kind: str = kind) -> float:
-                return (await self._round(self._callback_floor, kind, self._meter, AT_ONCE, self._plan.seconds / 2)).rate
+                return (
+                    await self._round(self._callback_floor, kind, self._meter, CONCURRENT_ATTEMPTS, self._plan.seconds / 2)
+                ).rate
 
             results.append(await bench.measure(kind, self._plan.seconds, bare_rate, teams_per_second))
         return results

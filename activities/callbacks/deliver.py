@@ -1,4 +1,4 @@
-"""Callbacks: telling malls what happened, again and again until each has taken it or is given up."""
+"""The delivery of events to malls: each activity attempts what is due, until every delivery is delivered or dead."""
 
 import asyncio
 import logging
@@ -6,7 +6,7 @@ import random
 import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -16,7 +16,8 @@ from temporalio.exceptions import ApplicationError
 import db.callbacks.deliveries
 import db.callbacks.redelivery
 from activities.callbacks.per_mall_limit import PerMallLimit
-from activities.callbacks.senders.base import Reply, Sender
+from activities.callbacks.retries import RetrySchedule
+from activities.callbacks.senders.base import Sender, SendResult
 from activities.errors import database_errors
 from db.callbacks.deliveries import Attempt, Delivery, Verdict
 from db.core.connection import Database
@@ -26,37 +27,20 @@ from domain.types import rfc3339
 
 log = logging.getLogger("groupbuy.callbacks")
 
-AT_ONCE = 5
+CONCURRENT_ATTEMPTS = 5
 """attempts to one mall that one activity makes side by side"""
-BEGIN_WITHIN = 10.0
-"""seconds in which an activity begins attempts: the last of them is over before the activity's own time is"""
-LONGEST_TURN_AWAY = 60.0
-STATEMENTS_AT_ONCE = 6
-"""of the database's connections of this process: those that are left are for locks and settlements"""
+START_WITHIN = 10.0
+"""seconds in which an activity starts attempts, so that the last one ends within the activity's timeout"""
+MAX_BUSY_DELAY = 60.0
+"""seconds after which an activity that found no slot is retried at the latest"""
+CONCURRENT_STATEMENTS = 6
+"""connections of this process that callbacks use: the others are left to locks and payments"""
 SAMPLE_BODY = 1000
+"""characters of a mall's answer that a sample shows"""
 
-Answer = TypeVar("Answer")
-Count = Callable[[str, str], None]
-"""Takes note of an attempt: over which kind, and what came of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPlan:
-    """How often and how long a callback is tried: the delay doubles from `first` to `most`, ±20 %, until `give_up`."""
-
-    first: timedelta
-    most: timedelta
-    give_up: timedelta
-
-    def next_attempt(self, delivery: Delivery, now: datetime, retry_after: timedelta | None) -> datetime | None:
-        """When to try again after the attempt at `now` failed; None when the callback is to be given up."""
-        doubled = self.first * 2 ** min(delivery.attempts, 40)
-        following: datetime = now + min(doubled, self.most) * random.uniform(0.8, 1.2)  # noqa: S311 - it spreads load, it keeps no secret
-        end = delivery.since + self.give_up
-        if following > end:
-            return None
-        # A mall that wants to be left alone for longer than that still gets its last try.
-        return min(max(following, now + (retry_after or timedelta())), end)
+ResultT = TypeVar("ResultT")
+AttemptCounter = Callable[[str, str], None]
+"""Counts an attempt, by the kind of its address and its outcome."""
 
 
 class CallbackActivities:
@@ -64,136 +48,140 @@ class CallbackActivities:
         self,
         database: Database,
         senders: Mapping[str, Sender],
-        retries: RetryPlan,
+        retries: RetrySchedule,
         *,
-        turns: PerMallLimit | None = None,
-        count: Count = lambda _kind, _outcome: None,
+        per_mall_limit: PerMallLimit | None = None,
+        count: AttemptCounter = lambda _kind, _outcome: None,
     ) -> None:
         self._database = database
         self._senders = senders
         self._retries = retries
-        self._turns = turns or PerMallLimit()
+        self._per_mall_limit = per_mall_limit or PerMallLimit()
         self._count = count
-        self._statements = asyncio.Semaphore(STATEMENTS_AT_ONCE)
+        self._statements = asyncio.Semaphore(CONCURRENT_STATEMENTS)
 
     @activity.defn
-    async def deliver(self, deliver: Deliver) -> Delivered:
-        """Tries what is due of these events, and asks to be called again until each is delivered or dead.
+    async def deliver(self, request: Deliver) -> Delivered:
+        """Attempts what is due of some events, and asks to be retried until each delivery is delivered or dead.
 
         Raises:
-            ApplicationError: of type CallbacksPending, with the delay after which the next one is due.
+            ApplicationError: of type CallbacksPending, with the delay after which the next delivery is due.
         """
         with database_errors():
-            pending = await self._asked(db.callbacks.deliveries.pending_deliveries(self._database, deliver.event_ids))
+            pending = await self._execute(db.callbacks.deliveries.pending_deliveries(self._database, request.event_ids))
             now = datetime.now(UTC)
-            # The first attempt is due whatever the clocks say: `next_attempt_at` is then the workflow's time, not this host's.
+            # A first attempt is always due: its `next_attempt_at` comes from Temporal's clock, which may be ahead of this one.
             due = [delivery for delivery in pending if not delivery.attempts or delivery.next_attempt_at <= now]
-            tried = await self._try(due)
-            progress = await self._asked(db.callbacks.deliveries.delivery_progress(self._database, deliver.event_ids))
+            attempted = await self._attempt_all(due)
+            progress = await self._execute(db.callbacks.deliveries.delivery_progress(self._database, request.event_ids))
         if progress.due is not None:
-            wait = max((progress.due - datetime.now(UTC)).total_seconds(), 0.05)
-            if len(tried) < len(due):
-                wait = max(wait, _turned_away(activity.info().attempt))
+            delay = max((progress.due - datetime.now(UTC)).total_seconds(), 0.05)
+            if len(attempted) < len(due):
+                delay = max(delay, _busy_delay(activity.info().attempt))
             raise ApplicationError(
-                f"{progress.pending} callback(s) wait for another try at {rfc3339(progress.due)}.",
+                f"{progress.pending} callback(s) wait for another attempt at {rfc3339(progress.due)}.",
                 type=WorkflowFailure.CALLBACKS_PENDING,
-                next_retry_delay=timedelta(seconds=wait),
+                next_retry_delay=timedelta(seconds=delay),
             )
         return Delivered(delivered=progress.delivered, dead=progress.dead)
 
     @activity.defn
-    async def revive_callbacks(self, revive: ReviveCallbacks) -> RevivedCallbacks:
-        """Makes what was given up of a team's events due again. A refund's own are its workflow's."""
+    async def revive_callbacks(self, request: ReviveCallbacks) -> RevivedCallbacks:
+        """Makes the dead callbacks of a team due again; those of its refunds are left to the refunds' workflows."""
         with database_errors():
-            revived = await self._asked(db.callbacks.redelivery.revive_team(self._database, revive.team_id, revive.now))
+            revived = await self._execute(db.callbacks.redelivery.revive_team(self._database, request.team_id, request.now))
         return RevivedCallbacks(event_ids=revived)
 
     @activity.defn
     async def send_sample(self, sample: Sample) -> SampleReply:
-        """Sends what is no event, once, and says what the mall replied."""
+        """Sends a sample once, and returns the mall's answer."""
         with database_errors():
-            delivery = await self._asked(db.callbacks.deliveries.sample_delivery(self._database, sample))
-        began = time.monotonic()
-        async with self._turns.turn(delivery.source) as has_turn:
-            busy = Reply(None, "too many callbacks to this mall are under way; try again later")
-            reply = await self._send(delivery, sample.now) if has_turn else busy
+            delivery = await self._execute(db.callbacks.deliveries.sample_delivery(self._database, sample))
+        started = time.monotonic()
+        async with self._per_mall_limit.slot(delivery.source) as has_slot:
+            busy = SendResult(None, "too many callbacks to this mall are in progress; try again later")
+            result = await self._send(delivery, sample.now) if has_slot else busy
         return SampleReply(
             event_id=sample.event_id,
-            delivered=reply.error is None,
-            http_status=reply.status,
-            error=reply.error,
-            duration_ms=round((time.monotonic() - began) * 1000),
-            body=reply.body[:SAMPLE_BODY],
+            delivered=result.error is None,
+            http_status=result.http_status,
+            error=result.error,
+            duration_ms=round((time.monotonic() - started) * 1000),
+            body=result.body[:SAMPLE_BODY],
         )
 
     async def try_once(self, source: str, event_ids: list[str]) -> bool:
-        """Tries what is pending of these new events of a mall; returns whether all of it is delivered now."""
-        # Each needs its sequence first, else it is read twice.
-        await self._asked(db.callbacks.deliveries.assign_sequences(self._database, source))
-        pending = await self._asked(db.callbacks.deliveries.pending_deliveries(self._database, event_ids))
-        tried = await self._try(pending)
-        return len(tried) == len(pending) and all(verdict == "delivered" for verdict in tried)
+        """Attempts these new events of a mall; returns whether all of them are delivered."""
+        await self._execute(db.callbacks.deliveries.assign_sequences(self._database, source))
+        pending = await self._execute(db.callbacks.deliveries.pending_deliveries(self._database, event_ids))
+        attempted = await self._attempt_all(pending)
+        return len(attempted) == len(pending) and all(verdict == "delivered" for verdict in attempted)
 
-    async def _try(self, due: list[Delivery]) -> list[Verdict]:
-        """Attempts these, every mall's apart from the others'; those that got no turn in time are left out."""
-        left: defaultdict[str, deque[Delivery]] = defaultdict(deque)
+    async def _attempt_all(self, due: list[Delivery]) -> list[Verdict]:
+        """Attempts these deliveries, the malls independently of each other; leaves out those that find no slot in time."""
+        queues: defaultdict[str, deque[Delivery]] = defaultdict(deque)
         for delivery in due:
-            left[delivery.source].append(delivery)
-        until = time.monotonic() + BEGIN_WITHIN
-        tried: list[Verdict] = []
-        lanes = [self._lane(each, until, tried) for each in left.values() for _ in range(min(AT_ONCE, len(each)))]
-        ends = await asyncio.gather(*lanes, return_exceptions=True)
-        for failure in ends:
+            queues[delivery.source].append(delivery)
+        start_until = time.monotonic() + START_WITHIN
+        attempted: list[Verdict] = []
+        consumers = [
+            self._consume(queue, start_until, attempted)
+            for queue in queues.values()
+            for _ in range(min(CONCURRENT_ATTEMPTS, len(queue)))
+        ]
+        for failure in await asyncio.gather(*consumers, return_exceptions=True):
             if failure is not None:
                 raise failure
-        return tried
+        return attempted
 
-    async def _lane(self, left: deque[Delivery], until: float, tried: list[Verdict]) -> None:
-        while left and time.monotonic() < until:
-            async with self._turns.turn(left[0].source) as has_turn:
-                if not has_turn or not left:
+    async def _consume(self, queue: deque[Delivery], start_until: float, attempted: list[Verdict]) -> None:
+        """Attempts the deliveries of one mall's queue, one after the other."""
+        while queue and time.monotonic() < start_until:
+            async with self._per_mall_limit.slot(queue[0].source) as has_slot:
+                if not has_slot or not queue:
                     return
-                tried.append(await self._attempt(left.popleft()))
+                attempted.append(await self._attempt(queue.popleft()))
 
     async def _attempt(self, delivery: Delivery) -> Verdict:
         started_at = datetime.now(UTC)
-        reply = await self._send(delivery, started_at)
+        result = await self._send(delivery, started_at)
         finished_at = datetime.now(UTC)
-        following = self._retries.next_attempt(delivery, finished_at, reply.retry_after)
-        gives_up = reply.is_final or following is None
+        next_attempt_at = self._retries.next_attempt(delivery, finished_at, result.retry_after)
+        is_dead = result.is_final or next_attempt_at is None
         attempt = Attempt(
             started_at=started_at,
             duration_ms=round((finished_at - started_at).total_seconds() * 1000),
-            http_status=reply.status,
-            error=reply.error,
-            verdict="delivered" if reply.error is None else "dead" if gives_up else "pending",
-            next_attempt_at=following or finished_at,
-            answer=reply.answer,
-            note=reply.note,
+            http_status=result.http_status,
+            error=result.error,
+            verdict="delivered" if result.error is None else "dead" if is_dead else "pending",
+            next_attempt_at=next_attempt_at or finished_at,
+            answer=result.answer,
+            note=result.note,
         )
-        await self._asked(db.callbacks.deliveries.record_attempt(self._database, delivery, attempt))
+        await self._execute(db.callbacks.deliveries.record_attempt(self._database, delivery, attempt))
         self._count(delivery.kind, {"pending": "failed"}.get(attempt.verdict, attempt.verdict))
         return attempt.verdict
 
-    async def _send(self, delivery: Delivery, now: datetime) -> Reply:
+    async def _send(self, delivery: Delivery, now: datetime) -> SendResult:
         try:
-            reply = await self._senders[delivery.kind].send(delivery, now)
-        except Exception as defect:
-            # An attempt that is not recorded would be made for ever, and seen by nobody.
+            result = await self._senders[delivery.kind].send(delivery, now)
+        except Exception as exc:
+            # Raised, it would leave the attempt unrecorded: repeated for ever, and visible to nobody.
             log.exception("a defect: %s could not be sent", delivery.event_id)
-            return Reply(None, f"a defect of the platform: {type(defect).__name__}")
-        return replace(reply, error=reply.error and _storable(reply.error), note=_storable(reply.note))
+            return SendResult(None, f"a defect of the platform: {type(exc).__name__}")
+        return replace(result, error=result.error and _storable(result.error), note=_storable(result.note))
 
-    async def _asked(self, statement: Awaitable[Answer]) -> Answer:
+    async def _execute(self, statement: Awaitable[ResultT]) -> ResultT:
+        """Runs a statement of the database within their limit."""
         async with self._statements:
             return await statement
 
 
 def _storable(text: str) -> str:
-    """What a mall wrote, without the one character that PostgreSQL's texts cannot hold."""
+    """Returns a mall's text without NUL, the one character that PostgreSQL cannot store."""
     return text.replace("\0", "")
 
 
-def _turned_away(attempt: int) -> float:
-    """Seconds until an activity whose mall had no turn left asks again: the longer it lasts, the seldomer."""
-    return min(2.0 ** (attempt - 1), LONGEST_TURN_AWAY) * random.uniform(0.5, 1.5)  # noqa: S311 - it spreads load, it keeps no secret
+def _busy_delay(attempt: int) -> float:
+    """Returns the seconds until an activity that found no slot is retried: they double with each attempt."""
+    return min(2.0 ** (attempt - 1), MAX_BUSY_DELAY) * random.uniform(0.5, 1.5)  # noqa: S311 - it spreads load, it keeps no secret

@@ -1,4 +1,4 @@
-"""What a mall reads: our own bodies, as Standard Webhooks 1.0, and those of the original system (design.md section 10)."""
+"""The bodies of callbacks: Standard Webhooks 1.0 (docs/callbacks.md), and the legacy format (docs/legacy-format.md)."""
 
 import json
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from domain.lifecycle import RefundKind
 from domain.schemas.events import EventType
 from domain.types import rfc3339
 
-SECRETS_IN_FORCE = 2
-"""the newest, and the one before it, so that a mall can change to the new one"""
+VALID_SECRETS = 2
+"""the newest webhook secret, and the one before it, so that a mall can change over"""
 
 
 class UnsendableError(Exception):
-    """This delivery has no body in its format, or no signature; the message says why, and holds no secret."""
+    """The delivery has no body in its format, or no signature. The message says why, and contains no secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,14 @@ class Content:
 
 class Format(Protocol):
     def content(self, delivery: Delivery, now: datetime) -> Content:
-        """The body, which is the same at every attempt, and the headers of this one.
+        """Returns the body, the same at every attempt, and the headers of an attempt at `now`.
 
         Raises:
-            UnsendableError: there is none.
+            UnsendableError
         """
 
-    def taken(self, answer: bytes) -> bool:
-        """Whether this body of a 2xx answer says that the mall has it."""
+    def is_acknowledged(self, answer: bytes) -> bool:
+        """Whether the body of a 2xx answer acknowledges the event."""
 
 
 class StandardFormat:
@@ -44,17 +44,17 @@ class StandardFormat:
         body = envelope(delivery)
         return Content(body, "application/json", signature(delivery, body, now))
 
-    def taken(self, answer: bytes) -> bool:  # noqa: ARG002 - any 2xx
+    def is_acknowledged(self, answer: bytes) -> bool:  # noqa: ARG002 - any 2xx does
         return True
 
 
 class LegacyFormat:
-    """Unsigned, as the original's malls expect it. Kinds that it never had are told as the nearest that it had."""
+    """Unsigned. An event that the legacy system did not have is sent as the nearest one that it had."""
 
-    ENDS = (EventType.ORDER_REFUNDED, EventType.ORDER_CANCELLED)
+    RELEASED = (EventType.ORDER_REFUNDED, EventType.ORDER_CANCELLED)
 
-    def content(self, delivery: Delivery, now: datetime) -> Content:  # noqa: ARG002 - nothing in it is of this attempt
-        # Text for a queue: that is what its consumers, Spring's, read as a string.
+    def content(self, delivery: Delivery, now: datetime) -> Content:  # noqa: ARG002 - nothing depends on the attempt
+        # Spring's consumers of a queue read a string, and expect a text type.
         content_type = "application/json" if delivery.kind == "http" else "text/plain"
         return Content(_compact(self._fields(delivery)), content_type, {})
 
@@ -62,8 +62,8 @@ class LegacyFormat:
         data = json.loads(delivery.data)
         if delivery.type == EventType.TEAM_COMPLETED:
             return {"teamId": data["team_id"], "outTradeNoList": data["out_trade_nos"]}
-        # At a notifyUrl any body means "ship".
-        if delivery.type in self.ENDS and delivery.kind == "amqp":
+        # Over a queue only: a notifyUrl takes any body for a completed team, and ships.
+        if delivery.type in self.RELEASED and delivery.kind == "amqp":
             return {
                 "type": self._kind(data.get("kind", RefundKind.UNPAID)),
                 "userId": delivery.user_id,
@@ -72,7 +72,7 @@ class LegacyFormat:
                 "outTradeNo": data["out_trade_no"],
                 "activityId": delivery.campaign_id,
             }
-        raise UnsendableError(f"the original's format has no {delivery.type} over {delivery.kind}")
+        raise UnsendableError(f"the legacy format has no {delivery.type} over {delivery.kind}")
 
     def _kind(self, kind: str) -> str:
         match kind:
@@ -82,7 +82,7 @@ class LegacyFormat:
                 return RefundKind.PAID_UNFORMED
         return kind
 
-    def taken(self, answer: bytes) -> bool:
+    def is_acknowledged(self, answer: bytes) -> bool:
         return answer.strip().strip(b'"') == b"success"
 
 
@@ -90,7 +90,7 @@ FORMATS: dict[str, Format] = {"standard": StandardFormat(), "original": LegacyFo
 
 
 def envelope(delivery: Delivery) -> bytes:
-    """The body that a mall receives; the same bytes at every attempt."""
+    """Returns the body of Standard Webhooks: the same bytes at every attempt."""
     return _compact(
         {
             "type": delivery.type,
@@ -102,12 +102,12 @@ def envelope(delivery: Delivery) -> bytes:
 
 
 def signature(delivery: Delivery, body: bytes, now: datetime) -> dict[str, str]:
-    """The headers of Standard Webhooks: signed with every secret that is in force.
+    """Returns the headers of Standard Webhooks, signed with every valid secret.
 
     Raises:
-        UnsendableError: the mall has no secret, or one that cannot be used.
+        UnsendableError: the mall has no secret, or a malformed one.
     """
-    secrets = delivery.secrets[:SECRETS_IN_FORCE]
+    secrets = delivery.secrets[:VALID_SECRETS]
     if not secrets:
         raise UnsendableError("the mall has no webhook secret to sign with")
     try:

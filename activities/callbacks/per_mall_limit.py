@@ -1,44 +1,44 @@
-"""Turns: a mall that hangs uses up its own, and nobody else's."""
+"""The per-mall concurrency limit: a mall that hangs uses up its own slots, and no other mall's."""
 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-AT_ONCE = 20
-"""attempts to one mall that a process makes at once"""
-WAITING = 200
-"""more that may wait for one of these to end"""
-PATIENCE = 0.3
-"""seconds for which they wait; a mall that answers gives turns back much sooner"""
+CONCURRENT_ATTEMPTS = 20
+"""attempts to one mall that a process makes side by side"""
+MAX_WAITING = 200
+"""attempts to one mall that may wait for a slot"""
+SLOT_TIMEOUT = 0.3
+"""seconds for which they wait; a mall that answers releases its slots much sooner"""
 
 
 class PerMallLimit:
-    def __init__(self, at_once: int = AT_ONCE, patience: float = PATIENCE) -> None:
-        self._at_once = at_once
-        self._patience = patience
-        self._of_mall: dict[str, asyncio.Semaphore] = {}
+    def __init__(self, concurrency: int = CONCURRENT_ATTEMPTS, timeout_seconds: float = SLOT_TIMEOUT) -> None:
+        self._concurrency = concurrency
+        self._timeout = timeout_seconds
+        self._slots: dict[str, asyncio.Semaphore] = {}
         self._waiting: Counter[str] = Counter()
 
     @asynccontextmanager
-    async def turn(self, source: str) -> AsyncIterator[bool]:
-        """Whether this mall has a turn left, which then ends with this block."""
-        turns = self._of_mall.setdefault(source, asyncio.Semaphore(self._at_once))
-        if not await self._take(source, turns):
+    async def slot(self, source: str) -> AsyncIterator[bool]:
+        """Yields whether a slot of this mall was free in time; the slot is held until the block ends."""
+        slots = self._slots.setdefault(source, asyncio.Semaphore(self._concurrency))
+        if not await self._acquire(source, slots):
             yield False
             return
         try:
             yield True
         finally:
-            turns.release()
+            slots.release()
 
-    async def _take(self, source: str, turns: asyncio.Semaphore) -> bool:
-        if turns.locked() and self._waiting[source] >= WAITING:
+    async def _acquire(self, source: str, slots: asyncio.Semaphore) -> bool:
+        if slots.locked() and self._waiting[source] >= MAX_WAITING:
             return False
         self._waiting[source] += 1
         try:
-            async with asyncio.timeout(self._patience):
-                return await turns.acquire()
+            async with asyncio.timeout(self._timeout):
+                return await slots.acquire()
         except TimeoutError:
             return False
         finally:

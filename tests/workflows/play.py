@@ -13,7 +13,8 @@ from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from activities.callbacks.deliver import CallbackActivities, RetryPlan
+from activities.callbacks.deliver import CallbackActivities
+from activities.callbacks.retries import RetrySchedule
 from activities.callbacks.senders.amqp import AmqpSender
 from activities.callbacks.senders.http import http_sender
 from db.campaigns.goods import save_goods
@@ -36,7 +37,7 @@ from workflows.team.workflow import LOCK, SETTLE, TeamWorkflow
 
 SOURCE, CHANNEL = "s01", "c01"
 SECRET = "whsec_dGVzdHM="
-NO_RETRIES = RetryPlan(first=timedelta(seconds=1), most=timedelta(seconds=1), give_up=timedelta())
+NO_RETRIES = RetrySchedule(timedelta(seconds=1), timedelta(seconds=1), give_up_after=timedelta())
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""What a callback is sent with: one interface for every way to a mall."""
+"""The interface of senders: one for each kind of address."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,27 +7,28 @@ from typing import Protocol
 from db.callbacks.deliveries import Delivery
 from domain.lifecycle import MallAnswer
 
-NOTE = 500
+MAX_TEXT = 500
+"""characters of an error or of a mall's note that are kept"""
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What came of one try."""
+class SendResult:
+    """The result of one attempt."""
 
-    status: int | None
-    """of HTTP, when there was an answer"""
+    http_status: int | None
+    """None: no HTTP answer"""
     error: str | None
-    """None: the mall has it"""
+    """None: the mall has the event"""
     retry_after: timedelta | None = None
     answer: MallAnswer | None = None
     note: str = ""
     body: str = ""
-    """the beginning of what was answered; for samples, it is kept nowhere else"""
+    """the beginning of the mall's answer; shown for samples, never stored"""
     is_final: bool = False
-    """trying again would change nothing"""
+    """a retry could not succeed"""
 
 
 class Sender(Protocol):
-    """Sends one delivery once. It returns within its time limit, and raises nothing for what a mall or a broker does."""
+    """Sends one delivery once, within its timeout. What a mall or a broker does wrong is a result, not an exception."""
 
-    async def send(self, delivery: Delivery, now: datetime) -> Reply: ...
+    async def send(self, delivery: Delivery, now: datetime) -> SendResult: ...

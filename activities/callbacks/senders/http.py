@@ -1,4 +1,4 @@
-"""Callbacks over HTTP: to registered hosts, at public addresses, without redirects, within a time."""
+"""Callbacks over HTTP: to registered hosts at public addresses, without redirects, within a timeout."""
 
 import asyncio
 import errno
@@ -16,50 +16,56 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import BaseModel, ValidationError
 
 from activities.callbacks.formats import FORMATS, UnsendableError
-from activities.callbacks.senders.base import NOTE, Reply
+from activities.callbacks.senders.base import MAX_TEXT, SendResult
 from db.callbacks.deliveries import Delivery
 from domain.addresses import is_public, url_refusal
 from domain.lifecycle import MallAnswer
 from domain.schemas.events import EventType
 
 GONE, CONFLICT = 410, 409
-READ_AT_MOST = 4096
-LONGEST_WAIT = timedelta(days=30)
-NAMES_AT_ONCE = 64
+MAX_BODY = 4096
+"""bytes of an answer that are read"""
+MAX_RETRY_AFTER = timedelta(days=30)
+RESOLVER_THREADS = 64
 
 AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 
 
 class ForbiddenAddressError(OSError):
-    """A callback would have gone to an address that is not public."""
+    """A callback would be sent to an address that is not public."""
 
 
 def public_socket(address: AddressInfo) -> socket.socket:
-    """A socket for a connection that is about to be made: whatever a name resolved to before, this is where it goes.
+    """Creates the socket of a new connection. Checked here, no name can resolve to a private address after its check.
 
     Raises:
         ForbiddenAddressError
     """
-    family, kind, protocol, _, place = address
-    if not is_public(place[0]):
-        raise ForbiddenAddressError(errno.EACCES, f"{place[0]} is not a public address")
+    family, kind, protocol, _, endpoint = address
+    if not is_public(endpoint[0]):
+        raise ForbiddenAddressError(errno.EACCES, f"{endpoint[0]} is not a public address")
     return socket.socket(family, kind, protocol)
 
 
-class Names(AbstractResolver):
-    """Looks names up in threads of its own. A name whose server hangs keeps one of them, however many callbacks wait for it."""
+class ThreadedResolver(AbstractResolver):
+    """Resolves names in threads of its own: a name server that hangs blocks one of them for each name, and no other work."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(NAMES_AT_ONCE, "names")
+        self._threads = ThreadPoolExecutor(RESOLVER_THREADS, "names")
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
         look_up = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
         found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
         return [
             ResolveResult(
-                hostname=host, host=str(place[0]), port=int(place[1]), family=of, proto=protocol, flags=socket.AI_NUMERICHOST
+                hostname=host,
+                host=str(endpoint[0]),
+                port=int(endpoint[1]),
+                family=address_family,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST,
             )
-            for of, _, protocol, _, place in found
+            for address_family, _, protocol, _, endpoint in found
         ]
 
     async def close(self) -> None:
@@ -70,47 +76,48 @@ class HttpSender:
     def __init__(self, public: aiohttp.ClientSession, local: aiohttp.ClientSession) -> None:
         self._public = public
         self._local = local
-        """for malls that are marked local: it connects anywhere"""
+        """for malls that are marked local: connects to any address"""
 
-    async def send(self, delivery: Delivery, now: datetime) -> Reply:
-        if refused := url_refusal(delivery.address, delivery.hosts):
-            return Reply(None, f"the callback URL is refused: {refused}")
+    async def send(self, delivery: Delivery, now: datetime) -> SendResult:
+        if refusal := url_refusal(delivery.address, delivery.hosts):
+            return SendResult(None, f"the callback URL is refused: {refusal}")
         body_format = FORMATS[delivery.format]
         try:
             content = body_format.content(delivery, now)
-        except UnsendableError as reason:
-            return Reply(None, str(reason))
+        except UnsendableError as exc:
+            return SendResult(None, str(exc))
         http = self._local if delivery.local else self._public
         headers = {"Content-Type": content.content_type, "User-Agent": "groupbuy"} | content.headers
         try:
             async with http.post(delivery.address, data=content.body, headers=headers, allow_redirects=False) as response:
-                answered = await _beginning(response)
+                answer = await _read_beginning(response)
                 status = response.status
-                retry_after = _retry_after(response.headers.get("Retry-After"), now)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failure:
-            return Reply(None, _error(failure))
-        body = answered.decode(errors="replace")
+                retry_after = _parse_retry_after(response.headers.get("Retry-After"), now)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
+            return SendResult(None, _error(exc))
+        body = answer.decode(errors="replace")
         is_question = delivery.type == EventType.ORDER_REFUND_REQUESTED
-        if 200 <= status < 300 and body_format.taken(answered):
-            return Reply(status, None, answer=MallAnswer.AGREED if is_question else None, body=body)
+        if 200 <= status < 300 and body_format.is_acknowledged(answer):
+            return SendResult(status, None, answer=MallAnswer.AGREED if is_question else None, body=body)
         if 200 <= status < 300:
-            return Reply(status, f"answered {status}, but not that it was taken", body=body)
-        if is_question and status == CONFLICT and (veto := _veto(answered)):
-            return Reply(status, None, answer=MallAnswer.VETOED, note=veto.detail[:NOTE], body=body)
-        return Reply(status, f"answered {status}", retry_after, body=body, is_final=status == GONE)
+            return SendResult(status, f"answered {status}, but did not acknowledge the event", body=body)
+        if is_question and status == CONFLICT and (veto := _parse_veto(answer)):
+            return SendResult(status, None, answer=MallAnswer.VETOED, note=veto.detail[:MAX_TEXT], body=body)
+        return SendResult(status, f"answered {status}", retry_after, body=body, is_final=status == GONE)
 
 
 @asynccontextmanager
 async def http_sender(timeout_seconds: float, resolver: AbstractResolver | None = None) -> AsyncIterator[HttpSender]:
-    """With its connections, which end with this block."""
-    own = Names()
-    names = resolver or own
+    """Yields a sender, whose connections are closed when the block ends."""
+    own_resolver = ThreadedResolver()
 
-    def session(**guarded: Any) -> aiohttp.ClientSession:  # noqa: ANN401
-        # How many connections there are is bounded by turns, mall by mall: a limit over all would let one mall hold up another.
-        # Nothing is kept of a name; the cache is there for those who look up the same one at the same time.
-        # Idle ones are closed before the mall does it, which many do after five seconds: else a callback may meet the closing.
-        connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=0, keepalive_timeout=4, resolver=names, **guarded)
+    def session(**guard: Any) -> aiohttp.ClientSession:  # noqa: ANN401
+        # No limit of connections: the per-mall limit bounds them, and a common one would let one mall hold up another.
+        # No name is cached; a TTL of 0 only joins lookups that run at the same time.
+        # Idle connections are closed after 4 s: many servers close them after 5 s, and a callback must not meet that.
+        connector = aiohttp.TCPConnector(
+            limit=0, ttl_dns_cache=0, keepalive_timeout=4, resolver=resolver or own_resolver, **guard
+        )
         timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         return aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
 
@@ -118,49 +125,49 @@ async def http_sender(timeout_seconds: float, resolver: AbstractResolver | None 
         async with session(socket_factory=public_socket) as public, session() as local:
             yield HttpSender(public, local)
     finally:
-        await own.close()
+        await own_resolver.close()
 
 
-async def _beginning(response: aiohttp.ClientResponse) -> bytes:
-    """As much of a body as is wanted, or less, however slowly and however much is sent."""
+async def _read_beginning(response: aiohttp.ClientResponse) -> bytes:
+    """Returns up to MAX_BODY bytes of a body, however large it is and however slowly it arrives."""
     read = bytearray()
-    while len(read) < READ_AT_MOST and (chunk := await response.content.read(READ_AT_MOST - len(read))):
+    while len(read) < MAX_BODY and (chunk := await response.content.read(MAX_BODY - len(read))):
         read += chunk
     if not response.content.at_eof():
-        # Else the rest would be read, too, before the connection serves another callback.
+        # Without this the rest would be read before the connection serves another callback.
         response.close()
     return bytes(read)
 
 
 class Veto(BaseModel):
-    """How a mall says no to a refund; other members are its own affair."""
+    """The body with which a mall vetoes a refund; other members are ignored."""
 
     code: Literal["refund_rejected"]
     detail: str = ""
 
 
-def _veto(body: bytes) -> Veto | None:
+def _parse_veto(body: bytes) -> Veto | None:
     try:
         return Veto.model_validate_json(body)
     except ValidationError:
         return None
 
 
-def _retry_after(header: str | None, now: datetime) -> timedelta | None:
-    """What a Retry-After header asks for, in seconds or as a date; None when it says nothing that can be read."""
+def _parse_retry_after(header: str | None, now: datetime) -> timedelta | None:
+    """Returns the delay that a Retry-After header asks for, in seconds or as a date; None where it is unreadable."""
     if not header:
         return None
     if header.isascii() and header.isdecimal():
-        return timedelta(seconds=min(int(header[:10]), LONGEST_WAIT.total_seconds()))
+        return timedelta(seconds=min(int(header[:10]), MAX_RETRY_AFTER.total_seconds()))
     try:
-        return min(max(parsedate_to_datetime(header) - now, timedelta()), LONGEST_WAIT)
+        return min(max(parsedate_to_datetime(header) - now, timedelta()), MAX_RETRY_AFTER)
     except (ValueError, TypeError, OverflowError):
         return None
 
 
-def _error(failure: BaseException) -> str:
-    if isinstance(failure, TimeoutError):
+def _error(exc: BaseException) -> str:
+    if isinstance(exc, TimeoutError):
         return "no answer in time"
-    if isinstance(failure, aiohttp.ClientConnectorError):
-        return f"no connection to {failure.host}:{failure.port}: {failure.os_error.strerror or failure.os_error}"[:NOTE]
-    return f"{type(failure).__name__}: {failure}"[:NOTE]
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return f"no connection to {exc.host}:{exc.port}: {exc.os_error.strerror or exc.os_error}"[:MAX_TEXT]
+    return f"{type(exc).__name__}: {exc}"[:MAX_TEXT]

@@ -11,8 +11,8 @@ SECRET, OLDER_SECRET = "whsec_bmV3IHNlY3JldA==", "whsec_b2xkIHNlY3JldA=="
 
 
 def delivery(address: str, **fields: Any) -> Delivery:  # noqa: ANN401
-    """Of a completed team, to a local mall."""
-    given: dict[str, Any] = {
+    """Returns the delivery of a completed team to a local mall."""
+    defaults: dict[str, Any] = {
         "event_id": "evt_1",
         "kind": "http",
         "address": address,
@@ -29,7 +29,7 @@ def delivery(address: str, **fields: Any) -> Delivery:  # noqa: ANN401
         "since": NOW,
         "next_attempt_at": NOW,
     }
-    return Delivery(**given | fields)
+    return Delivery(**defaults | fields)
 
 
 REFUNDED: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Attempts are counted where the SDK's own metrics are read."""
+"""Attempts are counted in the worker's /metrics, beside those of the SDK."""
 
 import aiohttp
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
@@ -8,13 +8,13 @@ from worker import attempt_counter
 
 
 async def test_attempts_are_counted_by_kind_and_outcome() -> None:
-    place = f"{HOST}:{free_port()}"
-    runtime = Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=place)))
+    address = f"{HOST}:{free_port()}"
+    runtime = Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=address)))
     count = attempt_counter(runtime)
     for outcome in ("delivered", "failed", "failed"):
         count("http", outcome)
     count("amqp", "dead")
-    async with aiohttp.ClientSession() as http, http.get(f"http://{place}/metrics") as response:
+    async with aiohttp.ClientSession() as http, http.get(f"http://{address}/metrics") as response:
         lines = (await response.text()).splitlines()
     counted = {
         line.replace(',service_name="temporal-core-sdk"', "")

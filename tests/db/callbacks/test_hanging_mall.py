@@ -1,4 +1,4 @@
-"""A mall that hangs uses up its own turns: whoever comes for another mall gets one at once."""
+"""A mall that hangs uses up its own slots: callbacks to other malls are not held up."""
 
 import asyncio
 from collections import Counter
@@ -9,9 +9,10 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.callbacks.deliver import CallbackActivities, RetryPlan
-from activities.callbacks.per_mall_limit import AT_ONCE, PerMallLimit
-from activities.callbacks.senders.base import Reply
+from activities.callbacks.deliver import CallbackActivities
+from activities.callbacks.per_mall_limit import CONCURRENT_ATTEMPTS, PerMallLimit
+from activities.callbacks.retries import RetrySchedule
+from activities.callbacks.senders.base import SendResult
 from db.callbacks.deliveries import Delivery
 from db.settings.malls import MallRecord, save_mall
 from domain.messages.base import WorkflowFailure
@@ -20,21 +21,21 @@ from tests.api.polling import until
 from tests.db.shop import NOW, SOURCE, Shop
 
 HANGING = "s02"
-PLAN = RetryPlan(first=timedelta(seconds=1), most=timedelta(hours=1), give_up=timedelta(days=30000))
+RETRIES = RetrySchedule(timedelta(seconds=1), timedelta(hours=1), give_up_after=timedelta(days=30000))
 
 
 class Malls:
-    """A sender to which one mall says nothing until it is released."""
+    """A sender to malls of which one does not answer until it is released."""
 
     def __init__(self) -> None:
         self.released = asyncio.Event()
-        self.tried: Counter[str] = Counter()
+        self.attempts: Counter[str] = Counter()
 
-    async def send(self, delivery: Delivery, now: datetime) -> Reply:  # noqa: ARG002 - a sender takes it
-        self.tried[delivery.source] += 1
+    async def send(self, delivery: Delivery, now: datetime) -> SendResult:  # noqa: ARG002 - a sender takes it
+        self.attempts[delivery.source] += 1
         if delivery.source == HANGING:
             await self.released.wait()
-        return Reply(200, None)
+        return SendResult(200, None)
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ async def malls(shop: Shop) -> Malls:
 
 @pytest.fixture
 def callbacks(shop: Shop, malls: Malls) -> CallbackActivities:
-    return CallbackActivities(shop.database, {"http": malls}, PLAN, turns=PerMallLimit(patience=0.05))
+    return CallbackActivities(shop.database, {"http": malls}, RETRIES, per_mall_limit=PerMallLimit(timeout_seconds=0.05))
 
 
 async def events(shop: Shop, source: str, count: int) -> list[str]:
@@ -67,20 +68,20 @@ async def deliver(callbacks: CallbackActivities, event_ids: list[str]) -> Any:  
     return await ActivityEnvironment().run(callbacks.deliver, Deliver(event_ids=event_ids))
 
 
-async def test_a_hundred_callbacks_to_a_mall_that_hangs_hold_up_nobody(
+async def test_a_hundred_callbacks_to_a_mall_that_hangs_hold_up_no_other_mall(
     shop: Shop, malls: Malls, callbacks: CallbackActivities
 ) -> None:
     hanging = [asyncio.create_task(deliver(callbacks, [event])) for event in await events(shop, HANGING, 100)]
 
-    async def under_way() -> int:
-        return malls.tried[HANGING]
+    async def in_progress() -> int:
+        return malls.attempts[HANGING]
 
-    await until(under_way, lambda tried: tried == AT_ONCE)
+    await until(in_progress, lambda attempts: attempts == CONCURRENT_ATTEMPTS)
     for event in await events(shop, SOURCE, 30):
         assert await deliver(callbacks, [event]) == Delivered(delivered=1, dead=0)
-    # Who found no turn is to come again later, and holds no place meanwhile.
-    turned_away, _ = await asyncio.wait(hanging, timeout=10, return_when=asyncio.FIRST_EXCEPTION)
-    assert turned_away
+    # A delivery that found no slot is retried later, and holds no slot meanwhile.
+    no_slot, _ = await asyncio.wait(hanging, timeout=10, return_when=asyncio.FIRST_EXCEPTION)
+    assert no_slot
     malls.released.set()
     ends = await asyncio.gather(*hanging, return_exceptions=True)
     failures = [end for end in ends if isinstance(end, ApplicationError)]
@@ -88,33 +89,33 @@ async def test_a_hundred_callbacks_to_a_mall_that_hangs_hold_up_nobody(
     assert {failure.type for failure in failures} == {WorkflowFailure.CALLBACKS_PENDING}
     delays = [failure.next_retry_delay for failure in failures]
     assert all(delay is not None and timedelta(seconds=0.4) < delay < timedelta(seconds=5) for delay in delays)
-    assert malls.tried[HANGING] == 100 - len(failures)
+    assert malls.attempts[HANGING] == 100 - len(failures)
 
 
-async def test_in_one_sweep_a_mall_that_hangs_holds_up_no_other(
+async def test_within_one_activity_a_mall_that_hangs_holds_up_no_other(
     shop: Shop, malls: Malls, callbacks: CallbackActivities
 ) -> None:
     both = [*await events(shop, HANGING, 40), *await events(shop, SOURCE, 40)]
-    sweep = asyncio.create_task(deliver(callbacks, both))
+    delivery = asyncio.create_task(deliver(callbacks, both))
 
-    async def told() -> int:
-        return malls.tried[SOURCE]
+    async def attempted() -> int:
+        return malls.attempts[SOURCE]
 
-    await until(told, lambda tried: tried == 40)
+    await until(attempted, lambda attempts: attempts == 40)
     malls.released.set()
-    assert await sweep == Delivered(delivered=80, dead=0)
+    assert await delivery == Delivered(delivered=80, dead=0)
 
 
-async def test_a_first_try_that_finds_no_turn_is_somebody_else_s(
+async def test_a_first_try_that_finds_no_slot_is_left_to_the_workflow(
     shop: Shop, malls: Malls, callbacks: CallbackActivities
 ) -> None:
-    ids = await events(shop, HANGING, AT_ONCE + 1)
+    ids = await events(shop, HANGING, CONCURRENT_ATTEMPTS + 1)
     hanging = [asyncio.create_task(callbacks.try_once(HANGING, [event])) for event in ids[:-1]]
 
-    async def under_way() -> int:
-        return malls.tried[HANGING]
+    async def in_progress() -> int:
+        return malls.attempts[HANGING]
 
-    await until(under_way, lambda tried: tried == AT_ONCE)
+    await until(in_progress, lambda attempts: attempts == CONCURRENT_ATTEMPTS)
     assert await callbacks.try_once(HANGING, ids[-1:]) is False
     malls.released.set()
-    assert await asyncio.gather(*hanging) == [True] * AT_ONCE
+    assert await asyncio.gather(*hanging) == [True] * CONCURRENT_ATTEMPTS

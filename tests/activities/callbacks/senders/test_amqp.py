@@ -1,4 +1,4 @@
-"""One try over RabbitMQ, on a real broker: confirmed and routed, or not sent; and what a lost broker costs."""
+"""One attempt over RabbitMQ, on a real broker: confirmed and routed, or failed; and the cost of a lost connection."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from aio_pika import DeliveryMode
 from standardwebhooks import Webhook
 
 from activities.callbacks.senders import amqp as module
-from activities.callbacks.senders.amqp import AT_ONCE, AmqpSender
+from activities.callbacks.senders.amqp import CONCURRENT_MESSAGES, AmqpSender
 from embedded.ports import HOST, free_port
 from tests.activities.callbacks.deliveries import NOW, REFUNDED, SECRET, delivery
 from tests.api.polling import until
@@ -23,21 +23,21 @@ TO_QUEUE = delivery("own.key", kind="amqp")
 
 
 @pytest.fixture
-async def behind() -> AsyncIterator[Queue]:
+async def broker_queue() -> AsyncIterator[Queue]:
     async with queue() as made:
         yield made
 
 
 @pytest.fixture
-async def sender(behind: Queue) -> AsyncIterator[AmqpSender]:
-    async with aclosing(AmqpSender(BROKER, 5, behind.exchange)) as made:
+async def sender(broker_queue: Queue) -> AsyncIterator[AmqpSender]:
+    async with aclosing(AmqpSender(BROKER, 5, broker_queue.exchange)) as made:
         yield made
 
 
-async def test_a_message_has_all_that_a_mall_verifies_and_dedupes_by(sender: AmqpSender, behind: Queue) -> None:
+async def test_a_message_has_what_a_mall_verifies_and_deduplicates_by(sender: AmqpSender, broker_queue: Queue) -> None:
     now = datetime.now(UTC)
     assert (await sender.send(TO_QUEUE, now)).error is None
-    message = await behind.message()
+    message = await broker_queue.message()
     assert (message.message_id, message.type, message.app_id) == ("evt_1", "team.completed", "groupbuy")
     assert (message.delivery_mode, message.content_type) == (DeliveryMode.PERSISTENT, "application/json")
     assert message.routing_key == "own.key"
@@ -82,73 +82,73 @@ async def test_a_message_has_all_that_a_mall_verifies_and_dedupes_by(sender: Amq
     ],
     ids=["completed", "refunded", "unsettled", "unpaid"],
 )
-async def test_the_original_s_consumers_read_text(
-    sender: AmqpSender, behind: Queue, fields: dict[str, object], body: dict[str, object]
+async def test_legacy_consumers_receive_text(
+    sender: AmqpSender, broker_queue: Queue, fields: dict[str, object], body: dict[str, object]
 ) -> None:
     assert (await sender.send(delivery("own.key", kind="amqp", format="original", secrets=(), **fields), NOW)).error is None
-    message = await behind.message()
+    message = await broker_queue.message()
     assert (message.content_type, message.content_encoding) == ("text/plain", "utf-8")
     assert json.loads(message.body) == body
 
 
-async def test_a_message_that_no_queue_takes_is_a_failure_until_one_is_bound(sender: AmqpSender, behind: Queue) -> None:
+async def test_an_unroutable_message_fails_until_a_queue_is_bound(sender: AmqpSender, broker_queue: Queue) -> None:
     elsewhere = delivery("nobody.listens", kind="amqp")
-    reply = await sender.send(elsewhere, NOW)
-    assert reply.error == "no queue is bound to nobody.listens: the message could not be routed"
-    assert not reply.is_final
+    result = await sender.send(elsewhere, NOW)
+    assert result.error == "no queue is bound to nobody.listens: the message could not be routed"
+    assert not result.is_final
     assert (await sender.send(TO_QUEUE, NOW)).error is None
-    await behind.bind("nobody.listens")
+    await broker_queue.bind("nobody.listens")
     assert (await sender.send(elsewhere, NOW)).error is None
 
 
-async def test_an_event_that_goes_to_several_queues_at_once_is_judged_at_each(sender: AmqpSender, behind: Queue) -> None:
-    """All under one message_id, by which alone the library knows what the broker returns."""
+async def test_one_event_to_several_queues_has_a_result_for_each(sender: AmqpSender, broker_queue: Queue) -> None:
+    """They share one message_id, by which alone the library matches returned messages."""
     keys = [f"nobody.{number}" if number % 3 else "own.key" for number in range(60)]
-    replies = await asyncio.gather(*(sender.send(delivery(key, kind="amqp"), NOW) for key in keys))
-    assert [reply.error is None for reply in replies] == [key == "own.key" for key in keys]
-    assert [(await behind.message()).message_id for _ in range(20)] == ["evt_1"] * 20
+    results = await asyncio.gather(*(sender.send(delivery(key, kind="amqp"), NOW) for key in keys))
+    assert [result.error is None for result in results] == [key == "own.key" for key in keys]
+    assert [(await broker_queue.message()).message_id for _ in range(20)] == ["evt_1"] * 20
 
 
-async def test_a_missing_exchange_is_a_failure_until_it_is_declared(behind: Queue) -> None:
-    name = f"{behind.exchange}-later"
+async def test_a_missing_exchange_fails_until_it_is_declared(broker_queue: Queue) -> None:
+    name = f"{broker_queue.exchange}-later"
     async with aclosing(AmqpSender(BROKER, 5, name)) as sender:
         for _ in range(2):
-            reply = await sender.send(TO_QUEUE, NOW)
-            assert (reply.error, reply.is_final) == (f"the broker has no exchange {name}", False)
-        declared = await behind.channel.declare_exchange(name, "topic", auto_delete=True)
-        await behind.queue.bind(declared, "own.key")
+            result = await sender.send(TO_QUEUE, NOW)
+            assert (result.error, result.is_final) == (f"the broker has no exchange {name}", False)
+        declared = await broker_queue.channel.declare_exchange(name, "topic", auto_delete=True)
+        await broker_queue.queue.bind(declared, "own.key")
         assert (await sender.send(TO_QUEUE, NOW)).error is None
 
 
-async def test_an_exchange_that_goes_away_is_a_failure_and_is_found_again(behind: Queue) -> None:
-    name = f"{behind.exchange}-now-and-then"
+async def test_a_deleted_exchange_fails_until_it_is_declared_again(broker_queue: Queue) -> None:
+    name = f"{broker_queue.exchange}-now-and-then"
     async with aclosing(AmqpSender(BROKER, 5, name)) as sender:
         for _ in range(2):
-            declared = await behind.channel.declare_exchange(name, "topic")
-            await behind.queue.bind(declared, "own.key")
+            declared = await broker_queue.channel.declare_exchange(name, "topic")
+            await broker_queue.queue.bind(declared, "own.key")
             assert (await sender.send(TO_QUEUE, NOW)).error is None
-            await behind.message()
-            await behind.channel.exchange_delete(name)
+            await broker_queue.message()
+            await broker_queue.channel.exchange_delete(name)
             assert (await sender.send(TO_QUEUE, NOW)).error == f"the broker has no exchange {name}"
-        assert await behind.is_empty()
+        assert await broker_queue.is_empty()
 
 
-async def test_a_broken_line_costs_at_most_an_attempt(behind: Queue) -> None:
-    async with Line() as line, aclosing(AmqpSender(line.url, 5, behind.exchange)) as sender:
+async def test_a_lost_connection_costs_at_most_one_attempt(broker_queue: Queue) -> None:
+    async with Line() as line, aclosing(AmqpSender(line.url, 5, broker_queue.exchange)) as sender:
         assert (await sender.send(TO_QUEUE, NOW)).error is None
         await line.cut()
-        replies = [await sender.send(TO_QUEUE, NOW) for _ in range(2)]
-        assert replies[-1].error is None
+        results = [await sender.send(TO_QUEUE, NOW) for _ in range(2)]
+        assert results[-1].error is None
         await line.close()
-        reply = await sender.send(TO_QUEUE, NOW)
-        assert reply.error is not None
-        assert reply.error.startswith(f"RabbitMQ at {HOST}:")
+        result = await sender.send(TO_QUEUE, NOW)
+        assert result.error is not None
+        assert result.error.startswith(f"RabbitMQ at {HOST}:")
         await line.open()
         assert (await sender.send(TO_QUEUE, NOW)).error is None
 
 
-async def test_a_connection_that_was_lost_unused_is_closed_before_the_next_one(behind: Queue) -> None:
-    async with collected_without_a_loop(), Line() as line, aclosing(AmqpSender(line.url, 5, behind.exchange)) as sender:
+async def test_a_connection_that_was_lost_unused_is_closed_before_the_next_one(broker_queue: Queue) -> None:
+    async with collected_without_a_loop(), Line() as line, aclosing(AmqpSender(line.url, 5, broker_queue.exchange)) as sender:
         assert (await sender.send(TO_QUEUE, NOW)).error is None
         await line.cut()
 
@@ -159,49 +159,49 @@ async def test_a_connection_that_was_lost_unused_is_closed_before_the_next_one(b
         assert (await sender.send(TO_QUEUE, NOW)).error is None
 
 
-async def test_what_is_under_way_when_the_line_breaks_is_not_taken_for_delivered(behind: Queue) -> None:
-    async with Line() as line, aclosing(AmqpSender(line.url, 5, behind.exchange)) as sender:
+async def test_messages_in_flight_when_the_connection_breaks_count_as_failed(broker_queue: Queue) -> None:
+    async with Line() as line, aclosing(AmqpSender(line.url, 5, broker_queue.exchange)) as sender:
         assert (await sender.send(TO_QUEUE, NOW)).error is None
         sent = [asyncio.create_task(sender.send(delivery("own.key", kind="amqp", event_id=f"e{n}"), NOW)) for n in range(200)]
         await asyncio.sleep(0)
         await line.cut()
-        replies = await asyncio.gather(*sent)
+        results = await asyncio.gather(*sent)
         assert (await sender.send(delivery("own.key", kind="amqp", event_id="last"), NOW)).error is None
     arrived = set()
-    while (message := await behind.message()).message_id != "last":
+    while (message := await broker_queue.message()).message_id != "last":
         arrived.add(message.message_id)
-    told = {f"e{number}" for number, reply in enumerate(replies) if reply.error is None}
-    assert told <= arrived
+    confirmed = {f"e{number}" for number, result in enumerate(results) if result.error is None}
+    assert confirmed <= arrived
 
 
-async def test_without_a_broker_it_says_so_and_keeps_the_password_to_itself() -> None:
+async def test_an_unreachable_broker_is_an_error_without_the_password() -> None:
     assert (await AmqpSender(None, 5).send(TO_QUEUE, NOW)).is_final
     url = f"amqp://groupbuy:pa55word@{HOST}:{free_port()}/"
-    reply = await AmqpSender(url, 5).send(TO_QUEUE, NOW)
-    assert reply.error is not None
-    assert not reply.is_final
-    assert "pa55word" not in reply.error
+    result = await AmqpSender(url, 5).send(TO_QUEUE, NOW)
+    assert result.error is not None
+    assert not result.is_final
+    assert "pa55word" not in result.error
 
 
-async def test_a_wrong_password_is_not_repeated(behind: Queue) -> None:  # noqa: ARG001 - there is a broker
-    reply = await AmqpSender(BROKER.replace("guest:guest", "guest:pa55word"), 5).send(TO_QUEUE, NOW)
-    assert reply.error is not None
-    assert "pa55word" not in reply.error
+async def test_a_wrong_password_is_not_shown(broker_queue: Queue) -> None:  # noqa: ARG001 - there is a broker
+    result = await AmqpSender(BROKER.replace("guest:guest", "guest:pa55word"), 5).send(TO_QUEUE, NOW)
+    assert result.error is not None
+    assert "pa55word" not in result.error
 
 
-async def test_a_broker_that_hangs_is_left_in_time_and_keeps_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def test_a_broker_that_hangs_meets_the_timeout_and_a_limited_number_of_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         hung.append(writer)
 
     hung: list[asyncio.StreamWriter] = []
-    async with await asyncio.start_server(say_nothing, HOST, 0) as server:
+    async with await asyncio.start_server(accept, HOST, 0) as server:
         port = server.sockets[0].getsockname()[1]
-        reply = await AmqpSender(f"amqp://guest:guest@{HOST}:{port}/", 0.2).send(TO_QUEUE, NOW)
-        monkeypatch.setattr(module, "PATIENCE", 0.05)
-        patient = AmqpSender(f"amqp://guest:guest@{HOST}:{port}/", 0.5)
-        crowd = await asyncio.gather(*(patient.send(TO_QUEUE, NOW) for _ in range(AT_ONCE + 50)))
+        result = await AmqpSender(f"amqp://guest:guest@{HOST}:{port}/", 0.2).send(TO_QUEUE, NOW)
+        monkeypatch.setattr(module, "SLOT_TIMEOUT", 0.05)
+        slow = AmqpSender(f"amqp://guest:guest@{HOST}:{port}/", 0.5)
+        many = await asyncio.gather(*(slow.send(TO_QUEUE, NOW) for _ in range(CONCURRENT_MESSAGES + 50)))
         for writer in hung:
             writer.close()
-    assert reply.error == f"RabbitMQ at {HOST}:{port}: no answer in time"
+    assert result.error == f"RabbitMQ at {HOST}:{port}: no answer in time"
     waited = f"RabbitMQ at {HOST}:{port}: it is slow, and too many messages wait for it"
-    assert [each.error for each in crowd].count(waited) == 50
+    assert [each.error for each in many].count(waited) == 50

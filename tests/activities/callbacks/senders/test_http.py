@@ -1,4 +1,4 @@
-"""One try over HTTP: what is sent, what counts as taken, and where it may not go."""
+"""One attempt over HTTP: what is sent, what counts as delivered, and which addresses are refused."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from standardwebhooks import Webhook
 
 from activities.callbacks.senders import http as module
-from activities.callbacks.senders.http import READ_AT_MOST, HttpSender, http_sender
+from activities.callbacks.senders.http import MAX_BODY, HttpSender, http_sender
 from domain.lifecycle import MallAnswer
 from domain.schemas.events import EventType
 from embedded.ports import HOST
@@ -25,7 +25,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Mall:
-    """A server on every address of this machine that answers as the test says."""
+    """A server on every address of this machine, whose answers the test sets."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[dict[str, str], bytes]] = []
@@ -39,7 +39,7 @@ class Mall:
     async def ok(self, _: web.Request) -> web.StreamResponse:
         return web.Response()
 
-    def says(self, status: int, text: str = "", **headers: str) -> None:
+    def answers_with(self, status: int, text: str = "", **headers: str) -> None:
         async def answer(_: web.Request) -> web.StreamResponse:
             return web.Response(status=status, text=text, headers={name.replace("_", "-"): it for name, it in headers.items()})
 
@@ -70,13 +70,13 @@ async def sender() -> AsyncIterator[HttpSender]:
         yield made
 
 
-async def test_it_is_signed_with_both_secrets_while_a_mall_changes_them(mall: Mall, sender: HttpSender) -> None:
+async def test_a_callback_is_signed_with_the_two_newest_secrets(mall: Mall, sender: HttpSender) -> None:
     now = datetime.now(UTC)
     secrets = (SECRET, OLDER_SECRET, "whsec_cmV0aXJlZA==")
 
-    reply = await sender.send(delivery(mall.url, secrets=secrets), now)
+    result = await sender.send(delivery(mall.url, secrets=secrets), now)
 
-    assert (reply.status, reply.error) == (200, None)
+    assert (result.http_status, result.error) == (200, None)
     [(headers, body)] = mall.requests
     assert headers["webhook-id"] == "evt_1"
     assert len(headers["webhook-signature"].split()) == 2
@@ -91,22 +91,22 @@ async def test_it_is_signed_with_both_secrets_while_a_mall_changes_them(mall: Ma
 
 
 @pytest.mark.parametrize("secrets", [(), ("whsec_a",), ("whsec_Zm9v", "whsec_b")])
-async def test_without_a_usable_secret_nothing_is_sent_and_nothing_told(
+async def test_without_a_usable_secret_nothing_is_sent_and_no_secret_is_shown(
     mall: Mall, sender: HttpSender, secrets: tuple[str, ...]
 ) -> None:
     unsigned = delivery(mall.url, secrets=secrets)
-    reply = await sender.send(unsigned, NOW)
-    assert reply.error
-    assert "secret" in reply.error
-    assert not any(secret in f"{reply} {unsigned}" for secret in secrets)
+    result = await sender.send(unsigned, NOW)
+    assert result.error
+    assert "secret" in result.error
+    assert not any(secret in f"{result} {unsigned}" for secret in secrets)
     assert mall.requests == []
 
 
 @pytest.mark.parametrize(("status", "is_final"), [(302, False), (404, False), (410, True), (500, False)])
-async def test_only_2xx_is_taken_and_only_410_is_final(mall: Mall, sender: HttpSender, status: int, is_final: bool) -> None:
-    mall.says(status, Location=f"http://{HOST}:{mall.port}/elsewhere")
-    reply = await sender.send(delivery(mall.url), NOW)
-    assert (reply.status, reply.error, reply.is_final) == (status, f"answered {status}", is_final)
+async def test_only_2xx_is_delivered_and_only_410_is_final(mall: Mall, sender: HttpSender, status: int, is_final: bool) -> None:
+    mall.answers_with(status, Location=f"http://{HOST}:{mall.port}/elsewhere")
+    result = await sender.send(delivery(mall.url), NOW)
+    assert (result.http_status, result.error, result.is_final) == (status, f"answered {status}", is_final)
     assert len(mall.requests) == 1
 
 
@@ -123,24 +123,24 @@ async def test_only_2xx_is_taken_and_only_410_is_final(mall: Mall, sender: HttpS
         ("２", None),
     ],
 )
-async def test_retry_after_is_read(mall: Mall, sender: HttpSender, header: str, after: timedelta | None) -> None:
-    mall.says(503, Retry_After=header if header.isascii() else "")
+async def test_retry_after_is_parsed(mall: Mall, sender: HttpSender, header: str, after: timedelta | None) -> None:
+    mall.answers_with(503, Retry_After=header if header.isascii() else "")
     assert (await sender.send(delivery(mall.url), NOW)).retry_after == after
 
 
-async def test_of_an_endless_answer_the_beginning_is_enough(mall: Mall, sender: HttpSender) -> None:
+async def test_only_the_beginning_of_an_endless_answer_is_read(mall: Mall, sender: HttpSender) -> None:
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         while True:
-            await response.write(b"x" * READ_AT_MOST)
+            await response.write(b"x" * MAX_BODY)
 
     mall.answer = endless
-    reply = await sender.send(delivery(mall.url), NOW)
-    assert (reply.error, len(reply.body)) == (None, READ_AT_MOST)
+    result = await sender.send(delivery(mall.url), NOW)
+    assert (result.error, len(result.body)) == (None, MAX_BODY)
 
 
-async def test_a_mall_that_says_nothing_is_left_in_time(mall: Mall) -> None:
+async def test_a_mall_that_does_not_answer_meets_the_timeout(mall: Mall) -> None:
     hangs = asyncio.Event()
 
     async def hang(_: web.Request) -> web.StreamResponse:
@@ -148,29 +148,29 @@ async def test_a_mall_that_says_nothing_is_left_in_time(mall: Mall) -> None:
         return web.Response()
 
     mall.answer = hang
-    async with http_sender(0.2) as hasty:
-        reply = await hasty.send(delivery(mall.url), NOW)
+    async with http_sender(0.2) as sender:
+        result = await sender.send(delivery(mall.url), NOW)
     hangs.set()
-    assert (reply.status, reply.error) == (None, "no answer in time")
+    assert (result.http_status, result.error) == (None, "no answer in time")
 
 
 async def test_a_question_is_answered_by_2xx_or_a_veto(mall: Mall, sender: HttpSender) -> None:
     question = delivery(mall.url, type=EventType.ORDER_REFUND_REQUESTED)
     assert (await sender.send(question, NOW)).answer is MallAnswer.AGREED
-    mall.says(409, '{"code": "refund_rejected", "detail": "packed"}')
-    reply = await sender.send(question, NOW)
-    assert (reply.error, reply.answer, reply.note) == (None, MallAnswer.VETOED, "packed")
-    mall.says(409, "no")
+    mall.answers_with(409, '{"code": "refund_rejected", "detail": "packed"}')
+    result = await sender.send(question, NOW)
+    assert (result.error, result.answer, result.note) == (None, MallAnswer.VETOED, "packed")
+    mall.answers_with(409, "no")
     assert (await sender.send(question, NOW)).error == "answered 409"
 
 
-async def test_a_name_that_nobody_answers_for_holds_up_no_other(mall: Mall, monkeypatch: pytest.MonkeyPatch) -> None:
-    nobody_answers, asked = threading.Event(), []
+async def test_a_name_server_that_hangs_holds_up_no_other_name(mall: Mall, monkeypatch: pytest.MonkeyPatch) -> None:
+    released, lookups = threading.Event(), []
 
     def look_up(host: str, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
         if host == "hangs.test":
-            asked.append(host)
-            nobody_answers.wait(10)
+            lookups.append(host)
+            released.wait(10)
         return real(HOST, *arguments, **named)
 
     real = socket.getaddrinfo
@@ -180,42 +180,42 @@ async def test_a_name_that_nobody_answers_for_holds_up_no_other(mall: Mall, monk
         hanging = [
             asyncio.create_task(sender.send(delivery(f"http://hangs.test:{mall.port}/", hosts=hosts), NOW)) for _ in range(100)
         ]
-        reply = await sender.send(delivery(f"http://mall.test:{mall.port}/", hosts=hosts), NOW)
-        assert reply.error is None
+        result = await sender.send(delivery(f"http://mall.test:{mall.port}/", hosts=hosts), NOW)
+        assert result.error is None
         assert not any(each.done() for each in hanging)
-        nobody_answers.set()
-        assert {reply.error for reply in await asyncio.gather(*hanging)} == {None}
-    assert len(asked) == 1
+        released.set()
+        assert {result.error for result in await asyncio.gather(*hanging)} == {None}
+    assert len(lookups) == 1
 
 
-# --- the original's format ---
+# --- the legacy format ---
 
 
-async def test_the_original_s_mall_ships_when_it_says_success(mall: Mall, sender: HttpSender) -> None:
+async def test_a_legacy_mall_acknowledges_with_success(mall: Mall, sender: HttpSender) -> None:
     completed = delivery(mall.url, format="original", secrets=())
-    for text, is_taken in (("success", True), ("error", False), ("<html>success</html>", False), ("", False)):
-        mall.says(200, text)
-        assert ((await sender.send(completed, NOW)).error is None) is is_taken, text
+    for text, is_acknowledged in (("success", True), ("error", False), ("<html>success</html>", False), ("", False)):
+        mall.answers_with(200, text)
+        assert ((await sender.send(completed, NOW)).error is None) is is_acknowledged, text
     assert {body for _, body in mall.requests} == {b'{"teamId":"t1","outTradeNoList":["n1","n2"]}'}
 
 
-async def test_at_a_notify_url_nothing_but_completion_is_ever_said(mall: Mall, sender: HttpSender) -> None:
-    reply = await sender.send(delivery(mall.url, format="original", **REFUNDED), NOW)
-    assert reply.error == "the original's format has no order.refunded over http"
+async def test_a_legacy_notify_url_receives_completed_teams_only(mall: Mall, sender: HttpSender) -> None:
+    result = await sender.send(delivery(mall.url, format="original", **REFUNDED), NOW)
+    assert result.error == "the legacy format has no order.refunded over http"
     assert mall.requests == []
 
 
-# --- where it may go ---
+# --- addresses ---
 
 
 async def test_a_host_that_is_no_longer_registered_is_not_called(mall: Mall, sender: HttpSender) -> None:
-    reply = await sender.send(delivery(mall.url, hosts=("mall.example",)), NOW)
-    assert reply.error == "the callback URL is refused: 127.0.0.1 is not a registered host of the mall."
+    result = await sender.send(delivery(mall.url, hosts=("mall.example",)), NOW)
+    assert result.error == "the callback URL is refused: 127.0.0.1 is not a registered host of the mall."
     assert mall.requests == []
 
 
-class Names(AbstractResolver):
-    """A name server that answers one address after the other."""
+class Resolver(AbstractResolver):
+    """Resolves any name to the given addresses, one after the other."""
 
     def __init__(self, *addresses: str) -> None:
         self._addresses = list(addresses)
@@ -228,8 +228,8 @@ class Names(AbstractResolver):
 
 
 @asynccontextmanager
-async def calling(*addresses: str) -> AsyncIterator[HttpSender]:
-    async with http_sender(5, Names(*addresses)) as made:
+async def resolving(*addresses: str) -> AsyncIterator[HttpSender]:
+    async with http_sender(5, Resolver(*addresses)) as made:
         yield made
 
 
@@ -237,25 +237,25 @@ async def calling(*addresses: str) -> AsyncIterator[HttpSender]:
 async def test_a_mall_that_is_not_local_is_not_called_on_this_machine(mall: Mall, host: str) -> None:
     url, hosts = f"http://{host}:{mall.port}/", (host,)
     async with http_sender(5) as sender:
-        reply = await sender.send(delivery(url, hosts=hosts, local=False), NOW)
-        assert reply.error is not None
-        assert "is not a public address" in reply.error
+        result = await sender.send(delivery(url, hosts=hosts, local=False), NOW)
+        assert result.error is not None
+        assert "is not a public address" in result.error
         assert mall.requests == []
 
 
 @pytest.mark.parametrize("address", ["10.0.0.5", "169.254.169.254", "192.168.0.1", "100.100.100.200"])
-async def test_nor_at_what_its_name_stands_for(address: str) -> None:
-    async with calling(address) as sender:
-        reply = await sender.send(delivery("http://mall.test/", local=False), NOW)
-    assert reply.error is not None
-    assert f"{address} is not a public address" in reply.error
+async def test_a_name_that_resolves_to_a_private_address_is_not_called(address: str) -> None:
+    async with resolving(address) as sender:
+        result = await sender.send(delivery("http://mall.test/", local=False), NOW)
+    assert result.error is not None
+    assert f"{address} is not a public address" in result.error
 
 
-async def test_a_name_that_changes_between_two_attempts_is_judged_at_each(mall: Mall, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_address_of_a_name_is_checked_at_every_attempt(mall: Mall, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "is_public", lambda address: address == HOST)
-    mall.says(500, Connection="close")
+    mall.answers_with(500, Connection="close")
     rebound = delivery(f"http://mall.test:{mall.port}/", local=False)
-    async with calling(HOST, "127.0.0.2", HOST) as sender:
+    async with resolving(HOST, "127.0.0.2", HOST) as sender:
         first, second, third = [await sender.send(rebound, NOW) for _ in range(3)]
     assert (first.error, third.error) == ("answered 500", "answered 500")
     assert "127.0.0.2 is not a public address" in str(second.error)
