@@ -87,6 +87,6 @@ class CampaignActivities:
         """Waits a while for their workflows, and for those of their refunds; what is left then is the next call's."""
         for _ in range(LOOKS):
             with database_errors():
-                if not await db.campaigns.shutdown.any_left(self._database, team_ids):
+                if not await db.campaigns.shutdown.any_unfinished(self._database, team_ids):
                     return
             await asyncio.sleep(PAUSE)

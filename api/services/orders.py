@@ -300,11 +300,11 @@ def _replayed(record: OrderRecord, asked: NewOrder | SeatRequest) -> Order:
 
 def _refuse_early(place: OrderLookup, request: SeatRequest) -> None:
     """Spares the team's workflow what its rows refuse already; the transaction decides the rest."""
-    if place.terms is None:
+    if place.facts is None:
         raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {request.team_id}.")
-    if place.team_status is not TeamStatus.FORMING or (place.deadline is not None and place.deadline <= place.terms.now):
+    if place.team_status is not TeamStatus.FORMING or (place.deadline is not None and place.deadline <= place.facts.now):
         raise Refusal(ErrorCode.TEAM_CLOSED, f"Team {request.team_id} takes nobody any more.")
-    require_terms(place.terms)
+    require_terms(place.facts)
     if place.seated:
         raise Refusal(ErrorCode.ALREADY_IN_TEAM, f"{request.user_id} has a seat in this team already.")
     if place.full:

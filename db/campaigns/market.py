@@ -1,4 +1,4 @@
-"""What a buyer finds who looks for a team: one or two index scans, however many teams there are."""
+"""The market: teams a buyer can join. One or two index scans, however many teams there are."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,13 +12,13 @@ from domain.schemas.market import MarketTeam, Statistics
 from domain.types import mask_user_id
 
 OWN_ORDERS = 500
-"""so many of a buyer's latest orders are looked through for teams of his own"""
+"""how many of the buyer's latest orders are searched for the buyer's own teams"""
 MEMBERS_SHOWN = 10
 
-# What may be joined, in the order of teams_joinable_idx. A full team is skipped as it is met: one waits for its payments no
-# longer than a payment window.
+# Joinable teams, in the order of teams_joinable_idx. The scan skips full teams; a team is full for no longer than the payment
+# window, so these are few.
 HAS_SEAT = "deadline > $5 AND lock_count < target_count"
-ORDER = "target_count - complete_count, deadline"
+BEST_FIRST = "target_count - complete_count, deadline"
 
 COLUMNS = "team_id, campaign_id, target_count, lock_count, complete_count, opened_at, deadline"
 
@@ -31,55 +31,55 @@ WITH own AS MATERIALIZED (
    WHERE live AND campaign_id = $2 AND goods_id = $3
 ), listed AS (
   (SELECT {COLUMNS}, true AS mine FROM teams
-    WHERE team_id = ANY((SELECT team_ids FROM own)::text[]) AND {IS_FORMING} AND {HAS_SEAT} ORDER BY {ORDER} LIMIT $6)
+    WHERE team_id = ANY((SELECT team_ids FROM own)::text[]) AND {IS_FORMING} AND {HAS_SEAT} ORDER BY {BEST_FIRST} LIMIT $6)
   UNION ALL
   (SELECT {COLUMNS}, false FROM teams
     WHERE source = $1 AND campaign_id = $2 AND goods_id = $3 AND status = 'forming' AND {HAS_SEAT}
       AND team_id <> ALL((SELECT team_ids FROM own)::text[])
-    ORDER BY {ORDER} LIMIT $7)
+    ORDER BY {BEST_FIRST} LIMIT $7)
 ), shown AS (
-  SELECT * FROM listed ORDER BY mine DESC, {ORDER} LIMIT $6
+  SELECT * FROM listed ORDER BY mine DESC, {BEST_FIRST} LIMIT $6
 )
 SELECT t.*, ARRAY(SELECT user_id || ' ' || status FROM orders o
                    WHERE o.team_id = t.team_id AND live ORDER BY locked_at LIMIT {MEMBERS_SHOWN}) AS members
-  FROM shown t ORDER BY mine DESC, {ORDER}
+  FROM shown t ORDER BY mine DESC, {BEST_FIRST}
 """
 
 
 @dataclass(frozen=True, slots=True)
 class MarketViewer:
-    """Who looks for a team of some goods in a campaign."""
+    """The buyer who views the market for some goods of a campaign."""
 
     source: str
     campaign_id: int
     goods_id: str
     user_id: str
     sees_others: bool
-    """else only the teams that he is in already"""
+    """false: only the buyer's own teams are shown"""
 
 
-async def market_teams(conn: Connection, looker: MarketViewer, now: datetime, limit: int) -> list[MarketTeam]:
-    """Teams with a free seat: the buyer's own first, then by how few payments they lack and how soon they end."""
-    who = (looker.source, looker.campaign_id, looker.goods_id, looker.user_id)
-    rows = await conn.fetch(TEAMS, *who, now, limit, limit if looker.sees_others else 0)
-    return MARKET_TEAMS.validate_python([_team(row, looker.user_id) for row in rows])
+async def market_teams(conn: Connection, viewer: MarketViewer, now: datetime, limit: int) -> list[MarketTeam]:
+    """Returns teams with a free seat: the buyer's own first, then by missing payments and deadline, least first."""
+    who = (viewer.source, viewer.campaign_id, viewer.goods_id, viewer.user_id)
+    rows = await conn.fetch(TEAMS, *who, now, limit, limit if viewer.sees_others else 0)
+    return MARKET_TEAMS.validate_python([_team(row, viewer.user_id) for row in rows])
 
 
-# Many small models at once: pydantic makes them of plain values in one go.
+# One adapter call for the whole list: faster than constructing each model.
 MARKET_TEAMS = TypeAdapter(list[MarketTeam])
 
 
-def _team(row: Row, looker: str) -> dict[str, Any]:
+def _team(row: Row, viewer: str) -> dict[str, Any]:
     seats_left = row["target_count"] - row["lock_count"]
-    return {**row, "seats_left": seats_left, "members": [_member(member, looker) for member in row["members"]]}
+    return {**row, "seats_left": seats_left, "members": [_member(member, viewer) for member in row["members"]]}
 
 
-def _member(stored: str, looker: str) -> dict[str, str]:
+def _member(stored: str, viewer: str) -> dict[str, str]:
     user_id, _, status = stored.partition(" ")
-    return {"user_id": user_id if user_id == looker else mask_user_id(user_id), "status": status}
+    return {"user_id": user_id if user_id == viewer else mask_user_id(user_id), "status": status}
 
 
-# Rows that are never deleted: a refund takes nothing from these counts. Every user who ever had a seat has a quota row.
+# None of these rows is ever deleted, so refunds do not lower the counts. Every user who ever had a seat has a quota row.
 STATISTICS = """
 SELECT count(*) AS team_count, count(completed_at) AS completed_team_count,
        (SELECT count(*) FROM user_quotas WHERE campaign_id = $1 AND source = $2) AS user_count
@@ -88,7 +88,7 @@ SELECT count(*) AS team_count, count(completed_at) AS completed_team_count,
 
 
 async def count_statistics(database: Database, source: str, campaign_id: int) -> Statistics:
-    """Reads every team of the campaign: callers cache the answer (api/runtime/statistics.py)."""
+    """Reads every team of the campaign, so callers cache the result (api/runtime/statistics.py)."""
     async with connection(database) as conn:
         row = await fetch_one(conn, STATISTICS, campaign_id, source)
     return Statistics(**row)

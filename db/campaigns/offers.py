@@ -1,4 +1,4 @@
-"""Reading what is on offer to a buyer: the offer, which is everybody's, and the buyer's own standing, in one statement."""
+"""Reads the offer (the same for every buyer) and the state of one buyer, apart for caches or in one statement."""
 
 from datetime import datetime
 
@@ -14,45 +14,45 @@ from domain.switches import parse_switches
 
 
 def is_member(audience: str, user: str) -> str:
-    """SQL: whether a user is in an audience. One that does not exist, or was never filled, has no members."""
+    """Returns SQL: whether a user is in an audience. An unknown or never imported audience has no members."""
     return f"""EXISTS (SELECT FROM audiences a JOIN audience_members m USING (import_id)
                         WHERE a.audience_id = {audience} AND m.user_id = {user})"""
 
 
 SWITCHES = "(SELECT jsonb_object_agg(name, value) FROM switches)"
 
-# Everybody's part: what a cache may keep until an operator changes it.
-OFFERED = """
+# The same for every buyer, so that it can be cached until an operator changes it.
+OFFER_COLUMNS = """
 b.source, b.channel, c.campaign_id, c.version AS campaign_version, c.status, c.starts_at, c.ends_at, c.target_count,
 c.min_count, c.lock_ttl, c.payment_grace, c.team_ttl, c.refund_window, c.take_limit, c.discount, c.audience, c.audience_scope,
 g.goods_id, g.name AS goods_name, g.original_price
 """
-SOLD = "campaign_goods b JOIN campaigns c USING (campaign_id) JOIN goods g USING (goods_id)"
-WANTED = """
+OFFER_TABLES = "campaign_goods b JOIN campaigns c USING (campaign_id) JOIN goods g USING (goods_id)"
+SELECT_OFFER = """
  WHERE b.source = $1 AND b.channel = $2 AND b.goods_id = $3 AND ($4::int IS NULL OR b.campaign_id = $4)
  ORDER BY b.active DESC, c.status IN ('draft', 'ended'), c.updated_at DESC
  LIMIT 1
 """
-OFFER = f"SELECT {OFFERED} FROM {SOLD} {WANTED}"
+OFFER = f"SELECT {OFFER_COLUMNS} FROM {OFFER_TABLES} {SELECT_OFFER}"
 
-# The buyer's part: $1 campaign, $2 source, $3 user, $4 the campaign's audience, $5 the discount's.
+# $1 campaign, $2 source, $3 user, $4 the campaign's audience, $5 the discount's.
 BUYER_STATE = f"""
 SELECT coalesce((SELECT live FROM user_quotas WHERE campaign_id = $1 AND source = $2 AND user_id = $3), 0) AS live_orders,
        (SELECT stock - live FROM campaign_stock WHERE campaign_id = $1) AS stock_left,
        {is_member("$4", "$3")} AS in_audience, {is_member("$5", "$3")} AS in_discount_audience
 """
 
-# Both, and the switches.
+# Both and the switches, in one statement.
 QUOTE_CONTEXT = f"""
-SELECT {OFFERED},
+SELECT {OFFER_COLUMNS},
        coalesce(q.live, 0) AS live_orders, s.stock - s.live AS stock_left,
        {is_member("c.audience", "$5")} AS in_audience,
        {is_member("c.discount ->> 'audience'", "$5")} AS in_discount_audience,
        {SWITCHES} AS switches
-  FROM {SOLD}
+  FROM {OFFER_TABLES}
   LEFT JOIN user_quotas q ON q.campaign_id = c.campaign_id AND q.source = b.source AND q.user_id = $5
   LEFT JOIN campaign_stock s ON s.campaign_id = c.campaign_id
- {WANTED}
+ {SELECT_OFFER}
 """
 
 GOODS_EXIST = "SELECT EXISTS (SELECT FROM goods WHERE goods_id = $1)"
@@ -61,24 +61,25 @@ GOODS_EXIST = "SELECT EXISTS (SELECT FROM goods WHERE goods_id = $1)"
 async def read_quote_context(
     conn: Connection,
     source: str,
-    asked: QuoteRequest | SeatRequest,
+    request: QuoteRequest | SeatRequest,
     now: datetime,
     intent: SeatIntent = SeatIntent.EITHER,
 ) -> QuoteContext:
-    """The campaign that sells these goods in this place, and the buyer before it: the named one, else the active one, else
-    the latest.
+    """Reads the campaign that sells these goods in this channel, and the buyer's state.
+
+    The campaign is the named one, else the active one, else the latest one.
 
     Raises:
         Refusal: goods_not_found, campaign_not_found.
     """
-    row = await conn.fetchrow(QUOTE_CONTEXT, source, asked.channel, asked.goods_id, asked.campaign_id, asked.user_id)
+    row = await conn.fetchrow(QUOTE_CONTEXT, source, request.channel, request.goods_id, request.campaign_id, request.user_id)
     if row is None:
-        raise await _not_sold(conn, source, asked.channel, asked.goods_id, asked.campaign_id)
-    return quote_context(_offer(row), _buyer_state(row, asked.user_id), parse_switches(row["switches"]), intent, now)
+        raise await _not_sold(conn, source, request.channel, request.goods_id, request.campaign_id)
+    return quote_context(_offer(row), _buyer_state(row, request.user_id), parse_switches(row["switches"]), intent, now)
 
 
 async def read_offer(conn: Connection, source: str, channel: str, goods_id: str, campaign_id: int | None) -> Offer:
-    """Everybody's part of `inquire` alone.
+    """Reads the offer alone, chosen as in read_quote_context.
 
     Raises:
         Refusal: goods_not_found, campaign_not_found.
@@ -90,7 +91,7 @@ async def read_offer(conn: Connection, source: str, channel: str, goods_id: str,
 
 
 async def read_buyer_state(conn: Connection, offer: Offer, user_id: str) -> BuyerState:
-    """The buyer's part of `inquire` alone."""
+    """Reads the buyer's state alone."""
     audiences = (offer.audience, offer.discount.audience)
     row = await fetch_one(conn, BUYER_STATE, offer.campaign_id, offer.source, user_id, *audiences)
     return _buyer_state(row, user_id)
@@ -99,9 +100,8 @@ async def read_buyer_state(conn: Connection, offer: Offer, user_id: str) -> Buye
 async def _not_sold(conn: Connection, source: str, channel: str, goods_id: str, campaign_id: int | None) -> Refusal:
     if not await conn.fetchval(GOODS_EXIST, goods_id):
         return Refusal(ErrorCode.GOODS_NOT_FOUND, f"There are no goods {goods_id}.")
-    wanted = "No campaign" if campaign_id is None else f"No campaign {campaign_id}"
-    where = f"in channel {channel} of {source}"
-    return Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"{wanted} sells goods {goods_id} {where}.")
+    campaign = "No campaign" if campaign_id is None else f"No campaign {campaign_id}"
+    return Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"{campaign} sells goods {goods_id} in channel {channel} of {source}.")
 
 
 def _offer(row: Row) -> Offer:
@@ -143,19 +143,19 @@ def _scope(row: Row) -> tuple[AudienceScope, ...]:
     return tuple(AudienceScope(each) for each in row["audience_scope"])
 
 
-# --- what the terms of a campaign (`c`) look at for somebody who joins a running team; the columns begin with campaign_ ---
+# --- the facts that are checked when a buyer joins a running team ---
 
 
 def campaign_terms(user: str) -> str:
-    """SQL: the columns that `terms` reads."""
+    """Returns SQL: the columns that `join_facts` reads, of the campaign `c`."""
     return f"""
        c.campaign_id AS campaign_no, c.status AS campaign_status, c.starts_at AS campaign_starts_at,
        c.ends_at AS campaign_ends_at, c.audience AS campaign_audience, c.audience_scope,
        {is_member("c.audience", user)} AS in_audience, {SWITCHES} AS switches"""
 
 
-def terms(row: Row, request: SeatRequest, now: datetime) -> Facts:
-    """For the rules `TERMS`: the counts are left to the statement that takes the seat."""
+def join_facts(row: Row, request: SeatRequest, now: datetime) -> Facts:
+    """Builds the facts of a join from campaign_terms. Without counts: the statement that takes the seat checks those."""
     return Facts(
         intent=SeatIntent.JOIN,
         now=now,

@@ -1,6 +1,7 @@
-"""Campaigns that are ended at once, with every team that is still forming; and how far that is."""
+"""Campaign shutdowns: a campaign is ended together with its forming teams, and the progress is counted from the rows."""
 
-from db.campaigns.store import NO_SEAT_CHANGES, lock_campaign, record_version
+from db.campaigns.store import BLOCK_SEAT_CHANGES, lock_campaign
+from db.campaigns.versions import record_version
 from db.core.connection import Connection, Database, Row, connection, fetch_one, transaction
 from db.settings.audit import record_change
 from domain.ids import shutdown_workflow_id
@@ -22,79 +23,79 @@ SELECT count(DISTINCT t.team_id) AS teams, count(o.order_id) AS orders,
 
 
 async def preview_shutdown(database: Database, campaign_id: int) -> ShutdownPreview:
-    """What it would mean to end the campaign now."""
+    """Counts the forming teams and money that a shutdown would end and return now."""
     async with connection(database) as conn:
         row = await fetch_one(conn, PREVIEW, campaign_id)
     return ShutdownPreview(campaign_id=campaign_id, **row)
 
 
-ENDING = "SELECT * FROM campaign_shutdowns WHERE campaign_id = $1"
-BEGIN = """
+READ_SHUTDOWN = "SELECT * FROM campaign_shutdowns WHERE campaign_id = $1"
+INSERT_SHUTDOWN = """
 INSERT INTO campaign_shutdowns (campaign_id, begun_by, reason, begun_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT DO NOTHING RETURNING campaign_id
 """
-# Short statements, and no row that seats share: nobody takes a seat until they are committed.
-END = "UPDATE campaigns SET status = 'ended', version = $2, updated_at = $3 WHERE campaign_id = $1"
-STOP_SELLING = "UPDATE campaign_goods SET active = false WHERE campaign_id = $1 AND active"
-TAKE_DOWN_TEAMS = """
+# BLOCK_SEAT_CHANGES keeps buyers waiting until commit, so these statements are few and short.
+END_CAMPAIGN = "UPDATE campaigns SET status = 'ended', version = $2, updated_at = $3 WHERE campaign_id = $1"
+DEACTIVATE_GOODS = "UPDATE campaign_goods SET active = false WHERE campaign_id = $1 AND active"
+INSERT_TEAMS = """
 INSERT INTO campaign_shutdown_teams (campaign_id, team_id)
 SELECT campaign_id, team_id FROM teams WHERE campaign_id = $1 AND status = 'forming'
 """
 
 
-async def begin_shutdown(database: Database, asked: BeginShutdown) -> None:
-    """Makes the campaign ended and takes down the teams that are to go with it; a repeat finds it begun.
+async def begin_shutdown(database: Database, request: BeginShutdown) -> None:
+    """Ends the campaign and lists its forming teams for the shutdown; a repeat changes nothing.
 
     Raises:
         Refusal: campaign_not_found.
     """
     async with transaction(database) as conn:
-        if await conn.fetchrow(ENDING, asked.campaign_id) is not None:
+        if await conn.fetchrow(READ_SHUTDOWN, request.campaign_id) is not None:
             return
-        # Who opens a team at this moment has done so, or finds the campaign ended: the list of its teams is whole.
-        await conn.execute(NO_SEAT_CHANGES)
-        campaign = await lock_campaign(conn, asked.campaign_id)
-        if await conn.fetchval(BEGIN, asked.campaign_id, asked.operator, asked.reason, asked.now) is None:
+        # A concurrent lock either has opened its team before this, or finds the campaign ended: the list of teams is complete.
+        await conn.execute(BLOCK_SEAT_CHANGES)
+        campaign = await lock_campaign(conn, request.campaign_id)
+        if await conn.fetchval(INSERT_SHUTDOWN, request.campaign_id, request.operator, request.reason, request.now) is None:
             return
         if campaign.status is not CampaignStatus.ENDED:
-            next_one = {"status": CampaignStatus.ENDED, "version": campaign.version + 1, "updated_at": asked.now}
-            ended = campaign.model_copy(update=next_one)
-            await conn.execute(END, asked.campaign_id, ended.version, asked.now)
-            await conn.execute(STOP_SELLING, asked.campaign_id)
-            await record_version(conn, ended, asked.operator)
-        await conn.execute(TAKE_DOWN_TEAMS, asked.campaign_id)
-        # Also where the campaign was ended before, with its teams left to run: who returns their money is recorded.
-        content = {"campaign_id": asked.campaign_id, "reason": asked.reason}
-        await record_change(conn, f"ending/{asked.campaign_id}", content, by=asked.operator, now=asked.now)
+            changes = {"status": CampaignStatus.ENDED, "version": campaign.version + 1, "updated_at": request.now}
+            ended = campaign.model_copy(update=changes)
+            await conn.execute(END_CAMPAIGN, request.campaign_id, ended.version, request.now)
+            await conn.execute(DEACTIVATE_GOODS, request.campaign_id)
+            await record_version(conn, ended, request.operator)
+        await conn.execute(INSERT_TEAMS, request.campaign_id)
+        # Recorded even if the campaign was ended before: the shutdown also returns the money of its running teams.
+        content = {"campaign_id": request.campaign_id, "reason": request.reason}
+        await record_change(conn, f"ending/{request.campaign_id}", content, by=request.operator, now=request.now)
 
 
-FORMING = """
-SELECT team_id FROM campaign_shutdown_teams e JOIN teams t USING (team_id)
- WHERE e.campaign_id = $1 AND t.status = 'forming' AND team_id > $2 ORDER BY team_id LIMIT $3
+FORMING_TEAMS = """
+SELECT team_id FROM campaign_shutdown_teams s JOIN teams t USING (team_id)
+ WHERE s.campaign_id = $1 AND t.status = 'forming' AND team_id > $2 ORDER BY team_id LIMIT $3
 """
 
 
-async def forming_teams(database: Database, asked: CloseTeams, after: str, limit: int) -> list[str]:
-    """Teams of an ending that are still forming, by their id, those after the given one."""
+async def forming_teams(database: Database, request: CloseTeams, after: str, limit: int) -> list[str]:
+    """Returns the ids, greater than `after`, of the shutdown's teams that are still forming."""
     async with connection(database) as conn:
-        return [row["team_id"] for row in await conn.fetch(FORMING, asked.campaign_id, after, limit)]
+        return [row["team_id"] for row in await conn.fetch(FORMING_TEAMS, request.campaign_id, after, limit)]
 
 
-ANY_LEFT = """
+ANY_UNFINISHED = """
 SELECT EXISTS (SELECT FROM teams WHERE team_id = ANY($1::text[]) AND status = 'forming')
        OR EXISTS (SELECT FROM teams t JOIN orders o USING (team_id)
                    WHERE t.team_id = ANY($1::text[]) AND t.status = 'failed' AND o.status = 'paid')
 """
 
 
-async def any_left(database: Database, team_ids: list[str]) -> bool:
-    """Whether one of these teams is forming, or has failed and holds money that nobody has begun to return."""
+async def any_unfinished(database: Database, team_ids: list[str]) -> bool:
+    """Whether one of these teams is forming, or has failed with a paid order whose refund has not begun."""
     async with connection(database) as conn:
-        return bool(await conn.fetchval(ANY_LEFT, team_ids))
+        return bool(await conn.fetchval(ANY_UNFINISHED, team_ids))
 
 
-# What goes back: paid seats of teams that are forming or have failed, and every refund of those teams that was not over when
-# the ending began. A team that completed meanwhile delivers its goods; what its members undo later is no part of this.
+# Refunds of a shutdown: the paid orders of its teams that are forming or have failed, and every refund of these teams that was
+# unfinished when the shutdown began. A team that completed meanwhile ships its goods; later refunds of its orders do not count.
 PROGRESS = """
 WITH team AS (
   SELECT t.team_id, t.status, t.completed_at
@@ -117,35 +118,35 @@ SELECT (SELECT count(*) FROM team) AS teams_total,
        coalesce(sum(amount) FILTER (WHERE status = 'done'), 0) AS amount_returned
   FROM back
 """
-FINISH = "UPDATE campaign_shutdowns SET finished_at = $2 WHERE campaign_id = $1 AND finished_at IS NULL"
+FINISH_SHUTDOWN = "UPDATE campaign_shutdowns SET finished_at = $2 WHERE campaign_id = $1 AND finished_at IS NULL"
 
 
-async def measure_shutdown(database: Database, asked: ReadShutdown) -> ShutdownState:
-    """How far the ending is by its rows; finishes it when nothing is left to wait for."""
+async def measure_shutdown(database: Database, request: ReadShutdown) -> ShutdownState:
+    """Counts the shutdown's progress from the rows, and finishes it when nothing is left to do."""
     async with transaction(database) as conn:
-        ending = await fetch_one(conn, ENDING, asked.campaign_id)
-        counted = await _progress(conn, ending)
-        state = ShutdownState(finished=ending["finished_at"] is not None, **counted)
+        shutdown = await fetch_one(conn, READ_SHUTDOWN, request.campaign_id)
+        progress = await _progress(conn, shutdown)
+        state = ShutdownState(finished=shutdown["finished_at"] is not None, **progress)
         if not state.finished and state.is_complete:
-            await conn.execute(FINISH, asked.campaign_id, asked.now)
+            await conn.execute(FINISH_SHUTDOWN, request.campaign_id, request.now)
             state = state.model_copy(update={"finished": True})
     return state
 
 
 async def read_shutdown(database: Database, campaign_id: int) -> ShutdownProgress | None:
-    """How far the ending of a campaign is; None where none has begun."""
+    """Returns the progress of a campaign's shutdown; None where none has begun."""
     async with transaction(database) as conn:
-        ending = await conn.fetchrow(ENDING, campaign_id)
-        if ending is None:
+        shutdown = await conn.fetchrow(READ_SHUTDOWN, campaign_id)
+        if shutdown is None:
             return None
-        counted = await _progress(conn, ending)
+        progress = await _progress(conn, shutdown)
     return ShutdownProgress(
-        status=ShutdownStatus.RUNNING if ending["finished_at"] is None else ShutdownStatus.DONE,
-        **ending,
-        **counted,
+        status=ShutdownStatus.RUNNING if shutdown["finished_at"] is None else ShutdownStatus.DONE,
+        **shutdown,
+        **progress,
         workflow=WorkflowLink(id=shutdown_workflow_id(campaign_id)),
     )
 
 
-async def _progress(conn: Connection, ending: Row) -> Row:
-    return await fetch_one(conn, PROGRESS, ending["campaign_id"], ending["begun_at"])
+async def _progress(conn: Connection, shutdown: Row) -> Row:
+    return await fetch_one(conn, PROGRESS, shutdown["campaign_id"], shutdown["begun_at"])

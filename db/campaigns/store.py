@@ -1,4 +1,4 @@
-"""Goods and campaigns as operators set them; every change is kept, whole, with who and when."""
+"""Campaigns as operators create, change and list them; every change is recorded as a version."""
 
 import json
 from datetime import datetime
@@ -6,12 +6,12 @@ from typing import Any
 
 import asyncpg
 
+from db.campaigns.versions import record_version
 from db.core.connection import Connection, Database, Row, connection, transaction
-from db.settings.audit import record_change
 from domain.campaigns import campaign_risks, require_confirmation
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus, require_transition
-from domain.schemas.campaigns import Campaign, CampaignFields, CampaignVersion, NewCampaign
+from domain.schemas.campaigns import Campaign, CampaignFields, NewCampaign
 
 FREE_CAMPAIGN_ID = "SELECT coalesce(max(campaign_id), 100000) + 1 FROM campaigns WHERE campaign_id < 1000000000"
 CAMPAIGN_IDS = 7_242_004
@@ -31,12 +31,12 @@ UPDATE campaigns SET ({", ".join(COLUMNS[1:])}) = ({", ".join(f"${n}" for n in r
 
 
 async def create_campaign(database: Database, new: NewCampaign, *, by: str, now: datetime, confirmed: bool = False) -> Campaign:
-    """Publishes a campaign under its own id, or under the next free one.
+    """Creates a campaign under its own id, or under the next free one.
 
     Raises:
-        Refusal: campaign_conflict (the id is taken, or another active campaign sells these goods there), goods_not_found,
-            audience_not_found.
-        ConfirmationRequired: it may lose money, and this is not `confirmed`.
+        Refusal: campaign_conflict (the id is taken, or another active campaign sells these goods in the same channel),
+            goods_not_found, audience_not_found.
+        ConfirmationRequired: it has a risk (domain/campaigns.py), and the request is not `confirmed`.
     """
     async with transaction(database) as conn:
         await conn.execute("SELECT pg_advisory_xact_lock($1)", CAMPAIGN_IDS)
@@ -53,9 +53,9 @@ async def create_campaign(database: Database, new: NewCampaign, *, by: str, now:
     return campaign
 
 
-# Every statement that changes a live order writes its quota, too. So whoever begins to count a campaign's stock waits for those
-# under way, and those to come see that it is counted. Before any row.
-NO_SEAT_CHANGES = "LOCK TABLE user_quotas IN SHARE MODE"
+# Every statement that takes or releases a seat writes its user's quota, so this lock waits for those in progress and blocks new
+# ones until commit. Taken before any row lock, or it could deadlock with them.
+BLOCK_SEAT_CHANGES = "LOCK TABLE user_quotas IN SHARE MODE"
 
 LOCK_CAMPAIGN = "SELECT * FROM campaigns WHERE campaign_id = $1 FOR UPDATE"
 GOODS_OF = "SELECT source, channel, goods_id FROM campaign_goods WHERE campaign_id = $1 ORDER BY source, channel, goods_id"
@@ -70,16 +70,17 @@ async def change_campaign(
     now: datetime,
     confirmed: bool = False,
 ) -> Campaign:
-    """Applies some fields to a campaign. Running teams keep the terms that they were opened under.
+    """Changes some fields of a campaign. Running teams keep the terms they were opened under.
 
     Raises:
         Refusal: campaign_not_found, campaign_conflict, goods_not_found, audience_not_found.
-        ConfirmationRequired: the change may lose money, and is not `confirmed`.
-        pydantic.ValidationError: the fields do not fit together.
+        ConfirmationRequired: the change has a risk (domain/campaigns.py), and the request is not `confirmed`.
+        pydantic.ValidationError: the fields contradict each other.
     """
     async with transaction(database) as conn:
         if "stock" in changes:
-            await conn.execute(NO_SEAT_CHANGES)
+            # A new stock counter starts at the number of live orders: none may come or go while they are counted.
+            await conn.execute(BLOCK_SEAT_CHANGES)
         before = await lock_campaign(conn, campaign_id)
         fields = before.changed(changes)
         require_transition(before.status, fields.status)
@@ -93,15 +94,15 @@ async def change_campaign(
 
 
 async def lock_campaign(conn: Connection, campaign_id: int) -> Campaign:
-    """The campaign as it is until this transaction ends.
+    """Locks the campaign's row until the transaction ends, and returns the campaign.
 
     Raises:
         Refusal: campaign_not_found.
     """
-    found = await _read(conn, LOCK_CAMPAIGN, campaign_id)
-    if found is None:
+    campaign = await _read(conn, LOCK_CAMPAIGN, campaign_id)
+    if campaign is None:
         raise Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"There is no campaign {campaign_id}.")
-    return found
+    return campaign
 
 
 READ_CAMPAIGN = "SELECT * FROM campaigns WHERE campaign_id = $1"
@@ -110,31 +111,6 @@ READ_CAMPAIGN = "SELECT * FROM campaigns WHERE campaign_id = $1"
 async def read_campaign(database: Database, campaign_id: int) -> Campaign | None:
     async with connection(database) as conn:
         return await _read(conn, READ_CAMPAIGN, campaign_id)
-
-
-VERSIONS = """
-SELECT changed_by, changed_at, content FROM changes
- WHERE subject = $1 AND ($2::int IS NULL OR (content->>'version')::int < $2) ORDER BY change_no DESC LIMIT $3
-"""
-
-
-async def list_versions(database: Database, campaign_id: int, before: int | None, limit: int) -> list[CampaignVersion]:
-    """What a campaign was, the newest version first, those below `before`."""
-    async with connection(database) as conn:
-        rows = await conn.fetch(VERSIONS, f"campaign/{campaign_id}", before, limit)
-    return [
-        CampaignVersion(
-            changed_by=row["changed_by"],
-            changed_at=row["changed_at"],
-            campaign=Campaign.model_validate_json(row["content"]),
-        )
-        for row in rows
-    ]
-
-
-async def read_version(database: Database, campaign_id: int, version: int) -> CampaignVersion | None:
-    found = await list_versions(database, campaign_id, version + 1, 1)
-    return found[0] if found and found[0].campaign.version == version else None
 
 
 LIST_CAMPAIGNS = """
@@ -149,11 +125,11 @@ SELECT campaign_id, source, channel, goods_id FROM campaign_goods WHERE campaign
 
 
 async def list_campaigns(database: Database, status: CampaignStatus | None, before: int | None, limit: int) -> list[Campaign]:
-    """The highest campaign_id first, those below `before`."""
+    """Returns campaigns with an id below `before`, highest id first."""
     async with connection(database) as conn:
         rows = await conn.fetch(LIST_CAMPAIGNS, status, before, limit)
-        places = await conn.fetch(GOODS_OF_ALL, [row["campaign_id"] for row in rows])
-    return [_campaign(row, [place for place in places if place["campaign_id"] == row["campaign_id"]]) for row in rows]
+        goods = await conn.fetch(GOODS_OF_ALL, [row["campaign_id"] for row in rows])
+    return [_campaign(row, [sold for sold in goods if sold["campaign_id"] == row["campaign_id"]]) for row in rows]
 
 
 def _fields(campaign: CampaignFields) -> dict[str, Any]:
@@ -169,59 +145,54 @@ async def _read(conn: Connection, sql: str, campaign_id: int) -> Campaign | None
     return _campaign(row, await conn.fetch(GOODS_OF, campaign_id)) if row else None
 
 
-def _campaign(row: Row, places: list[Row]) -> Campaign:
-    goods = [{name: place[name] for name in ("source", "channel", "goods_id")} for place in places]
-    return Campaign.model_validate({**row, "discount": json.loads(row["discount"]), "goods": goods})
+def _campaign(row: Row, goods: list[Row]) -> Campaign:
+    sold = [{name: entry[name] for name in ("source", "channel", "goods_id")} for entry in goods]
+    return Campaign.model_validate({**row, "discount": json.loads(row["discount"]), "goods": sold})
 
 
-# No audience is ever deleted, so one that is there stays.
+# Audiences are never deleted, so an existing one needs no lock.
 KNOWN_AUDIENCES = "SELECT audience_id FROM audiences WHERE audience_id = ANY($1::text[])"
 
 
 async def _require_audiences(conn: Connection, campaign: Campaign) -> None:
-    wanted = {named for named in (campaign.audience, campaign.discount.audience) if named is not None}
-    known = {row["audience_id"] for row in await conn.fetch(KNOWN_AUDIENCES, list(wanted))} if wanted else wanted
-    if missing := wanted - known:
+    named = {audience for audience in (campaign.audience, campaign.discount.audience) if audience is not None}
+    known = {row["audience_id"] for row in await conn.fetch(KNOWN_AUDIENCES, list(named))} if named else named
+    if missing := named - known:
         raise Refusal(ErrorCode.AUDIENCE_NOT_FOUND, f"There is no audience {', '.join(sorted(missing))}.")
 
 
 REMOVE_GOODS = "DELETE FROM campaign_goods WHERE campaign_id = $1"
-SAVE_PLACE = "INSERT INTO campaign_goods (campaign_id, source, channel, goods_id, active) VALUES ($1, $2, $3, $4, $5)"
+ADD_GOODS = "INSERT INTO campaign_goods (campaign_id, source, channel, goods_id, active) VALUES ($1, $2, $3, $4, $5)"
 KNOWN_GOODS = "SELECT goods_id FROM goods WHERE goods_id = ANY($1::text[])"
 
-DROP_STOCK = "DELETE FROM campaign_stock WHERE campaign_id = $1"
-CHANGE_STOCK = "UPDATE campaign_stock SET stock = $2 WHERE campaign_id = $1 RETURNING campaign_id"
-BEGIN_STOCK = """
+DELETE_STOCK = "DELETE FROM campaign_stock WHERE campaign_id = $1"
+UPDATE_STOCK = "UPDATE campaign_stock SET stock = $2 WHERE campaign_id = $1 RETURNING campaign_id"
+INSERT_STOCK = """
 INSERT INTO campaign_stock (campaign_id, stock, live)
 SELECT $1, $2, (SELECT count(*) FROM orders WHERE campaign_id = $1 AND live)
 """
 
 
 async def _save_goods_and_stock(conn: Connection, campaign: Campaign) -> None:
-    wanted = {place.goods_id for place in campaign.goods}
-    known = {row["goods_id"] for row in await conn.fetch(KNOWN_GOODS, list(wanted))}
-    if missing := wanted - known:
+    named = {goods.goods_id for goods in campaign.goods}
+    known = {row["goods_id"] for row in await conn.fetch(KNOWN_GOODS, list(named))}
+    if missing := named - known:
         raise Refusal(ErrorCode.GOODS_NOT_FOUND, f"There are no goods {', '.join(sorted(missing))}.")
     await conn.execute(REMOVE_GOODS, campaign.campaign_id)
     active = campaign.status is CampaignStatus.ACTIVE
     try:
-        for place in sorted(campaign.goods, key=lambda place: (place.source, place.channel, place.goods_id)):
-            await conn.execute(SAVE_PLACE, campaign.campaign_id, place.source, place.channel, place.goods_id, active)
+        for goods in sorted(campaign.goods, key=lambda goods: (goods.source, goods.channel, goods.goods_id)):
+            await conn.execute(ADD_GOODS, campaign.campaign_id, goods.source, goods.channel, goods.goods_id, active)
     except asyncpg.UniqueViolationError:
         raise Refusal(
             ErrorCode.CAMPAIGN_CONFLICT,
-            f"Another active campaign sells {place.goods_id} in channel {place.channel} of {place.source}.",
+            f"Another active campaign sells {goods.goods_id} in channel {goods.channel} of {goods.source}.",
         ) from None
     if campaign.stock is None:
-        await conn.execute(DROP_STOCK, campaign.campaign_id)
+        await conn.execute(DELETE_STOCK, campaign.campaign_id)
         return
     try:
-        if await conn.fetchval(CHANGE_STOCK, campaign.campaign_id, campaign.stock) is None:
-            await conn.execute(BEGIN_STOCK, campaign.campaign_id, campaign.stock)
+        if await conn.fetchval(UPDATE_STOCK, campaign.campaign_id, campaign.stock) is None:
+            await conn.execute(INSERT_STOCK, campaign.campaign_id, campaign.stock)
     except asyncpg.CheckViolationError:
         raise Refusal(ErrorCode.CAMPAIGN_CONFLICT, f"More than {campaign.stock} orders of this campaign are live.") from None
-
-
-async def record_version(conn: Connection, campaign: Campaign, by: str) -> None:
-    subject = f"campaign/{campaign.campaign_id}"
-    await record_change(conn, subject, campaign, by=by, now=campaign.updated_at)

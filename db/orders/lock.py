@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from db.campaigns.offers import campaign_terms, is_member, read_quote_context, terms
+from db.campaigns.offers import campaign_terms, is_member, join_facts, read_quote_context
 from db.core.connection import Connection, Database, Row, connection, fetch_one
 from db.core.planner_hints import IS_FORMING
 from domain.eligibility import SeatIntent, require_terms
@@ -148,7 +148,7 @@ async def _join(conn: Connection, lock: LockSeat) -> HeldSeat:
     if team is None:
         raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {request.team_id} for these goods.")
     _require_open(team, now)
-    require_terms(terms(team, request, now))
+    require_terms(join_facts(team, request, now))
     # The team has pinned the rule; what it comes to is each buyer's own.
     price = pay_price(team["original_price"], parse_discount(team["discount"]), in_audience=team["in_discount_audience"])
     values = _order_values(request, now, team["original_price"], price, team["take_limit"])

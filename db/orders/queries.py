@@ -1,14 +1,14 @@
-"""Reading orders and teams as they are now."""
+"""Reads orders as they are now, and what a request for a seat or a payment needs to know of them."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from db.campaigns.offers import campaign_terms, terms
+from db.campaigns.offers import campaign_terms, join_facts
 from db.core.connection import Database, Row, connection, fetch_one
 from db.core.pagination import Conditions, Position
 from db.core.planner_hints import equal_pair
-from db.teams.queries import MEMBERS, _team
+from db.teams.queries import MEMBERS, team_from_row
 from domain.eligibility import Facts
 from domain.ids import team_workflow_id
 from domain.lifecycle import OrderStatus, PaymentOutcome, PaymentReason, TeamStatus
@@ -21,7 +21,7 @@ from domain.schemas.workflows import WorkflowLink
 
 @dataclass(frozen=True, slots=True)
 class OrderRecord:
-    """An order with what only the platform needs of it."""
+    """An order, with the columns that are not in the public JSON."""
 
     order: Order
     opened_team: bool
@@ -41,27 +41,27 @@ async def read_order(database: Database, source: str, out_trade_no: str) -> Orde
 
 @dataclass(frozen=True, slots=True)
 class OrderLookup:
-    """What one read shows of a request for a seat in a team: enough to refuse early."""
+    """What one read tells about a request for a seat: enough to answer a repeat, and to refuse most requests early."""
 
     record: OrderRecord | None
-    """the order that this out_trade_no has already"""
+    """the order of this out_trade_no, if there is one"""
     team_status: TeamStatus | None
     deadline: datetime | None
     full: bool
     seated: bool
     """the user has a live order in the team"""
-    terms: Facts | None
-    """what the campaign's terms look at; None: there is no such team, of this mall, goods and campaign"""
+    facts: Facts | None
+    """of joining the team; None: no team with this id has this mall, goods and campaign"""
     unpaid: int
-    """the user's seats in this mall that wait for a payment"""
+    """the user's locked orders in this mall"""
     unpaid_until: datetime | None
-    """when the first of these lapses: the end of its window and grace"""
+    """when the first of these is released: the end of its payment window and grace"""
     lapsed: int
-    """the user's seats in this mall that lapsed unpaid lately"""
+    """the user's orders in this mall that were cancelled unpaid within LAPSE_MEMORY"""
 
 
 LOOKUP = f"""
-SELECT o.*, t.team_id AS asked_team_id, t.status AS team_status, t.deadline,
+SELECT o.*, t.team_id AS found_team_id, t.status AS team_status, t.deadline,
        t.lock_count >= t.target_count AS full,
        EXISTS (SELECT FROM orders s
                 WHERE {equal_pair("s.team_id, s.user_id", "$3, $4")} AND s.live) AS seated,
@@ -74,11 +74,11 @@ SELECT o.*, t.team_id AS asked_team_id, t.status AS team_status, t.deadline,
   LEFT JOIN campaigns c ON c.campaign_id = t.campaign_id
  CROSS JOIN (
    SELECT count(*) FILTER (WHERE status = 'locked') AS unpaid,
-          -- A seat is kept for its grace, too. A subquery: of seats that are not locked no team is read.
+          -- A subquery, so that the teams of orders that are not locked are not read.
           min(lock_expires_at + (SELECT payment_grace FROM teams g WHERE g.team_id = latest.team_id) * interval '1 second')
             FILTER (WHERE status = 'locked') AS unpaid_until,
           count(*) FILTER (WHERE cancel_reason = 'lock_timeout' AND cancelled_at > $7) AS lapsed
-     -- The latest are enough, and read from an index that is there: one on status would be written with every payment.
+     -- The latest orders are enough, and orders_user_idx has them; an index on status would be written by every payment.
      FROM (SELECT team_id, status, lock_expires_at, cancel_reason, cancelled_at FROM orders
             WHERE {equal_pair("user_id, source", "$4, $1")}
             ORDER BY source DESC, locked_at DESC, order_id DESC LIMIT 1000) AS latest
@@ -105,7 +105,7 @@ async def look_up_order(database: Database, request: SeatRequest, now: datetime)
         deadline=row["deadline"],
         full=bool(row["full"]),
         seated=row["seated"],
-        terms=terms(row, request, now) if row["asked_team_id"] is not None else None,
+        facts=join_facts(row, request, now) if row["found_team_id"] is not None else None,
         unpaid=row["unpaid"],
         unpaid_until=row["unpaid_until"],
         lapsed=row["lapsed"],
@@ -119,14 +119,14 @@ SELECT o AS "order", t AS team, {MEMBERS}
 
 
 async def read_order_and_team(database: Database, source: str, out_trade_no: str) -> tuple[OrderRecord, Team]:
-    """An order that is there, and its team, at one moment.
+    """Reads an order and its team in one snapshot.
 
     Raises:
-        LookupError: it is not there.
+        LookupError: there is no such order.
     """
     async with connection(database) as conn:
         row = await fetch_one(conn, ORDER_AND_TEAM, source, out_trade_no)
-    return _record(row["order"]), _team(row["team"], row["members"])
+    return _record(row["order"]), team_from_row(row["team"], row["members"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +138,18 @@ class OrderFilter:
     status: OrderStatus | None = None
     out_trade_no: str | None = None
     owed: bool | None = None
+    """whether its money is still to be returned"""
 
 
 OWED = "(o.status = 'refunding' OR o.status = 'paid' AND t.status = 'failed')"
 
 
-async def list_orders(database: Database, wanted: OrderFilter, after: Position | None, limit: int) -> list[OpsOrder]:
-    """Newest first."""
+async def list_orders(database: Database, filters: OrderFilter, after: Position | None, limit: int) -> list[OpsOrder]:
+    """Returns orders, newest first."""
     conditions = Conditions()
     for name in ("source", "user_id", "team_id", "campaign_id", "status", "out_trade_no"):
-        conditions.equal(f"o.{name}", getattr(wanted, name))
-    conditions.equal(OWED, wanted.owed)
+        conditions.equal(f"o.{name}", getattr(filters, name))
+    conditions.equal(OWED, filters.owed)
     conditions.after("o.locked_at, o.order_id", after)
     sql = f"""
         SELECT o.*, {OWED} AS owed FROM orders o JOIN teams t USING (team_id)

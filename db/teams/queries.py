@@ -1,4 +1,4 @@
-"""Reads of teams."""
+"""Reads teams as they are now."""
 
 from dataclasses import dataclass
 
@@ -16,10 +16,10 @@ TEAM = f"SELECT t.*, {MEMBERS} FROM teams t WHERE t.team_id = $1 AND ($2::text I
 
 
 async def read_team(database: Database, source: str | None, team_id: str) -> Team | None:
-    """A team with everybody who ever had a seat in it; `source` None reads any mall's."""
+    """Reads a team with all its orders, of the given mall or (None) of any mall."""
     async with connection(database) as conn:
         row = await conn.fetchrow(TEAM, team_id, source)
-    return None if row is None else _team(row, row["members"])
+    return None if row is None else team_from_row(row, row["members"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class TeamFilter:
     status: TeamStatus | None = None
 
 
-async def list_teams(database: Database, wanted: TeamFilter, after: Position | None, limit: int) -> list[OpsTeam]:
-    """Newest first."""
+async def list_teams(database: Database, filters: TeamFilter, after: Position | None, limit: int) -> list[OpsTeam]:
+    """Returns teams, newest first."""
     conditions = Conditions()
     for name in ("source", "campaign_id", "goods_id", "status"):
-        conditions.equal(name, getattr(wanted, name))
+        conditions.equal(name, getattr(filters, name))
     conditions.after("opened_at, team_id", after)
     sql = f"SELECT * FROM teams WHERE {conditions} ORDER BY opened_at DESC, team_id DESC LIMIT {int(limit)}"
     async with connection(database) as conn:
@@ -46,7 +46,7 @@ async def list_teams(database: Database, wanted: TeamFilter, after: Position | N
     ]
 
 
-def _team(row: Row, members: list[tuple[str, str, str]]) -> Team:
+def team_from_row(row: Row, members: list[tuple[str, str, str]]) -> Team:
     return Team(
         team_id=row["team_id"],
         campaign_id=row["campaign_id"],

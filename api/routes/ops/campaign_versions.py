@@ -10,7 +10,7 @@ from api.openapi.document import refuses, repeats
 from api.routes.ops.campaigns import CampaignPath, Confirm, get_campaign
 from api.routes.orders import mark_replayed
 from api.services.campaigns import read_shutdown_status, shut_down_campaign
-from db.campaigns.store import list_versions, read_version
+from db.campaigns.versions import list_versions, read_version
 from domain.errors import ErrorCode, Refusal
 from domain.schemas.campaign_shutdown import NewShutdown, ShutdownPreview, ShutdownProgress
 from domain.schemas.campaigns import CampaignVersion

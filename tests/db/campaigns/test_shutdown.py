@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from db.campaigns.shutdown import (
-    any_left,
+    any_unfinished,
     begin_shutdown,
     forming_teams,
     measure_shutdown,
     preview_shutdown,
     read_shutdown,
 )
-from db.campaigns.store import change_campaign, read_campaign, read_version
+from db.campaigns.store import change_campaign, read_campaign
+from db.campaigns.versions import read_version
 from db.core.connection import transaction
 from db.settings.audit import list_changes
 from domain.errors import ConfirmationRequired, ErrorCode, Refusal
@@ -92,13 +93,13 @@ async def test_an_ending_is_previewed_begun_once_and_counted_to_its_end(shop: Sh
 
     for team in (half, unpaid):
         await shop.conclude(team[0], TeamDecision.CLOSE)
-    assert not await any_left(shop.database, [unpaid[0].team_id])
-    assert await any_left(shop.database, [left[0].team_id])
+    assert not await any_unfinished(shop.database, [unpaid[0].team_id])
+    assert await any_unfinished(shop.database, [left[0].team_id])
     await shop.refund(half[0])
     await shop.finish(half[0])
-    assert await any_left(shop.database, teams)
+    assert await any_unfinished(shop.database, teams)
     await shop.refund(half[1], reason="a buyer who could not wait")
-    assert not await any_left(shop.database, teams)
+    assert not await any_unfinished(shop.database, teams)
     assert counts(await closing.look()) == (2, 2, 0, 2, 1)
     running = await closing.read()
     assert (running.status, running.amount_total, running.amount_returned) == (ShutdownStatus.RUNNING, 2 * PAY_PRICE, PAY_PRICE)
