@@ -1,12 +1,10 @@
 """`python -m bench`: the command line."""
 
 import asyncio
-import signal
 import sys
 import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import cast
 
 import click
 
@@ -15,8 +13,9 @@ from bench.processes import BenchError
 from bench.suite import Plan, Suite
 from db.core.migrate import upgrade
 from embedded.errors import StackError
-from embedded.exit import echo_error, exit_process
-from embedded.stack import Options, Stack
+from embedded.plan import Options
+from embedded.process import cancel_on_signal, echo_error, exit_process
+from embedded.stack import Stack
 
 
 def parse_callers(_: click.Context, __: click.Parameter, text: str) -> list[int]:
@@ -66,15 +65,17 @@ def main(
         return await Suite(plan, cleanup).run(directory)
 
     async def until_signal() -> int:
-        task = cast("asyncio.Task[int]", asyncio.current_task())
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(signum, task.cancel)
-        try:
+        code = 130
+
+        async def measure() -> None:
+            nonlocal code
             async with AsyncExitStack() as cleanup:
-                return await run(Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="groupbuy-bench-"))), cleanup)
-        except asyncio.CancelledError:
+                directory = cleanup.enter_context(tempfile.TemporaryDirectory(prefix="groupbuy-bench-"))
+                code = await run(Path(directory), cleanup)
+
+        if await cancel_on_signal(measure()):
             echo_error("stopped")
-            return 130
+        return code
 
     try:
         exit_process(asyncio.run(until_signal()))

@@ -28,8 +28,8 @@ from bench.load import Stopwatch
 from bench.processes import OTHERS, BenchError, Child, Meter, environment
 from bench.report import table
 from bench.rounds import percentile
-from embedded.exit import exit_process
 from embedded.ports import HOST, free_port
+from embedded.process import exit_process
 
 REFUND_WINDOW = 1
 """seconds, after which the workflow of a completed team closes"""

@@ -20,10 +20,11 @@ from bench.processes import BenchError, Child, Meter, environment
 from bench.refunds import RefundBench
 from bench.rounds import Measured, Pair, Side, total
 from domain.schemas.malls import MallFields
-from embedded.exit import echo_error
-from embedded.http import answers
+from embedded.http import responds
+from embedded.plan import Options
 from embedded.ports import HOST, free_port
-from embedded.stack import Options, Stack
+from embedded.process import echo_error
+from embedded.stack import Stack
 
 WARM_UP_SECONDS = 5.0
 WARM_UP_CALLERS = 16
@@ -190,6 +191,6 @@ async def _until_up(child: Child, url: str) -> None:
         if not child.is_running:
             raise BenchError(f"{child.name} ended before it was ready; its output is above")
         with suppress(OSError):
-            if await answers(f"{url}/readyz"):
+            if await responds(f"{url}/readyz"):
                 return
         await asyncio.sleep(0.05)

@@ -1,7 +1,8 @@
-"""Administration without the API: the first key that may do everything has nobody else to make it."""
+"""Administration without the API, which needs a key: the first one is created here."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import asyncpg
 from pydantic import ValidationError
@@ -13,20 +14,21 @@ from domain.errors import Refusal
 from domain.schemas.keys import NewKey
 from domain.scopes import Scope
 from domain.types import validation_message
+from embedded.addresses import running_stack
 from embedded.errors import StackError
 
 
-async def make_key(database_url: str, name: str, source: str | None, scopes: Sequence[str]) -> str:
-    """A new key, which the database admits from now on; without scopes it may do everything.
+async def issue_key(database_url: str, name: str, source: str | None, scopes: Sequence[str]) -> str:
+    """Creates a key in the database and returns it. Without scopes it has ADMIN, or TRADE if it is for a mall.
 
     Raises:
-        StackError: it cannot be made; the message says why.
+        StackError: it cannot be created; the message says why.
     """
-    everything = [Scope.ADMIN if source is None else Scope.TRADE]
+    default = [Scope.ADMIN if source is None else Scope.TRADE]
     try:
-        new = NewKey(name=name, source=source, scopes=[Scope(scope) for scope in scopes] or everything)
-    except ValidationError as mistake:
-        raise StackError("; ".join(validation_message(error["msg"]) for error in mistake.errors())) from None
+        new = NewKey(name=name, source=source, scopes=[Scope(scope) for scope in scopes] or default)
+    except ValidationError as exc:
+        raise StackError("; ".join(validation_message(error["msg"]) for error in exc.errors())) from None
     key = new_key(source)
     try:
         database = Database(database_url, size=1)
@@ -38,6 +40,18 @@ async def make_key(database_url: str, name: str, source: str | None, scopes: Seq
         raise StackError(refusal.detail) from None
     except asyncpg.UndefinedTableError:
         raise StackError("the database has no tables yet: python -m db.core.migrate") from None
-    except (*INFRASTRUCTURE_FAILURES, asyncpg.PostgresError, ValueError) as failure:
-        raise StackError(f"the database cannot be used: {failure}") from None
+    except (*INFRASTRUCTURE_FAILURES, asyncpg.PostgresError, ValueError) as exc:
+        raise StackError(f"the database cannot be used: {exc}") from None
     return key
+
+
+def database_of_stack(data_dir: Path) -> str:
+    """Returns the database URL of the stack that runs on this data directory.
+
+    Raises:
+        StackError: none runs there.
+    """
+    addresses = running_stack(data_dir)
+    if addresses is None:
+        raise StackError(f"no stack runs on {data_dir}: start it, or name a database (--database-url)")
+    return addresses.database_url

@@ -1,4 +1,4 @@
-"""The data directory: whose it is, which version wrote it, and that one stack at a time uses it."""
+"""The data directory: its files, the version that wrote it, and the lock that admits one stack at a time."""
 
 import fcntl
 import json
@@ -9,10 +9,11 @@ from typing import IO
 from embedded.errors import StackError
 
 FORMAT = 2
+DEFAULT_DATA_DIR = Path(".groupbuy")
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replaces the file in one step and lets only its owner read it: these files hold keys and passwords."""
+    """Replaces the file atomically, readable by its owner alone: these files hold keys and passwords."""
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -21,17 +22,24 @@ def write_private(path: Path, text: str) -> None:
 
 
 class DataDir:
-    """Locked from `open` to `close`; the kernel also unlocks it when the process dies, however it dies."""
+    """Locked from `open` to `close`. The kernel releases the lock when the process dies, whatever kills it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().resolve()
         self.logs = self.path / "logs"
         self.postgres = self.path / "postgres"
+        self.addresses = self.path / "stack.json"
+        self.pids = self.path / "pids.json"
+        self.keys = self.path / "keys.json"
         self._lock_file = self.path / "lock"
         self._lock: IO[str] | None = None
 
     def open(self, postgres_version: int | None) -> None:
-        """For a stack with this major version of PostgreSQL, or with one elsewhere."""
+        """Creates and locks the directory for this major version of PostgreSQL; None: PostgreSQL runs elsewhere.
+
+        Raises:
+            StackError: it cannot be used, is in use, holds other files, or was written by another version.
+        """
         self._make()
         self._take_lock()
         try:
@@ -47,7 +55,7 @@ class DataDir:
             self._lock = None
 
     def in_use(self) -> bool:
-        """Whether a stack runs on it now."""
+        """Returns whether a stack runs on it now."""
         try:
             with self._lock_file.open() as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -59,14 +67,14 @@ class DataDir:
 
     def _make(self) -> None:
         try:
-            # Others may pass but not look: as root, PostgreSQL runs as another user, below this directory.
+            # Others may traverse but not list it: started by root, PostgreSQL runs as another user, below this directory.
             self.path.mkdir(mode=0o711, parents=True, exist_ok=True)
-            strangers = [entry.name for entry in self.path.iterdir() if entry != self._lock_file]
+            foreign = [entry.name for entry in self.path.iterdir() if entry != self._lock_file]
         except OSError as error:
             raise StackError(f"data directory {self.path}: {error.strerror}; choose another with --data-dir") from None
-        if strangers and not self._version_file.exists():
+        if foreign and not self._version_file.exists():
             raise StackError(
-                f"{self.path} is not a data directory of groupbuy (it has {min(strangers)} but no version file): "
+                f"{self.path} is not a data directory of groupbuy (it has {min(foreign)} but no version file): "
                 "choose an empty or new one with --data-dir"
             )
 
@@ -91,19 +99,20 @@ class DataDir:
         return self.path / "version"
 
     def _check_version(self, postgres_version: int | None) -> None:
-        ours = {"format": FORMAT} | ({"postgresql": postgres_version} if postgres_version else {})
+        current = {"format": FORMAT} | ({"postgresql": postgres_version} if postgres_version else {})
         text = self._version_file.read_text() if self._version_file.exists() else "{}"
         try:
-            theirs = dict(json.loads(text))
+            written = dict(json.loads(text))
         except (ValueError, TypeError):
-            theirs = {"format": text.strip()}
-        if any(theirs.get(name, version) != version for name, version in ours.items()):
+            written = {"format": text.strip()}
+        if any(written.get(name, version) != version for name, version in current.items()):
             raise StackError(
-                f"{self.path} was written by another version of groupbuy ({_words(theirs)}; this one: {_words(ours)}): "
+                f"{self.path} was written by another version of groupbuy "
+                f"({_describe(written)}; this one: {_describe(current)}): "
                 "start that version, or move the directory away to begin afresh"
             )
-        write_private(self._version_file, json.dumps(theirs | ours))
+        write_private(self._version_file, json.dumps(written | current))
 
 
-def _words(versions: dict[str, int]) -> str:
+def _describe(versions: dict[str, int]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())

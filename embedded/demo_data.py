@@ -1,4 +1,4 @@
-"""The demo data of design.md section 11: one mall, its goods and campaigns; and one of each where money is soon too late."""
+"""The demo data: one mall, its goods and campaigns, among them a campaign for load and one with short times."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,8 +16,8 @@ from domain.schemas.goods import Goods
 from embedded.keys import DemoKeys
 
 SOURCE, CHANNEL = "s01", "c01"
-LOAD = 100_000
-"""requests a second: the demo mall is also what benches load"""
+REQUEST_LIMIT = 100_000
+"""per second; so high because benchmarks trade as the demo mall, too"""
 DEMO_GOODS = (
     Goods(goods_id="9890001", name="MyBatis book", original_price=Decimal("100.00")),
     Goods(goods_id="9890002", name="MyBatis book, for load", original_price=Decimal("100.00")),
@@ -54,13 +54,13 @@ def campaign(
 DEMO_CAMPAIGNS = (
     campaign(100123, "Read together", "9890001", take_limit=1),
     campaign(100124, "Read together, for load", "9890002", take_limit=100),
-    # A lost seat and a failed team in seconds, for the demo mall's page.
+    # Shows a seat that times out and a team that fails within minutes, on the demo mall's page.
     campaign(100125, "Read together, in a hurry", "9890003", 100, lock_ttl=20, payment_grace=2, team_ttl=180),
 )
 
 
 async def seed(database_url: str, mall_url: str, keys: DemoKeys) -> None:
-    """Makes what is missing. What an operator changed since stays changed; the demo mall's address and keys are today's."""
+    """Inserts what is missing. Keeps the changes of operators, except for the demo mall's callback address and keys."""
     database = Database(database_url, size=1)
     now = datetime.now(UTC)
     try:
@@ -77,7 +77,7 @@ async def seed(database_url: str, mall_url: str, keys: DemoKeys) -> None:
                     callback_hosts=("127.0.0.1", "localhost"),
                     webhook_secrets=(keys.webhook_secret,),
                     local=True,
-                    request_limit=LOAD,
+                    request_limit=REQUEST_LIMIT,
                 ),
             )
         await save_key(database, keys.mall_key, name="demo mall", source=SOURCE, now=now)

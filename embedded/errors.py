@@ -1,5 +1,5 @@
-"""What keeps the stack from running, in words for the person at the terminal."""
+"""Why the stack cannot run."""
 
 
 class StackError(Exception):
-    """One clear line: what is wrong and what to do about it. It is printed instead of a traceback."""
+    """Its message is one line, printed instead of a traceback: what is wrong and what to do about it."""

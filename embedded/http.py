@@ -1,12 +1,16 @@
-"""Asks a local server whether it is up."""
+"""Health checks of local HTTP servers."""
 
 import asyncio
 from contextlib import suppress
 from urllib.parse import urlsplit
 
 
-async def answers(url: str) -> bool:
-    """Whether a GET is answered with 200. By hand: one line out, one line in, no client library in the supervisor."""
+async def responds(url: str) -> bool:
+    """Returns whether a GET is answered with 200. Uses a bare socket, so that the supervisor needs no HTTP library.
+
+    Raises:
+        OSError: nothing listens there.
+    """
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:

@@ -1,4 +1,4 @@
-"""The demo's credentials: made once per data directory, never the same on two machines."""
+"""The credentials of a stack, generated once per data directory."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ class DemoKeys:
 
 
 def demo_keys(path: Path) -> DemoKeys:
-    """The keys in this file, which is written when it is not there yet."""
+    """Returns the keys in this file, which is created if it is missing."""
     if path.exists():
         return DemoKeys(**json.loads(path.read_text()))
     keys = DemoKeys(

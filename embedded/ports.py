@@ -1,4 +1,4 @@
-"""TCP ports on loopback: whether a server could have one, and a free one for it."""
+"""TCP ports on loopback: whether one is available, and which one is free."""
 
 import secrets
 import socket
@@ -8,10 +8,10 @@ from embedded.errors import StackError
 HOST = "127.0.0.1"
 
 
-def refusal(port: int) -> str | None:
-    """Why no server can listen on this port now, or None when one can."""
+def bind_error(port: int) -> str | None:
+    """Returns why no server can listen on this port now, None if one can."""
     with socket.socket() as probe:
-        # As the servers do: connections that linger in TIME_WAIT are no obstacle, a listener still is.
+        # As the servers bind it: connections in TIME_WAIT do not prevent that, a listener does.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -21,32 +21,35 @@ def refusal(port: int) -> str | None:
 
 
 def free_port() -> int:
-    """A port to listen on that stays ours while the server restarts.
+    """Returns a port that is not taken by others while the server that listens on it restarts.
 
-    The kernel's own choice (port 0) is from the range of outgoing connections: while the server is down, another
-    connection can take it, and a client that keeps reconnecting can even meet itself there. Below it, nobody does.
+    The kernel's own choice (port 0) is in the range of outgoing connections: while the server is down, another
+    connection can take it, and a client that keeps reconnecting can even connect to itself. Ports below it are safe.
     """
     while True:
         port = 15_000 + secrets.randbelow(15_000)
-        if refusal(port) is None:
+        if bind_error(port) is None:
             return port
 
 
 class Ports:
-    """Gives each part its port before anything is started."""
+    """Reserves a port for each part before any process starts."""
 
     def __init__(self) -> None:
-        self._given: dict[int, str] = {}
+        self._reserved: dict[int, str] = {}
 
-    def give(self, part: str, wanted: int, flag: str) -> int:
-        """`wanted`, or a free port for 0. `flag` is how the user chooses another one."""
-        port = wanted
+    def reserve(self, part: str, port: int, flag: str) -> int:
+        """Returns `port`, or a free one for 0. `flag` is the option that chooses another one.
+
+        Raises:
+            StackError: the port is in use, or reserved for another part.
+        """
         while not port:
             candidate = free_port()
-            port = candidate if candidate not in self._given else 0
-        if port in self._given:
-            raise StackError(f"port {port} is asked for by {self._given[port]} and {part}: choose another with {flag}")
-        if reason := refusal(port):
+            port = candidate if candidate not in self._reserved else 0
+        if port in self._reserved:
+            raise StackError(f"port {port} is asked for by {self._reserved[port]} and {part}: choose another with {flag}")
+        if reason := bind_error(port):
             raise StackError(f"port {port} for {part}: {reason}; choose another with {flag} (0 takes a free one)")
-        self._given[port] = part
+        self._reserved[port] = part
         return port

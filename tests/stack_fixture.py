@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from embedded.stack import Options, Stack
+from embedded.plan import Options
+from embedded.stack import Stack
 
 ADDRESSES_OF_OTHERS = ("GROUPBUY_", "TEMPORAL_", "PG")
 

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from cli.admin import make_key
+from cli.admin import issue_key
 from embedded.demo_data import CHANNEL, SOURCE
 from embedded.errors import StackError
 from embedded.ports import HOST, free_port
@@ -349,7 +349,7 @@ async def test_openapi_says_who_needs_a_key(shop: Shop) -> None:
 @asynccontextmanager
 async def another_api(stack: Stack, shop: Shop) -> AsyncIterator[Caller]:
     port = free_port()
-    environment = {**stack._plan.application(), "GROUPBUY_API_PORT": str(port)}
+    environment = {**stack._plan.application_environment(), "GROUPBUY_API_PORT": str(port)}
     process = await asyncio.create_subprocess_exec(sys.executable, "-P", "-m", "api", env=environment)
     caller = Caller(shop.mall._http, f"http://{HOST}:{port}", shop.mall.key)
 
@@ -404,4 +404,4 @@ async def test_the_first_key_is_made_at_the_command_line(stack: Stack, shop: Sho
         ("nonsense", "x", None, "ops", "cannot be used"),
     ):
         with pytest.raises(StackError, match=reason):
-            await make_key(database_url, name, source, [scope])
+            await issue_key(database_url, name, source, [scope])

@@ -17,7 +17,7 @@ from db.core.invariants import violations
 from db.core.migrate import upgrade
 from db.core.schema import metadata
 from embedded.data_dir import DataDir
-from embedded.leftovers import PidFile
+from embedded.orphans import PidFile
 from embedded.ports import free_port
 from embedded.postgres import EmbeddedPostgres, find_postgres
 from embedded.supervisor import Supervisor
@@ -65,7 +65,7 @@ async def server() -> AsyncIterator[Server]:
         initdb = postgres.initdb(environment)
         assert initdb is not None
         await supervisor.run(initdb)
-        postgres.adopt()
+        postgres.finish_initdb()
         await supervisor.start(postgres.part(environment))
         await postgres.create_database()
         await asyncio.to_thread(upgrade, postgres.url)

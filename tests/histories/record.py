@@ -31,7 +31,8 @@ from domain.messages.campaigns import ShutdownInput
 from domain.messages.refunds import RefundInput
 from domain.schemas.audiences import AudienceRule
 from domain.schemas.events import EventType
-from embedded.stack import Options, Stack
+from embedded.plan import Options
+from embedded.stack import Stack
 from tests.api.polling import until
 from tests.api.receiver import listening
 from tests.workflows.audiences import LONG_AGO, Audience

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import psutil
 
-from embedded.leftovers import PidFile, stop_leftovers
+from embedded.orphans import PidFile, stop_orphans
 
 GROUPBUY = Path(sys.executable).with_name("groupbuy")
 FREE_PORTS = {"--api-port": 0, "--temporal-port": 0, "--ui-port": 0, "--mall-port": 0}
@@ -79,7 +79,7 @@ class Up:
 
     def parts(self) -> dict[str, int]:
         """The pid of each part that was started."""
-        return {name: pid for name, (pid, *_) in PidFile(self.data_dir / "pids.json").recorded().items()}
+        return {name: pid for name, (pid, *_) in PidFile(self.data_dir / "pids.json").read().items()}
 
     def below(self) -> list[psutil.Process]:
         """Every process of it but the first."""
@@ -101,7 +101,7 @@ class Up:
         """Whatever the test has made of it, nothing stays."""
         if self.process.poll() is None:
             self.stop()
-        asyncio.run(stop_leftovers(PidFile(self.data_dir / "pids.json").leftovers(), within=10))
+        asyncio.run(stop_orphans(PidFile(self.data_dir / "pids.json").orphans(), within=10))
         self._stdout.close()
         self._stderr.close()
 

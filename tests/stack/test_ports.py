@@ -3,25 +3,25 @@ import socket
 import pytest
 
 from embedded.errors import StackError
-from embedded.ports import HOST, Ports, free_port, refusal
+from embedded.ports import HOST, Ports, bind_error, free_port
 
 
 def test_a_port_with_a_listener_is_refused_with_the_flag_that_chooses_another() -> None:
     with socket.create_server((HOST, 0)) as listener:
         port = listener.getsockname()[1]
         with pytest.raises(StackError, match=rf"^port {port} for the API: address already in use; .* --api-port "):
-            Ports().give("the API", port, "--api-port")
-    assert refusal(port) is None
+            Ports().reserve("the API", port, "--api-port")
+    assert bind_error(port) is None
 
 
 def test_two_parts_cannot_have_one_port() -> None:
     ports, port = Ports(), free_port()
-    assert ports.give("the API", port, "--api-port") == port
+    assert ports.reserve("the API", port, "--api-port") == port
     with pytest.raises(StackError, match=rf"^port {port} is asked for by the API and the demo mall: .* --mall-port$"):
-        ports.give("the demo mall", port, "--mall-port")
+        ports.reserve("the demo mall", port, "--mall-port")
 
 
 def test_zero_is_a_free_port_below_those_of_outgoing_connections() -> None:
-    port = Ports().give("the API", 0, "--api-port")
+    port = Ports().reserve("the API", 0, "--api-port")
     assert 1024 < port < 32768
-    assert refusal(port) is None
+    assert bind_error(port) is None

@@ -10,7 +10,8 @@ from aio_pika import DeliveryMode
 from aio_pika.abc import AbstractIncomingMessage
 from standardwebhooks import Webhook
 
-from embedded.stack import Options, Stack
+from embedded.plan import Options
+from embedded.stack import Stack
 from mall.queue import EXCHANGE
 from tests.api.caller import Caller, http_session
 from tests.api.legacy.client import OldMall, lock_request

@@ -12,7 +12,9 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.common import SearchAttributeIndexedValueType, SearchAttributeKey
 
-from embedded.stack import Options, Stack, running_stack
+from embedded.addresses import running_stack
+from embedded.plan import Options
+from embedded.stack import Stack
 from embedded.temporal import RETENTION, SEARCH_ATTRIBUTES
 from tests.stack.running import eventually
 from workflows import search_attributes as search_attributes_of_workflows

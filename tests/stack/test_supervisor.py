@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from embedded.errors import StackError
-from embedded.leftovers import PidFile, runs, stop_leftovers
+from embedded.orphans import PidFile, is_running, stop_orphans
 from embedded.supervisor import Part, Program, Supervisor
 from tests.stack.running import eventually
 
@@ -61,7 +61,7 @@ async def test_start_returns_when_ready_and_stop_when_gone(bench: Bench) -> None
     await bench.supervisor.stop("part")
     assert not psutil.pid_exists(pid)
     assert bench.said == []
-    assert PidFile(bench.pids).leftovers() == []
+    assert PidFile(bench.pids).orphans() == []
 
 
 async def test_what_dies_is_restarted_and_said_so(bench: Bench) -> None:
@@ -92,7 +92,7 @@ async def test_a_part_can_be_stopped_while_it_waits_for_its_restart(bench: Bench
     await eventually(lambda: bench.said)
     await bench.supervisor.stop("part")
     assert bench.supervisor["part"].pid is None
-    assert PidFile(bench.pids).leftovers() == []
+    assert PidFile(bench.pids).orphans() == []
 
 
 async def test_a_stopped_part_can_be_started_again(bench: Bench) -> None:
@@ -111,7 +111,7 @@ async def test_what_does_not_stop_is_killed_with_all_below_it(bench: Bench) -> N
     assert len(processes) == 2
     await bench.supervisor.stop("part")
     assert bench.said == ["part did not stop within 0.2 s and was killed"]
-    await eventually(lambda: not any(runs(process) for process in processes))
+    await eventually(lambda: not any(is_running(process) for process in processes))
 
 
 async def test_an_exit_code_while_stopping_is_no_death(bench: Bench) -> None:
@@ -149,8 +149,8 @@ async def test_a_program_that_runs_once_must_end_well(bench: Bench) -> None:
 
 async def test_a_program_that_runs_once_ends_with_us(bench: Bench) -> None:
     running = asyncio.create_task(bench.supervisor.run(bench.program(STAYS, name="once")))
-    await eventually(lambda: PidFile(bench.pids).leftovers())
-    [(process, _)] = PidFile(bench.pids).leftovers()
+    await eventually(lambda: PidFile(bench.pids).orphans())
+    [(process, _)] = PidFile(bench.pids).orphans()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -159,19 +159,19 @@ async def test_a_program_that_runs_once_ends_with_us(bench: Bench) -> None:
 
 async def test_leftovers_are_stopped_but_never_a_stranger_with_the_same_pid(bench: Bench) -> None:
     await bench.start(STAYS)
-    [leftover] = PidFile(bench.pids).leftovers()
+    [leftover] = PidFile(bench.pids).orphans()
     recorded = json.loads(bench.pids.read_text())
     recorded["started"]["part"][1] -= 60
     bench.pids.write_text(json.dumps(recorded))
-    assert PidFile(bench.pids).leftovers() == []
+    assert PidFile(bench.pids).orphans() == []
     # Nor what the original of a copied data directory runs.
     recorded["started"]["part"][1] += 60
     bench.pids.write_text(json.dumps(recorded))
-    assert PidFile(bench.pids).leftovers() == [leftover]
+    assert PidFile(bench.pids).orphans() == [leftover]
     copy = bench.directory / "copy"
     copy.mkdir()
     shutil.copy(bench.pids, copy)
-    assert PidFile(copy / "pids.json").leftovers() == []
-    await stop_leftovers([leftover], within=10)
+    assert PidFile(copy / "pids.json").orphans() == []
+    await stop_orphans([leftover], within=10)
     await bench.supervisor.stop("part")
     assert not leftover.process.is_running()

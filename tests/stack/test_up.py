@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from embedded.leftovers import runs
-from embedded.stack import running_stack
+from embedded.addresses import running_stack
+from embedded.orphans import is_running
 from tests.stack.running import Up
 
 Start = Callable[..., Up]
@@ -36,7 +36,7 @@ def status(url: str) -> int:
 
 
 def gone(processes: list[psutil.Process]) -> bool:
-    return not any(runs(process) for process in processes)
+    return not any(is_running(process) for process in processes)
 
 
 def test_one_line_of_json_then_all_of_it_works_then_nothing_is_left(up: Start, data_dir: Path) -> None:

@@ -26,7 +26,8 @@ from temporalio.testing import WorkflowEnvironment
 
 from db.core.connection import Database
 from db.core.migrate import upgrade
-from embedded.stack import Options, Stack
+from embedded.plan import Options
+from embedded.stack import Stack
 from workflows import search_attributes
 from workflows.client import data_converter
 

@@ -1,4 +1,4 @@
-"""A mall that vetoes refunds: the callback receiver of the reverse demo."""
+"""A mall that vetoes refunds: the callback receiver that the demo starts itself."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,13 +21,13 @@ class Event(BaseModel):
     data: dict[str, JsonValue]
 
 
-class UnwillingMall:
-    """Stands for a mall that says no: it takes whatever it is told, and vetoes whatever it is asked."""
+class VetoingMall:
+    """Answers 409 to every `order.refund_requested`, and 200 to every other event."""
 
     def __init__(self, webhook_secret: str) -> None:
         self.url = ""
         self.received: list[Event] = []
-        self.mistakes: list[str] = []
+        self.errors: list[str] = []
         self._webhook = Webhook(webhook_secret)
 
     async def receive(self, request: web.Request) -> web.Response:
@@ -35,17 +35,17 @@ class UnwillingMall:
         try:
             self._webhook.verify(body, dict(request.headers), json_parse=False)
             event = Event.model_validate_json(body)
-        except (WebhookVerificationError, ValueError) as mistake:  # ValueError: a malformed signature, or no event
-            self.mistakes.append(" ".join(str(mistake).split())[:200])
+        except (WebhookVerificationError, ValueError) as exc:  # ValueError: a malformed signature, or no event
+            self.errors.append(" ".join(str(exc).split())[:200])
             return web.Response(status=401)
         self.received.append(event)
         return web.json_response(VETO, status=409) if event.type == "order.refund_requested" else web.Response()
 
 
 @asynccontextmanager
-async def unwilling_mall(webhook_secret: str) -> AsyncIterator[UnwillingMall]:
+async def vetoing_mall(webhook_secret: str) -> AsyncIterator[VetoingMall]:
     """Listens on a free port, inside this process."""
-    mall = UnwillingMall(webhook_secret)
+    mall = VetoingMall(webhook_secret)
     application = web.Application()
     application.router.add_post("/callbacks", mall.receive)
     runner = web.AppRunner(application)

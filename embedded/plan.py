@@ -1,0 +1,120 @@
+"""What a stack is asked to be (Options), and everything that is decided before its first process starts (Plan)."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from embedded.data_dir import DEFAULT_DATA_DIR, DataDir
+from embedded.keys import DemoKeys, demo_keys
+from embedded.ports import HOST, Ports
+from embedded.postgres import Binaries, EmbeddedPostgres, stable_port
+from embedded.temporal import EmbeddedTemporal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """A port of 0 takes a free one. A server whose address is given is used and not started."""
+
+    data_dir: Path = DEFAULT_DATA_DIR
+    api_port: int = 0
+    temporal_port: int = 0
+    ui_port: int = 0
+    mall_port: int = 0
+    workers: int = 1
+    database_url: str | None = None
+    temporal_address: str | None = None
+    temporal_ui_url: str | None = None
+    amqp_url: str | None = None
+    """RabbitMQ; without one, callbacks over it are dead"""
+    services_only: bool = False
+    """PostgreSQL without tables, and Temporal: for tests that bring the rest"""
+
+    @classmethod
+    def from_environment(
+        cls,
+        data_dir: Path,
+        *,
+        api_port: int = 0,
+        temporal_port: int = 0,
+        ui_port: int = 0,
+        mall_port: int = 0,
+        workers: int = 1,
+    ) -> Self:
+        """Takes the addresses of servers that run elsewhere from the environment."""
+        return cls(
+            data_dir=data_dir,
+            api_port=api_port,
+            temporal_port=temporal_port,
+            ui_port=ui_port,
+            mall_port=mall_port,
+            workers=workers,
+            database_url=os.environ.get("GROUPBUY_DATABASE_URL") or None,
+            temporal_address=os.environ.get("TEMPORAL_ADDRESS") or None,
+            temporal_ui_url=os.environ.get("GROUPBUY_TEMPORAL_UI_URL") or None,
+            amqp_url=os.environ.get("GROUPBUY_AMQP_URL") or None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    postgres: EmbeddedPostgres | None
+    temporal: EmbeddedTemporal | None
+    database_url: str
+    temporal_address: str
+    temporal_ui_url: str | None
+    amqp_url: str | None
+    api_port: int
+    mall_port: int
+    keys: DemoKeys
+
+    @classmethod
+    def make(cls, options: Options, directory: DataDir, postgres_binaries: Binaries | None, temporal: Path | None) -> Self:
+        """Reserves the ports. Without the binaries of a server, that server runs elsewhere.
+
+        Raises:
+            StackError: a port is not available.
+        """
+        ports = Ports()
+        api_port = ports.reserve("the API", options.api_port, "--api-port")
+        mall_port = ports.reserve("the demo mall", options.mall_port, "--mall-port")
+        embedded_temporal = embedded_postgres = None
+        if temporal:
+            temporal_port = ports.reserve("Temporal", options.temporal_port, "--temporal-port")
+            ui_port = ports.reserve("Temporal's UI", options.ui_port, "--ui-port")
+            embedded_temporal = EmbeddedTemporal(directory, temporal, temporal_port, ui_port)
+        if postgres_binaries:
+            embedded_postgres = EmbeddedPostgres(directory, postgres_binaries, stable_port(directory, ports))
+        return cls(
+            postgres=embedded_postgres,
+            temporal=embedded_temporal,
+            database_url=embedded_postgres.url if embedded_postgres else options.database_url or "",
+            temporal_address=embedded_temporal.address if embedded_temporal else options.temporal_address or "",
+            temporal_ui_url=embedded_temporal.ui_url if embedded_temporal else options.temporal_ui_url,
+            amqp_url=options.amqp_url,
+            api_port=api_port,
+            mall_port=mall_port,
+            keys=demo_keys(directory.keys),
+        )
+
+    @property
+    def api_url(self) -> str:
+        return f"http://{HOST}:{self.api_port}"
+
+    @property
+    def mall_url(self) -> str:
+        return f"http://{HOST}:{self.mall_port}"
+
+    def base_environment(self) -> dict[str, str]:
+        """Returns our environment without what would lead libpq or the Temporal SDK to another server than ours."""
+        foreign = ("PG",) * bool(self.postgres) + ("TEMPORAL_",) * bool(self.temporal)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        # The SDK also reads a file in the user's home: the profile there may be of a cloud, with its TLS and keys.
+        return kept | {"TEMPORAL_CONFIG_FILE": os.devnull} if self.temporal else kept
+
+    def application_environment(self) -> dict[str, str]:
+        """Returns the environment of worker and API."""
+        ui = {"GROUPBUY_TEMPORAL_UI_URL": self.temporal_ui_url} if self.temporal_ui_url else {}
+        broker = {"GROUPBUY_AMQP_URL": self.amqp_url} if self.amqp_url else {}
+        addresses = {"GROUPBUY_DATABASE_URL": self.database_url, "TEMPORAL_ADDRESS": self.temporal_address}
+        return {**self.base_environment(), **addresses, **ui, **broker}
