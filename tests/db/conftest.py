@@ -97,7 +97,7 @@ async def database(pool: Database) -> Database:
 
 @pytest.fixture
 async def shop(database: Database) -> AsyncIterator[Shop]:
-    """A mall to trade in. Whatever a test does there, the invariants of design.md section 4 hold afterwards."""
+    """A mall to trade in. Whatever a test does there, the invariants of docs/rules.md hold afterwards."""
     shop = Shop(database)
     await shop.open()
     yield shop

@@ -1,6 +1,6 @@
 """A market that hypothesis drives: buyers, a moody mall, operators, time and crashes, against the whole stack.
 
-After every step the invariants of design.md section 4 hold. At the end of every run the mall is in a good mood, every team is
+After every step the invariants of docs/rules.md hold. At the end of every run the mall is in a good mood, every team is
 ended, and every payment has come to exactly one end that the mall was told of.
 """
 

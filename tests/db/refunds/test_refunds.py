@@ -1,4 +1,4 @@
-"""Undoing orders: the refund decision table of design.md section 5 on real rows, pair by pair, and each step of a refund."""
+"""Undoing orders: the refund decision table of docs/rules.md on real rows, pair by pair, and each step of a refund."""
 
 import json
 from collections.abc import Awaitable, Callable
