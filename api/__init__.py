@@ -1,1 +1,1 @@
-"""The HTTP API: thin routes. It trades through workflows, and reads and administers through db."""
+"""The HTTP API: thin routes over services. It trades through workflows, and reads and administers through db."""

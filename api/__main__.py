@@ -14,8 +14,8 @@ from settings import Settings
 def main() -> int:
     try:
         settings = Settings()
-    except ValidationError as mistake:
-        for error in mistake.errors():
+    except ValidationError as exc:
+        for error in exc.errors():
             print(f"api: GROUPBUY_{str(error['loc'][0]).upper()}: {validation_message(error['msg'])}", file=sys.stderr)  # noqa: T201
         return 2
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -27,10 +27,10 @@ def main() -> int:
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=3,
-        # Longer than the clients keep an idle connection: else one of them sends on it just as it is closed here.
+        # Longer than clients keep idle connections, because a request sent while the server closes one would be lost.
         timeout_keep_alive=75,
         server_header=False,
-        # Who is let in without a key is judged by the address that really called (api/callers.py).
+        # The legacy format's allow-list needs the address of the TCP peer (api/legacy/ip_allowlist.py).
         proxy_headers=False,
     )
     return 0

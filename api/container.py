@@ -1,4 +1,4 @@
-"""What a process of the API is made of: connections, services and caches, created once."""
+"""The parts of an API process: connections, services and caches, created once."""
 
 import asyncio
 import gc
@@ -17,39 +17,40 @@ from api.runtime.metrics import CallbackBacklogMetrics
 from api.runtime.rate_limit import RateLimiter
 from api.runtime.statistics import StatisticsCache
 from api.runtime.workflow_links import WorkflowLinks
+from api.services.audiences import AudienceService
 from api.services.callbacks import CallbackService
+from api.services.campaigns import CampaignService
 from api.services.orders import OrderService
+from api.services.quotes import QuoteService
 from api.services.refunds import RefundService
+from api.services.teams import TeamService
 from db.core.connection import Database
 from db.core.listen import COUNTED
-from db.settings.switches import read_switches
-from domain.switches import Switches
 from settings import Settings
 from workflows.client import connect
 
 log = logging.getLogger("groupbuy.api")
 
-LAST_NOTE_WITHIN = 1.0
+FINAL_RECORD_TIMEOUT = 1.0
 
 
 @dataclass(slots=True)
 class Container:
+    settings: Settings
     database: Database
     client: Client
+    cache: Cache
+    api_keys: ApiKeys
+    rate_limiter: RateLimiter
+    callback_backlog: CallbackBacklogMetrics
     links: WorkflowLinks
-    trading: OrderService
-    refunding: RefundService
-    counting: StatisticsCache
-    resending: CallbackService
-    backlog: CallbackBacklogMetrics
-    settings: Settings
-    remembered: Cache
-    keys: ApiKeys
-    rates: RateLimiter
-
-    async def switches(self) -> Switches:
-        """The switches as they are now."""
-        return await self.remembered.recall("switches", lambda: read_switches(self.database), lambda _: ["switch"])
+    orders: OrderService
+    teams: TeamService
+    refunds: RefundService
+    quotes: QuoteService
+    callbacks: CallbackService
+    audiences: AudienceService
+    campaigns: CampaignService
 
 
 @asynccontextmanager
@@ -57,47 +58,49 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = Settings()
     database = Database(settings.database_url, size=settings.database_pool)
     client = await connect()
-    counting = StatisticsCache(database)
-    rates = RateLimiter(database)
-    remembered = Cache(settings.database_url, {COUNTED: rates.hear})
-    keys = ApiKeys(database, remembered)
-    refunding = RefundService(database, client, settings)
+    rate_limiter = RateLimiter(database)
+    cache = Cache(settings.database_url, {COUNTED: rate_limiter.receive_counts})
+    api_keys = ApiKeys(database, cache)
+    refunds = RefundService(database, client, settings)
     app.state.container = Container(
+        settings=settings,
         database=database,
         client=client,
+        cache=cache,
+        api_keys=api_keys,
+        rate_limiter=rate_limiter,
+        callback_backlog=CallbackBacklogMetrics(database),
         links=WorkflowLinks(settings.temporal_ui_url, client.namespace),
-        trading=OrderService(database, client, settings),
-        refunding=refunding,
-        counting=counting,
-        resending=CallbackService(database, client, refunding, settings),
-        backlog=CallbackBacklogMetrics(database),
-        settings=settings,
-        remembered=remembered,
-        keys=keys,
-        rates=rates,
+        orders=OrderService(database, client, settings),
+        teams=TeamService(database, client, settings),
+        refunds=refunds,
+        quotes=QuoteService(database, cache, StatisticsCache(database)),
+        callbacks=CallbackService(database, client, refunds, settings),
+        audiences=AudienceService(database, client, answer_within=settings.answer_within),
+        campaigns=CampaignService(database, client, settings),
     )
-    beside = [asyncio.create_task(_kept_running(run)) for run in (remembered.notices.run, keys.run, rates.run)]
-    # What was imported stays for good: the collector need not look at it again and again, nor look so often.
+    background = [asyncio.create_task(_run_forever(run)) for run in (cache.notices.run, api_keys.run, rate_limiter.run)]
+    # Imported modules stay for good: frozen, they are not scanned, and collections are rarer.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 100)
     try:
         yield
     finally:
-        for task in beside:
+        for task in background:
             task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
+        await asyncio.gather(*background, return_exceptions=True)
         with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_NOTE_WITHIN):
-                await keys.note(timedelta())
+            async with asyncio.timeout(FINAL_RECORD_TIMEOUT):
+                await api_keys.record_uses(timedelta())
         await database.close()
 
 
-async def _kept_running(run: Callable[[], Awaitable[None]]) -> None:
-    """What runs beside the requests, until it is cancelled."""
+async def _run_forever(run: Callable[[], Awaitable[None]]) -> None:
+    """Runs a background task until cancelled, and again after an unexpected error."""
     while True:
         try:
             await run()
         except Exception:
-            log.exception("a defect beside the requests")
+            log.exception("a background task failed, and is started again")
         await asyncio.sleep(1)

@@ -1,4 +1,4 @@
-"""What the routes need: connections and settings, made once per process."""
+"""Dependencies of routes: the container, and the owner of the API key with its scope."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from domain.errors import ErrorCode, Refusal
 from domain.scopes import Scope
 
 
-async def container(request: Request) -> Container:  # async: FastAPI would run it in a thread
+async def container(request: Request) -> Container:  # async, because FastAPI would run a plain function in a thread
     found: Container = request.app.state.container
     return found
 
@@ -24,63 +24,63 @@ ContainerDep = Annotated[Container, Depends(container)]
 
 
 class _Key(SecurityBase):
-    """Who asks, by the key that the request carries. One dependency does it all, and declares itself in OpenAPI.
+    """Authenticates a request by its key and declares that in OpenAPI.
 
-    It looks at the query, too: that is cheaper than a dependency of its own.
+    It checks the names of query parameters, too, which is cheaper than a dependency of its own.
     """
 
-    model = HTTPBearerModel(description="A key of a mall or, for /v1/ops, of operations.")
+    model = HTTPBearerModel(description="An API key of a mall or, for /v1/ops, of operations.")
     scheme_name = "key"
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
 
-    async def _access(self, request: Request) -> KeyOwner:
+    async def _owner(self, request: Request) -> KeyOwner:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        found = await request.app.state.container.keys.access(key.strip()) if scheme.lower() == "bearer" and key else None
-        if found is None:
-            raise Refusal(ErrorCode.UNAUTHORIZED, "Send a key that is known: Authorization: Bearer <key>.")
-        access: KeyOwner = found
-        return access
+        if scheme.lower() == "bearer" and key:
+            owner: KeyOwner | None = await request.app.state.container.api_keys.owner(key.strip())
+            if owner is not None:
+                return owner
+        raise Refusal(ErrorCode.UNAUTHORIZED, "Send a valid API key: Authorization: Bearer <key>.")
 
 
 class _MallKey(_Key):
-    """A mall's key with the scope; what is no GET needs trade as a rule."""
+    """Accepts a mall's key: with the scope `read` for GET, with the given scope for other methods."""
 
     async def __call__(self, request: Request) -> MallAccess:
-        access = await self._access(request)
-        if not isinstance(access, MallAccess):
-            raise Refusal(ErrorCode.FORBIDDEN, "This is for the key of a mall.")
-        taken = request.app.state.container.rates.take(access.source, access.request_limit)
-        request.scope[EXTRA_HEADERS] = taken.headers
-        if not taken.allowed:
-            detail = f"{access.source} may send {access.request_limit} requests a second."
+        owner = await self._owner(request)
+        if not isinstance(owner, MallAccess):
+            raise Refusal(ErrorCode.FORBIDDEN, "This needs the key of a mall.")
+        decision = request.app.state.container.rate_limiter.take(owner.source, owner.request_limit)
+        request.scope[EXTRA_HEADERS] = decision.headers
+        if not decision.allowed:
+            detail = f"{owner.source} may send {owner.request_limit} requests per second."
             raise Refusal(ErrorCode.RATE_LIMITED, detail, retry_after=1)
-        _require(access, Scope.READ if request.method == "GET" else self._scope)
+        _require_scope(owner, Scope.READ if request.method == "GET" else self._scope)
         require_known_params(request)
-        return access
+        return owner
 
 
 class _OpsKey(_Key):
-    """A key of operations with the scope."""
+    """Accepts a key of operations with the scope."""
 
     async def __call__(self, request: Request) -> OpsAccess:
-        access = await self._access(request)
-        if not isinstance(access, OpsAccess):
-            raise Refusal(ErrorCode.FORBIDDEN, f"This is for a key of operations with the scope {self._scope}.")
-        _require(access, self._scope)
+        owner = await self._owner(request)
+        if not isinstance(owner, OpsAccess):
+            raise Refusal(ErrorCode.FORBIDDEN, f"This needs a key of operations with the scope {self._scope}.")
+        _require_scope(owner, self._scope)
         require_known_params(request)
-        return access
+        return owner
 
 
-def _require(access: KeyOwner, scope: Scope) -> None:
-    if scope not in access.scopes:
+def _require_scope(owner: KeyOwner, scope: Scope) -> None:
+    if scope not in owner.scopes:
         raise Refusal(ErrorCode.FORBIDDEN, f"This needs a key with the scope {scope}.")
 
 
 MallDep = Annotated[MallAccess, Depends(_MallKey(Scope.TRADE))]
-"""May read with GET, and trade with what is no GET."""
+"""A mall whose key may read, and for other methods than GET trade."""
 ReadingMallDep = Annotated[MallAccess, Depends(_MallKey(Scope.READ))]
-"""May read, whatever the method."""
+"""A mall whose key may read, whatever the method."""
 OpsDep = Annotated[OpsAccess, Depends(_OpsKey(Scope.OPS))]
 AdminDep = Annotated[OpsAccess, Depends(_OpsKey(Scope.ADMIN))]

@@ -1,4 +1,4 @@
-"""Around every request: a bound on its body, a count, and a line in the log when it went wrong; a tag on what is read."""
+"""Around every request: a limit on its body, metrics, a log line when it failed, and an ETag for reads."""
 
 import logging
 import re
@@ -18,26 +18,23 @@ log = logging.getLogger("groupbuy.access")
 
 BODY_LIMIT = 64 * 1024
 UPLOAD_LIMIT = 1024**3
-"""an audience's members: read piece by piece, never held"""
+"""for the members of an audience, which are read in chunks and never held as a whole"""
 UPLOAD = re.compile(r"/v1/ops/audiences/[^/]+/members")
 REQUESTS = Counter("groupbuy_requests_total", "Requests answered", ["method", "route", "status"])
 SECONDS = Histogram(
     "groupbuy_request_seconds", "Time to answer", ["route"], buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 )
-FIRST_FAILURE = 400
-PAYLOAD_TOO_LARGE = 413
-FAILED = 500
-OK, NOT_MODIFIED = 200, 304
+OK, NOT_MODIFIED, FIRST_ERROR, PAYLOAD_TOO_LARGE, INTERNAL_ERROR = 200, 304, 400, 413, 500
 
 OPERATIONS = "/v1/ops/"
-ORIGINAL = "/api/v1/gbm/"
-"""there, a GET may change something"""
+LEGACY = "/api/v1/gbm/"
+"""its GET requests may change something"""
 EXTRA_HEADERS = "groupbuy.headers"
-"""where a request's scope has headers for its answer, whatever that will be"""
+"""the key of the ASGI scope for headers that are added to the answer, whatever its status"""
 
 
-class Guard:
-    """Plain ASGI: it costs a few microseconds where a BaseHTTPMiddleware costs a task."""
+class RequestMiddleware:
+    """Plain ASGI, which costs a few microseconds where a BaseHTTPMiddleware costs a task."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -46,8 +43,8 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if scope["method"] == "HEAD" and not scope["path"].startswith(ORIGINAL):
-            # As GET; the server leaves the body away.
+        if scope["method"] == "HEAD" and not scope["path"].startswith(LEGACY):
+            # Answered as GET; the server omits the body.
             scope = {**scope, "method": "GET"}
         started = time.perf_counter()
         received, limit = 0, _body_limit(scope)
@@ -56,14 +53,14 @@ class Guard:
         is_read = scope["method"] == "GET"
         is_tagged = is_read and scope["path"].startswith("/v1/")
 
-        async def receive_bounded() -> Message:
+        async def receive_limited() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            # For the application a body that is too large breaks off, and what it then says is not sent.
+            # To the application a body that is too large looks like a disconnect; its answer to that is not sent.
             return message if received <= limit else {"type": "http.disconnect"}
 
-        async def send_noting(message: Message) -> None:
+        async def send_observed(message: Message) -> None:
             nonlocal status, held
             if received > limit:
                 return
@@ -72,61 +69,62 @@ class Guard:
                 if extra := scope.get(EXTRA_HEADERS):
                     message = {**message, "headers": [*message["headers"], *extra]}
                 if not is_read and scope["path"].startswith(OPERATIONS):
-                    _forget(scope)
+                    _invalidate_cache(scope)
                 if is_tagged and status == OK:
                     held = message
                     return
             elif held is not None:
                 start, held = held, None
                 if not message.get("more_body"):
-                    start, message = _tagged(scope, start, message)
+                    start, message = _with_etag(scope, start, message)
                     status = start["status"]
                 await send(start)
             await send(message)
 
         try:
             with suppress(ClientDisconnect):
-                await self._app(scope, receive_bounded, send_noting)
+                await self._app(scope, receive_limited, send_observed)
             if received > limit and status is None:
                 status = PAYLOAD_TOO_LARGE
-                detail = f"A body has at most {limit} bytes."
+                detail = f"A body may have at most {limit} bytes."
                 await problem(ErrorCode.INVALID_REQUEST, detail, status=status)(scope, receive, send)
         finally:
-            self._note(scope, status or FAILED, time.perf_counter() - started)
+            _record(scope, status or INTERNAL_ERROR, time.perf_counter() - started)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        route: Any = scope.get("route")
-        path = getattr(route, "path", "none")
-        REQUESTS.labels(scope["method"], path, status).inc()
-        SECONDS.labels(path).observe(seconds)
-        if status >= FIRST_FAILURE:
-            asked = scope["path"][:200].encode("unicode_escape").decode()
-            log.info("%s %s %d %.0f ms", scope["method"], asked, status, seconds * 1000)
+
+def _record(scope: Scope, status: int, seconds: float) -> None:
+    route: Any = scope.get("route")
+    route_path = getattr(route, "path", "none")
+    REQUESTS.labels(scope["method"], route_path, status).inc()
+    SECONDS.labels(route_path).observe(seconds)
+    if status >= FIRST_ERROR:
+        path = scope["path"][:200].encode("unicode_escape").decode()
+        log.info("%s %s %d %.0f ms", scope["method"], path, status, seconds * 1000)
 
 
 def _body_limit(scope: Scope) -> int:
     return UPLOAD_LIMIT if scope["method"] == "POST" and UPLOAD.fullmatch(scope["path"]) else BODY_LIMIT
 
 
-def _forget(scope: Scope) -> None:
-    """What an operator's request changed holds for every request after its answer: here, before the notice of it comes."""
-    scope["app"].state.container.remembered.forget_all()
+def _invalidate_cache(scope: Scope) -> None:
+    """An operator's change must hold for every request after its answer, before the database's notice arrives."""
+    scope["app"].state.container.cache.invalidate_all()
 
 
-def _tagged(scope: Scope, start: Message, body: Message) -> tuple[Message, Message]:
-    """The answer with its tag or, for who has it already, the tag alone."""
-    tag = b'"' + blake2b(body["body"], digest_size=12).hexdigest().encode() + b'"'
-    # Everybody sees his own, and nobody without asking again.
-    headers = [*start["headers"], (b"etag", tag), (b"cache-control", b"private, no-cache")]
-    if not _has(scope, tag):
+def _with_etag(scope: Scope, start: Message, body: Message) -> tuple[Message, Message]:
+    """Returns the answer with its ETag, or 304 without a body where the client has the same already."""
+    etag = b'"' + blake2b(body["body"], digest_size=12).hexdigest().encode() + b'"'
+    # Answers depend on the key, and are revalidated each time.
+    headers = [*start["headers"], (b"etag", etag), (b"cache-control", b"private, no-cache")]
+    if not _matches(scope, etag):
         return {**start, "headers": headers}, body
     kept = [header for header in headers if header[0] not in {b"content-length", b"content-type"}]
     return {**start, "status": NOT_MODIFIED, "headers": kept}, {**body, "body": b""}
 
 
-def _has(scope: Scope, tag: bytes) -> bool:
+def _matches(scope: Scope, etag: bytes) -> bool:
     for name, value in scope["headers"]:
         if name == b"if-none-match":
-            tags = {known.strip().removeprefix(b"W/") for known in value.split(b",")}
-            return tag in tags or b"*" in tags
+            etags = {known.strip().removeprefix(b"W/") for known in value.split(b",")}
+            return etag in etags or b"*" in etags
     return False

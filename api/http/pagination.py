@@ -1,4 +1,4 @@
-"""Lists in pages, newest first, with a cursor that survives new rows."""
+"""Pages of lists, newest first, with a cursor that stays valid when rows are added."""
 
 import base64
 import binascii
@@ -21,6 +21,7 @@ Cursor = Annotated[str | None, Query(max_length=200)]
 
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 _ROW_ID: TypeAdapter[str] = TypeAdapter(Identifier)
+_INVALID = "cursor: use next_cursor of the previous page."
 
 
 class Page(BaseModel, Generic[Item]):
@@ -28,14 +29,11 @@ class Page(BaseModel, Generic[Item]):
     next_cursor: str | None
 
 
-_FOREIGN = "cursor: take it from next_cursor of the page before."
-
-
 def position(cursor: str | None) -> Position | None:
-    """Where a cursor points.
+    """Returns the row after which a page begins; None for the first page.
 
     Raises:
-        Refusal: invalid_request, when it is none of ours.
+        Refusal: invalid_request, for a cursor that the API has not made.
     """
     if cursor is None:
         return None
@@ -43,46 +41,45 @@ def position(cursor: str | None) -> Position | None:
         moment, _, row_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition(" ")
         return Position(_MOMENT.validate_python(moment), _ROW_ID.validate_python(row_id))
     except (binascii.Error, UnicodeError, ValidationError):
-        raise Refusal(ErrorCode.INVALID_REQUEST, _FOREIGN) from None
+        raise Refusal(ErrorCode.INVALID_REQUEST, _INVALID) from None
 
 
-def campaign_id_of(found: Position) -> int:
-    """The campaign that a position of the campaigns' list names.
-
-    Raises:
-        Refusal: invalid_request, when it is of another list.
-    """
-    return number_of(found, MAX_CAMPAIGN_ID)
-
-
-def number_of(found: Position, at_most: int = 2**63 - 1) -> int:
-    """The number that a position of a list of numbered rows names.
+def number_position(cursor: str | None, maximum: int = 2**63 - 1) -> int | None:
+    """As `position`, for a list whose rows are numbered: returns the row's number.
 
     Raises:
-        Refusal: invalid_request, when it is of another list.
+        Refusal: invalid_request, also for another list's cursor.
     """
-    if not found.row_id.isascii() or not found.row_id.isdecimal() or int(found.row_id) > at_most:
-        raise Refusal(ErrorCode.INVALID_REQUEST, _FOREIGN)
+    found = position(cursor)
+    if found is None:
+        return None
+    if not found.row_id.isascii() or not found.row_id.isdecimal() or int(found.row_id) > maximum:
+        raise Refusal(ErrorCode.INVALID_REQUEST, _INVALID)
     return int(found.row_id)
+
+
+def campaign_position(cursor: str | None) -> int | None:
+    """As `number_position`, for lists of campaigns and their versions."""
+    return number_position(cursor, MAX_CAMPAIGN_ID)
 
 
 _CALLBACK = re.compile(r"[0-9]{1,18}\.[0-9a-f]{32}")
 
 
 def callback_position(cursor: str | None) -> Position | None:
-    """Where a cursor points in the list of callbacks.
+    """As `position`, for the list of callbacks.
 
     Raises:
-        Refusal: invalid_request, when it is of another list, or none of ours.
+        Refusal: invalid_request, also for another list's cursor.
     """
     found = position(cursor)
     if found is not None and not _CALLBACK.fullmatch(found.row_id):
-        raise Refusal(ErrorCode.INVALID_REQUEST, _FOREIGN)
+        raise Refusal(ErrorCode.INVALID_REQUEST, _INVALID)
     return found
 
 
 def page(rows: Sequence[Item], limit: int, key: Callable[[Item], tuple[datetime, str]]) -> Page[Item]:
-    """A page of at most `limit` of these rows; they were read with one more, to know whether there is a next page."""
+    """Returns a page of at most `limit` rows. `rows` has one more where there is a next page, whose cursor `key` gives."""
     shown = list(rows[:limit])
     if len(rows) <= limit:
         return Page(data=shown, next_cursor=None)

@@ -1,4 +1,4 @@
-"""Errors as malls receive them: application/problem+json (RFC 9457), with a code."""
+"""Errors as answers: application/problem+json (RFC 9457) with a code."""
 
 import logging
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ def problem(
 
 
 def _field_problems(errors: Sequence[Any]) -> list[FieldProblem]:
-    # Never the input itself: it may be ten megabytes of anything.
+    # Without the input, which may be large and may hold secrets.
     return [
         FieldProblem(field=".".join(str(part)[:64] for part in error["loc"]), message=validation_message(error["msg"]))
         for error in errors[:20]
@@ -81,20 +81,20 @@ def _field_problems(errors: Sequence[Any]) -> list[FieldProblem]:
 
 async def _group_buy_error(_request: Request, error: GroupBuyError) -> ProblemResponse:
     risks = error.risks if isinstance(error, ConfirmationRequired) else ()
-    # A campaign may have a thousand goods.
+    # At most 20, because a campaign may have a thousand goods.
     errors = [FieldProblem(field=risk.field, message=risk.message) for risk in risks[:20]]
     return problem(error.code, error.detail, errors, retry_after=error.retry_after)
 
 
-async def _invalid(_request: Request, error: RequestValidationError) -> ProblemResponse:
+async def _validation_error(_request: Request, error: RequestValidationError) -> ProblemResponse:
     errors = _field_problems(error.errors())
-    return problem(ErrorCode.INVALID_REQUEST, f"{len(error.errors())} field(s) cannot be accepted.", errors)
+    return problem(ErrorCode.INVALID_REQUEST, f"{len(error.errors())} field(s) are not valid.", errors)
 
 
 async def _http_error(request: Request, error: HTTPException) -> ProblemResponse:
     code = CODES_OF_STATUS.get(error.status_code)
     if code is None:
-        # What remains is FastAPI's 400 for a body that is not JSON at all.
+        # FastAPI's 400 for a body that is not JSON.
         return problem(ErrorCode.INVALID_REQUEST, str(error.detail))
     answer = problem(code, MEANINGS[code].title + ".")
     if code is ErrorCode.METHOD_NOT_ALLOWED:
@@ -103,27 +103,27 @@ async def _http_error(request: Request, error: HTTPException) -> ProblemResponse
 
 
 def _allowed(request: Request, error: HTTPException) -> str:
-    """What may be done with this path: each of its methods is a route of its own, and the error knows of one."""
+    """The methods of this path: each is a route of its own, and the error names those of one route only."""
     path: str = getattr(request.scope.get("route"), "path", "")
     methods = {method.upper() for method in request.app.openapi()["paths"].get(path, ())}
     methods |= set((error.headers or {}).get("Allow", "").split(", ")) - {""}
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
-async def _unavailable(_request: Request, error: Exception) -> ProblemResponse:
+async def _database_unavailable(_request: Request, error: Exception) -> ProblemResponse:
     log.warning("the database did not serve a request: %s: %s", type(error).__name__, error)
-    return problem(ErrorCode.TEMPORARILY_UNAVAILABLE, "The database is away; repeat the same request.")
+    return problem(ErrorCode.TEMPORARILY_UNAVAILABLE, "The database is unavailable; repeat the same request.")
 
 
-async def _defect(_request: Request, error: Exception) -> ProblemResponse:
-    log.exception("a defect", exc_info=error)
-    return problem(ErrorCode.INTERNAL_ERROR, "This is a defect of ours; it has been logged.")
+async def _internal_error(_request: Request, error: Exception) -> ProblemResponse:
+    log.exception("unexpected error", exc_info=error)
+    return problem(ErrorCode.INTERNAL_ERROR, "This is a defect of the platform; it has been logged.")
 
 
-def install(app: FastAPI) -> None:
+def add_exception_handlers(app: FastAPI) -> None:
     app.add_exception_handler(GroupBuyError, _group_buy_error)  # type: ignore[arg-type]  # Starlette types them as Exception
-    app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
+    app.add_exception_handler(RequestValidationError, _validation_error)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _http_error)  # type: ignore[arg-type]
     for failure in INFRASTRUCTURE_FAILURES:
-        app.add_exception_handler(failure, _unavailable)
-    app.add_exception_handler(Exception, _defect)
+        app.add_exception_handler(failure, _database_unavailable)
+    app.add_exception_handler(Exception, _internal_error)

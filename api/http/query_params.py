@@ -1,23 +1,32 @@
-"""A query names what its call knows, each once: a filter that is misspelt must not find everything."""
+"""Query parameters: the types that several routes share, and the refusal of unknown names."""
 
 from collections.abc import Iterator
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from domain.types import MAX_CAMPAIGN_ID
+
+CampaignQuery = Annotated[int | None, Query(ge=1, le=MAX_CAMPAIGN_ID)]
+
 
 def require_known_params(request: Request) -> None:
-    """Raises RequestValidationError for a name that the call does not know, or that comes twice."""
+    """Checks the names of a query's parameters, because a misspelt filter would match everything.
+
+    Raises:
+        RequestValidationError: a name is unknown to the route, or given twice.
+    """
     if not request.scope["query_string"]:
         return
     route: APIRoute = request.scope["route"]
     known = set(_names(route.dependant))
-    named = [name for name, _ in request.query_params.multi_items()]
-    wrong = {name: "there is no such parameter" for name in named if name not in known}
-    wrong |= {name: "it is given twice" for name in named if named.count(name) > 1}
+    given = [name for name, _ in request.query_params.multi_items()]
+    wrong = {name: "there is no such parameter" for name in given if name not in known}
+    wrong |= {name: "it is given twice" for name in given if given.count(name) > 1}
     if wrong:
         raise RequestValidationError([{"loc": ("query", name), "msg": message} for name, message in wrong.items()])
 

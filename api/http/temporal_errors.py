@@ -1,4 +1,4 @@
-"""What a request gets when it goes through a workflow: an answer in time, or one of our own errors."""
+"""Failures of calls to Temporal as the API's own errors."""
 
 import asyncio
 import logging
@@ -21,25 +21,25 @@ log = logging.getLogger("groupbuy.api")
 
 
 @asynccontextmanager
-async def answered_within(seconds: float) -> AsyncIterator[None]:
-    """Bounds a request.
+async def time_limit(seconds: float) -> AsyncIterator[None]:
+    """Bounds the time that a request may take.
 
     Raises:
-        Unavailable: there was no answer in time, or Temporal is away: the outcome is open.
+        Unavailable: the time is over, or Temporal is away; the outcome is unknown.
     """
     try:
         async with asyncio.timeout(seconds):
             yield
-    except TimeoutError as late:
-        raise Unavailable(f"No answer within {seconds:g} s; repeat the same request.") from late
-    except RPCError as error:
-        log.warning("Temporal did not serve a request: %s: %s", error.status.name, error)
-        raise Unavailable(f"Temporal did not answer ({error.status.name}); repeat the same request.") from error
+    except TimeoutError as exc:
+        raise Unavailable(f"No answer within {seconds:g} s; repeat the same request.") from exc
+    except RPCError as exc:
+        log.warning("Temporal did not serve a request: %s: %s", exc.status.name, exc)
+        raise Unavailable(f"Temporal did not answer ({exc.status.name}); repeat the same request.") from exc
 
 
 @asynccontextmanager
-async def start_looked_at(start: WithStartWorkflowOperation[Any, Any]) -> AsyncIterator[None]:
-    """Looks at the start's own failure: asyncio reports one that nobody has looked at."""
+async def retrieve_start_failure(start: WithStartWorkflowOperation[Any, Any]) -> AsyncIterator[None]:
+    """Retrieves the exception of a failed start, because asyncio logs one that is never retrieved."""
     try:
         yield
     except (RPCError, WorkflowAlreadyStartedError, WorkflowUpdateRPCTimeoutOrCancelledError):
@@ -49,19 +49,25 @@ async def start_looked_at(start: WithStartWorkflowOperation[Any, Any]) -> AsyncI
 
 
 @asynccontextmanager
-async def workflow_answers() -> AsyncIterator[None]:
-    """Turns what an update failed with into our own errors."""
+async def translate_update_errors() -> AsyncIterator[None]:
+    """Raises the failure of a workflow update as one of the platform's errors.
+
+    Raises:
+        Refusal: the workflow refused, or has ended (team_closed).
+        Unavailable: the outcome is unknown.
+        GroupBuyError: internal_error, a defect that the workflow has flagged.
+    """
     try:
         yield
-    except WorkflowUpdateFailedError as failure:
-        raise _error_of(failure.cause) from failure
-    except WorkflowUpdateRPCTimeoutOrCancelledError as late:
-        raise Unavailable("The workflow did not answer in time; repeat the same request.") from late
-    except WorkflowAlreadyStartedError as closed:
-        raise Refusal(ErrorCode.TEAM_CLOSED, "This order's team has ended.") from closed
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            raise Refusal(ErrorCode.TEAM_CLOSED, "The team's workflow has ended.") from error
+    except WorkflowUpdateFailedError as exc:
+        raise _error_of(exc.cause) from exc
+    except WorkflowUpdateRPCTimeoutOrCancelledError as exc:
+        raise Unavailable("The workflow did not answer in time; repeat the same request.") from exc
+    except WorkflowAlreadyStartedError as exc:
+        raise Refusal(ErrorCode.TEAM_CLOSED, "This order's team has ended.") from exc
+    except RPCError as exc:
+        if exc.status is RPCStatusCode.NOT_FOUND:
+            raise Refusal(ErrorCode.TEAM_CLOSED, "The team's workflow has ended.") from exc
         raise
 
 
@@ -72,6 +78,6 @@ def _error_of(cause: BaseException | None) -> GroupBuyError:
         if cause.type in set(ErrorCode):
             return Refusal(ErrorCode(cause.type), cause.message)
         if cause.type == WorkflowFailure.BROKEN_INVARIANT:
-            return GroupBuyError(ErrorCode.INTERNAL_ERROR, "This is a defect of ours; an operator has been shown it.")
-    # The workflow ended while the update was on its way.
+            return GroupBuyError(ErrorCode.INTERNAL_ERROR, "This is a defect of the platform; operators have been notified.")
+    # The workflow ended while the update was under way.
     return Unavailable("The workflow was ending; repeat the same request.")

@@ -1,4 +1,4 @@
-"""The original system's wire format: its names, numbers, dates and codes, and ours in its words (design.md section 10)."""
+"""Answers in the legacy format (docs/legacy-format.md): the platform's objects with its names, numbers and codes."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -25,17 +25,17 @@ def locked(order: Order) -> dict[str, object]:
     }
 
 
-TIME_RAN_OUT = {CancelReason.LOCK_TIMEOUT, CancelReason.TEAM_FAILED}
+TIMED_OUT = {CancelReason.LOCK_TIMEOUT, CancelReason.TEAM_FAILED}
 
 
-def against_settlement(settlement: Settlement) -> Code | None:
-    """Why a payment goes back; None when it was booked."""
+def settlement_refusal(settlement: Settlement) -> Code | None:
+    """Returns why a payment is refunded; None for one that was booked."""
     if settlement.outcome is not PaymentOutcome.REFUNDING:
         return None
     match settlement.reason:
         case PaymentReason.MALL_BLOCKED:
             return Code.BLOCKED
-        case PaymentReason.LATE_PAYMENT if settlement.order.cancel_reason in TIME_RAN_OUT:
+        case PaymentReason.LATE_PAYMENT if settlement.order.cancel_reason in TIMED_OUT:
             return Code.LATE
         case _:
             return Code.NO_SUCH_ORDER
@@ -54,7 +54,7 @@ def refunded(order: Order, code: Literal["success", "repeat", "fail"], info: str
     return {"userId": order.user_id, "orderId": order.order_id, "teamId": order.team_id, "code": code, "info": info}
 
 
-HIDES = {
+HIDING = {
     ErrorCode.GROUP_BUYING_SUSPENDED,
     ErrorCode.USER_OUTSIDE_ROLLOUT,
     ErrorCode.MALL_BLOCKED,
@@ -62,22 +62,15 @@ HIDES = {
 }
 
 
-def against_config(market: Market) -> ErrorCode | None:
-    """Why a buyer is shown nothing. What bars him from a seat of his own, or only for now, still lets him look."""
-    if hides := [reason for reason in market.quote.reasons if reason in HIDES]:
-        return hides[0]
+def config_refusal(market: Market) -> ErrorCode | None:
+    """Returns why a buyer is shown nothing. Other reasons only prevent a lock, and hide nothing."""
+    if hiding := [reason for reason in market.quote.reasons if reason in HIDING]:
+        return hiding[0]
     return None if market.quote.visible else ErrorCode.AUDIENCE_RESTRICTED
 
 
 def config(market: Market, own_numbers: Mapping[str, str], user_id: str, now: datetime) -> dict[str, object]:
-    """What a buyer is shown.
-
-    Args:
-        market: what the buyer finds.
-        own_numbers: the buyer's out_trade_no in each team of his own.
-        user_id: the buyer.
-        now: for the countdown.
-    """
+    """Returns the market for a buyer, with the buyer's out_trade_no in each of their own teams."""
     quote, statistics = market.quote, market.statistics
     return {
         "activityId": quote.campaign_id,
@@ -113,6 +106,6 @@ def _team(team: MarketTeam, own_number: str | None, user_id: str, now: datetime)
 
 
 def countdown(deadline: datetime, now: datetime) -> str:
-    """Hours, minutes, seconds; a day has 24 of the hours."""
+    """Returns the time left as hours:minutes:seconds, where hours exceed 24 for more than a day."""
     seconds = max(int((deadline - now).total_seconds()), 0)
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"

@@ -1,4 +1,4 @@
-"""Who calls what has no keys: judged by the address it comes from."""
+"""Admits callers of the legacy format, which has no credentials, by their IP address."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -16,25 +16,25 @@ FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "v
 def require_allowed_address(
     peer: str | None, headers: Headers, networks: Sequence[Network], proxies: Sequence[Network]
 ) -> None:
-    """Lets a request through that comes from one of the networks, itself or through a proxy that is trusted.
+    """Requires that a request comes from one of the networks, directly or through trusted proxies.
 
     Raises:
-        Refusal: forbidden; also for what a page makes a browser send from a machine in there.
+        Refusal: forbidden, also for requests that a web page makes a browser send from an allowed machine.
     """
     caller = _caller(peer, headers, proxies)
     if caller is None or not _is_in(caller, networks):
-        raise Refusal(ErrorCode.FORBIDDEN, "This is served to configured networks alone (GROUPBUY_ORIGINAL_NETWORKS).")
-    if _is_of_a_page(headers):
-        raise Refusal(ErrorCode.FORBIDDEN, "This is not served to pages in a browser.")
+        raise Refusal(ErrorCode.FORBIDDEN, "Only configured networks are served (GROUPBUY_ORIGINAL_NETWORKS).")
+    if _is_sent_by_page(headers):
+        raise Refusal(ErrorCode.FORBIDDEN, "Web pages are not served.")
 
 
 def _caller(peer: str | None, headers: Headers, proxies: Sequence[Network]) -> Address | None:
-    """The address of who began the request; None when nobody trusted says it."""
+    """Returns the address of the client; None where no trusted proxy names it."""
     address = _address(peer)
     if not any(name in headers for name in FORWARDED):
         return address
     hops = [_address(hop.strip()) for value in headers.getlist("x-forwarded-for") for hop in value.split(",")]
-    # From the last to the first: each is believed as long as a trusted proxy said it.
+    # From the last hop to the first: a hop is believed if a trusted proxy has recorded it.
     while hops and address is not None and _is_in(address, proxies):
         address = hops.pop()
         if address is not None and not _is_in(address, proxies):
@@ -54,6 +54,6 @@ def _is_in(address: Address, networks: Sequence[Network]) -> bool:
     return any(address in network for network in networks)
 
 
-def _is_of_a_page(headers: Headers) -> bool:
-    # Also one that seems to be ours: whose name leads to this address may have changed since the page was loaded.
+def _is_sent_by_page(headers: Headers) -> bool:
+    # Same-origin pages included, because with DNS rebinding a foreign page appears to be of this origin.
     return "origin" in headers or headers.get("sec-fetch-site", "none") != "none"

@@ -4,39 +4,37 @@ import re
 
 from domain.switches import MallChannel, Switches
 
-# --- dynamic configuration ---
-
-EVERYBODY = 100
+ALL_USERS = 100
+"""percent"""
 NO_EFFECT = {"cacheSwitch", "rateLimiterSwitch"}
-"""what the original needed, and ours does not"""
 
 
 def switch_of(key: str, value: str, sources: set[str]) -> tuple[str, Switches] | None:
-    """The switch of ours that a key of the original's stands for, with its value; None for one that has no effect here.
+    """Returns the switch that a legacy key stands for, with its value; None for a key that has no effect here.
 
     Args:
-        key, value: as the original takes them.
-        sources: the malls that there are: a place is written there as source and channel in one word.
+        key, value: in the legacy format, where a blocked channel is written as source and channel in one word.
+        sources: the known malls, which divide such a word.
 
     Raises:
-        ValueError: the key or its value is none of the original's.
+        ValueError: the key is unknown, or its value is malformed.
     """
     match key:
         case "downgradeSwitch" if value in {"0", "1"}:
             return "suspended", Switches(suspended=value == "1")
-        case "cutRange" if re.fullmatch("[0-9]{1,3}", value) and int(value) <= EVERYBODY:
+        case "cutRange" if re.fullmatch("[0-9]{1,3}", value) and int(value) <= ALL_USERS:
             return "rollout", Switches(rollout=int(value))
         case "scBlacklist":
             entries = [entry.strip() for entry in value.split(",") if entry.strip()]
-            places = tuple(dict.fromkeys(place for entry in entries for place in _places(entry, sources)))
-            return "blocked", Switches(blocked=places)
+            channels = dict.fromkeys(channel for entry in entries for channel in _channels(entry, sources))
+            return "blocked", Switches(blocked=tuple(channels))
         case _ if key in NO_EFFECT:
             return None
     raise ValueError(f"{key[:40]!r} cannot be {value[:40]!r}")
 
 
-def _places(entry: str, sources: set[str]) -> list[MallChannel]:
-    """Every place that the word can mean; of a mall that is not known, as the original's ids are made: s02c02."""
+def _channels(entry: str, sources: set[str]) -> list[MallChannel]:
+    """Returns every channel that the word can mean; for an unknown mall it is divided before the last `c` and digits."""
     known = [
         MallChannel(source=source, channel=entry.removeprefix(source))
         for source in sorted(sources)
@@ -46,5 +44,5 @@ def _places(entry: str, sources: set[str]) -> list[MallChannel]:
         return known
     unknown = re.fullmatch(r"(.+?)(c[0-9]+)", entry)
     if unknown is None:
-        raise ValueError(f"{entry[:40]!r} is no source with a channel")
+        raise ValueError(f"{entry[:40]!r} is not a source with a channel")
     return [MallChannel(source=unknown[1], channel=unknown[2])]

@@ -21,7 +21,7 @@ NOTIFY_URL = "http://mall.example/api/v1/alipay/group_buy_notify"
 
 
 class Code(StrEnum):
-    """What the original's malls understand; its numbers mean what they meant there."""
+    """The codes of the legacy format."""
 
     SUCCESS = "0000"
     UNKNOWN_FAILURE = "0001"
@@ -64,18 +64,18 @@ CODES: Mapping[ErrorCode, Code] = {
     ErrorCode.ORDER_NOT_FOUND: Code.NO_SUCH_ORDER,
     ErrorCode.MALL_BLOCKED: Code.BLOCKED,
 }
-"""What is not named here is the unknown failure."""
+"""Any other code is an unknown failure."""
 
 
 def code_of(error: ErrorCode) -> Code:
     return CODES.get(error, Code.UNKNOWN_FAILURE)
 
 
-# --- what comes in ---
+# --- requests ---
 
 
 def _date(value: object) -> object:
-    """As the original reads dates: ISO 8601, UTC where it names no offset, or milliseconds since 1970."""
+    """Reads ISO 8601, in UTC where it names no offset, or milliseconds since 1970."""
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
         value = int(value)
     try:
@@ -99,7 +99,7 @@ Date = Annotated[
 
 
 class LegacyRequest(BaseModel):
-    """Its fields are those of the original; others are ignored, as there."""
+    """Unknown fields are ignored, as in the legacy system."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
 
@@ -124,7 +124,7 @@ class NotifyConfig(LegacyRequest):
 
     @property
     def callback(self) -> Callback:
-        """Raises pydantic.ValidationError for what is no address."""
+        """Raises pydantic.ValidationError for an invalid address."""
         if self.notify_type == "HTTP":
             return HttpCallback.model_validate({"kind": "http", "url": self.notify_url})
         return AmqpCallback(kind="amqp", routing_key=self.notify_mq or TEAM_SUCCESS)
@@ -142,7 +142,7 @@ class LockRequest(LegacyRequest):
 
     @property
     def new_order(self) -> NewOrder:
-        """Raises pydantic.ValidationError for what no order of ours can hold."""
+        """Raises pydantic.ValidationError for values that are not valid in an order."""
         return NewOrder(
             out_trade_no=self.out_trade_no,
             user_id=self.user_id,
@@ -155,7 +155,7 @@ class LockRequest(LegacyRequest):
 
 
 class OrderRequest(LegacyRequest):
-    """Names an order by all that it must agree with."""
+    """Identifies an order, with attributes that must match it."""
 
     source: Source
     channel: Identifier
@@ -170,11 +170,11 @@ class SettlementRequest(OrderRequest):
     out_trade_time: Date
 
 
-# --- what goes out ---
+# --- answers ---
 
 
 class Envelope(BaseModel):
-    """Around every answer; `code` 0000 is success, and `data` what docs/original-format.md lists for each call."""
+    """The body of every answer: `code` 0000 is success; docs/legacy-format.md lists `data` for each call."""
 
     code: Code
     info: str
@@ -186,7 +186,7 @@ def envelope(code: str, info: str, data: object = None) -> bytes:
 
 
 def _json(value: object) -> str:
-    """JSON in which an amount is a number with its cents, as the original writes it."""
+    """Returns JSON in which an amount is a number with its cents."""
     match value:
         case Decimal():
             return f"{value:.2f}"

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI finds in the routes, and with it every error, an example of every body, the webhooks."""
+"""The OpenAPI document: FastAPI's, extended by the errors of every operation and an example of every body."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -6,22 +6,20 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
 
 from api.http.middleware import PAYLOAD_TOO_LARGE
 from api.http.problems import problem_body
+from api.openapi.declarations import CODES
 from api.openapi.examples import example
 from domain.errors import MEANINGS, ErrorCode
 
 Json = dict[str, Any]
 
-CODES = "x-error-codes"
-REPLAYED = "Idempotent-Replayed"
 PROBLEM = "application/problem+json"
 JSON = "application/json"
 METHODS = {"get", "put", "post", "patch", "delete"}
 
-NAMED_IN_THE_PATH = {
+CODES_BY_PATH_PARAMETER = {
     "out_trade_no": ErrorCode.ORDER_NOT_FOUND,
     "order_id": ErrorCode.ORDER_NOT_FOUND,
     "team_id": ErrorCode.TEAM_NOT_FOUND,
@@ -33,8 +31,7 @@ NAMED_IN_THE_PATH = {
     "source": ErrorCode.MALL_NOT_FOUND,
     "name": ErrorCode.SWITCH_NOT_FOUND,
 }
-# Whatever is asked: the key may be unknown or not allowed, the mall over its limit, a part away, or we wrong.
-OF_EVERY_CALL = (
+COMMON_CODES = (
     ErrorCode.INVALID_REQUEST,
     ErrorCode.UNAUTHORIZED,
     ErrorCode.FORBIDDEN,
@@ -42,55 +39,44 @@ OF_EVERY_CALL = (
     ErrorCode.TEMPORARILY_UNAVAILABLE,
     ErrorCode.INTERNAL_ERROR,
 )
-# Everything else is in the original's envelope.
-OF_THE_ORIGINAL = (ErrorCode.FORBIDDEN,)
-OF_A_SERVICE_PAGE = (ErrorCode.INVALID_REQUEST, ErrorCode.TEMPORARILY_UNAVAILABLE, ErrorCode.INTERNAL_ERROR)
+# The legacy format reports all other errors in its envelope.
+LEGACY_CODES = (ErrorCode.FORBIDDEN,)
+SERVICE_CODES = (ErrorCode.INVALID_REQUEST, ErrorCode.TEMPORARILY_UNAVAILABLE, ErrorCode.INTERNAL_ERROR)
 
 LIMIT_HEADERS = {
-    "RateLimit-Policy": {"description": "requests (`q`) that the mall may send in `w` seconds", "schema": {"type": "string"}},
-    "RateLimit": {"description": "how many are left (`r`) in the next `t` seconds", "schema": {"type": "string"}},
+    "RateLimit-Policy": {"description": "requests (`q`) allowed per `w` seconds", "schema": {"type": "string"}},
+    "RateLimit": {"description": "requests left (`r`) in the next `t` seconds", "schema": {"type": "string"}},
 }
-TAG = {"description": "send it as `If-None-Match` to be spared what is still as it was", "schema": {"type": "string"}}
+ETAG = {"description": "send it as `If-None-Match`: while nothing has changed, the answer is 304", "schema": {"type": "string"}}
 
-BY_TAG = {"service": OF_A_SERVICE_PAGE, "original": OF_THE_ORIGINAL}
-
-
-def refuses(*codes: ErrorCode) -> Json:
-    """For a route's `openapi_extra`: the codes of its own rules, beside those of every call and of the names in its path."""
-    return {CODES: list(codes)}
-
-
-def repeats(model: type[BaseModel]) -> dict[int | str, Json]:
-    """For a route's `responses`: a repeated request gets the same decision again, as it is now."""
-    header = {"description": "true: the request was repeated, and this is as it is now", "schema": {"type": "string"}}
-    return {200: {"model": model, "description": "It was asked before", "headers": {REPLAYED: header}}}
+CODES_BY_TAG = {"service": SERVICE_CODES, "legacy": LEGACY_CODES}
 
 
 def operation_id(route: APIRoute) -> str:
     return "_".join([*map(str, route.tags), route.name])
 
 
-def describe(app: FastAPI) -> None:
-    """From now on `app.openapi()` says it all; made once, when it is first asked for."""
-    as_found = app.openapi
+def extend_openapi(app: FastAPI) -> None:
+    """Replaces `app.openapi()` by one that extends the document when it is first read."""
+    generate = app.openapi
 
-    def whole() -> Json:
+    def extended() -> Json:
         if app.openapi_schema is None:
-            document = as_found()
+            document = generate()
             for path, operation in _operations(document):
-                _tell_errors(path, operation)
-                _tell_limit(operation)
+                _add_errors(path, operation)
+                _add_rate_limit(operation)
             for path, item in document["paths"].items():
                 if path.startswith("/v1/") and "get" in item:
-                    _tell_tag(item["get"])
+                    _add_etag(item["get"])
             for item in document["webhooks"].values():
-                del item["post"]["responses"]["422"]  # FastAPI's own; what a mall answers is in the description
+                del item["post"]["responses"]["422"]  # FastAPI adds it to every route, but a mall's answers are its own
             for unused in ("HTTPValidationError", "ValidationError"):
                 document["components"]["schemas"].pop(unused, None)
-            _show_examples(document)
-        return as_found()
+            _add_examples(document)
+        return generate()
 
-    app.openapi = whole  # type: ignore[method-assign]  # FastAPI's documented way
+    app.openapi = extended  # type: ignore[method-assign]  # FastAPI's documented way
 
 
 def _operations(document: Json) -> Iterator[tuple[str, Json]]:
@@ -100,13 +86,13 @@ def _operations(document: Json) -> Iterator[tuple[str, Json]]:
                 yield path, operation
 
 
-def _tell_errors(path: str, operation: Json) -> None:
+def _add_errors(path: str, operation: Json) -> None:
     own = [ErrorCode(code) for code in operation.get(CODES, ())]
-    named = [code for name, code in NAMED_IN_THE_PATH.items() if f"{{{name}}}" in path]
-    codes = {*own, *named, *BY_TAG.get(operation["tags"][0], OF_EVERY_CALL)}
+    named = [code for name, code in CODES_BY_PATH_PARAMETER.items() if f"{{{name}}}" in path]
+    codes = {*own, *named, *CODES_BY_TAG.get(operation["tags"][0], COMMON_CODES)}
     responses = operation["responses"]
-    for undivided in ("4XX", "5XX"):
-        responses.pop(undivided, None)
+    for status_range in ("4XX", "5XX"):
+        responses.pop(status_range, None)
     by_status: dict[int, list[ErrorCode]] = defaultdict(list)
     for code in sorted(codes):
         by_status[MEANINGS[code].status].append(code)
@@ -118,17 +104,16 @@ def _tell_errors(path: str, operation: Json) -> None:
         responses[str(status)] = _error_response(status, found)
 
 
-def _tell_limit(operation: Json) -> None:
+def _add_rate_limit(operation: Json) -> None:
     if operation["tags"][0] == "mall":
         for status, response in operation["responses"].items():
             if status[0] == "2" or status == "429":
                 response["headers"] = {**response.get("headers", {}), **LIMIT_HEADERS}
 
 
-def _tell_tag(operation: Json) -> None:
-    """Every read has its tag (api/middleware.py)."""
-    operation["responses"]["200"]["headers"] = {**operation["responses"]["200"].get("headers", {}), "ETag": TAG}
-    operation["responses"]["304"] = {"description": "It is as the tag in `If-None-Match` says", "headers": {"ETag": TAG}}
+def _add_etag(operation: Json) -> None:
+    operation["responses"]["200"]["headers"] = {**operation["responses"]["200"].get("headers", {}), "ETag": ETAG}
+    operation["responses"]["304"] = {"description": "Not modified since the answer with this ETag", "headers": {"ETag": ETAG}}
 
 
 def _error_response(status: int, codes: Iterable[ErrorCode]) -> Json:
@@ -149,12 +134,12 @@ def _error_response(status: int, codes: Iterable[ErrorCode]) -> Json:
     }
     if status in {429, 503}:
         response["headers"] = {
-            "Retry-After": {"description": "seconds to wait", "required": True, "schema": {"type": "string"}},
+            "Retry-After": {"description": "seconds", "required": True, "schema": {"type": "string"}},
         }
     return response
 
 
-def _show_examples(document: Json) -> None:
+def _add_examples(document: Json) -> None:
     schemas = document["components"]["schemas"]
     bodies = [body for _, operation in _operations(document) for body in _bodies(operation)]
     bodies += [body for item in document.get("webhooks", {}).values() for body in _bodies(item["post"])]
@@ -164,6 +149,6 @@ def _show_examples(document: Json) -> None:
 
 
 def _bodies(operation: Json) -> Iterator[Json]:
-    for place in (operation.get("requestBody", {}), *operation["responses"].values()):
-        if JSON in place.get("content", {}):
-            yield place["content"][JSON]
+    for part in (operation.get("requestBody", {}), *operation["responses"].values()):
+        if JSON in part.get("content", {}):
+            yield part["content"][JSON]

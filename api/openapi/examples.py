@@ -1,4 +1,4 @@
-"""An example of every body, put together from its schema: one sample per name, the same on every page."""
+"""Examples of bodies, composed from their schemas: a property of the same name has the same value everywhere."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ SAMPLES: Json = {
     "take_limit": 1,
     "minutes": 60,
     "name": "Spring sale",
-    "reason": "changed his mind",
+    "reason": "changed their mind",
     "detail": "",
     "note": "",
     "sequence": 41,
@@ -76,7 +76,7 @@ SAMPLES: Json = {
 
 
 def example(schema: Json, schemas: Json, name: str = "") -> Any:  # noqa: ANN401 - any JSON
-    """A value that this schema admits; `schemas` are the document's components."""
+    """Returns a value that is valid under the schema; `schemas` are the document's components, `name` the property's."""
     if name in SAMPLES and _admits(schema, SAMPLES[name], schemas):
         return SAMPLES[name]
     if "$ref" in schema:
@@ -106,7 +106,7 @@ def example(schema: Json, schemas: Json, name: str = "") -> Any:  # noqa: ANN401
 
 
 def _admits(schema: Json, sample: Any, schemas: Json) -> bool:  # noqa: ANN401
-    """Whether the sample is of the schema's type: the same name can stand for something else elsewhere."""
+    """Whether the sample has the schema's type: properties of the same name may have different types."""
     if "$ref" in schema:
         return _admits(schemas[schema["$ref"].rpartition("/")[2]], sample, schemas)
     for either in ("anyOf", "oneOf"):

@@ -1,4 +1,4 @@
-"""The callbacks, as the OpenAPI document's webhooks (design.md section 9)."""
+"""The callbacks of docs/callbacks.md as webhooks of the OpenAPI document."""
 
 from typing import Annotated
 
@@ -16,14 +16,14 @@ from domain.schemas.events import (
 
 MEANINGS = {
     TeamCompletedEvent: (EventType.TEAM_COMPLETED, "The team is complete: ship to these orders."),
-    TeamFailedEvent: (EventType.TEAM_FAILED, "The team failed. News: money goes back on `order.refunded` alone."),
-    OrderCancelledEvent: (EventType.ORDER_CANCELLED, "The order ended unpaid, and its seat is free."),
-    OrderReseatedEvent: (EventType.ORDER_RESEATED, "A late payment got its seat back."),
+    TeamFailedEvent: (EventType.TEAM_FAILED, "The team failed. For information: refund a buyer on `order.refunded` only."),
+    OrderCancelledEvent: (EventType.ORDER_CANCELLED, "The order was cancelled unpaid, and its seat released."),
+    OrderReseatedEvent: (EventType.ORDER_RESEATED, "A late payment took a free seat again."),
     OrderRefundRequestedEvent: (
         EventType.ORDER_REFUND_REQUESTED,
-        'May this member of a completed team leave? 2xx agrees; 409 and `{"code": "refund_rejected"}` is the veto.',
+        'Asks to refund this member of a completed team. 2xx agrees; 409 with `{"code": "refund_rejected"}` refuses.',
     ),
-    OrderRefundedEvent: (EventType.ORDER_REFUNDED, "A fact: return this buyer's money."),
+    OrderRefundedEvent: (EventType.ORDER_REFUNDED, "The order was refunded: return this buyer's money."),
 }
 
 webhooks = APIRouter(tags=["webhooks"], generate_unique_id_function=lambda route: f"webhook_{route.name}")
@@ -32,10 +32,10 @@ webhooks = APIRouter(tags=["webhooks"], generate_unique_id_function=lambda route
 def _declare(model: type, event_type: EventType, description: str) -> None:
     async def receive(
         event: Annotated[model, Body()],  # type: ignore[valid-type]
-        webhook_id: Annotated[str, Header(description="the event's id: the same at every attempt; dedupe by it")],
-        webhook_timestamp: Annotated[int, Header(description="when it was sent, in seconds since 1970")],
+        webhook_id: Annotated[str, Header(description="the id of the event, the same in every attempt: deduplicate by it")],
+        webhook_timestamp: Annotated[int, Header(description="time of this attempt, in seconds since 1970")],
         webhook_signature: Annotated[
-            str, Header(description="Standard Webhooks 1.0: `v1,` and the HMAC-SHA256; several while secrets rotate")
+            str, Header(description="Standard Webhooks 1.0: `v1,` and the HMAC-SHA256; one per valid secret during a rotation")
         ],
     ) -> None: ...
 

@@ -1,4 +1,4 @@
-"""What monitoring and people call."""
+"""Health, readiness, version and metrics of this process."""
 
 import asyncio
 from importlib.metadata import version
@@ -13,9 +13,9 @@ from db.core.connection import INFRASTRUCTURE_FAILURES, connection
 from domain.errors import ErrorCode
 from domain.types import Schema
 
-routes = APIRouter(tags=["service"])
+router = APIRouter(tags=["service"])
 
-READY_WITHIN = 3.0
+READY_TIMEOUT = 3.0
 
 
 class Health(Schema):
@@ -27,33 +27,33 @@ class Version(Schema):
     version: str
 
 
-@routes.get("/healthz")
+@router.get("/healthz")
 async def healthz() -> Health:
-    """The process runs."""
+    """Check that the process runs."""
     return Health(status="ok")
 
 
-@routes.get("/readyz")
+@router.get("/readyz")
 async def readyz(container: ContainerDep) -> Response:
-    """Database and Temporal answer."""
+    """Check that the database and Temporal answer."""
     try:
-        async with asyncio.timeout(READY_WITHIN):
+        async with asyncio.timeout(READY_TIMEOUT):
             async with connection(container.database) as conn:
                 await conn.fetchval("SELECT 1")
-            temporal = await container.client.service_client.check_health()
-    except (*INFRASTRUCTURE_FAILURES, RPCError, RuntimeError) as failure:
-        return problem(ErrorCode.TEMPORARILY_UNAVAILABLE, f"Not ready: {type(failure).__name__}.")
-    if not temporal:
-        return problem(ErrorCode.TEMPORARILY_UNAVAILABLE, "Not ready: Temporal does not serve.")
+            is_temporal_healthy = await container.client.service_client.check_health()
+    except (*INFRASTRUCTURE_FAILURES, RPCError, RuntimeError) as exc:
+        return problem(ErrorCode.TEMPORARILY_UNAVAILABLE, f"Not ready: {type(exc).__name__}.")
+    if not is_temporal_healthy:
+        return problem(ErrorCode.TEMPORARILY_UNAVAILABLE, "Not ready: Temporal is not healthy.")
     return Response(Health(status="ready").model_dump_json(), media_type="application/json")
 
 
-@routes.get("/version")
+@router.get("/version")
 async def get_version() -> Version:
     return Version(name="groupbuy", version=version("groupbuy"))
 
 
-@routes.get("/metrics", include_in_schema=False)
+@router.get("/metrics", include_in_schema=False)
 async def metrics(container: ContainerDep) -> Response:
-    await container.backlog.refresh()
+    await container.callback_backlog.refresh()
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

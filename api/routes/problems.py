@@ -1,15 +1,15 @@
-"""What the `type` of an error leads to: a page for people, JSON for programs."""
+"""The pages that the `type` of an error refers to: HTML for browsers, JSON otherwise."""
 
 from html import escape
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
-from api.openapi.document import refuses
+from api.openapi.declarations import refuses
 from domain.errors import MEANINGS, ErrorCode, Refusal
 from domain.types import Schema
 
-routes = APIRouter(tags=["service"])
+router = APIRouter(tags=["service"])
 
 
 class Explanation(Schema):
@@ -25,9 +25,9 @@ class Explanations(Schema):
     data: list[Explanation]
 
 
-@routes.get("/problems", response_model=Explanations)
+@router.get("/problems", response_model=Explanations)
 async def get_problems(request: Request) -> Response | Explanations:
-    """Every code."""
+    """List every error code."""
     found = [_explanation(code) for code in ErrorCode]
     if not _wants_page(request):
         return Explanations(data=found)
@@ -38,18 +38,18 @@ async def get_problems(request: Request) -> Response | Explanations:
     return _page("Problems", f"<table><tr><th>code</th><th>status</th><th>what it means</th></tr>{rows}</table>")
 
 
-@routes.get("/problems/{code}", response_model=Explanation, openapi_extra=refuses(ErrorCode.NOT_FOUND))
+@router.get("/problems/{code}", response_model=Explanation, openapi_extra=refuses(ErrorCode.NOT_FOUND))
 async def get_problem(code: str, request: Request) -> Response | Explanation:
-    """What an error's `type` leads to: what it means, and what to do."""
+    """Get the meaning of an error code, and what to do about it."""
     if code not in set(ErrorCode):
-        raise Refusal(ErrorCode.NOT_FOUND, "There is no such problem.")
+        raise Refusal(ErrorCode.NOT_FOUND, "There is no such error code.")
     found = _explanation(ErrorCode(code))
     if not _wants_page(request):
         return found
-    again = "The same request may succeed later." if found.retryable else "The same request gets the same answer."
+    retry = "The same request may succeed later." if found.retryable else "The same request gets the same answer."
     return _page(
         found.code,
-        f"<p>Status {found.status}. <b>{escape(found.title)}.</b></p><p>{escape(found.advice)}</p><p>{again}</p>"
+        f"<p>Status {found.status}. <b>{escape(found.title)}.</b></p><p>{escape(found.advice)}</p><p>{retry}</p>"
         '<p><a href="../problems">All problems</a></p>',
     )
 

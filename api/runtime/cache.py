@@ -1,4 +1,4 @@
-"""What this process remembers of the settings, as long as it is told of every change."""
+"""Settings cached in this process for as long as it receives the database's notices of changes."""
 
 import time
 from collections import defaultdict
@@ -9,51 +9,50 @@ from db.core.listen import CHANGED, Listener
 
 Value = TypeVar("Value")
 
-KEPT_AT_MOST = 10_000
-KEPT_FOR = 10.0
-"""seconds: a change that was never told (a pooler in between, a trigger that is off) is seen after them all the same"""
+MAX_ENTRIES = 10_000
+TTL = 10.0
+"""seconds: bounds the staleness where notices get lost, for example in a connection pooler or with a disabled trigger"""
 
 
 class Cache:
-    """Values by key, each with the subjects that it is about: `campaign/100123`, or `campaign` for any of them."""
+    """Values by key. Each depends on subjects: `campaign/100123`, or `campaign` for any of them."""
 
-    def __init__(self, database_url: str, hear: dict[str, Callable[[str], None]] | None = None) -> None:
-        """`hear` has what notices on other channels go to."""
-        self.notices = Listener(database_url, {CHANGED: self.forget, **(hear or {})}, self.forget_all)
-        self._kept: dict[Hashable, tuple[float, Any]] = {}
-        self._about: defaultdict[str, set[Hashable]] = defaultdict(set)
-        self._forgotten = 0
+    def __init__(self, database_url: str, listeners: dict[str, Callable[[str], None]] | None = None) -> None:
+        """`listeners` receive the notices of other channels, over the same connection."""
+        self.notices = Listener(database_url, {CHANGED: self.invalidate, **(listeners or {})}, self.invalidate_all)
+        self._entries: dict[Hashable, tuple[float, Any]] = {}
+        self._dependents: defaultdict[str, set[Hashable]] = defaultdict(set)
+        self._invalidations = 0
 
-    async def recall(
-        self, key: Hashable, read: Callable[[], Awaitable[Value]], about: Callable[[Value], Iterable[str]]
+    async def get(
+        self, key: Hashable, read: Callable[[], Awaitable[Value]], subjects: Callable[[Value], Iterable[str]]
     ) -> Value:
-        """What is remembered under the key, else what is read now; None is read again each time."""
-        if self.notices.are_told and (kept := self._kept.get(key)) is not None and kept[0] > time.monotonic():
-            value: Value = kept[1]
+        """Returns the cached value, else what `read` returns, which is cached unless it is None."""
+        if self.notices.are_told and (entry := self._entries.get(key)) is not None and entry[0] > time.monotonic():
+            value: Value = entry[1]
             return value
-        forgotten = self._forgotten
+        invalidations = self._invalidations
         value = await read()
-        # Something was changed meanwhile: what was read may be older.
-        if value is not None and forgotten == self._forgotten:
-            self._keep(key, value, about(value))
+        # A change that was notified during the read may have come after it: the value could be stale.
+        if value is not None and invalidations == self._invalidations:
+            self._put(key, value, subjects(value))
         return value
 
-    def forget(self, subject: str) -> None:
-        """The subject was changed."""
-        self._forgotten += 1
+    def invalidate(self, subject: str) -> None:
+        """Drops what depends on the subject, or on any of its kind."""
+        self._invalidations += 1
         for name in (subject, subject.partition("/")[0]):
-            for key in self._about.pop(name, ()):
-                self._kept.pop(key, None)
+            for key in self._dependents.pop(name, ()):
+                self._entries.pop(key, None)
 
-    def forget_all(self) -> None:
-        """Everything is read anew."""
-        self._forgotten += 1
-        self._kept.clear()
-        self._about.clear()
+    def invalidate_all(self) -> None:
+        self._invalidations += 1
+        self._entries.clear()
+        self._dependents.clear()
 
-    def _keep(self, key: Hashable, value: object, about: Iterable[str]) -> None:
-        if len(self._kept) >= KEPT_AT_MOST:
-            self.forget_all()
-        self._kept[key] = (time.monotonic() + KEPT_FOR, value)
-        for subject in about:
-            self._about[subject].add(key)
+    def _put(self, key: Hashable, value: object, subjects: Iterable[str]) -> None:
+        if len(self._entries) >= MAX_ENTRIES:
+            self.invalidate_all()
+        self._entries[key] = (time.monotonic() + TTL, value)
+        for subject in subjects:
+            self._dependents[subject].add(key)

@@ -1,4 +1,4 @@
-"""How many callbacks are on their way or given up, for monitoring."""
+"""The callback backlog as Prometheus gauges."""
 
 import logging
 import time
@@ -11,9 +11,9 @@ from db.core.connection import INFRASTRUCTURE_FAILURES, Database
 
 log = logging.getLogger("groupbuy.api")
 
-GOOD_FOR = 5.0
-CALLBACKS = Gauge("groupbuy_callbacks", "Callbacks that are on their way, or were given up", ["status"])
-OLDEST = Gauge("groupbuy_callbacks_oldest_pending_seconds", "How long the oldest callback under way has been")
+TTL = 5.0
+CALLBACKS = Gauge("groupbuy_callbacks", "Callbacks that are pending or dead", ["status"])
+OLDEST = Gauge("groupbuy_callbacks_oldest_pending_seconds", "Age of the oldest pending callback")
 
 
 class CallbackBacklogMetrics:
@@ -22,15 +22,15 @@ class CallbackBacklogMetrics:
         self._read_at = float("-inf")
 
     async def refresh(self) -> None:
-        """Reads again what is older than a few seconds. Without the database they stay what they were."""
+        """Reads the backlog again when it is older than a few seconds; without the database the gauges keep their values."""
         now = time.monotonic()
-        if now - self._read_at < GOOD_FOR:
+        if now - self._read_at < TTL:
             return
         self._read_at = now
         try:
             backlog = await read_backlog(self._database)
-        except INFRASTRUCTURE_FAILURES as failure:
-            log.warning("callbacks could not be counted: %s", type(failure).__name__)
+        except INFRASTRUCTURE_FAILURES as error:
+            log.warning("callbacks could not be counted: %s", type(error).__name__)
             return
         CALLBACKS.labels("pending").set(backlog.pending)
         CALLBACKS.labels("dead").set(backlog.dead)

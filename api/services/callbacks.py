@@ -1,4 +1,4 @@
-"""Sending events again, and samples: the rows are made due, and who delivers them is woken."""
+"""Redelivers events and sends samples: the rows are made due, and the workflows that deliver them are signalled."""
 
 import asyncio
 import json
@@ -9,125 +9,127 @@ from datetime import UTC, datetime
 from typing import Any
 
 from temporalio.client import Client, WorkflowFailureError
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
-from api.http.temporal_errors import answered_within
+from api.http.temporal_errors import time_limit
 from api.services.refunds import RefundService
 from db.callbacks.redelivery import DeliveryStatus, RedeliverySlice, resend_event, resend_range
 from db.core.connection import Database
+from db.settings.keys import MallAccess
+from domain.addresses import url_refusal
 from domain.errors import ErrorCode, Refusal, Unavailable
-from domain.messages.callbacks import Address, Resend, Sample, SampleReply
+from domain.messages.callbacks import Address, Sample, SampleReply
+from domain.schemas.callback_settings import AmqpCallback, Callback
 from domain.schemas.events import SAMPLES, EventType
 from settings import Settings
-from workflows.redelivery import RESEND, RedeliveryWorkflow, SampleWorkflow
-from workflows.starters import fit_summary
-from workflows.task_queues import CALLBACKS_QUEUE
+from workflows.starters import execute_sample, start_redelivery
 
 SLICE = 200
-"""events that one workflow sees to"""
-AT_ONCE = 20
-SAMPLE_LONGER = 5.0
-"""seconds for a sample's way there and back, beside the attempt itself"""
+"""events per redelivery workflow"""
+MAX_CONCURRENT_CALLS = 20
+SAMPLE_OVERHEAD = 5.0
+"""seconds that a sample may take beyond its one attempt"""
 
 
 class CallbackService:
-    def __init__(self, database: Database, client: Client, refunding: RefundService, settings: Settings) -> None:
+    def __init__(self, database: Database, client: Client, refunds: RefundService, settings: Settings) -> None:
         self._database = database
         self._client = client
-        self._refunding = refunding
+        self._refunds = refunds
         self._settings = settings
 
-    async def event(self, event_id: str, *, by: str, source: str | None = None) -> int:
-        """Sends one event again, to each of its addresses; returns whether there is something to send.
+    async def redeliver_event(self, event_id: str, *, by: str, source: str | None = None) -> int:
+        """Sends one event again, to each of its addresses; returns the number of events that are sent, 0 or 1.
 
         Raises:
-            Refusal: event_not_found, also where it is another mall's.
-            Unavailable: the outcome is open; what is due is sent within minutes.
+            Refusal: event_not_found, also for another mall's event.
+            Unavailable: the outcome is unknown; reconciliation delivers within minutes what is due.
         """
-        async with answered_within(self._settings.answer_within):
-            resent = await resend_event(self._database, event_id, source, datetime.now(UTC))
-            if resent is None:
+        async with time_limit(self._settings.answer_within):
+            due = await resend_event(self._database, event_id, source, datetime.now(UTC))
+            if due is None:
                 raise Refusal(ErrorCode.EVENT_NOT_FOUND, f"There is no event {event_id}.")
-            await self._wake(resent, [f"callback-{event_id}"], by)
-        return _count(resent)
+            await self._deliver(due, [f"callback-{event_id}"], by)
+        return _count(due)
 
-    async def range(self, source: str, since: datetime, until: datetime, status: DeliveryStatus, *, by: str) -> int:
-        """Sends a mall's events of a time again; returns how many.
-
-        Raises:
-            Unavailable: the outcome is open; what is due is sent within minutes.
-        """
-        async with answered_within(self._settings.answer_within):
-            resent = await resend_range(self._database, source, since, until, status, datetime.now(UTC))
-            slices = range(0, len(resent.event_ids), SLICE)
-            await self._wake(resent, [f"callbacks-{source}-{uuid.uuid4().hex}" for _ in slices], by)
-        return _count(resent)
-
-    async def sample(self, source: str, event_type: EventType, callback: Address) -> SampleReply:
-        """Sends a sample, once; returns what the mall replied.
+    async def redeliver_range(self, source: str, since: datetime, until: datetime, status: DeliveryStatus, *, by: str) -> int:
+        """Sends a mall's events of a period again; returns how many.
 
         Raises:
-            Unavailable: it is not known whether it was sent.
+            Unavailable: the outcome is unknown; reconciliation delivers within minutes what is due.
         """
+        async with time_limit(self._settings.answer_within):
+            due = await resend_range(self._database, source, since, until, status, datetime.now(UTC))
+            slices = range(0, len(due.event_ids), SLICE)
+            await self._deliver(due, [f"callbacks-{source}-{uuid.uuid4().hex}" for _ in slices], by)
+        return _count(due)
+
+    async def send_sample(self, mall: MallAccess, event_type: EventType, callback: Callback | None) -> SampleReply:
+        """Sends a sample event once, to this callback or the mall's own; returns the mall's reply.
+
+        Raises:
+            Refusal: invalid_request, when there is no address, or one that the mall may not use.
+            Unavailable: it is unknown whether it was sent.
+        """
+        address = callback_address(mall, callback)
+        if address is None:
+            raise Refusal(ErrorCode.INVALID_REQUEST, "callback: name an address, because the mall has no default one.")
         event_id = f"evt_sample_{secrets.token_hex(12)}"
         sample = Sample(
-            source=source,
+            source=mall.source,
             event_id=event_id,
             type=event_type,
             data=json.dumps(SAMPLES[event_type]),
-            callback=callback,
+            callback=address,
             now=datetime.now(UTC),
         )
-        async with answered_within(self._settings.callback_timeout + SAMPLE_LONGER):
+        async with time_limit(self._settings.callback_timeout + SAMPLE_OVERHEAD):
             try:
-                return await self._client.execute_workflow(
-                    SampleWorkflow.run,
-                    sample,
-                    id=f"callback-{event_id}",
-                    task_queue=CALLBACKS_QUEUE,
-                    static_summary=fit_summary(f"A sample of {event_type} for mall {source}"),
-                )
-            except WorkflowFailureError as failure:
-                raise Unavailable("The sample could not be sent; try again.") from failure
+                return await execute_sample(self._client, sample)
+            except WorkflowFailureError as error:
+                raise Unavailable("The sample could not be sent; try again.") from error
 
-    async def _wake(self, resent: RedeliverySlice, ids: list[str], by: str) -> None:
-        """A refund's workflow goes on when it is told; for all else there is one of its own."""
-        turns = asyncio.Semaphore(AT_ONCE)
+    async def _deliver(self, due: RedeliverySlice, workflow_ids: list[str], by: str) -> None:
+        """Signals the workflows of refunds, and starts one for each slice of all other events."""
+        slots = asyncio.Semaphore(MAX_CONCURRENT_CALLS)
 
-        async def in_turn(step: Coroutine[Any, Any, None]) -> None:
-            async with turns:
-                await step
+        async def in_slot(call: Coroutine[Any, Any, None]) -> None:
+            async with slots:
+                await call
 
         await asyncio.gather(
             *(
-                in_turn(self._start(workflow_id, resent.event_ids[place * SLICE : (place + 1) * SLICE], by))
-                for place, workflow_id in enumerate(ids)
-                if resent.event_ids
+                in_slot(start_redelivery(self._client, workflow_id, due.event_ids[n * SLICE : (n + 1) * SLICE], operator=by))
+                for n, workflow_id in enumerate(workflow_ids)
+                if due.event_ids
             ),
-            *(in_turn(self._resend_refund(order_id, by)) for order_id in resent.refunds),
+            *(in_slot(self._signal_refund(order_id, by)) for order_id in due.refunds),
         )
 
-    async def _start(self, workflow_id: str, event_ids: list[str], by: str) -> None:
-        await self._client.start_workflow(
-            RedeliveryWorkflow.run,
-            Resend(event_ids=event_ids),
-            id=workflow_id,
-            task_queue=CALLBACKS_QUEUE,
-            # One that runs may wait for a later try: the signal that comes with the start ends that.
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            start_signal=RESEND,
-            start_signal_args=[{"operator": by[:128]}],
-            static_summary=fit_summary(f"Sends {len(event_ids)} event(s) again, for {by}"),
-        )
-
-    async def _resend_refund(self, order_id: str, by: str) -> None:
+    async def _signal_refund(self, order_id: str, by: str) -> None:
         try:
-            await self._refunding.signal(order_id, "resend", {"operator": by[:128]})
+            await self._refunds.signal(order_id, "resend", {"operator": by[:128]})
         except Refusal:
-            # It has ended meanwhile: the mall knows.
+            # The refund has finished meanwhile, which means that the mall has been told.
             return
 
 
-def _count(resent: RedeliverySlice) -> int:
-    return len(resent.event_ids) + len(resent.refunds)
+def callback_address(mall: MallAccess, callback: Callback | None) -> Address | None:
+    """Returns where events are sent: to this callback, else to the mall's default, which may be None.
+
+    Raises:
+        Refusal: invalid_request, when the callback's host is not one of the mall's.
+    """
+    match callback:
+        case None:
+            return mall.callback
+        case AmqpCallback(routing_key=routing_key):
+            return Address(kind="amqp", address=routing_key)
+        case http:
+            url = str(http.url)
+            if refused := url_refusal(url, mall.callback_hosts):
+                raise Refusal(ErrorCode.INVALID_REQUEST, f"callback.url: {refused}")
+            return Address(kind="http", address=url)
+
+
+def _count(due: RedeliverySlice) -> int:
+    return len(due.event_ids) + len(due.refunds)

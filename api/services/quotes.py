@@ -1,29 +1,62 @@
-"""Offers as this process remembers them: what a quote needs that is not the buyer's own costs no statement."""
+"""Quotes and the market: the cached offer of a campaign, and the buyer's own state read from the rows."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
-from api.container import Container
+from api.runtime.cache import Cache
+from api.runtime.statistics import StatisticsCache
+from db.campaigns.market import MarketViewer, market_teams
 from db.campaigns.offers import read_buyer_state, read_offer
-from db.core.connection import Connection, connection
-from domain.eligibility import Offer, QuoteContext, SeatIntent, quote_context
+from db.core.connection import Connection, Database, connection
+from db.settings.switches import read_switches
+from domain.eligibility import Offer, QuoteContext, SeatIntent, is_visible, quote, quote_context
+from domain.schemas.market import Market
 from domain.schemas.quotes import QuoteRequest
 from domain.switches import Switches
 
 
-async def find_offer(container: Container, source: str, asked: QuoteRequest) -> Offer:
-    """The offer that `read_quote_context` finds; any change of a campaign or of the goods is a reason to look again.
+class QuoteService:
+    def __init__(self, database: Database, cache: Cache, statistics: StatisticsCache) -> None:
+        self._database = database
+        self._cache = cache
+        self._statistics = statistics
 
-    Raises:
-        Refusal: goods_not_found, campaign_not_found.
-    """
-    place = (source, asked.channel, asked.goods_id, asked.campaign_id)
+    async def quote_context(self, source: str, request: QuoteRequest) -> QuoteContext:
+        """Returns what a quote is computed from.
 
-    async def read() -> Offer:
-        async with connection(container.database) as conn:
-            return await read_offer(conn, *place)
+        Raises:
+            Refusal: goods_not_found, campaign_not_found.
+        """
+        offer, switches = await self._offer(source, request), await self._switches()
+        async with connection(self._database) as conn:
+            return await _context(conn, offer, switches, request.user_id, datetime.now(UTC))
 
-    return await container.remembered.recall(("offer", *place), read, lambda offer: ["campaign", f"goods/{offer.goods_id}"])
+    async def market(self, source: str, request: QuoteRequest, limit: int) -> Market:
+        """Returns a quote with at most `limit` teams to join; buyers who may not see the offer see only their own teams.
+
+        Raises:
+            Refusal: goods_not_found, campaign_not_found.
+        """
+        offer, switches, now = await self._offer(source, request), await self._switches(), datetime.now(UTC)
+        async with connection(self._database) as conn:
+            context = await _context(conn, offer, switches, request.user_id, now)
+            viewer = MarketViewer(source, offer.campaign_id, request.goods_id, request.user_id, is_visible(context.facts))
+            teams = await market_teams(conn, viewer, now, limit)
+        statistics = await self._statistics.get(source, offer.campaign_id)
+        return Market(quote=quote(context), teams=teams, statistics=statistics)
+
+    async def _offer(self, source: str, request: QuoteRequest) -> Offer:
+        key = (source, request.channel, request.goods_id, request.campaign_id)
+
+        async def read() -> Offer:
+            async with connection(self._database) as conn:
+                return await read_offer(conn, *key)
+
+        # Which campaign sells the goods depends on every campaign, so a change of any of them invalidates the offer.
+        return await self._cache.get(("offer", *key), read, lambda offer: ["campaign", f"goods/{offer.goods_id}"])
+
+    async def _switches(self) -> Switches:
+        return await self._cache.get("switches", lambda: read_switches(self._database), lambda _: ["switch"])
 
 
-async def find_offer_and_buyer(conn: Connection, offer: Offer, switches: Switches, user_id: str, now: datetime) -> QuoteContext:
+async def _context(conn: Connection, offer: Offer, switches: Switches, user_id: str, now: datetime) -> QuoteContext:
     return quote_context(offer, await read_buyer_state(conn, offer, user_id), switches, SeatIntent.EITHER, now)

@@ -1,4 +1,4 @@
-"""Refunds through their workflows: a request becomes an update, its answer is read from the rows."""
+"""Refunds orders through the refund workflow: a request becomes an update, and its answer is read from the rows."""
 
 import uuid
 from datetime import UTC, datetime
@@ -6,9 +6,9 @@ from typing import Any
 
 from temporalio.client import Client, WithStartWorkflowOperation
 
-from api.http.temporal_errors import answered_within, start_looked_at, workflow_answers
+from api.http.temporal_errors import retrieve_start_failure, time_limit, translate_update_errors
 from db.core.connection import Database
-from db.refunds.queries import RefundLookup, look_up_refund, refunds_under_way
+from db.refunds.queries import RefundLookup, look_up_refund, look_up_refund_of_order, refunds_under_way
 from domain.errors import ErrorCode, GroupBuyError, Refusal
 from domain.messages.refunds import RefundAnswer, RefundInput, RefundRequest
 from domain.schemas.refunds import Refund
@@ -18,18 +18,18 @@ from workflows.starters import RefundStarter, refund_start
 
 
 async def request_refund(client: Client, refund: RefundInput, request: RefundRequest) -> None:
-    """Starts a refund's workflow with a request, or asks the one that runs.
+    """Sends a request to a refund's workflow, starting it where it does not run.
 
     Raises:
-        Refusal, Unavailable: as workflow_answers.
+        Refusal, Unavailable: as translate_update_errors.
     """
     start = WithStartWorkflowOperation(RefundWorkflow.run, refund, **refund_start(refund))
-    async with workflow_answers(), start_looked_at(start):
+    async with translate_update_errors(), retrieve_start_failure(start):
         await client.execute_update_with_start_workflow(
-            # Fresh per request: a refusal stays with its update id for the life of the run, and is not for ever.
             REQUEST,
             request,
             start_workflow_operation=start,
+            # Unique per request: Temporal answers a repeated update id with the first result, and a refusal may not last.
             id=f"request:{uuid.uuid4().hex}",
             result_type=RefundAnswer,
         )
@@ -42,40 +42,47 @@ class RefundService:
         self._settings = settings
 
     async def refund(self, source: str, out_trade_no: str, request: RefundRequest) -> tuple[Refund, bool]:
-        """Undoes an order; returns its refund, and whether that was there before.
+        """Undoes an order; returns its refund, and whether that existed before.
 
         Raises:
             Refusal: order_not_found, refund_window_closed.
-            Unavailable: the outcome is open.
+            Unavailable: the outcome is unknown.
         """
-        async with answered_within(self._settings.answer_within):
-            place = await self._place(source, out_trade_no)
-            if place.is_undone and place.refund is not None:
-                return place.refund, True
-            place.require_window(datetime.now(UTC), force=request.force)
-            attempt = place.next_attempt
-            named = RefundInput(source=source, out_trade_no=out_trade_no, attempt=attempt, awaits_request=True)
+        async with time_limit(self._settings.answer_within):
+            found = await self._look_up(source, out_trade_no)
+            if found.is_undone and found.refund is not None:
+                return found.refund, True
+            found.require_window(datetime.now(UTC), force=request.force)
+            attempt = found.next_attempt
+            refund = RefundInput(source=source, out_trade_no=out_trade_no, attempt=attempt, awaits_request=True)
             try:
-                await request_refund(self._client, named, request)
+                await request_refund(self._client, refund, request)
             except Refusal:
-                # Another request, or the team's end, may have been quicker.
-                place = await self._place(source, out_trade_no)
-                if place.is_undone and place.refund is not None:
-                    return place.refund, True
+                # A concurrent request, or the end of the team, may have undone the order first.
+                found = await self._look_up(source, out_trade_no)
+                if found.is_undone and found.refund is not None:
+                    return found.refund, True
                 raise
-            place = await self._place(source, out_trade_no)
-        if place.refund is None:
+            found = await self._look_up(source, out_trade_no)
+        if found.refund is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A refund was confirmed that has no row.")
-        return place.refund, False
+        return found.refund, False
+
+    async def refund_by_id(self, order_id: str, request: RefundRequest) -> tuple[Refund, bool]:
+        """As `refund`, for an order of any mall."""
+        found = await look_up_refund_of_order(self._database, order_id)
+        if found is None:
+            raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {order_id}.")
+        return await self.refund(found.source, found.out_trade_no, request)
 
     async def signal(self, order_id: str, signal: str, payload: dict[str, Any]) -> None:
-        """Brings an operator's word to a refund that is under way.
+        """Sends an operator's signal to the unfinished refunds of an order.
 
         Raises:
             Refusal: order_not_found, refund_not_found.
-            Unavailable: the outcome is open.
+            Unavailable: the outcome is unknown.
         """
-        async with answered_within(self._settings.answer_within):
+        async with time_limit(self._settings.answer_within):
             under_way = await refunds_under_way(self._database, order_id)
             if under_way is None:
                 raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {order_id}.")
@@ -84,8 +91,8 @@ class RefundService:
             for refund in under_way:
                 await RefundStarter(self._client).signal(refund, signal, payload)
 
-    async def _place(self, source: str, out_trade_no: str) -> RefundLookup:
-        place = await look_up_refund(self._database, source, out_trade_no)
-        if place is None:
+    async def _look_up(self, source: str, out_trade_no: str) -> RefundLookup:
+        found = await look_up_refund(self._database, source, out_trade_no)
+        if found is None:
             raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {out_trade_no}.")
-        return place
+        return found

@@ -13,8 +13,8 @@ from starlette.types import Message, Receive, Scope, Send
 from temporalio.client import Client
 
 from api.http import middleware
-from api.http.middleware import BODY_LIMIT, Guard
-from api.services.audiences import upload_members
+from api.http.middleware import BODY_LIMIT, RequestMiddleware
+from api.services.audiences import AudienceService
 from db.core.connection import Database
 from domain.audience_upload import UploadFormat
 from embedded.stack import Stack
@@ -138,7 +138,8 @@ async def test_an_upload_is_read_in_bounded_memory(shop: Shop, stack: Stack) -> 
     database = Database(stack.addresses.database_url, size=1)
     tracemalloc.start()
     try:
-        await upload_members(database, client, audience_id, UploadFormat.CSV, pieces(), by="tests")
+        service = AudienceService(database, client, answer_within=8)
+        await service.upload(audience_id, UploadFormat.CSV, pieces(), by="tests")
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -226,7 +227,7 @@ async def sent(path: str, size: int, read: Callable[[Receive], Awaitable[None]])
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
     scope = {"type": "http", "method": "POST", "path": path, "headers": [], "app": MagicMock()}
-    await Guard(app)(scope, receive, send)
+    await RequestMiddleware(app)(scope, receive, send)
     return statuses
 
 

@@ -2,17 +2,17 @@
 
 import asyncio
 
-from api.services.orders import KeyedLimit
+from api.runtime.keyed_limit import KeyedLimit
 
 
 async def test_who_comes_just_as_a_turn_goes_to_another_has_waited_too() -> None:
     turns = KeyedLimit[str](1)
 
     async def take() -> bool:
-        async with turns.turn("a") as waited:
+        async with turns.slot("a") as waited:
             return waited
 
-    async with turns.turn("a") as first:
+    async with turns.slot("a") as first:
         second = asyncio.create_task(take())
         await asyncio.sleep(0)
     third = await take()

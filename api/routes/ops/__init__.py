@@ -1,0 +1,26 @@
+"""The routes of operators and administrators, a module per resource."""
+
+from api.routes.ops import (
+    attention,
+    audiences,
+    audit,
+    callbacks,
+    campaigns,
+    goods,
+    invariants,
+    keys,
+    malls,
+    orders,
+    refunds,
+    switches,
+    teams,
+)
+
+ROUTERS = tuple(
+    module.router
+    for module in (
+        *(goods, campaigns, audiences),
+        *(teams, orders, refunds, callbacks, attention, invariants),
+        *(switches, malls, keys, audit),
+    )
+)

@@ -1,4 +1,4 @@
-"""Audiences, as operators make and fill them."""
+"""Audiences and the imports of their members."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,15 +7,14 @@ from fastapi import APIRouter, Request
 
 from api.dependencies import ContainerDep, OpsDep
 from api.http.pagination import Cursor, Limit, Page, page, position
-from api.openapi.document import refuses
-from api.services.audiences import import_by_rule, upload_members
-from db.audiences.store import is_member, list_audiences, read_audience, read_import, save_audience
+from api.openapi.declarations import refuses
+from db.audiences.store import is_member, list_audiences, read_audience, save_audience
 from domain.audience_upload import UploadFormat
 from domain.errors import ErrorCode, Refusal
 from domain.schemas.audiences import Audience, AudienceFields, AudienceImport, AudienceRule, Membership
 from domain.types import Identifier
 
-routes = APIRouter(prefix="/v1/ops/audiences", tags=["operations"])
+router = APIRouter(prefix="/v1/ops/audiences", tags=["operations"])
 
 FORMATS = {
     "text/csv": UploadFormat.CSV,
@@ -29,53 +28,50 @@ EXAMPLES = {
 UPLOAD: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "One user a line. CSV: one column, or a header that names `user_id`. "
+        "description": "One user per line. CSV: one column, or a header that names `user_id`. "
         'JSON lines: `{"user_id": "…"}` or `"…"`.',
         "content": {content_type: {"schema": {}, "example": EXAMPLES[of]} for content_type, of in FORMATS.items()},
     }
 }
 
 
-@routes.put("/{audience_id}")
+@router.put("/{audience_id}")
 async def put_audience(audience_id: Identifier, fields: AudienceFields, ops: OpsDep, container: ContainerDep) -> Audience:
     """Create an audience without members, or rename one."""
     await save_audience(container.database, audience_id, fields.name, by=ops.key_name, now=datetime.now(UTC))
     return container.links.fill(await read_audience(container.database, audience_id))
 
 
-@routes.get("")
+@router.get("")
 async def get_audiences(_ops: OpsDep, container: ContainerDep, limit: Limit = 20, cursor: Cursor = None) -> Page[Audience]:
-    """Audiences, newest first; the bad lines of an upload are told with the single audience."""
+    """List audiences, newest first. Only a single audience shows the bad lines of its upload."""
     rows = await list_audiences(container.database, position(cursor), limit + 1)
     return page(container.links.fill_all(rows), limit, lambda audience: (audience.created_at, audience.audience_id))
 
 
-@routes.get("/{audience_id}")
+@router.get("/{audience_id}")
 async def get_audience(audience_id: Identifier, _ops: OpsDep, container: ContainerDep) -> Audience:
-    """An audience, and how far its latest filling is."""
+    """Get an audience with the progress of its latest import."""
     return container.links.fill(await read_audience(container.database, audience_id))
 
 
-@routes.post("/{audience_id}/members", openapi_extra=UPLOAD | refuses(ErrorCode.AUDIENCE_CONFLICT))
+@router.post("/{audience_id}/members", openapi_extra=UPLOAD | refuses(ErrorCode.AUDIENCE_CONFLICT))
 async def post_members(audience_id: Identifier, request: Request, ops: OpsDep, container: ContainerDep) -> AudienceImport:
-    """Replace the members by those of an upload, all at once when it has come to its end."""
+    """Replace the members by those of an upload, all at once when it is complete."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in FORMATS:
         raise Refusal(ErrorCode.INVALID_REQUEST, f"Content-Type: send {', '.join(FORMATS)}.")
-    filling = await upload_members(
-        container.database, container.client, audience_id, FORMATS[content_type], request.stream(), by=ops.key_name
-    )
-    return container.links.fill(await read_import(container.database, filling))
+    chunks = request.stream()
+    return container.links.fill(await container.audiences.upload(audience_id, FORMATS[content_type], chunks, by=ops.key_name))
 
 
-@routes.post("/{audience_id}/rule", status_code=202, openapi_extra=refuses(ErrorCode.AUDIENCE_CONFLICT))
+@router.post("/{audience_id}/rule", status_code=202, openapi_extra=refuses(ErrorCode.AUDIENCE_CONFLICT))
 async def post_rule(audience_id: Identifier, rule: AudienceRule, ops: OpsDep, container: ContainerDep) -> AudienceImport:
-    """Replace the members by the users who fulfil a rule, when its job has come to its end."""
-    within = container.settings.answer_within
-    filling = await import_by_rule(container.database, container.client, audience_id, rule, by=ops.key_name, within=within)
-    return container.links.fill(await read_import(container.database, filling))
+    """Replace the members by the users who fulfil a rule, all at once when its import is complete."""
+    return container.links.fill(await container.audiences.import_by_rule(audience_id, rule, by=ops.key_name))
 
 
-@routes.get("/{audience_id}/members/{user_id}")
+@router.get("/{audience_id}/members/{user_id}")
 async def get_member(audience_id: Identifier, user_id: Identifier, _ops: OpsDep, container: ContainerDep) -> Membership:
+    """Check whether a user is a member."""
     return Membership(member=await is_member(container.database, audience_id, user_id))

@@ -1,4 +1,4 @@
-"""What operators see of callbacks, and how they send them again."""
+"""Callbacks of every mall, their attempts, and redelivery."""
 
 from typing import Annotated, Literal
 
@@ -7,24 +7,24 @@ from pydantic import Field
 
 from api.dependencies import ContainerDep, OpsDep
 from api.http.pagination import Cursor, Limit, Page, callback_position, page
-from api.routes.events import Resent
+from api.http.responses import Redelivered
 from db.callbacks.queries import CallbackFilter, list_callbacks, read_callback
 from domain.errors import ErrorCode, Refusal
 from domain.schemas.callbacks import OpsCallback, OpsCallbackAttempts
 from domain.schemas.events import EventType
 from domain.types import Identifier, Moment, Schema
 
-routes = APIRouter(prefix="/v1/ops/callbacks", tags=["operations"])
+router = APIRouter(prefix="/v1/ops/callbacks", tags=["operations"])
 
 
-class WantedRange(Schema):
+class RedeliveryRange(Schema):
     source: Identifier
     since: Moment
     until: Moment
-    status: Annotated[Literal["dead", "delivered", "pending"], Field(description="of the callbacks that are meant")] = "dead"
+    status: Annotated[Literal["dead", "delivered", "pending"], Field(description="of the callbacks to send again")] = "dead"
 
 
-@routes.get("")
+@router.get("")
 async def get_callbacks(
     _ops: OpsDep,
     container: ContainerDep,
@@ -32,35 +32,35 @@ async def get_callbacks(
     source: Identifier | None = None,
     type: EventType | None = None,  # noqa: A002 - the name of the query's parameter
     event_id: Identifier | None = None,
-    since: Annotated[Moment | None, Query(description="events from then on")] = None,
-    until: Annotated[Moment | None, Query(description="events before then")] = None,
+    since: Annotated[Moment | None, Query(description="events at or after this time")] = None,
+    until: Annotated[Moment | None, Query(description="events before this time")] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Page[OpsCallback]:
-    """Callbacks, the newest event first, one line for each address; `status=dead` finds what was given up."""
-    wanted = CallbackFilter(status=status, source=source, type=type, event_id=event_id, since=since, until=until)
-    rows = await list_callbacks(container.database, wanted, callback_position(cursor), limit + 1)
-    places = {id(callback): place for place, callback in rows}
-    return page([callback for _, callback in rows], limit, lambda callback: (callback.occurred_at, places[id(callback)]))
+    """List callbacks, newest event first, one item per address; `status=dead` finds those that were given up."""
+    filters = CallbackFilter(status=status, source=source, type=type, event_id=event_id, since=since, until=until)
+    rows = await list_callbacks(container.database, filters, callback_position(cursor), limit + 1)
+    row_ids = {id(callback): row_id for row_id, callback in rows}
+    return page([callback for _, callback in rows], limit, lambda callback: (callback.occurred_at, row_ids[id(callback)]))
 
 
-@routes.get("/{event_id}")
+@router.get("/{event_id}")
 async def get_callback(event_id: Identifier, _ops: OpsDep, container: ContainerDep) -> OpsCallbackAttempts:
-    """One event, its addresses, and every attempt."""
+    """Get an event with its addresses and every attempt."""
     found = await read_callback(container.database, event_id)
     if found is None:
         raise Refusal(ErrorCode.EVENT_NOT_FOUND, f"There is no event {event_id}.")
     return found
 
 
-@routes.post("/resend", status_code=202)
-async def resend_range(wanted: WantedRange, ops: OpsDep, container: ContainerDep) -> Resent:
-    """Send a mall's events of a time again: those that were given up, unless another status is named."""
-    count = await container.resending.range(wanted.source, wanted.since, wanted.until, wanted.status, by=ops.key_name)
-    return Resent(count=count)
+@router.post("/resend", status_code=202)
+async def resend_range(body: RedeliveryRange, ops: OpsDep, container: ContainerDep) -> Redelivered:
+    """Send a mall's events of a period again: the dead ones, unless another status is named."""
+    count = await container.callbacks.redeliver_range(body.source, body.since, body.until, body.status, by=ops.key_name)
+    return Redelivered(count=count)
 
 
-@routes.post("/{event_id}/resend", status_code=202)
-async def resend_callback(event_id: Identifier, ops: OpsDep, container: ContainerDep) -> Resent:
-    """Send one event again now, under the same id, whatever became of it."""
-    return Resent(count=await container.resending.event(event_id, by=ops.key_name))
+@router.post("/{event_id}/resend", status_code=202)
+async def resend_callback(event_id: Identifier, ops: OpsDep, container: ContainerDep) -> Redelivered:
+    """Send an event again now, under the same id, whether it was delivered, is pending or dead."""
+    return Redelivered(count=await container.callbacks.redeliver_event(event_id, by=ops.key_name))

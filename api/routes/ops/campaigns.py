@@ -1,42 +1,35 @@
-"""What operators call."""
+"""Campaigns, their versions and their shutdown."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError, WithJsonSchema
 
 from api.dependencies import ContainerDep, OpsDep
-from api.http.pagination import Cursor, Limit, Page, campaign_id_of, page, position
-from api.openapi.document import refuses
-from db.campaigns.goods import read_goods, save_goods
+from api.http.pagination import Cursor, Limit, Page, campaign_position, page
+from api.http.responses import mark_replayed
+from api.openapi.declarations import refuses, repeats
 from db.campaigns.store import change_campaign, create_campaign, list_campaigns, read_campaign
-from db.core.invariants import Violation, violations
-from db.orders.queries import OrderFilter, list_orders
-from db.teams.queries import TeamFilter, list_teams, read_team
+from db.campaigns.versions import list_versions, read_version
 from domain.errors import ErrorCode, Refusal
-from domain.lifecycle import CampaignStatus, OrderStatus, TeamStatus
-from domain.schemas.campaigns import Campaign, CampaignFields, NewCampaign
-from domain.schemas.goods import Goods
-from domain.schemas.orders import OpsOrder
-from domain.schemas.teams import OpsTeam, Team
-from domain.types import MAX_CAMPAIGN_ID, Identifier, Name, Note, Price, Schema, TeamId
+from domain.lifecycle import CampaignStatus
+from domain.schemas.campaign_shutdown import NewShutdown, ShutdownPreview, ShutdownProgress
+from domain.schemas.campaigns import Campaign, CampaignFields, CampaignVersion, NewCampaign
+from domain.types import MAX_CAMPAIGN_ID
 
-routes = APIRouter(prefix="/v1/ops", tags=["operations"])
+router = APIRouter(prefix="/v1/ops/campaigns", tags=["operations"])
 
-
+MAX_VERSION = 2_147_483_646
 NOT_SAVED = refuses(
     ErrorCode.CAMPAIGN_CONFLICT, ErrorCode.GOODS_NOT_FOUND, ErrorCode.AUDIENCE_NOT_FOUND, ErrorCode.CONFIRMATION_REQUIRED
 )
 CampaignPath = Annotated[int, Path(ge=1, le=MAX_CAMPAIGN_ID)]
-CampaignQuery = Annotated[int | None, Query(ge=1, le=MAX_CAMPAIGN_ID)]
+Confirm = Annotated[bool, Query(description="accept a change that may lose money")]
 
-Confirm = Annotated[bool, Query(description="accept what may lose money")]
-
-
-# Whatever may be changed is one of the fields that a campaign is created with, by the same rules, and none must be there.
-OF_CHANGES = {
+# A PATCH may hold any of the fields that a campaign is created with, under the same rules, and requires none.
+CHANGES_SCHEMA = {
     "type": "object",
     "title": "CampaignChanges",
     "properties": {
@@ -45,75 +38,29 @@ OF_CHANGES = {
     "additionalProperties": False,
     "examples": [{"status": "paused"}],
 }
-CampaignChanges = Annotated[dict[str, Any], WithJsonSchema(OF_CHANGES)]
+CampaignChanges = Annotated[dict[str, Any], WithJsonSchema(CHANGES_SCHEMA)]
 
 
-class GoodsFields(Schema):
-    name: Name
-    original_price: Price
-
-
-class Extension(Schema):
-    minutes: Annotated[int, Query(ge=1, le=525_600)]
-
-
-class Ending(Schema):
-    reason: Note = ""
-
-
-class Accepted(Schema):
-    """The signal is with the workflow; its details say what came of it."""
-
-    accepted: bool = True
-
-
-class Check(Schema):
-    violations: list[Violation]
-
-
-@routes.put("/goods/{goods_id}")
-async def put_goods(goods_id: Identifier, fields: GoodsFields, ops: OpsDep, container: ContainerDep) -> Goods:
-    goods = Goods(goods_id=goods_id, name=fields.name, original_price=fields.original_price)
-    await save_goods(container.database, goods, by=ops.key_name, now=datetime.now(UTC))
-    return goods
-
-
-@routes.get("/goods/{goods_id}")
-async def get_goods(goods_id: Identifier, _ops: OpsDep, container: ContainerDep) -> Goods:
-    goods = await read_goods(container.database, goods_id)
-    if goods is None:
-        raise Refusal(ErrorCode.GOODS_NOT_FOUND, f"There are no goods {goods_id}.")
-    return goods
-
-
-@routes.post("/campaigns", status_code=201, openapi_extra=NOT_SAVED)
-async def post_campaign(
-    new: NewCampaign,
-    ops: OpsDep,
-    container: ContainerDep,
-    confirm: Confirm = False,
-) -> Campaign:
+@router.post("", status_code=201, openapi_extra=NOT_SAVED)
+async def post_campaign(new: NewCampaign, ops: OpsDep, container: ContainerDep, confirm: Confirm = False) -> Campaign:
+    """Create a campaign."""
     return await create_campaign(container.database, new, by=ops.key_name, now=datetime.now(UTC), confirmed=confirm)
 
 
-@routes.patch("/campaigns/{campaign_id}", openapi_extra=NOT_SAVED)
+@router.patch("/{campaign_id}", openapi_extra=NOT_SAVED)
 async def patch_campaign(
-    campaign_id: CampaignPath,
-    changes: CampaignChanges,
-    ops: OpsDep,
-    container: ContainerDep,
-    confirm: Confirm = False,
+    campaign_id: CampaignPath, changes: CampaignChanges, ops: OpsDep, container: ContainerDep, confirm: Confirm = False
 ) -> Campaign:
-    """Change any of the fields that a campaign was created with. Running teams keep their terms."""
+    """Change any of a campaign's fields. Running teams keep their terms."""
     now = datetime.now(UTC)
     try:
         return await change_campaign(container.database, campaign_id, changes, by=ops.key_name, now=now, confirmed=confirm)
-    except ValidationError as mistake:
-        errors = [{**error, "loc": ("body", *error["loc"])} for error in mistake.errors()]
-        raise RequestValidationError(errors) from mistake
+    except ValidationError as exc:
+        errors = [{**error, "loc": ("body", *error["loc"])} for error in exc.errors()]
+        raise RequestValidationError(errors) from exc
 
 
-@routes.get("/campaigns/{campaign_id}")
+@router.get("/{campaign_id}")
 async def get_campaign(campaign_id: CampaignPath, _ops: OpsDep, container: ContainerDep) -> Campaign:
     campaign = await read_campaign(container.database, campaign_id)
     if campaign is None:
@@ -121,88 +68,65 @@ async def get_campaign(campaign_id: CampaignPath, _ops: OpsDep, container: Conta
     return campaign
 
 
-@routes.get("/campaigns")
+@router.get("")
 async def get_campaigns(
     _ops: OpsDep, container: ContainerDep, status: CampaignStatus | None = None, limit: Limit = 20, cursor: Cursor = None
 ) -> Page[Campaign]:
-    before = position(cursor)
-    last = campaign_id_of(before) if before else None
-    rows = await list_campaigns(container.database, status, last, limit + 1)
+    """List campaigns, the latest change first."""
+    rows = await list_campaigns(container.database, status, campaign_position(cursor), limit + 1)
     return page(rows, limit, lambda campaign: (campaign.updated_at, str(campaign.campaign_id)))
 
 
-@routes.get("/teams")
-async def get_teams(
+@router.get("/{campaign_id}/versions")
+async def get_versions(
+    campaign_id: CampaignPath, _ops: OpsDep, container: ContainerDep, limit: Limit = 20, cursor: Cursor = None
+) -> Page[CampaignVersion]:
+    """List a campaign's versions, each in full with who made it, the present one first. A team names its own version."""
+    rows = await list_versions(container.database, campaign_id, campaign_position(cursor), limit + 1)
+    if not rows and await read_campaign(container.database, campaign_id) is None:
+        raise Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"There is no campaign {campaign_id}.")
+    return page(rows, limit, lambda version: (version.changed_at, str(version.campaign.version)))
+
+
+@router.get("/{campaign_id}/versions/{version}")
+async def get_version(
+    campaign_id: CampaignPath,
+    version: Annotated[int, Path(ge=1, le=MAX_VERSION)],
     _ops: OpsDep,
     container: ContainerDep,
-    source: Identifier | None = None,
-    campaign_id: CampaignQuery = None,
-    goods_id: Identifier | None = None,
-    status: TeamStatus | None = None,
-    limit: Limit = 20,
-    cursor: Cursor = None,
-) -> Page[OpsTeam]:
-    wanted = TeamFilter(source=source, campaign_id=campaign_id, goods_id=goods_id, status=status)
-    rows = await list_teams(container.database, wanted, position(cursor), limit + 1)
-    return page(container.links.fill_all(rows), limit, lambda team: (team.opened_at, team.team_id))
+) -> CampaignVersion:
+    found = await read_version(container.database, campaign_id, version)
+    if found is None:
+        raise Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"There is no version {version} of a campaign {campaign_id}.")
+    return found
 
 
-@routes.get("/teams/{team_id}")
-async def get_team(team_id: TeamId, _ops: OpsDep, container: ContainerDep) -> Team:
-    team = await read_team(container.database, None, team_id)
-    if team is None:
-        raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {team_id}.")
-    return container.links.fill(team)
+@router.get("/{campaign_id}/ending")
+async def get_ending(campaign_id: CampaignPath, _ops: OpsDep, container: ContainerDep) -> ShutdownPreview | ShutdownProgress:
+    """Get the progress of a campaign's shutdown or, before it has begun, what it would do."""
+    return container.links.fill(await container.campaigns.shutdown_status(campaign_id))
 
 
-@routes.get("/orders")
-async def get_orders(
-    _ops: OpsDep,
+@router.post(
+    "/{campaign_id}/ending",
+    status_code=202,
+    responses=repeats(ShutdownProgress),
+    openapi_extra=refuses(ErrorCode.CONFIRMATION_REQUIRED),
+)
+async def post_ending(
+    campaign_id: CampaignPath,
+    ops: OpsDep,
     container: ContainerDep,
-    source: Identifier | None = None,
-    user_id: Identifier | None = None,
-    team_id: TeamId | None = None,
-    campaign_id: CampaignQuery = None,
-    status: OrderStatus | None = None,
-    out_trade_no: Identifier | None = None,
-    owed: bool | None = None,
-    limit: Limit = 20,
-    cursor: Cursor = None,
-) -> Page[OpsOrder]:
-    """Orders, newest first; `owed=true` finds those whose money waits to go back."""
-    wanted = OrderFilter(
-        source=source,
-        user_id=user_id,
-        team_id=team_id,
-        campaign_id=campaign_id,
-        status=status,
-        out_trade_no=out_trade_no,
-        owed=owed,
+    response: Response,
+    body: NewShutdown | None = None,
+    confirm: Confirm = False,
+) -> ShutdownProgress:
+    """Shut a campaign down: end it now, fail its forming teams and refund their members.
+
+    Name in `teams` and `amount` what the preview said: the request is refused when that has changed. Or confirm any change.
+    """
+    progress, replayed = await container.campaigns.shut_down(
+        campaign_id, body or NewShutdown(), by=ops.key_name, confirmed=confirm
     )
-    rows = await list_orders(container.database, wanted, position(cursor), limit + 1)
-    return page(container.links.fill_all(rows), limit, lambda order: (order.locked_at, order.order_id))
-
-
-@routes.post("/teams/{team_id}/extend", status_code=202, openapi_extra=refuses(ErrorCode.TEAM_CLOSED))
-async def extend(team_id: TeamId, asked: Extension, ops: OpsDep, container: ContainerDep) -> Accepted:
-    payload: dict[str, object] = {"minutes": asked.minutes, "operator": ops.key_name}
-    await container.trading.signal_team(team_id, "extend", payload)
-    return Accepted()
-
-
-@routes.post("/teams/{team_id}/complete", status_code=202, openapi_extra=refuses(ErrorCode.TEAM_CLOSED))
-async def complete(team_id: TeamId, asked: Ending, ops: OpsDep, container: ContainerDep) -> Accepted:
-    await container.trading.signal_team(team_id, "complete", {"reason": asked.reason, "operator": ops.key_name})
-    return Accepted()
-
-
-@routes.post("/teams/{team_id}/close", status_code=202, openapi_extra=refuses(ErrorCode.TEAM_CLOSED))
-async def close(team_id: TeamId, asked: Ending, ops: OpsDep, container: ContainerDep) -> Accepted:
-    await container.trading.signal_team(team_id, "close", {"reason": asked.reason, "operator": ops.key_name})
-    return Accepted()
-
-
-@routes.get("/invariants")
-async def get_invariants(_ops: OpsDep, container: ContainerDep) -> Check:
-    """What is broken; nothing, if all is well."""
-    return Check(violations=await violations(container.database))
+    mark_replayed(response, replayed=replayed)
+    return container.links.fill(progress)

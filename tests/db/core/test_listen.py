@@ -50,7 +50,7 @@ class Memory:
         return str(await self._shop.value("SELECT value FROM switches WHERE name = 'blocked'"))
 
     async def recall(self) -> str:
-        return await self._remembered.recall("blocked", self.read, lambda _: ["switch/blocked"])
+        return await self._remembered.get("blocked", self.read, lambda _: ["switch/blocked"])
 
 
 @pytest.fixture
@@ -81,8 +81,8 @@ async def test_what_nobody_told_is_seen_after_a_while(memory: Memory, monkeypatc
     await memory.recall()
     await memory.recall()
     assert memory.reads == 1
-    monkeypatch.setattr("api.runtime.cache.KEPT_FOR", 0.0)
-    memory._remembered.forget_all()
+    monkeypatch.setattr("api.runtime.cache.TTL", 0.0)
+    memory._remembered.invalidate_all()
     await memory.recall()
     await memory.recall()
     assert memory.reads == 3
@@ -126,8 +126,8 @@ async def test_a_change_that_is_rolled_back_says_nothing(shop: Shop, memory: Mem
 
 async def tell_a_round(shop: Shop, remembered: Cache) -> None:
     """Until a later change was heard, so that an earlier one would have been, too."""
-    await remembered.recall("later", shop.goods, lambda _: ["mall"])
-    kept = remembered._kept
+    await remembered.get("later", shop.goods, lambda _: ["mall"])
+    kept = remembered._entries
     await shop.execute("UPDATE malls SET name = 'Another name'")
 
     async def look() -> bool:
@@ -142,10 +142,10 @@ async def test_what_is_changed_while_it_is_read_is_not_remembered(remembered: Ca
     async def read() -> str:
         value = next(values)
         if value == "old":
-            remembered.forget("switch/blocked")
+            remembered.invalidate("switch/blocked")
         return value
 
-    found = [await remembered.recall("blocked", read, lambda _: ["switch"]) for _ in range(3)]
+    found = [await remembered.get("blocked", read, lambda _: ["switch"]) for _ in range(3)]
     assert found == ["old", "new", "new"]
 
 

@@ -133,14 +133,14 @@ async def test_switches_and_keys_are_remembered_until_they_change(
     async with listening(remembered.notices):
 
         async def limit() -> int:
-            access = await keys.access("gb_mall")
+            access = await keys.owner("gb_mall")
             assert isinstance(access, MallAccess)
             return access.request_limit
 
         assert {await limit() for _ in range(3)} == {2000}
         assert reads == ["gb_mall"]
-        assert await keys.access("unknown") is None
-        assert await keys.access("unknown") is None
+        assert await keys.owner("unknown") is None
+        assert await keys.owner("unknown") is None
         assert reads == ["gb_mall", "unknown", "unknown"]
 
         await put_mall(shop.database, SOURCE, MallFields(name="Test mall", request_limit=5), by="root", now=NOW)
@@ -148,10 +148,10 @@ async def test_switches_and_keys_are_remembered_until_they_change(
 
         [key] = await list_keys(shop.database, None, None, 10)
         await revoke_key(shop.database, key.key_id, by="root", now=NOW)
-        await until(lambda: keys.access("gb_mall"), lambda access: access is None, 1)
+        await until(lambda: keys.owner("gb_mall"), lambda access: access is None, 1)
 
         async def switches() -> Switches:
-            return await remembered.recall("switches", lambda: read_switches(shop.database), lambda _: ["switch"])
+            return await remembered.get("switches", lambda: read_switches(shop.database), lambda _: ["switch"])
 
         assert await switches() == Switches()
         await set_switch(shop.database, "suspended", Switches(suspended=True), by="ann", now=NOW)
@@ -166,15 +166,15 @@ async def test_the_last_use_of_a_key_is_noted_once_a_minute(shop: Shop, server: 
     async def noted() -> list[object]:
         return [row["last_used_at"] for row in await shop.rows("SELECT last_used_at FROM api_keys ORDER BY name")]
 
-    await keys.access("gb_mall")
-    await keys.note()
+    await keys.owner("gb_mall")
+    await keys.record_uses()
     never, first = await noted()
     assert never is None
     assert first is not None
-    await asyncio.gather(*(keys.access("gb_mall") for _ in range(5)))
-    await keys.note()
+    await asyncio.gather(*(keys.owner("gb_mall") for _ in range(5)))
+    await keys.record_uses()
     assert await noted() == [None, first]
-    await keys.note(timedelta())
+    await keys.record_uses(timedelta())
     assert (await noted())[1] > first  # type: ignore[operator]
 
 
@@ -197,10 +197,10 @@ async def test_processes_share_a_mall_s_limit(shop: Shop, clock: Callable[[float
     one, two = RateLimiter(shop.database), RateLimiter(shop.database)
 
     def tell() -> None:
-        told = [json.dumps([rates._process, rates._worth_telling()]) for rates in (one, two)]
+        told = [json.dumps([rates._process, rates._counts()]) for rates in (one, two)]
         for rates in (one, two):
             for notice in told:
-                rates.hear(notice)
+                rates.receive_counts(notice)
 
     clock(10.5)
     assert (ask(one, 150), ask(two, 50)) == (100, 50)  # nobody knows of the other yet

@@ -1,0 +1,25 @@
+"""Parts of answers that several routes share."""
+
+from fastapi import Response
+
+from domain.types import Schema
+
+REPLAYED = "Idempotent-Replayed"
+
+
+class Accepted(Schema):
+    """The signal was sent to the workflow, whose details show its effect."""
+
+    accepted: bool = True
+
+
+class Redelivered(Schema):
+    count: int
+    """events that are sent again; 0: there is no address, or a question that has its answer"""
+
+
+def mark_replayed(response: Response, *, replayed: bool) -> None:
+    """Gives the answer to a repeated request its status and header."""
+    if replayed:
+        response.status_code = 200
+        response.headers[REPLAYED] = "true"

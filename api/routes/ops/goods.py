@@ -1,0 +1,34 @@
+"""Goods."""
+
+from datetime import UTC, datetime
+
+from fastapi import APIRouter
+
+from api.dependencies import ContainerDep, OpsDep
+from db.campaigns.goods import read_goods, save_goods
+from domain.errors import ErrorCode, Refusal
+from domain.schemas.goods import Goods
+from domain.types import Identifier, Name, Price, Schema
+
+router = APIRouter(prefix="/v1/ops/goods", tags=["operations"])
+
+
+class GoodsFields(Schema):
+    name: Name
+    original_price: Price
+
+
+@router.put("/{goods_id}")
+async def put_goods(goods_id: Identifier, fields: GoodsFields, ops: OpsDep, container: ContainerDep) -> Goods:
+    """Create goods, or change them."""
+    goods = Goods(goods_id=goods_id, name=fields.name, original_price=fields.original_price)
+    await save_goods(container.database, goods, by=ops.key_name, now=datetime.now(UTC))
+    return goods
+
+
+@router.get("/{goods_id}")
+async def get_goods(goods_id: Identifier, _ops: OpsDep, container: ContainerDep) -> Goods:
+    goods = await read_goods(container.database, goods_id)
+    if goods is None:
+        raise Refusal(ErrorCode.GOODS_NOT_FOUND, f"There are no goods {goods_id}.")
+    return goods
