@@ -19,7 +19,7 @@ from activities.callbacks.per_mall_limit import PerMallLimit
 from activities.callbacks.retries import RetrySchedule
 from activities.callbacks.senders.base import Sender, SendResult
 from activities.errors import database_errors
-from db.callbacks.deliveries import Attempt, Delivery, Verdict
+from db.callbacks.deliveries import Attempt, Delivery, DeliveryStatus
 from db.core.connection import Database
 from domain.messages.base import WorkflowFailure
 from domain.messages.callbacks import Deliver, Delivered, ReviveCallbacks, RevivedCallbacks, Sample, SampleReply
@@ -89,7 +89,7 @@ class CallbackActivities:
     async def revive_callbacks(self, request: ReviveCallbacks) -> RevivedCallbacks:
         """Makes the dead callbacks of a team due again; those of its refunds are left to the refunds' workflows."""
         with database_errors():
-            revived = await self._execute(db.callbacks.redelivery.revive_team(self._database, request.team_id, request.now))
+            revived = await self._execute(db.callbacks.redelivery.redeliver_team(self._database, request.team_id, request.now))
         return RevivedCallbacks(event_ids=revived)
 
     @activity.defn
@@ -115,15 +115,15 @@ class CallbackActivities:
         await self._execute(db.callbacks.deliveries.assign_sequences(self._database, source))
         pending = await self._execute(db.callbacks.deliveries.pending_deliveries(self._database, event_ids))
         attempted = await self._attempt_all(pending)
-        return len(attempted) == len(pending) and all(verdict == "delivered" for verdict in attempted)
+        return len(attempted) == len(pending) and all(status == "delivered" for status in attempted)
 
-    async def _attempt_all(self, due: list[Delivery]) -> list[Verdict]:
+    async def _attempt_all(self, due: list[Delivery]) -> list[DeliveryStatus]:
         """Attempts these deliveries, the malls independently of each other; leaves out those that find no slot in time."""
         queues: defaultdict[str, deque[Delivery]] = defaultdict(deque)
         for delivery in due:
             queues[delivery.source].append(delivery)
         start_until = time.monotonic() + START_WITHIN
-        attempted: list[Verdict] = []
+        attempted: list[DeliveryStatus] = []
         consumers = [
             self._consume(queue, start_until, attempted)
             for queue in queues.values()
@@ -134,7 +134,7 @@ class CallbackActivities:
                 raise failure
         return attempted
 
-    async def _consume(self, queue: deque[Delivery], start_until: float, attempted: list[Verdict]) -> None:
+    async def _consume(self, queue: deque[Delivery], start_until: float, attempted: list[DeliveryStatus]) -> None:
         """Attempts the deliveries of one mall's queue, one after the other."""
         while queue and time.monotonic() < start_until:
             async with self._per_mall_limit.slot(queue[0].source) as has_slot:
@@ -142,7 +142,7 @@ class CallbackActivities:
                     return
                 attempted.append(await self._attempt(queue.popleft()))
 
-    async def _attempt(self, delivery: Delivery) -> Verdict:
+    async def _attempt(self, delivery: Delivery) -> DeliveryStatus:
         started_at = datetime.now(UTC)
         result = await self._send(delivery, started_at)
         finished_at = datetime.now(UTC)
@@ -153,14 +153,14 @@ class CallbackActivities:
             duration_ms=round((finished_at - started_at).total_seconds() * 1000),
             http_status=result.http_status,
             error=result.error,
-            verdict="delivered" if result.error is None else "dead" if is_dead else "pending",
+            status="delivered" if result.error is None else "dead" if is_dead else "pending",
             next_attempt_at=next_attempt_at or finished_at,
             answer=result.answer,
             note=result.note,
         )
         await self._execute(db.callbacks.deliveries.record_attempt(self._database, delivery, attempt))
-        self._count(delivery.kind, {"pending": "failed"}.get(attempt.verdict, attempt.verdict))
-        return attempt.verdict
+        self._count(delivery.kind, {"pending": "failed"}.get(attempt.status, attempt.status))
+        return attempt.status
 
     async def _send(self, delivery: Delivery, now: datetime) -> SendResult:
         try:

@@ -12,7 +12,8 @@ from temporalio.client import Client, WorkflowFailureError
 
 from api.http.temporal_errors import time_limit
 from api.services.refunds import RefundService
-from db.callbacks.redelivery import DeliveryStatus, RedeliverySlice, resend_event, resend_range
+from db.callbacks.deliveries import DeliveryStatus
+from db.callbacks.redelivery import RedeliverySlice, redeliver_event, redeliver_range
 from db.core.connection import Database
 from db.settings.keys import MallAccess
 from domain.addresses import url_refusal
@@ -45,7 +46,7 @@ class CallbackService:
             Unavailable: the outcome is unknown; reconciliation delivers within minutes what is due.
         """
         async with time_limit(self._settings.answer_within):
-            due = await resend_event(self._database, event_id, source, datetime.now(UTC))
+            due = await redeliver_event(self._database, event_id, source, datetime.now(UTC))
             if due is None:
                 raise Refusal(ErrorCode.EVENT_NOT_FOUND, f"There is no event {event_id}.")
             await self._deliver(due, [f"callback-{event_id}"], by)
@@ -58,7 +59,7 @@ class CallbackService:
             Unavailable: the outcome is unknown; reconciliation delivers within minutes what is due.
         """
         async with time_limit(self._settings.answer_within):
-            due = await resend_range(self._database, source, since, until, status, datetime.now(UTC))
+            due = await redeliver_range(self._database, source, since, until, status, datetime.now(UTC))
             slices = range(0, len(due.event_ids), SLICE)
             await self._deliver(due, [f"callbacks-{source}-{uuid.uuid4().hex}" for _ in slices], by)
         return _count(due)

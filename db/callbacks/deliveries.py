@@ -1,4 +1,4 @@
-"""Delivering events: which are due, and what came of each attempt."""
+"""Deliveries of events: which are pending, and what each attempt resulted in."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,14 +14,14 @@ ASSIGN_SEQUENCES = "SELECT groupbuy_assign_sequences($1)"
 
 
 async def assign_sequences(database: Database, source: str) -> None:
-    """Numbers a mall's committed events: without gaps, and in the order in which the facts about one order came true."""
+    """Numbers a mall's committed events without gaps; two events of the same order are numbered in the order of their facts."""
     async with connection(database) as conn:
         await conn.execute(ASSIGN_SEQUENCES, source)
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event on its way to one address."""
+    """An event that is to be delivered to one address."""
 
     event_id: str
     kind: str
@@ -32,13 +32,14 @@ class Delivery:
     occurred_at: datetime
     sequence: int
     data: str
-    """JSON, as it is stored"""
+    """JSON as stored"""
     secrets: tuple[str, ...] = field(repr=False)
     hosts: tuple[str, ...]
-    """those that the mall has registered now"""
+    """the hosts that the mall has registered at present"""
     local: bool
     attempts: int
     since: datetime
+    """begin of the retry period"""
     next_attempt_at: datetime
     order_id: str | None = None
     user_id: str | None = None
@@ -56,7 +57,7 @@ SELECT d.event_id, d.kind, d.address, d.format, m.source, e.type, e.occurred_at,
 
 
 async def pending_deliveries(database: Database, event_ids: list[str]) -> list[Delivery]:
-    """What is still to be delivered of these events; each has its sequence from now on."""
+    """Returns the pending deliveries of these events, numbering the events first if they have no sequence."""
     rows = await _pending(database, event_ids)
     unnumbered = {row["source"] for row in rows if row["sequence"] is None}
     if unnumbered:
@@ -71,25 +72,25 @@ async def _pending(database: Database, event_ids: list[str]) -> list[Row]:
         return await conn.fetch(PENDING, event_ids)
 
 
-Verdict = Literal["delivered", "pending", "dead"]
+DeliveryStatus = Literal["delivered", "pending", "dead"]
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of one try, and what follows from it."""
+    """The result of an attempt, and the delivery's status after it."""
 
     started_at: datetime
     duration_ms: int
     http_status: int | None
     error: str | None
-    verdict: Verdict
+    status: DeliveryStatus
     next_attempt_at: datetime
     answer: MallAnswer | None = None
-    """to the question that the event is, when it is one"""
+    """to order.refund_requested"""
     note: str = ""
 
 
-# A late answer of a slow attempt cannot bring a finished delivery back: only a pending one moves.
+# Only a pending delivery changes: the late result of a slow attempt cannot reopen a finished one.
 RECORD_ATTEMPT = """
 WITH attempt AS (
   INSERT INTO delivery_attempts (event_id, kind, address, format, started_at, duration_ms, http_status, error)
@@ -100,20 +101,21 @@ UPDATE deliveries
        finished_at = CASE WHEN $9 = 'pending' THEN NULL ELSE $5::timestamptz + $6 * interval '1 millisecond' END
  WHERE event_id = $1 AND kind = $2 AND address = $3 AND format = $4 AND status = 'pending'
 """
-# No waiting for the disk: what a crash of the database loses of these is told once more, and any later commit keeps them.
-RECORD_ATTEMPT_LAZILY = f"{RECORD_ATTEMPT} AND set_config('synchronous_commit', 'off', true) = 'off'"
+# Without waiting for the disk: an attempt lost in a crash of the database is repeated, and every later commit makes it durable.
+RECORD_ATTEMPT_ASYNC = f"{RECORD_ATTEMPT} AND set_config('synchronous_commit', 'off', true) = 'off'"
 
 
-# The first answer stands, the mall's or an operator's for it.
+# The first answer holds, the mall's or an operator's for it.
 RECORD_ANSWER = "UPDATE refunds SET answer = $2, note = nullif($3, '') WHERE question = $1 AND answer IS NULL"
 
 
 async def record_attempt(database: Database, delivery: Delivery, attempt: Attempt) -> None:
+    """Stores an attempt and the delivery's new status; an answer to a refund request is stored in the same transaction."""
     async with transaction(database) if attempt.answer else connection(database) as conn:
         if attempt.answer:
             await conn.execute(RECORD_ANSWER, delivery.event_id, attempt.answer, attempt.note)
         await conn.execute(
-            RECORD_ATTEMPT if attempt.answer else RECORD_ATTEMPT_LAZILY,
+            RECORD_ATTEMPT if attempt.answer else RECORD_ATTEMPT_ASYNC,
             delivery.event_id,
             delivery.kind,
             delivery.address,
@@ -122,7 +124,7 @@ async def record_attempt(database: Database, delivery: Delivery, attempt: Attemp
             attempt.duration_ms,
             attempt.http_status,
             attempt.error,
-            attempt.verdict,
+            attempt.status,
             attempt.next_attempt_at,
         )
 
@@ -136,13 +138,13 @@ SELECT count(*) FILTER (WHERE status = 'pending') AS pending, count(*) FILTER (W
 
 @dataclass(frozen=True, slots=True)
 class DeliveryProgress:
-    """How far some events are on their way."""
+    """Counts the deliveries of some events by status."""
 
     pending: int
     delivered: int
     dead: int
     due: datetime | None
-    """when the next attempt is due; None when none is pending"""
+    """when the next attempt is due; None if none is pending"""
 
 
 async def delivery_progress(database: Database, event_ids: list[str]) -> DeliveryProgress:
@@ -150,13 +152,13 @@ async def delivery_progress(database: Database, event_ids: list[str]) -> Deliver
         return DeliveryProgress(**await fetch_one(conn, PROGRESS, event_ids))
 
 
-SAMPLE_MALL = "SELECT webhook_secrets, callback_hosts, local FROM malls WHERE source = $1"
+READ_CALLBACK_SETTINGS = "SELECT webhook_secrets, callback_hosts, local FROM malls WHERE source = $1"
 
 
 async def sample_delivery(database: Database, sample: Sample) -> Delivery:
-    """What is sent of a sample: no row, and no sequence."""
+    """Builds the delivery of a sample, which has no row and no sequence."""
     async with connection(database) as conn:
-        mall = await fetch_one(conn, SAMPLE_MALL, sample.source)
+        mall = await fetch_one(conn, READ_CALLBACK_SETTINGS, sample.source)
     return Delivery(
         event_id=sample.event_id,
         kind=sample.callback.kind,

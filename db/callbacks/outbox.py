@@ -1,4 +1,4 @@
-"""The outbox: a fact that a mall must hear of is written in the transaction that makes it true."""
+"""The outbox: events and their deliveries are written in the transaction that makes the fact true."""
 
 import json
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from db.core.connection import Connection
 from domain.ids import event_id
 from domain.schemas.events import EventType
 
-# A delivery for each distinct address of the orders that an event names, due at once. An order in the original's format is told
-# of its team's completion where it wants, of its refund over RabbitMQ alone (at a notifyUrl any body means "ship"), and of
-# nothing else; but who is told over RabbitMQ anyway also hears there of orders that ended unpaid, which nobody has to act on.
+# One event for each order, and a delivery to the order's callback, due at once. In the legacy format an order's events go to
+# RabbitMQ alone, because at a notifyUrl any body means "ship": order.refunded always, order.cancelled only to malls that use
+# RabbitMQ anyway, and nothing else.
 ORDER_EVENTS = """
 WITH named AS (
   SELECT o.*, k.event_id
     FROM unnest($1::text[], $2::text[]) AS k (order_id, event_id)
-    -- By their keys, whatever the planner thinks of the table: OFFSET keeps it from reading all of it for a join.
+    -- OFFSET 0 makes the planner look each order up by its key; without statistics it might join the whole table.
     CROSS JOIN LATERAL (SELECT * FROM orders WHERE orders.order_id = k.order_id OFFSET 0) o
 ), event AS (
   INSERT INTO events (event_id, source, type, team_id, order_id, data, occurred_at)
@@ -35,7 +35,8 @@ SELECT event_id, kind, address, callback_format, 'pending', 0, $5, $5
  WHERE callback_kind IS NOT NULL
 """
 
-# What a team's event, in `event`, leads to: a delivery for each distinct address of the orders in `named`.
+# A delivery of the team event in `event` to each distinct address of the orders in `named`. The legacy format knows no team
+# event but team.completed.
 TEAM_DELIVERIES = """
 INSERT INTO deliveries (event_id, kind, address, format, status, attempts, since, next_attempt_at)
 SELECT DISTINCT event_id, callback_kind, callback_address, callback_format, 'pending', 0, occurred_at, occurred_at
@@ -65,9 +66,9 @@ async def record_order_events(
     attempt: int = 1,
     **data: str | int,
 ) -> list[str]:
-    """One event for each order; returns their ids. `attempt` tells a refund's attempts apart.
+    """Records one event for each order, and returns their ids. `attempt` distinguishes the refunds of an order.
 
-    Inside the transaction that changed the orders, after their quotas: it locks no row of others.
+    Called in the transaction that changes the orders, after their quotas are updated. Locks no existing row.
     """
     event_ids = [event_id(event_type, order, attempt) for order in order_ids]
     if order_ids:
@@ -83,7 +84,7 @@ async def record_team_event(
     now: datetime,
     **data: str | int,
 ) -> str:
-    """One event that names these orders of a team; returns its id."""
-    made = event_id(event_type, team_id)
-    await conn.execute(TEAM_EVENT, made, team_id, event_type, list(out_trade_nos), json.dumps(data), now)
-    return made
+    """Records one event that names these orders of a team, and returns its id."""
+    team_event = event_id(event_type, team_id)
+    await conn.execute(TEAM_EVENT, team_event, team_id, event_type, list(out_trade_nos), json.dumps(data), now)
+    return team_event

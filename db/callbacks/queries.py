@@ -1,11 +1,10 @@
-"""Reading events and their deliveries: a mall's feed, the operators' list, and how much is on its way."""
+"""Reads events and their deliveries: a mall's event feed, the operators' list, and the backlog."""
 
 import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from db.callbacks.deliveries import assign_sequences
-from db.callbacks.redelivery import DeliveryStatus
+from db.callbacks.deliveries import DeliveryStatus, assign_sequences
 from db.core.connection import Database, Row, connection, fetch_one
 from db.core.pagination import Conditions, Position
 from domain.schemas.callbacks import CallbackAttempt, Event, OpsCallback, OpsCallbackAttempts
@@ -18,7 +17,7 @@ SELECT event_id, type, occurred_at, sequence, data FROM events
 
 
 async def read_feed(database: Database, source: str, after: int, limit: int) -> list[Event]:
-    """A mall's events behind this sequence, without gaps: what was committed until now has its number before it is read."""
+    """Returns a mall's events with sequences above `after`, without gaps: numbers what is committed before it reads."""
     await assign_sequences(database, source)
     async with connection(database) as conn:
         rows = await conn.fetch(FEED, source, after, limit)
@@ -44,22 +43,10 @@ class CallbackFilter:
     until: datetime | None = None
 
 
-class CallbackConditions(Conditions):
-    def compare(self, expression: str, *values: object) -> None:
-        """`expression` ends with its operator; several values make a row."""
-        if None not in values:
-            begin = len(self.values) + 1
-            self.values += values
-            self.holds(f"{expression} ({', '.join(f'${begin + n}' for n in range(len(values)))})")
-
-    def holds(self, condition: str) -> None:
-        self._conditions.append(condition)
-
-
-# A delivery has no number of its own: within an event, a hash of its address orders them.
-PLACE = "md5(d.kind || ' ' || d.address || ' ' || d.format)"
+# A delivery has no id: the deliveries of an event are ordered by a hash of their address.
+ADDRESS_HASH = "md5(d.kind || ' ' || d.address || ' ' || d.format)"
 CALLBACKS = f"""
-SELECT d.*, e.source, e.type, e.team_id, e.sequence, e.occurred_at, e.event_no, {PLACE} AS place, o.out_trade_no,
+SELECT d.*, e.source, e.type, e.team_id, e.sequence, e.occurred_at, e.event_no, {ADDRESS_HASH} AS address_hash, o.out_trade_no,
        last.started_at AS last_attempt_at, last.http_status AS last_status, last.error AS last_error
   FROM deliveries d JOIN events e USING (event_id) LEFT JOIN orders o USING (order_id)
   LEFT JOIN LATERAL (
@@ -70,24 +57,24 @@ SELECT d.*, e.source, e.type, e.team_id, e.sequence, e.occurred_at, e.event_no, 
 
 
 async def list_callbacks(
-    database: Database, wanted: CallbackFilter, after: Position | None, limit: int
+    database: Database, filters: CallbackFilter, after: Position | None, limit: int
 ) -> list[tuple[str, OpsCallback]]:
-    """The newest event first; each of its addresses is a row. With each comes its place, for a cursor."""
-    conditions = CallbackConditions()
+    """Returns deliveries, of the newest event first, each with its cursor."""
+    conditions = Conditions()
     for name in ("source", "type", "event_id"):
-        conditions.equal(f"e.{name}", getattr(wanted, name))
-    conditions.compare("e.occurred_at >=", wanted.since)
-    conditions.compare("e.occurred_at <", wanted.until)
-    if wanted.status is not None:
-        # Not as a value: the index of what is pending, or dead, is found by the word alone.
-        conditions.holds(f"d.status = '{wanted.status}'")
+        conditions.equal(f"e.{name}", getattr(filters, name))
+    conditions.at_least("e.occurred_at", filters.since)
+    conditions.below("e.occurred_at", filters.until)
+    if filters.status is not None:
+        # A literal: with a parameter, a generic plan cannot use the partial indexes on pending and on dead deliveries.
+        conditions.add(f"d.status = '{filters.status}'")
     if after is not None:
-        number, _, place = after.row_id.partition(".")
-        conditions.compare(f"(e.event_no, {PLACE}) <", int(number), place)
-    sql = f"{CALLBACKS} WHERE {conditions} ORDER BY e.event_no DESC, place DESC LIMIT {int(limit)}"
+        event_no, _, address_hash = after.row_id.partition(".")
+        conditions.add(f"(e.event_no, {ADDRESS_HASH}) < ({{}}, {{}})", int(event_no), address_hash)
+    sql = f"{CALLBACKS} WHERE {conditions} ORDER BY e.event_no DESC, address_hash DESC LIMIT {int(limit)}"
     async with connection(database) as conn:
         rows = await conn.fetch(sql, *conditions.values)
-    return [(f"{row['event_no']}.{row['place']}", _callback(row)) for row in rows]
+    return [(f"{row['event_no']}.{row['address_hash']}", _callback(row)) for row in rows]
 
 
 def _callback(row: Row) -> OpsCallback:
@@ -101,12 +88,12 @@ SELECT kind, address, format, started_at, duration_ms, http_status, error FROM d
 
 
 async def read_callback(database: Database, event_id: str) -> OpsCallbackAttempts | None:
-    """One event with its deliveries and all attempts; None when there is no such event."""
+    """Returns an event with its deliveries and all their attempts; None if there is no such event."""
     async with connection(database) as conn:
         event = await conn.fetchrow("SELECT data FROM events WHERE event_id = $1", event_id)
         if event is None:
             return None
-        rows = await conn.fetch(f"{CALLBACKS} WHERE d.event_id = $1 ORDER BY place", event_id)
+        rows = await conn.fetch(f"{CALLBACKS} WHERE d.event_id = $1 ORDER BY address_hash", event_id)
         attempts = await conn.fetch(ATTEMPTS, event_id)
     return OpsCallbackAttempts(
         event_id=event_id,
@@ -125,12 +112,12 @@ SELECT (SELECT count(*) FROM deliveries WHERE status = 'pending') AS pending,
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How much is on its way, and how much was given up."""
+    """How many deliveries are pending, and how many are dead."""
 
     pending: int
     dead: int
     oldest: datetime | None
-    """since when the oldest pending one waits"""
+    """when the oldest pending delivery became due for the first time"""
 
 
 async def read_backlog(database: Database) -> Backlog:

@@ -1,85 +1,83 @@
-"""Sending again: what was given up, or was taken and is wanted once more, is due at once and has its three days anew."""
+"""Redelivery: dead or delivered callbacks become due at once, with a new retry period."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
+from db.callbacks.deliveries import DeliveryStatus
 from db.core.connection import Database, Row, connection, transaction
 from domain.ids import event_id
 from domain.schemas.events import EventType
 
-DeliveryStatus = Literal["pending", "delivered", "dead"]
-
 
 @dataclass(frozen=True, slots=True)
 class RedeliverySlice:
-    """Who has to be woken."""
+    """The events to redeliver, by who does it."""
 
     event_ids: list[str]
-    """due again; whoever delivers them may begin"""
+    """now due: a redelivery workflow delivers them"""
     refunds: list[str]
-    """order ids whose refund is under way: its workflow makes its event due again, and goes on when the mall has it"""
+    """ids of orders with a refund in progress: the refund's workflow makes its event due and delivers it"""
 
 
-# What a refund asks or tells belongs to its workflow, as long as that is not over. A question that has its answer is not asked
-# again.
+# Events of an unfinished refund are redelivered by its workflow alone, which waits for them. An order.refund_requested that has
+# been answered is not sent again.
 CANDIDATES = """
 SELECT DISTINCT e.event_no, d.event_id, e.type, e.order_id, r.attempt, r.answer
   FROM deliveries d JOIN events e USING (event_id)
   LEFT JOIN refunds r ON r.order_id = e.order_id AND r.finished_at IS NULL
 """
-OF_EVENT = f"{CANDIDATES} WHERE d.event_id = $1 AND ($2::text IS NULL OR e.source = $2)"
-# A refund that somebody has closed by hand was told elsewhere: who sends a whole day again does not mean that.
-OF_RANGE = f"""
+EVENT_CANDIDATES = f"{CANDIDATES} WHERE d.event_id = $1 AND ($2::text IS NULL OR e.source = $2)"
+# A refund that an operator closed manually was told to the mall by other means: a redelivery of a whole range leaves it out.
+RANGE_CANDIDATES = f"""
 {CANDIDATES}
  WHERE e.source = $1 AND e.occurred_at >= $2 AND e.occurred_at < $3 AND d.status = $4
    AND NOT (e.type = 'order.refunded' AND d.status = 'dead' AND r.attempt IS NULL
             AND EXISTS (SELECT FROM refunds WHERE order_id = e.order_id AND status = 'done' AND operator IS NOT NULL))
  ORDER BY e.event_no
 """
-AGAIN = """
+MAKE_DUE = """
 UPDATE deliveries SET status = 'pending', attempts = 0, since = $2, next_attempt_at = $2, finished_at = NULL
  WHERE event_id = ANY($1::text[])
 """
-KNOWN = "SELECT EXISTS (SELECT FROM events WHERE event_id = $1 AND ($2::text IS NULL OR source = $2))"
+EVENT_EXISTS = "SELECT EXISTS (SELECT FROM events WHERE event_id = $1 AND ($2::text IS NULL OR source = $2))"
 
 
-async def resend_event(database: Database, event: str, source: str | None, now: datetime) -> RedeliverySlice | None:
-    """One event, to each of its addresses, whatever became of it; None when this mall (None: any) has no such event."""
+async def redeliver_event(database: Database, event: str, source: str | None, now: datetime) -> RedeliverySlice | None:
+    """Makes an event due at each of its addresses, whatever its status; returns None if the mall (None: any) has none such."""
     async with transaction(database) as conn:
-        if not await conn.fetchval(KNOWN, event, source):
+        if not await conn.fetchval(EVENT_EXISTS, event, source):
             return None
-        resent = _divided(await conn.fetch(OF_EVENT, event, source))
-        await conn.execute(AGAIN, resent.event_ids, now)
-    return resent
+        slice_ = _split(await conn.fetch(EVENT_CANDIDATES, event, source))
+        await conn.execute(MAKE_DUE, slice_.event_ids, now)
+    return slice_
 
 
-async def resend_range(
+async def redeliver_range(
     database: Database, source: str, since: datetime, until: datetime, status: DeliveryStatus, now: datetime
 ) -> RedeliverySlice:
-    """What has this status among a mall's events of a time, in their order."""
+    """Makes due what has this status among a mall's events of a time range, in their order."""
     async with transaction(database) as conn:
-        resent = _divided(await conn.fetch(OF_RANGE, source, since, until, status))
-        await conn.execute(f"{AGAIN} AND status = $3", resent.event_ids, now, status)
-    return resent
+        slice_ = _split(await conn.fetch(RANGE_CANDIDATES, source, since, until, status))
+        await conn.execute(f"{MAKE_DUE} AND status = $3", slice_.event_ids, now, status)
+    return slice_
 
 
-def _divided(rows: list[Row]) -> RedeliverySlice:
-    resent = RedeliverySlice([], [])
+def _split(rows: list[Row]) -> RedeliverySlice:
+    slice_ = RedeliverySlice([], [])
     for row in rows:
-        is_question = row["type"] == EventType.ORDER_REFUND_REQUESTED
-        is_of_refund = is_question or row["type"] == EventType.ORDER_REFUNDED
+        is_request = row["type"] == EventType.ORDER_REFUND_REQUESTED
+        is_of_refund = is_request or row["type"] == EventType.ORDER_REFUNDED
         attempt = row["attempt"]
         if is_of_refund and attempt and event_id(row["type"], row["order_id"], attempt) == row["event_id"]:
-            if not (is_question and row["answer"]):
-                resent.refunds.append(row["order_id"])
-        elif not is_question:
-            resent.event_ids.append(row["event_id"])
-    return resent
+            if not (is_request and row["answer"]):
+                slice_.refunds.append(row["order_id"])
+        elif not is_request:
+            slice_.event_ids.append(row["event_id"])
+    return slice_
 
 
-# Those that an earlier try of this step has made due are named again.
-REVIVE_TEAM = """
+# Includes what an earlier attempt of the same activity made due (since = $2), so that its retry returns the same events.
+REDELIVER_TEAM = """
 UPDATE deliveries d SET status = 'pending', attempts = 0, since = $2, next_attempt_at = $2, finished_at = NULL
   FROM events e
  WHERE e.event_id = d.event_id AND e.team_id = $1 AND e.type NOT IN ('order.refund_requested', 'order.refunded')
@@ -88,8 +86,8 @@ RETURNING e.event_no, d.event_id
 """
 
 
-async def revive_team(database: Database, team_id: str, now: datetime) -> list[str]:
-    """Makes what was given up of a team's events due again; a refund's events are its workflow's."""
+async def redeliver_team(database: Database, team_id: str, now: datetime) -> list[str]:
+    """Makes a team's dead callbacks due and returns their events; events of refunds are left to the refunds' workflows."""
     async with connection(database) as conn:
-        rows = await conn.fetch(REVIVE_TEAM, team_id, now)
+        rows = await conn.fetch(REDELIVER_TEAM, team_id, now)
     return list(dict.fromkeys(row["event_id"] for row in sorted(rows, key=lambda row: row["event_no"])))

@@ -6,33 +6,41 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a list newest first goes on: after the row with this moment and id."""
+    """The last row of a page, newest first: the next page begins after it."""
 
     moment: datetime
     row_id: str
 
 
 class Conditions:
-    """The WHERE of a list: only the filters that were given, so that the one plan that is kept can use their indexes."""
+    """The WHERE clause of a list. Holds only the filters that are given: a generic plan can use an index for each of them."""
 
     def __init__(self) -> None:
         self.values: list[object] = []
+        """the values of the parameters $1, $2, …"""
         self._conditions: list[str] = []
+
+    def add(self, condition: str, *values: object) -> None:
+        """Adds SQL in which each `{}` stands for one of the values."""
+        first = len(self.values) + 1
+        self._conditions.append(condition.format(*(f"${number}" for number in range(first, first + len(values)))))
+        self.values += values
 
     def equal(self, expression: str, value: object) -> None:
         if value is not None:
-            self.values.append(value)
-            self._conditions.append(f"{expression} = ${len(self.values)}")
+            self.add(f"{expression} = {{}}", value)
+
+    def below(self, column: str, value: object) -> None:
+        if value is not None:
+            self.add(f"{column} < {{}}", value)
+
+    def at_least(self, column: str, value: object) -> None:
+        if value is not None:
+            self.add(f"{column} >= {{}}", value)
 
     def after(self, columns: str, position: Position | None) -> None:
         if position is not None:
-            self.values += [position.moment, position.row_id]
-            self._conditions.append(f"({columns}) < (${len(self.values) - 1}, ${len(self.values)})")
-
-    def below(self, column: str, value: int | None) -> None:
-        if value is not None:
-            self.values.append(value)
-            self._conditions.append(f"{column} < ${len(self.values)}")
+            self.add(f"({columns}) < ({{}}, {{}})", position.moment, position.row_id)
 
     def __str__(self) -> str:
         return " AND ".join(self._conditions) or "true"

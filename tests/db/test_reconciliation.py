@@ -44,8 +44,8 @@ async def test_an_event_is_found_until_it_is_delivered_everywhere(shop: Shop) ->
     await record_attempt(shop.database, delivery, Attempt(NOW, 1, 500, "answered 500", "pending", NOW))
     assert (await found(shop, NOW + LATE)).event_ids == []
     assert (await found(shop, NOW + LATE + INSTANT)).event_ids == ended.event_ids
-    for verdict in ("pending", "dead"):
-        attempt = Attempt(NOW, 1, 500, "answered 500", verdict, NOW + timedelta(hours=1))
+    for status in ("pending", "dead"):
+        attempt = Attempt(NOW, 1, 500, "answered 500", status, NOW + timedelta(hours=1))
         await record_attempt(shop.database, delivery, attempt)
         assert (await found(shop, NOW + LATE + INSTANT)).event_ids == []
     assert await found(shop, NOW + timedelta(days=1)) == Leftovers()

@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from db.callbacks.deliveries import (
-    RECORD_ATTEMPT_LAZILY,
+    RECORD_ATTEMPT_ASYNC,
     Attempt,
     Delivery,
     DeliveryProgress,
@@ -24,14 +24,14 @@ OTHER_ADDRESS = Address(kind="amqp", address="topic.orders")
 STORED = "SELECT status, attempts, next_attempt_at, finished_at FROM deliveries WHERE event_id = $1 AND address = $2"
 
 
-def attempt(verdict: Literal["delivered", "pending", "dead"], number: int = 0) -> Attempt:
+def attempt(status: Literal["delivered", "pending", "dead"], number: int = 0) -> Attempt:
     started_at = NOW + timedelta(seconds=number)
     return Attempt(
         started_at=started_at,
         duration_ms=250,
-        http_status=200 if verdict == "delivered" else 500,
-        error=None if verdict == "delivered" else "answered 500",
-        verdict=verdict,
+        http_status=200 if status == "delivered" else 500,
+        error=None if status == "delivered" else "answered 500",
+        status=status,
         next_attempt_at=started_at + timedelta(minutes=1),
     )
 
@@ -139,10 +139,10 @@ async def test_an_attempt_does_not_wait_for_the_disk_and_nothing_else_learns_tha
     (delivery, *_) = await pending_deliveries(shop.database, await told(shop))
     async with transaction(shop.database) as conn:
         values = ("http", delivery.address, "standard", NOW, 1, 200, None, "delivered", NOW)
-        await conn.execute(RECORD_ATTEMPT_LAZILY, delivery.event_id, *values)
+        await conn.execute(RECORD_ATTEMPT_ASYNC, delivery.event_id, *values)
         assert await conn.fetchval("SHOW synchronous_commit") == "off"
     async with connection(shop.database) as conn:
-        await conn.execute(RECORD_ATTEMPT_LAZILY, delivery.event_id, *values)
+        await conn.execute(RECORD_ATTEMPT_ASYNC, delivery.event_id, *values)
         assert await conn.fetchval("SHOW synchronous_commit") == "on"
 
 

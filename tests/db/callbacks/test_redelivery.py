@@ -8,7 +8,7 @@ import pytest
 
 from db.callbacks.deliveries import pending_deliveries, record_attempt
 from db.callbacks.queries import CallbackFilter, list_callbacks, read_backlog, read_callback, read_feed
-from db.callbacks.redelivery import RedeliverySlice, resend_event, resend_range, revive_team
+from db.callbacks.redelivery import RedeliverySlice, redeliver_event, redeliver_range, redeliver_team
 from db.core.pagination import Position
 from domain.ids import event_id
 from domain.lifecycle import MallAnswer, TeamDecision
@@ -30,9 +30,9 @@ async def told(shop: Shop) -> list[str]:
     return list(dict.fromkeys(delivery.event_id for delivery in pending))
 
 
-async def end(shop: Shop, events: list[str], verdict: Any) -> None:  # noqa: ANN401
+async def end(shop: Shop, events: list[str], status: Any) -> None:  # noqa: ANN401
     for delivery in await pending_deliveries(shop.database, events):
-        await record_attempt(shop.database, delivery, attempt(verdict))
+        await record_attempt(shop.database, delivery, attempt(status))
 
 
 async def states(shop: Shop, events: list[str]) -> list[tuple[object, ...]]:
@@ -46,15 +46,15 @@ async def leaver(shop: Shop, address: Address = SHOP_ADDRESS) -> Member:
     return members[0]
 
 
-@pytest.mark.parametrize("verdict", ["dead", "delivered", "pending"])
-async def test_one_event_is_due_again_whatever_became_of_it(shop: Shop, verdict: str) -> None:
+@pytest.mark.parametrize("status", ["dead", "delivered", "pending"])
+async def test_one_event_is_due_again_whatever_became_of_it(shop: Shop, status: str) -> None:
     events = await told(shop)
-    await end(shop, events, verdict)
-    assert await resend_event(shop.database, events[0], SOURCE, LATER) == RedeliverySlice([events[0]], [])
+    await end(shop, events, status)
+    assert await redeliver_event(shop.database, events[0], SOURCE, LATER) == RedeliverySlice([events[0]], [])
     assert await states(shop, events[:1]) == [AS_NEW]
-    assert all(state[0] == verdict for state in await states(shop, events[1:]))
-    assert await resend_event(shop.database, events[0], "s02", LATER) is None
-    assert await resend_event(shop.database, "evt_unknown", None, LATER) is None
+    assert all(state[0] == status for state in await states(shop, events[1:]))
+    assert await redeliver_event(shop.database, events[0], "s02", LATER) is None
+    assert await redeliver_event(shop.database, "evt_unknown", None, LATER) is None
 
 
 async def test_of_a_time_those_that_were_given_up_are_due_again(shop: Shop) -> None:
@@ -63,15 +63,15 @@ async def test_of_a_time_those_that_were_given_up_are_due_again(shop: Shop) -> N
     await end(shop, taken, "delivered")
     at = (await shop.rows("SELECT occurred_at FROM events"))[0]["occurred_at"]
 
-    nothing = await resend_range(shop.database, SOURCE, LONG_AGO, at, "dead", LATER)
-    resent = await resend_range(shop.database, SOURCE, at, at + timedelta(seconds=1), "dead", LATER)
+    nothing = await redeliver_range(shop.database, SOURCE, LONG_AGO, at, "dead", LATER)
+    resent = await redeliver_range(shop.database, SOURCE, at, at + timedelta(seconds=1), "dead", LATER)
 
     assert nothing == RedeliverySlice([], [])
     assert (sorted(resent.event_ids), resent.refunds) == (sorted(dead), [])
     assert await states(shop, dead) == [AS_NEW]
     assert {state[0] for state in await states(shop, taken)} == {"delivered"}
     assert AS_NEW not in await states(shop, elsewhere)
-    assert (await resend_range(shop.database, "s02", LONG_AGO, NEVER, "delivered", LATER)).event_ids == []
+    assert (await redeliver_range(shop.database, "s02", LONG_AGO, NEVER, "delivered", LATER)).event_ids == []
 
 
 async def test_a_refund_under_way_is_left_to_its_workflow(shop: Shop) -> None:
@@ -82,8 +82,8 @@ async def test_a_refund_under_way_is_left_to_its_workflow(shop: Shop) -> None:
     await end(shop, [question, refunded], "dead")
 
     for event, member in ((question, asked), (refunded, released)):
-        assert await resend_event(shop.database, event, None, LATER) == RedeliverySlice([], [member.order_id])
-    resent = await resend_range(shop.database, SOURCE, LONG_AGO, NEVER, "dead", LATER)
+        assert await redeliver_event(shop.database, event, None, LATER) == RedeliverySlice([], [member.order_id])
+    resent = await redeliver_range(shop.database, SOURCE, LONG_AGO, NEVER, "dead", LATER)
 
     assert resent.event_ids == []
     assert sorted(resent.refunds) == sorted([asked.order_id, released.order_id])
@@ -99,10 +99,10 @@ async def test_a_question_with_its_answer_is_not_asked_again_and_what_was_closed
     await end(shop, events[1:], "dead")
     await shop.finish(closed)
 
-    assert await resend_range(shop.database, SOURCE, LONG_AGO, NEVER, "dead", LATER) == RedeliverySlice([], [])
-    assert await resend_event(shop.database, events[1], None, LATER) == RedeliverySlice([], [])
+    assert await redeliver_range(shop.database, SOURCE, LONG_AGO, NEVER, "dead", LATER) == RedeliverySlice([], [])
+    assert await redeliver_event(shop.database, events[1], None, LATER) == RedeliverySlice([], [])
     # One event by its name is what somebody means.
-    assert await resend_event(shop.database, refunded, None, LATER) == RedeliverySlice([refunded], [])
+    assert await redeliver_event(shop.database, refunded, None, LATER) == RedeliverySlice([refunded], [])
 
 
 async def test_what_was_told_may_be_told_again_without_breaking_an_invariant(shop: Shop) -> None:
@@ -112,19 +112,19 @@ async def test_what_was_told_may_be_told_again_without_breaking_an_invariant(sho
     await end(shop, [refunded], "delivered")
     await shop.execute("UPDATE refunds SET status = 'done', finished_at = $1", NOW)
     await shop.execute("UPDATE orders SET status = 'refunded' WHERE order_id = $1", members[0].order_id)
-    assert await resend_event(shop.database, refunded, SOURCE, LATER) == RedeliverySlice([refunded], [])
+    assert await redeliver_event(shop.database, refunded, SOURCE, LATER) == RedeliverySlice([refunded], [])
 
 
 async def test_a_team_s_dead_callbacks_are_revived_by_a_step_that_may_repeat(shop: Shop) -> None:
     events, others = await told(shop), await told(shop)
     await end(shop, [*events, *others], "dead")
     [team] = await shop.rows("SELECT DISTINCT team_id FROM events WHERE event_id = ANY($1)", events)
-    assert await revive_team(shop.database, team["team_id"], LATER) == events
-    assert await revive_team(shop.database, team["team_id"], LATER) == events
+    assert await redeliver_team(shop.database, team["team_id"], LATER) == events
+    assert await redeliver_team(shop.database, team["team_id"], LATER) == events
     assert await states(shop, events) == [AS_NEW]
     assert {state[0] for state in await states(shop, others)} == {"dead"}
     await end(shop, events, "delivered")
-    assert await revive_team(shop.database, team["team_id"], LATER) == []
+    assert await redeliver_team(shop.database, team["team_id"], LATER) == []
 
 
 # --- the original's format ---
