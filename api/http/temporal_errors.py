@@ -25,7 +25,7 @@ async def time_limit(seconds: float) -> AsyncIterator[None]:
     """Bounds the time that a request may take.
 
     Raises:
-        Unavailable: the time is over, or Temporal is away; the outcome is unknown.
+        Unavailable: the time is over, or Temporal is unavailable; the outcome is unknown.
     """
     try:
         async with asyncio.timeout(seconds):

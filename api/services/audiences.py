@@ -51,7 +51,7 @@ class AudienceService:
             await upload.read(chunks)
             await finish_import(self._database, import_id, datetime.now(UTC))
         except BaseException as error:
-            # BaseException, because a process that is being stopped cancels this task. Where the database is away,
+            # BaseException, because a process that is being stopped cancels this task. Without the database,
             # reconciliation fails the import later.
             with suppress(*INFRASTRUCTURE_FAILURES):
                 await asyncio.shield(fail_import(self._database, import_id, upload.failure(error), datetime.now(UTC)))
@@ -65,7 +65,7 @@ class AudienceService:
 
         Raises:
             Refusal: audience_not_found, audience_conflict (another import is running).
-            Unavailable: Temporal is away, and nothing was started.
+            Unavailable: Temporal did not answer, and nothing was started.
         """
         import_id = await begin_import(self._database, audience_id, rule, by=by, now=datetime.now(UTC))
         try:
