@@ -1,1 +1,1 @@
-"""The demo mall: what a mall's developer would write against the public API. It imports nothing of the platform."""
+"""The demo mall, as a mall's developer would write it against the public API. It imports nothing of the platform."""

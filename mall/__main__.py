@@ -14,7 +14,7 @@ from mall.switches import NewSwitches, Switches
 
 
 class Server(uvicorn.Server):
-    """When it stops, a slow mall's answers are not waited for."""
+    """Its shutdown ends the delay of a slow mall's answers."""
 
     def __init__(self, config: uvicorn.Config, switches: Switches) -> None:
         super().__init__(config)
@@ -30,21 +30,21 @@ def main() -> None:
     try:
         config = Config()
     except ValidationError as error:
-        sys.exit(f"the mall's environment (MALL_…) is not usable: {error}")
+        sys.exit(f"the mall's environment (MALL_…) is invalid: {error}")
     switches = Switches()
-    served = uvicorn.Config(
+    server_config = uvicorn.Config(
         create_app(config, switches),
         host="127.0.0.1",
         port=config.port,
-        # Without it, uvicorn's lines take the format above; one line per request would say what the receiver says.
+        # None: uvicorn logs in the format above. No access log: the receiver logs each callback.
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=3,
-        # Longer than the platform keeps an idle connection: else it sends a callback on one that is just closed here.
+        # Longer than the platform keeps an idle connection, which would send a callback on one that is being closed here.
         timeout_keep_alive=75,
     )
     with suppress(KeyboardInterrupt):
-        Server(served, switches).run()
+        Server(server_config, switches).run()
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from mall.amqp_receiver import AmqpReceiver
 from mall.cashier import Cashier
 from mall.config import Config
+from mall.http_receiver import receiver
 from mall.inbox import Inbox
 from mall.page import page
 from mall.platform import Platform, PlatformError
-from mall.queue import QueueReceiver
-from mall.receiver import receiver
 from mall.shop import Shop
 from mall.store import Store
 from mall.switches import Switches
@@ -25,15 +25,15 @@ def create_app(config: Config, switches: Switches) -> FastAPI:
     platform = Platform(str(config.api_url), config.key.get_secret_value())
     cashier = Cashier(platform, store)
     amqp_url = config.amqp_url.get_secret_value() if config.amqp_url else None
-    queue = QueueReceiver(amqp_url, config.amqp_routing_key, config.webhooks, inbox, switches)
+    amqp_receiver = AmqpReceiver(amqp_url, config.amqp_routing_key, config.webhooks, inbox, switches)
     shop = Shop(
-        platform, cashier, store, switches, queue, routing_key=config.amqp_routing_key, slow_seconds=config.slow_seconds
+        platform, cashier, store, switches, amqp_receiver, routing_key=config.amqp_routing_key, slow_seconds=config.slow_seconds
     )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await platform.open()
-        work = [asyncio.create_task(cashier.keep_reporting()), asyncio.create_task(queue.keep_receiving())]
+        work = [asyncio.create_task(cashier.run()), asyncio.create_task(amqp_receiver.run())]
         yield
         for task in work:
             task.cancel()
@@ -41,7 +41,7 @@ def create_app(config: Config, switches: Switches) -> FastAPI:
         await platform.close()
         store.close()
 
-    # No /docs: its scripts come from a CDN, and the mall must work without a network.
+    # No /docs: its scripts come from a CDN, and the mall must work offline.
     app = FastAPI(title="Demo mall", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.include_router(receiver(store, inbox, config.webhooks))
     app.include_router(page(shop, str(config.api_url).rstrip("/")))
@@ -51,7 +51,7 @@ def create_app(config: Config, switches: Switches) -> FastAPI:
         return {"status": "ok"}
 
     @app.exception_handler(PlatformError)
-    async def told(_: Request, error: PlatformError) -> JSONResponse:
+    async def platform_error(_: Request, error: PlatformError) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 409)
 
     return app

@@ -1,4 +1,4 @@
-"""The mall's cashier, simulated: takes a buyer's money, and reports it until the platform has answered."""
+"""The simulated cashier: takes a buyer's money, and reports the payment until the platform has answered."""
 
 import asyncio
 import logging
@@ -7,21 +7,23 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from mall.platform import Order, Platform, PlatformError, Refused
+from mall.platform import Order, Platform, PlatformError, PlatformRefusal
 from mall.store import Payment, Store
 
-_WRONG_BY = Decimal("1.00")
-_LOOKS_EVERY_SECONDS = 1.0
+_SHORTFALL = Decimal("1.00")
+_POLL_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
 
-class How(StrEnum):
+class PaymentMode(StrEnum):
+    """How a buyer pays."""
+
     NOW = "now"
     LATE = "late"
-    """reported only when the seat is gone"""
+    """reported only after the seat has timed out"""
     WRONG = "wrong"
-    """another amount than the order's"""
+    """less than the order's price"""
 
 
 class AlreadyPaid(PlatformError):
@@ -29,35 +31,43 @@ class AlreadyPaid(PlatformError):
 
 
 class Cashier:
-    """Money that was taken is written down before it is reported: a mall that dies in between reports it when it is back."""
+    """Stores a payment before it is reported, so that a mall that is killed in between reports it after its restart."""
 
     def __init__(self, platform: Platform, store: Store) -> None:
         self._platform = platform
         self._store = store
 
-    async def take(self, order: Order, how: How) -> None:
-        amount = order.pay_price - _WRONG_BY if how is How.WRONG else order.pay_price
-        payment = Payment(out_trade_no=order.out_trade_no, amount=amount, taken_at=datetime.now(UTC), late=how is How.LATE)
-        if not self._store.take_money(payment):
+    async def take(self, order: Order, mode: PaymentMode) -> None:
+        """Takes the money and, unless the payment is to be late, reports it.
+
+        Raises:
+            AlreadyPaid: money was taken for this order before.
+            PlatformUnavailable: it could not be reported now, and will be later.
+        """
+        amount = order.pay_price - _SHORTFALL if mode is PaymentMode.WRONG else order.pay_price
+        payment = Payment(
+            out_trade_no=order.out_trade_no, amount=amount, taken_at=datetime.now(UTC), late=mode is PaymentMode.LATE
+        )
+        if not self._store.add_payment(payment):
             raise AlreadyPaid(f"the money for {order.out_trade_no} was taken already")
         if not payment.late:
             await self._report(payment)
 
-    async def keep_reporting(self) -> None:
-        """What is late, and what found the platform away."""
+    async def run(self) -> None:
+        """Reports late payments when they are due, and those that could not be reported, until it is cancelled."""
         while True:
-            await asyncio.sleep(_LOOKS_EVERY_SECONDS)
-            for payment in self._store.payments_to_report():
-                with suppress(PlatformError):  # it will be tried again
+            await asyncio.sleep(_POLL_SECONDS)
+            for payment in self._store.unreported_payments():
+                with suppress(PlatformError):  # retried in the next round
                     if not payment.late or (await self._platform.order(payment.out_trade_no)).status != "locked":
                         await self._report(payment)
 
     async def _report(self, payment: Payment) -> None:
         try:
             settlement = await self._platform.pay(payment.out_trade_no, payment.amount, payment.taken_at)
-        except Refused as refused:
-            # A payment is a fact, so this is a defect of the mall's or of its set-up: for a person, not to be repeated.
+        except PlatformRefusal as refusal:
+            # The platform refuses no valid report of a payment: this is a defect of the mall or its configuration.
             log.exception("the payment for %s was refused", payment.out_trade_no)
-            self._store.reported(payment.out_trade_no, "refused", refused.code)
+            self._store.set_outcome(payment.out_trade_no, "refused", refusal.code)
             raise
-        self._store.reported(payment.out_trade_no, settlement.outcome, settlement.reason)
+        self._store.set_outcome(payment.out_trade_no, settlement.outcome, settlement.reason)

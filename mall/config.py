@@ -1,4 +1,4 @@
-"""What the mall reads from its environment."""
+"""The configuration of the mall, from its environment."""
 
 from pathlib import Path
 
@@ -9,20 +9,20 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 
 class Config(BaseSettings):
-    """Every variable is `MALL_` + the field's name in capitals."""
+    """Every variable is `MALL_` and the field's name in capitals."""
 
-    # A mistyped secret must not end up in the log through a validation error.
+    # Hidden, because a validation error would write a mistyped secret to the log.
     model_config = SettingsConfigDict(env_prefix="MALL_", frozen=True, hide_input_in_errors=True)
 
     port: int = Field(ge=0, le=65535, description="port on 127.0.0.1; 0 takes a free one")
     api_url: HttpUrl = Field(description="base of the platform's HTTP API")
-    key: SecretStr = Field(description="the mall's API key, for what the mall calls itself")
+    key: SecretStr = Field(description="the mall's API key")
     webhook_secret: SecretStr = Field(description="whsec_…; two, separated by a space, while one replaces the other")
-    state: Path = Field(description="SQLite file that keeps what was received")
+    state: Path = Field(description="SQLite file of the mall's state")
 
     amqp_url: SecretStr | None = Field(default=None, description="RabbitMQ; without it, callbacks come over HTTP alone")
-    amqp_routing_key: str = Field(default="demo_mall", description="where this mall's orders ask for their messages")
-    slow_seconds: PositiveFloat = Field(default=20.0, description="how late a slow mall answers: later than is waited for")
+    amqp_routing_key: str = Field(default="demo_mall", description="routing key of the callbacks of this mall's orders")
+    slow_seconds: PositiveFloat = Field(default=20.0, description="delay of a slow mall: longer than the platform waits")
 
     @field_validator("webhook_secret")
     @classmethod

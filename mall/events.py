@@ -1,4 +1,4 @@
-"""What the platform tells the mall, and what the mall has to do about it."""
+"""The platform's events, and what the mall does about an order because of them."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -6,11 +6,32 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-_SEQUENCE_END = 2**63  # SQLite's integers end here
+_SEQUENCE_END = 2**63  # the limit of SQLite's integers
+
+
+class Task(StrEnum):
+    """What the mall does about an order."""
+
+    SHIP = "ship"
+    MONEY_BACK = "money back"
+    CLOSED = "closed"
+    WAIT = "wait"
+    HOLD = "hold"
+
+
+# `team.failed` has no task: each of its orders gets an event of its own (`order.cancelled` or `order.refunded`), and a
+# `team.failed` with a higher sequence than a refund must not replace the task to return the money.
+_TASKS = {
+    "team.completed": Task.SHIP,
+    "order.cancelled": Task.CLOSED,
+    "order.reseated": Task.WAIT,  # the order has a seat again: keep the money until the team is decided
+    "order.refund_requested": Task.HOLD,  # not shipped while the refund is under way
+    "order.refunded": Task.MONEY_BACK,
+}
 
 
 class EventData(BaseModel):
-    """The names inside `data` that the mall goes by; the rest is kept as it came."""
+    """The fields of `data` that the mall uses; all others are kept as they came."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, JsonValue]
@@ -25,7 +46,7 @@ class EventData(BaseModel):
 
 
 class Event(BaseModel):
-    """The body of a callback. Types and fields the mall does not know are kept and shown: the platform may add some."""
+    """The body of a callback. Unknown types and fields are kept and shown, because the platform may add some."""
 
     type: str
     timestamp: datetime
@@ -33,30 +54,9 @@ class Event(BaseModel):
     data: EventData
 
     @property
-    def is_question(self) -> bool:
+    def asks_for_consent(self) -> bool:
         return self.type == "order.refund_requested"
 
     @property
-    def to_do(self) -> "ToDo | None":
-        return _TO_DO.get(self.type)
-
-
-class ToDo(StrEnum):
-    """What the mall does with an order."""
-
-    SHIP = "ship"
-    MONEY_BACK = "money back"
-    CLOSED = "closed"
-    WAIT = "wait"
-    HOLD = "hold"
-
-
-# `team.failed` is absent on purpose. It is news: each of its orders gets an event of its own (`order.cancelled` or
-# `order.refunded`), and news that overtakes a refund must not make the mall forget the money.
-_TO_DO = {
-    "team.completed": ToDo.SHIP,
-    "order.cancelled": ToDo.CLOSED,
-    "order.reseated": ToDo.WAIT,  # the seat is back: keep the money until the team is decided
-    "order.refund_requested": ToDo.HOLD,  # agreed to, and not shipped while it is under way
-    "order.refunded": ToDo.MONEY_BACK,
-}
+    def to_do(self) -> Task | None:
+        return _TASKS.get(self.type)

@@ -1,4 +1,4 @@
-"""The mall's page. The server sends a skeleton; its script fills in what the mall says, and nothing comes from elsewhere."""
+"""The mall's page: the server sends a skeleton, which a script fills from `/shop`. Nothing is loaded from other hosts."""
 
 from html import escape
 from pathlib import Path
@@ -9,14 +9,14 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from pydantic import BaseModel, Field
 
-from mall.cashier import How
-from mall.receiver import TeamId
-from mall.shop import BUYERS, Shop, View
+from mall.cashier import PaymentMode
+from mall.http_receiver import TeamId
+from mall.shop import BUYERS, Shop, ShopView
 from mall.switches import NewSwitches
 
 _STATIC = Path(__file__).parent / "static"
 
-# What is shown was written by others: it can load and run nothing, and be framed by nobody.
+# The page shows text of others: the policy keeps it from loading or running anything, and from being framed.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -28,25 +28,25 @@ Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._
 Buyer = Annotated[str, Query(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 
 
-class Seat(BaseModel):
+class SeatRequest(BaseModel):
     buyer: Name
     goods_id: Name
     team_id: Name | None = None
 
 
-class Pay(BaseModel):
-    how: How
+class PaymentRequest(BaseModel):
+    how: PaymentMode
 
 
-def from_this_page(request: Request) -> None:
-    """No other site may push the buttons: whoever opens it in this browser has the mall's key behind them.
+def require_same_origin(request: Request) -> None:
+    """Refuses requests from other sites: they would trade with the mall's key.
 
-    The name in Host is checked too, or another site's own name, pointed at this machine, would pass for ours.
+    Host is checked too, against DNS rebinding: another site's name that resolves to this machine is no name of ours.
     """
     host = request.headers.get("host", "")
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
-    ours = urlsplit(f"//{host}").hostname in ("127.0.0.1", "localhost")
-    if not ours or site not in (None, "same-origin") or origin not in (None, f"http://{host}"):
+    is_local = urlsplit(f"//{host}").hostname in ("127.0.0.1", "localhost")
+    if not is_local or site not in (None, "same-origin") or origin not in (None, f"http://{host}"):
         raise HTTPException(403, "only this mall's own page may do this")
 
 
@@ -65,18 +65,18 @@ def page(shop: Shop, api_url: str) -> APIRouter:
         return FileResponse(_STATIC / name, headers=_HEADERS)
 
     @router.get("/shop")
-    async def view(buyer: Buyer, team_id: TeamId = None) -> View:
+    async def view(buyer: Buyer, team_id: TeamId = None) -> ShopView:
         return await shop.view(buyer, team_id)
 
-    buttons = APIRouter(dependencies=[Depends(from_this_page)])
+    buttons = APIRouter(dependencies=[Depends(require_same_origin)])
 
     @buttons.post("/shop/orders", status_code=201)
-    async def take_seat(seat: Seat) -> dict[str, str]:
+    async def take_seat(seat: SeatRequest) -> dict[str, str]:
         return {"out_trade_no": await shop.take_seat(seat.buyer, seat.goods_id, seat.team_id)}
 
     @buttons.post("/shop/orders/{out_trade_no}/payment", status_code=204)
-    async def pay(out_trade_no: str, pay: Pay) -> None:
-        await shop.pay(out_trade_no, pay.how)
+    async def pay(out_trade_no: str, payment: PaymentRequest) -> None:
+        await shop.pay(out_trade_no, payment.how)
 
     @buttons.post("/shop/orders/{out_trade_no}/refund", status_code=204)
     async def refund(out_trade_no: str) -> None:

@@ -1,4 +1,4 @@
-"""The platform as a mall calls it: the public API, with the mall's key."""
+"""The client of the platform's public API, with the mall's key."""
 
 import asyncio
 import json
@@ -11,10 +11,10 @@ import aiohttp
 from pydantic import BaseModel, JsonValue, ValidationError
 
 _REQUEST_SECONDS = 10.0  # the platform answers within 8
-_TRIES = 4  # of a request whose outcome is open; each of them may be repeated
+_ATTEMPTS = 4  # of a write whose outcome is unknown; every write is idempotent
 _PAUSE_SECONDS = 0.5
 
-# The answers, as far as the mall reads them.
+# The API's answers, as far as the mall reads them.
 
 
 class Workflow(BaseModel):
@@ -102,11 +102,11 @@ class Settlement(BaseModel):
 
 
 class PlatformError(Exception):
-    """What a buyer is told when something did not work."""
+    """Its message is shown to the buyer."""
 
 
-class Refused(PlatformError):
-    """The platform said no."""
+class PlatformRefusal(PlatformError):
+    """The platform refused the request."""
 
     def __init__(self, status: int, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}" if detail else code)
@@ -114,8 +114,8 @@ class Refused(PlatformError):
         self.code = code
 
 
-class Away(PlatformError):
-    """No answer, or none yet: the same request may be made again."""
+class PlatformUnavailable(PlatformError):
+    """No answer, or a retryable one: the same request may be sent again."""
 
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
@@ -127,7 +127,7 @@ class Platform:
         self._key = key
 
     async def open(self) -> None:
-        """To be called in the event loop that makes the calls."""
+        """Must be called in the event loop that makes the calls."""
         self._http = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=_REQUEST_SECONDS), headers={"Authorization": f"Bearer {self._key}"}
         )
@@ -148,11 +148,11 @@ class Platform:
     async def team(self, team_id: str) -> Team:
         return await self._read(Team, f"/v1/teams/{quote(team_id, safe='')}")
 
-    async def refund(self, out_trade_no: str) -> Refund | None:
+    async def find_refund(self, out_trade_no: str) -> Refund | None:
         try:
             return await self._read(Refund, f"/v1/orders/{quote(out_trade_no, safe='')}/refund")
-        except Refused as refused:
-            if refused.code == "refund_not_found":
+        except PlatformRefusal as refusal:
+            if refusal.code == "refund_not_found":
                 return None
             raise
 
@@ -163,18 +163,18 @@ class Platform:
         report: dict[str, JsonValue] = {"amount": str(amount), "paid_at": paid_at.isoformat()}
         return await self._write(Settlement, f"/v1/orders/{quote(out_trade_no, safe='')}/payment", report)
 
-    async def undo(self, out_trade_no: str, reason: str) -> Refund:
+    async def request_refund(self, out_trade_no: str, reason: str) -> Refund:
         return await self._write(Refund, f"/v1/orders/{quote(out_trade_no, safe='')}/refund", {"reason": reason})
 
     async def _read(self, expected: type[AnswerT], path: str, **query: str) -> AnswerT:
         return await self._call(expected, "GET", path, params=query)
 
     async def _write(self, expected: type[AnswerT], path: str, body: dict[str, JsonValue]) -> AnswerT:
-        """Every request carries the mall's number of the trade, so a repeat gets what the first one made."""
-        for _ in range(_TRIES - 1):
+        """Repeats a request whose outcome is unknown: it names the out_trade_no, so a repeat gets the first one's result."""
+        for _ in range(_ATTEMPTS - 1):
             try:
                 return await self._call(expected, "POST", path, json=body)
-            except Away:
+            except PlatformUnavailable:
                 await asyncio.sleep(_PAUSE_SECONDS)
         return await self._call(expected, "POST", path, json=body)
 
@@ -183,13 +183,13 @@ class Platform:
             async with self._http.request(method, self._base_url + path, **sent) as response:
                 text = await response.text()
         except (TimeoutError, aiohttp.ClientError) as error:
-            raise Away(f"the platform at {self._base_url} does not answer") from error
+            raise PlatformUnavailable(f"the platform at {self._base_url} does not answer") from error
         if response.status >= 400:
-            raise _refusal(response.status, text)
+            raise _error(response.status, text)
         try:
             return expected.model_validate_json(text)
         except ValidationError as error:
-            raise PlatformError(f"{method} {path}: an answer that the mall cannot read") from error
+            raise PlatformError(f"{method} {path}: an answer of unknown form") from error
 
 
 class _Problem(BaseModel):
@@ -198,11 +198,11 @@ class _Problem(BaseModel):
     retryable: bool = False
 
 
-def _refusal(status: int, text: str) -> PlatformError:
+def _error(status: int, text: str) -> PlatformError:
     try:
         problem = _Problem.model_validate(json.loads(text))
     except ValueError:
         problem = _Problem(detail=f"HTTP {status}", retryable=status >= 500)
     if problem.retryable:
-        return Away(f"{problem.code}: {problem.detail}")
-    return Refused(status, problem.code, problem.detail)
+        return PlatformUnavailable(f"{problem.code}: {problem.detail}")
+    return PlatformRefusal(status, problem.code, problem.detail)

@@ -1,4 +1,4 @@
-"""What the page shows, and what its buttons do: the mall's own business, through the platform's public API."""
+"""What the mall's page shows, and what its buttons do."""
 
 import asyncio
 import secrets
@@ -9,19 +9,19 @@ from decimal import Decimal
 from pydantic import BaseModel, JsonValue
 
 from mall import platform
-from mall.cashier import Cashier, How
-from mall.events import ToDo
-from mall.platform import Away, Market, Platform, PlatformError, Refund, Team
-from mall.queue import QueueReceiver
-from mall.store import Arrival, Order, Payment, Store
-from mall.switches import Mood, NewSwitches, Switches, Way
+from mall.amqp_receiver import AmqpReceiver
+from mall.cashier import Cashier, PaymentMode
+from mall.events import Task
+from mall.platform import Market, Platform, PlatformError, PlatformUnavailable, Refund, Team
+from mall.store import Attempt, Order, Payment, Store
+from mall.switches import Mood, NewSwitches, Switches, Transport
 
 CHANNEL = "c01"
 BUYERS = ("ann", "bob", "cem", "dora", "emil", "faye")
 
 _SHOWN_ORDERS = 8  # of a buyer
-_SHOWN_ARRIVALS = 60
-_SHOWN_TO_DO = 30
+_SHOWN_ATTEMPTS = 60
+_SHOWN_TASKS = 30
 _FINISHED = ("cancelled", "refunded")
 
 
@@ -38,45 +38,43 @@ CATALOGUE = (
 )
 
 
-class OnSale(BaseModel):
+class GoodsView(BaseModel):
     goods_id: str
     note: str
     market: Market | None = None
     problem: str | None = None
 
 
-class BoughtOrder(BaseModel):
-    """One order from all sides: the platform's, the cashier's, and what the callbacks say."""
+class OrderView(BaseModel):
+    """One order: what the platform, the cashier and the callbacks say of it."""
 
     order: platform.Order
     team: Team | None
     refund: Refund | None
     payment: Payment | None
     money_back: Decimal
-    to_do: ToDo | None
+    to_do: Task | None
 
 
-class Position(BaseModel):
-    """The switches as they are."""
-
-    way: Way
+class SwitchesView(BaseModel):
+    way: Transport
     mood: Mood
     no_rabbitmq: str | None
-    """why it cannot be switched to"""
+    """why RabbitMQ cannot be switched to now"""
     slow_seconds: float
 
 
-class View(BaseModel):
-    """All that the page shows, for one buyer."""
+class ShopView(BaseModel):
+    """Everything that the page shows to one buyer."""
 
     now: datetime
     buyer: str
-    goods: list[OnSale]
-    orders: list[BoughtOrder]
+    goods: list[GoodsView]
+    orders: list[OrderView]
     problem: str | None
-    arrivals: list[Arrival]
+    arrivals: list[Attempt]
     to_do: list[Order]
-    switches: Position
+    switches: SwitchesView
 
 
 class Shop:
@@ -86,7 +84,7 @@ class Shop:
         cashier: Cashier,
         store: Store,
         switches: Switches,
-        queue: QueueReceiver,
+        amqp_receiver: AmqpReceiver,
         *,
         routing_key: str,
         slow_seconds: float,
@@ -95,31 +93,31 @@ class Shop:
         self._cashier = cashier
         self._store = store
         self._switches = switches
-        self._queue = queue
+        self._amqp_receiver = amqp_receiver
         self._routing_key = routing_key
         self._slow_seconds = slow_seconds
 
-    async def view(self, buyer: str, team_id: str | None) -> View:
-        """Whatever the platform does not answer is said where it would stand; what the mall itself knows is always there."""
+    async def view(self, buyer: str, team_id: str | None) -> ShopView:
+        """What the platform does not answer is replaced by a problem; what the mall itself knows is always complete."""
         goods, (orders, problem) = await asyncio.gather(
-            asyncio.gather(*(self._on_sale(goods, buyer) for goods in CATALOGUE)), self._bought(buyer)
+            asyncio.gather(*(self._goods_view(goods, buyer) for goods in CATALOGUE)), self._order_views(buyer)
         )
         switches = self._switches
-        return View(
+        return ShopView(
             now=datetime.now(UTC),
             buyer=buyer,
             goods=goods,
             orders=orders,
             problem=problem,
-            arrivals=self._store.arrivals(team_id, _SHOWN_ARRIVALS),
-            to_do=self._store.orders(team_id, _SHOWN_TO_DO),
-            switches=Position(
-                way=switches.way, mood=switches.mood, no_rabbitmq=self._queue.problem, slow_seconds=self._slow_seconds
+            arrivals=self._store.attempts(team_id, _SHOWN_ATTEMPTS),
+            to_do=self._store.orders(team_id, _SHOWN_TASKS),
+            switches=SwitchesView(
+                way=switches.way, mood=switches.mood, no_rabbitmq=self._amqp_receiver.problem, slow_seconds=self._slow_seconds
             ),
         )
 
     async def take_seat(self, buyer: str, goods_id: str, team_id: str | None) -> str:
-        """The number of the new order."""
+        """Returns the out_trade_no of the new order."""
         request: dict[str, JsonValue] = {
             "out_trade_no": f"M{datetime.now(UTC):%m%d%H%M%S}-{secrets.token_hex(3)}",
             "user_id": buyer,
@@ -128,50 +126,50 @@ class Shop:
         }
         if team_id is not None:
             request["team_id"] = team_id
-        if self._switches.way is Way.RABBITMQ:
+        if self._switches.way is Transport.RABBITMQ:
             request["callback"] = {"kind": "amqp", "routing_key": self._routing_key}
         return (await self._platform.lock(request)).out_trade_no
 
-    async def pay(self, out_trade_no: str, how: How) -> None:
+    async def pay(self, out_trade_no: str, mode: PaymentMode) -> None:
         order = await self._platform.order(out_trade_no)
         try:
-            await self._cashier.take(order, how)
-        except Away as away:
-            raise PlatformError("The cashier has the money, and reports it when the platform is back.") from away
+            await self._cashier.take(order, mode)
+        except PlatformUnavailable as exc:
+            raise PlatformError("The cashier has the money, and reports it when the platform is back.") from exc
 
     async def refund(self, out_trade_no: str) -> None:
-        await self._platform.undo(out_trade_no, "changed my mind")
+        await self._platform.request_refund(out_trade_no, "changed my mind")
 
     def switch(self, new: NewSwitches) -> None:
-        if new.way is Way.RABBITMQ and self._queue.problem:
-            raise PlatformError(self._queue.problem)
+        if new.way is Transport.RABBITMQ and self._amqp_receiver.problem:
+            raise PlatformError(self._amqp_receiver.problem)
         self._switches.set(new)
 
-    async def _on_sale(self, goods: Goods, buyer: str) -> OnSale:
+    async def _goods_view(self, goods: Goods, buyer: str) -> GoodsView:
         try:
             market = await self._platform.market(goods.goods_id, CHANNEL, buyer)
         except PlatformError as error:
-            return OnSale(goods_id=goods.goods_id, note=goods.note, problem=str(error))
-        return OnSale(goods_id=goods.goods_id, note=goods.note, market=market)
+            return GoodsView(goods_id=goods.goods_id, note=goods.note, problem=str(error))
+        return GoodsView(goods_id=goods.goods_id, note=goods.note, market=market)
 
-    async def _bought(self, buyer: str) -> tuple[list[BoughtOrder], str | None]:
+    async def _order_views(self, buyer: str) -> tuple[list[OrderView], str | None]:
         try:
             orders = await self._platform.orders(buyer, _SHOWN_ORDERS)
-            return await asyncio.gather(*(self._from_all_sides(order) for order in orders)), None
+            return await asyncio.gather(*(self._order_view(order) for order in orders)), None
         except PlatformError as error:
             return [], str(error)
 
-    async def _from_all_sides(self, order: platform.Order) -> BoughtOrder:
+    async def _order_view(self, order: platform.Order) -> OrderView:
         number = order.out_trade_no
-        payment, told = self._store.payment(number), self._store.order(number)
+        payment, stored = self._store.payment(number), self._store.order(number)
         team = None if order.status in _FINISHED else await self._platform.team(order.team_id)
-        # An order that was never paid for has nothing to tell of its refund.
-        refund = None if payment is None or order.status == "locked" else await self._platform.refund(number)
-        return BoughtOrder(
+        # The page shows no refund of an order that was never paid.
+        refund = None if payment is None or order.status == "locked" else await self._platform.find_refund(number)
+        return OrderView(
             order=order,
             team=team,
             refund=refund,
             payment=payment,
-            money_back=self._store.money_back(number),
-            to_do=told and told.to_do,
+            money_back=self._store.refunded_amount(number),
+            to_do=stored and stored.to_do,
         )

@@ -1,4 +1,4 @@
-"""What the mall remembers over a restart: what reached it, where each order stands, and the money it took."""
+"""The mall's state in SQLite: callbacks, what to do about each order, and payments."""
 
 import json
 import sqlite3
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from mall.events import Event, EventData, ToDo
-from mall.switches import Way
+from mall.events import Event, EventData, Task
+from mall.switches import Transport
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS callbacks (
@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS callbacks (
   times_received INTEGER NOT NULL DEFAULT 1
 );
 CREATE INDEX IF NOT EXISTS callbacks_of_team ON callbacks (team_id, position);
-CREATE INDEX IF NOT EXISTS money_back ON callbacks (json_extract(data, '$.out_trade_no')) WHERE type = 'order.refunded';
+CREATE INDEX IF NOT EXISTS refunds ON callbacks (json_extract(data, '$.out_trade_no')) WHERE type = 'order.refunded';
 CREATE TABLE IF NOT EXISTS orders (
   out_trade_no TEXT PRIMARY KEY,
   team_id TEXT,
@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS orders (
 CREATE INDEX IF NOT EXISTS orders_by_sequence ON orders (sequence);
 CREATE INDEX IF NOT EXISTS orders_of_team ON orders (team_id, sequence);
 CREATE TABLE IF NOT EXISTS vetoes (event_id TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS arrivals (
+CREATE TABLE IF NOT EXISTS attempts (
   position INTEGER PRIMARY KEY,
   arrived_at TEXT NOT NULL,
   way TEXT NOT NULL,
@@ -57,10 +57,10 @@ CREATE TABLE IF NOT EXISTS payments (
   outcome TEXT,
   reason TEXT
 );
-CREATE INDEX IF NOT EXISTS payments_to_report ON payments (taken_at) WHERE outcome IS NULL;
+CREATE INDEX IF NOT EXISTS unreported_payments ON payments (taken_at) WHERE outcome IS NULL;
 """
 
-_KEPT_ARRIVALS = 1000  # a log to look at, not a record: the callbacks are kept
+_KEPT_ATTEMPTS = 1000  # shown on the page only; callbacks are kept forever
 
 _INSERT_CALLBACK = """
 INSERT INTO callbacks (event_id, type, sequence, timestamp, team_id, data, received_at)
@@ -69,7 +69,7 @@ ON CONFLICT (event_id) DO UPDATE SET times_received = times_received + 1
 RETURNING times_received
 """
 
-# Events come out of order: an earlier one that arrives late changes nothing.
+# Events can arrive out of order: one with a lower sequence changes nothing.
 _UPSERT_ORDER = """
 INSERT INTO orders (out_trade_no, team_id, to_do, type, sequence) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (out_trade_no) DO UPDATE
@@ -77,13 +77,12 @@ SET team_id = excluded.team_id, to_do = excluded.to_do, type = excluded.type, se
 WHERE excluded.sequence > orders.sequence
 """
 
-_INSERT_ARRIVAL = """
-INSERT INTO arrivals (arrived_at, way, event_id, type, sequence, team_id, orders, signature, duplicate, answer)
+_INSERT_ATTEMPT = """
+INSERT INTO attempts (arrived_at, way, event_id, type, sequence, team_id, orders, signature, duplicate, answer)
 VALUES (:arrived_at, :way, :event_id, :type, :sequence, :team_id, :orders, :signature, :duplicate, :answer)
 """
 
-
-_MONEY_BACK = """
+_REFUNDED_AMOUNTS = """
 SELECT json_extract(data, '$.amount') AS amount FROM callbacks
 WHERE type = 'order.refunded' AND json_extract(data, '$.out_trade_no') = ?
 """
@@ -102,11 +101,11 @@ class Callback(BaseModel):
 
 
 class Order(BaseModel):
-    """What the event with the highest sequence says about an order."""
+    """The task that the event with the highest sequence sets for an order."""
 
     out_trade_no: str
     team_id: str | None
-    to_do: ToDo
+    to_do: Task
     type: str
     sequence: int
 
@@ -115,14 +114,14 @@ class Signature(StrEnum):
     GOOD = "good"
     WRONG = "wrong"
     NONE = "none"
-    """of messages in a queue, before they were verified"""
+    """not verified"""
 
 
-class Arrival(BaseModel):
-    """One try of the platform's to tell the mall something, and what it got for it."""
+class Attempt(BaseModel):
+    """One attempt of the platform to deliver a callback, and its answer."""
 
     arrived_at: datetime
-    way: Way
+    way: Transport
     event_id: str | None = None
     type: str | None = None
     sequence: int | None = None
@@ -134,7 +133,7 @@ class Arrival(BaseModel):
 
 
 class Payment(BaseModel):
-    """Money that the mall took. It has to be reported until the platform has answered."""
+    """Money that the mall took. Its outcome is None until the platform has answered the report."""
 
     out_trade_no: str
     amount: Decimal
@@ -145,24 +144,24 @@ class Payment(BaseModel):
 
 
 class Store:
-    """One connection, used from the event loop alone: a write takes about a millisecond, and nothing needs a lock."""
+    """One connection, used in the event loop alone, which a write blocks for about a millisecond; so nothing needs a lock."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # isolation_level=None: transactions begin where the code says so.
+        # isolation_level=None: transactions begin only where BEGIN is executed.
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")  # what was answered with 2xx survives a power cut
+        self._db.execute("PRAGMA synchronous = FULL")  # an acknowledged event survives a power cut
         self._db.executescript(_SCHEMA)
 
     def close(self) -> None:
         self._db.close()
 
-    def record(self, event_id: str, event: Event, arrival: Arrival, *, heeded: bool = True) -> int:
-        """Keep the event and return how often it came: more than 1 is a repeat, which changes nothing else.
+    def record(self, event_id: str, event: Event, attempt: Attempt, *, changes_orders: bool = True) -> int:
+        """Stores the event and logs the attempt; returns how often the event has been received.
 
-        Not heeded, it changes no order: a question that is answered with no. The try is logged beside it.
+        A repeat changes no task, nor does a vetoed question (`changes_orders` false).
         """
         data = event.data
         with self._db:
@@ -180,58 +179,58 @@ class Store:
                 ),
             ).fetchone()
             times_received = int(row["times_received"])
-            if heeded and times_received == 1 and event.to_do is not None:
+            if changes_orders and times_received == 1 and event.to_do is not None:
                 self._db.executemany(
                     _UPSERT_ORDER,
                     [(number, data.team_id, event.to_do, event.type, event.sequence) for number in data.orders],
                 )
-            self._insert_arrival(arrival.model_copy(update={"duplicate": times_received > 1}))
+            self._insert_attempt(attempt.model_copy(update={"duplicate": times_received > 1}))
         return times_received
 
-    def knows(self, event_id: str) -> bool:
+    def has_event(self, event_id: str) -> bool:
         return self._db.execute("SELECT 1 FROM callbacks WHERE event_id = ?", (event_id,)).fetchone() is not None
 
-    def veto(self, event_id: str) -> None:
-        """Say no to this question, whenever it comes again."""
+    def add_veto(self, event_id: str) -> None:
+        """Vetoes this question, and every repeat of it."""
         self._db.execute("INSERT INTO vetoes (event_id) VALUES (?) ON CONFLICT DO NOTHING", (event_id,))
 
     def is_vetoed(self, event_id: str) -> bool:
         return self._db.execute("SELECT 1 FROM vetoes WHERE event_id = ?", (event_id,)).fetchone() is not None
 
-    def log_arrival(self, arrival: Arrival) -> None:
-        """A try that left nothing else."""
+    def log_attempt(self, attempt: Attempt) -> None:
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            self._insert_arrival(arrival)
+            self._insert_attempt(attempt)
 
-    def _insert_arrival(self, arrival: Arrival) -> None:
-        fields = arrival.model_dump(mode="json") | {"orders": json.dumps(arrival.orders)}
-        position = self._db.execute(_INSERT_ARRIVAL, fields).lastrowid or 0
-        self._db.execute("DELETE FROM arrivals WHERE position <= ?", (position - _KEPT_ARRIVALS,))
+    def _insert_attempt(self, attempt: Attempt) -> None:
+        fields = attempt.model_dump(mode="json") | {"orders": json.dumps(attempt.orders)}
+        position = self._db.execute(_INSERT_ATTEMPT, fields).lastrowid or 0
+        self._db.execute("DELETE FROM attempts WHERE position <= ?", (position - _KEPT_ATTEMPTS,))
 
-    def arrivals(self, team_id: str | None, limit: int) -> list[Arrival]:
+    def attempts(self, team_id: str | None, limit: int) -> list[Attempt]:
         """Newest first."""
         rows = self._db.execute(
-            "SELECT * FROM arrivals WHERE ?1 IS NULL OR team_id = ?1 ORDER BY position DESC LIMIT ?2", (team_id, limit)
+            "SELECT * FROM attempts WHERE ?1 IS NULL OR team_id = ?1 ORDER BY position DESC LIMIT ?2", (team_id, limit)
         )
-        return [Arrival.model_validate({**dict(row), "orders": json.loads(row["orders"])}) for row in rows]
+        return [Attempt.model_validate({**dict(row), "orders": json.loads(row["orders"])}) for row in rows]
 
-    def take_money(self, payment: Payment) -> bool:
-        """False: money was taken for this order before."""
+    def add_payment(self, payment: Payment) -> bool:
+        """Returns False if money was taken for this order before."""
         inserted = self._db.execute(
             "INSERT INTO payments (out_trade_no, amount, taken_at, late) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (payment.out_trade_no, str(payment.amount), payment.taken_at.isoformat(), payment.late),
         )
         return inserted.rowcount == 1
 
-    def reported(self, out_trade_no: str, outcome: str, reason: str | None) -> None:
+    def set_outcome(self, out_trade_no: str, outcome: str, reason: str | None) -> None:
         self._db.execute("UPDATE payments SET outcome = ?, reason = ? WHERE out_trade_no = ?", (outcome, reason, out_trade_no))
 
     def payment(self, out_trade_no: str) -> Payment | None:
         row = self._db.execute("SELECT * FROM payments WHERE out_trade_no = ?", (out_trade_no,)).fetchone()
         return None if row is None else Payment.model_validate(dict(row))
 
-    def payments_to_report(self) -> list[Payment]:
+    def unreported_payments(self) -> list[Payment]:
+        """Oldest first."""
         rows = self._db.execute("SELECT * FROM payments WHERE outcome IS NULL ORDER BY taken_at")
         return [Payment.model_validate(dict(row)) for row in rows]
 
@@ -239,13 +238,13 @@ class Store:
         row = self._db.execute("SELECT * FROM orders WHERE out_trade_no = ?", (out_trade_no,)).fetchone()
         return None if row is None else Order.model_validate(dict(row))
 
-    def money_back(self, out_trade_no: str) -> Decimal:
-        """What the mall was told to return for an order."""
-        rows = self._db.execute(_MONEY_BACK, (out_trade_no,))
+    def refunded_amount(self, out_trade_no: str) -> Decimal:
+        """Returns the sum of the order's refunds."""
+        rows = self._db.execute(_REFUNDED_AMOUNTS, (out_trade_no,))
         return sum((Decimal(row["amount"]) for row in rows), Decimal("0.00"))
 
     def callbacks(self, team_id: str | None, limit: int) -> list[Callback]:
-        """Newest first, as received."""
+        """Last received first."""
         rows = self._db.execute(
             "SELECT * FROM callbacks WHERE ?1 IS NULL OR team_id = ?1 ORDER BY position DESC LIMIT ?2",
             (team_id, limit),
@@ -253,7 +252,7 @@ class Store:
         return [Callback.model_validate({**dict(row), "data": EventData.model_validate_json(row["data"])}) for row in rows]
 
     def orders(self, team_id: str | None, limit: int) -> list[Order]:
-        """The order that was spoken of last comes first."""
+        """The order of the event with the highest sequence first."""
         rows = self._db.execute(
             "SELECT * FROM orders WHERE ?1 IS NULL OR team_id = ?1 ORDER BY sequence DESC, out_trade_no LIMIT ?2",
             (team_id, limit),

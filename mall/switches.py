@@ -1,4 +1,4 @@
-"""How the mall behaves: switched on its page, so that anyone can watch what the platform makes of it."""
+"""The switches of the mall's page, which make it an unreliable mall or move its callbacks to RabbitMQ."""
 
 import asyncio
 from contextlib import suppress
@@ -7,33 +7,37 @@ from enum import StrEnum
 from pydantic import BaseModel
 
 
-class Way(StrEnum):
-    """How the events of the next orders are to come."""
+class Transport(StrEnum):
+    """How the callbacks of new orders are to come."""
 
     HTTP = "http"
     RABBITMQ = "rabbitmq"
 
 
 class Mood(StrEnum):
+    """How the mall answers callbacks."""
+
     NORMAL = "normal"
     DOWN = "down"
-    """answers 503; over RabbitMQ, takes nothing from its queue"""
+    """answers 503; over RabbitMQ, consumes nothing from its queue"""
     SLOW = "slow"
-    """takes an event at once, and answers later than the platform waits"""
+    """stores an event at once, and answers later than the platform waits"""
     VETO = "veto"
-    """says no when it is asked whether a member of a completed team may leave"""
+    """rejects the refund of a member of a completed team"""
 
 
 class NewSwitches(BaseModel):
-    way: Way | None = None
+    """What to switch to; None leaves it as it is."""
+
+    way: Transport | None = None
     mood: Mood | None = None
 
 
 class Switches:
-    """A mall that starts is a normal one, over HTTP: nothing of this is remembered."""
+    """Not stored: a mall that starts is a normal one, over HTTP."""
 
     def __init__(self) -> None:
-        self.way = Way.HTTP
+        self.way = Transport.HTTP
         self.mood = Mood.NORMAL
         self._changed = asyncio.Event()
 
@@ -43,10 +47,7 @@ class Switches:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def changed(self) -> None:
-        await self._changed.wait()
-
-    async def linger(self, seconds: float) -> None:
-        """Until then, or until somebody switches: nobody is kept waiting by what is over."""
+    async def wait_for_change(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - a wait, not a deadline
+        """Returns when a switch is set, or after `timeout` seconds."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.changed(), seconds)
+            await asyncio.wait_for(self._changed.wait(), timeout)

@@ -9,8 +9,8 @@ import pytest
 
 from activities.callbacks.senders.amqp import AmqpSender
 from embedded.ports import HOST, free_port
+from mall.amqp_receiver import AmqpReceiver
 from mall.inbox import Inbox
-from mall.queue import QueueReceiver
 from mall.store import Store
 from mall.switches import Switches
 from tests import broker
@@ -25,7 +25,7 @@ async def _worker(url: str, _: Path) -> None:
 async def _mall(url: str, folder: Path) -> None:
     switches = Switches()
     with closing(Store(folder / "mall.sqlite")) as store, pytest.raises(ConnectionError):
-        await QueueReceiver(url, "own.key", [], Inbox(store, switches, 0), switches)._receive(url)
+        await AmqpReceiver(url, "own.key", [], Inbox(store, switches, 0), switches)._receive(url)
 
 
 async def _tests(url: str, _: Path) -> None:

@@ -1,23 +1,23 @@
 "use strict";
 
-// Shows what the mall says, and pushes its buttons. Text from data is only ever text: nothing here makes HTML of a string.
+// Renders the view of /shop, and posts its buttons. Data is inserted as text nodes only: no string is ever parsed as HTML.
 
 const POLL_MS = 1000;
-const PATIENCE_MS = 30000;
+const TIMEOUT_MS = 30000;
 const query = new URLSearchParams(location.search);
 const teamId = query.get("team_id");
 const buyer = /^[\w.-]{1,64}$/.test(query.get("buyer") ?? "") ? query.get("buyer") : "ann";
 
 const MOODS = {
   normal: "It takes every callback and answers at once.",
-  down: "It answers 503 and takes nothing; over RabbitMQ, its messages wait in the queue. Watch the platform come again, " +
-    "each time later. What was missed is delivered when the mall is up again.",
-  slow: "It takes a callback at once, but answers only after {slow} s: the platform has given up waiting by then, and comes " +
-    "again with the same event. The mall knows it by its id, and does nothing twice.",
-  veto: "Asked whether a member of a completed team may leave, it says no (409): the order is paid as before. Over RabbitMQ " +
-    "nobody is asked.",
+  down: "It answers 503 and takes nothing; over RabbitMQ, its messages wait in the queue. The platform retries, each " +
+    "time later, and delivers what was missed when the mall is up again.",
+  slow: "It stores a callback at once, but answers only after {slow} s: by then the attempt has timed out, and the platform " +
+    "sends the same event again. The mall recognizes it by its id, and does nothing twice.",
+  veto: "It rejects the refund of a member of a completed team (409): the order is paid as before. Over RabbitMQ " +
+    "the mall is not asked.",
 };
-const WAYS = { http: "HTTP", rabbitmq: "RabbitMQ" };
+const TRANSPORTS = { http: "HTTP", rabbitmq: "RabbitMQ" };
 const REASONS = {
   take_limit_reached: "this buyer has as many orders as the campaign allows",
   stock_exhausted: "sold out",
@@ -31,7 +31,7 @@ const REASONS = {
   campaign_not_found: "no campaign offers this now",
 };
 const STATUS = { locked: "busy", paid: "good", refunding: "busy", refunded: "calm", cancelled: "calm" };
-const TO_DO = { ship: "good", "money back": "bad", hold: "busy", wait: "busy", closed: "calm" };
+const TASKS = { ship: "good", "money back": "bad", hold: "busy", wait: "busy", closed: "calm" };
 
 const byId = (id) => document.getElementById(id);
 
@@ -48,10 +48,10 @@ function element(name, attributes, ...children) {
 
 // The mall.
 
-let ahead = 0; // of this browser's clock, the mall's
+let clockOffset = 0; // milliseconds by which the mall's clock is ahead of this browser's
 
 async function call(path, body) {
-  const options = { signal: AbortSignal.timeout(PATIENCE_MS) };
+  const options = { signal: AbortSignal.timeout(TIMEOUT_MS) };
   if (body !== undefined) {
     Object.assign(options, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
   }
@@ -66,88 +66,88 @@ async function call(path, body) {
   throw new Error(typeof problem.detail === "string" ? problem.detail : `The mall answered ${response.status}.`);
 }
 
-function say(text) {
+function showMessage(text) {
   byId("message").textContent = text;
   byId("message").hidden = text === "";
 }
 
-let said = false; // a refusal stays until the next button; that the mall is away, until it is back
+let messageStays = false; // the error of a button stays until the next one; a failed poll, until the next success
 
-async function push(button, path, body) {
+async function post(button, path, body) {
   button.disabled = true;
   try {
     await call(path, body);
-    say("");
-    said = false;
+    showMessage("");
+    messageStays = false;
   } catch (error) {
-    say(error.message);
-    said = true;
+    showMessage(error.message);
+    messageStays = true;
   }
-  shown.clear();
-  await look();
+  rendered.clear();
+  await refresh();
 }
 
-let looking = false;
-let again = false;
+let refreshing = false;
+let refreshAgain = false;
 
-async function look() {
-  if (looking) {
-    again = true;
+async function refresh() {
+  if (refreshing) {
+    refreshAgain = true;
     return;
   }
-  looking = true;
-  const asked = new URLSearchParams({ buyer });
-  if (teamId !== null) asked.set("team_id", teamId);
+  refreshing = true;
+  const params = new URLSearchParams({ buyer });
+  if (teamId !== null) params.set("team_id", teamId);
   try {
     do {
-      again = false;
-      const view = await call(`/shop?${asked}`);
-      ahead = Date.parse(view.now) - Date.now();
-      if (!said) say("");
+      refreshAgain = false;
+      const view = await call(`/shop?${params}`);
+      clockOffset = Date.parse(view.now) - Date.now();
+      if (!messageStays) showMessage("");
       show(view);
-    } while (again);
+    } while (refreshAgain);
   } catch (error) {
-    say(error.message);
+    showMessage(error.message);
   } finally {
-    looking = false;
+    refreshing = false;
   }
 }
 
-// A part is drawn anew only when it has changed, and never under a finger that is down: a click must find its button.
+// A part is rendered only when its data has changed, and never while a button is pressed, which would lose the click.
 
-const shown = new Map();
+const rendered = new Map();
 let pressed = false;
 
-function draw(id, facts, build) {
-  const now = JSON.stringify(facts);
-  if (pressed || shown.get(id) === now) return;
+function render(id, data, build) {
+  const now = JSON.stringify(data);
+  if (pressed || rendered.get(id) === now) return;
   const focused = document.activeElement?.dataset?.key;
   const scrolled = byId(id).scrollTop;
   byId(id).replaceChildren(...build());
   byId(id).scrollTop = scrolled;
   if (focused !== undefined) byId(id).querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
-  shown.set(id, now);
+  rendered.set(id, now);
 }
 
 function show(view) {
   const names = Object.fromEntries(view.goods.map((goods) => [goods.goods_id, goods.market?.quote.goods_name ?? goods.goods_id]));
-  draw("goods", view.goods, () => view.goods.map(card));
-  draw("orders", [view.orders, view.problem, names], () => orders(view, names));
-  draw("mood", view.switches, () => [byId("mood").firstElementChild, ...Object.keys(MOODS).map((mood) => moodButton(mood, view.switches))]);
-  draw("way", view.switches, () => [byId("way").firstElementChild, ...wayButtons(view.switches)]);
-  draw("meaning", view.switches.mood, () => [MOODS[view.switches.mood].replace("{slow}", view.switches.slow_seconds)]);
+  render("goods", view.goods, () => view.goods.map(card));
+  render("orders", [view.orders, view.problem, names], () => orders(view, names));
+  render("mood", view.switches, () => [byId("mood").firstElementChild, ...Object.keys(MOODS).map((mood) => moodButton(mood, view.switches))]);
+  render("way", view.switches, () => [byId("way").firstElementChild, ...wayButtons(view.switches)]);
+  render("meaning", view.switches.mood, () => [MOODS[view.switches.mood].replace("{slow}", view.switches.slow_seconds)]);
   byId("unusual").textContent = { down: "is down", slow: "is slow", veto: "says no" }[view.switches.mood] ?? "";
   byId("unusual").hidden = view.switches.mood === "normal";
-  draw("log", view.arrivals, () => [log(view.arrivals)]);
-  draw("to-do", view.to_do, () => [toDo(view.to_do)]);
+  render("log", view.arrivals, () => [log(view.arrivals)]);
+  render("to-do", view.to_do, () => [tasks(view.to_do)]);
   tick();
 }
 
-// What is shown.
+// The parts of the page.
 
 function pushButton(key, title, path, body, attributes) {
   const button = element("button", { type: "button", "data-key": key, ...attributes }, title);
-  button.addEventListener("click", () => push(button, path, body));
+  button.addEventListener("click", () => post(button, path, body));
   return button;
 }
 
@@ -212,7 +212,7 @@ function boughtOrder(bought, names) {
   const left = team?.status === "forming" ? countdown(team.deadline, "ends in ", "is being decided") : null;
   return element("article", { class: "order", "data-order": order.out_trade_no, "data-status": order.status },
     element("div", { class: "line" }, element("h3", {}, names[order.goods_id] ?? order.goods_id),
-      chip(order.status, STATUS[order.status]), bought.to_do ? chip(bought.to_do, TO_DO[bought.to_do]) : null),
+      chip(order.status, STATUS[order.status]), bought.to_do ? chip(bought.to_do, TASKS[bought.to_do]) : null),
     element("div", { class: "line" }, ...where, left),
     element("div", { class: "line money" }, ...money(bought)),
     element("div", { class: "line soft" }, element("code", {}, order.out_trade_no),
@@ -226,24 +226,24 @@ function link(title, workflow) {
   return element("a", { href: workflow.url, target: "_blank", rel: "noopener" }, title);
 }
 
-// The money's way in one line: what the cashier took, what the platform made of it, and what went back.
+// What the cashier took, what the platform answered, and what was returned, in one line.
 function money({ order, payment, refund, money_back: back }) {
-  const told = [];
+  const parts = [];
   if (payment === null) {
-    if (order.status === "locked") told.push(`${order.pay_price} to pay`, countdown(order.lock_expires_at, "seat kept for ", "seat about to go"));
-    else if (order.status === "cancelled") told.push(`nothing was paid (${order.cancel_reason})`);
-    else told.push(`${order.pay_price} paid elsewhere`);
+    if (order.status === "locked") parts.push(`${order.pay_price} to pay`, countdown(order.lock_expires_at, "seat kept for ", "seat about to time out"));
+    else if (order.status === "cancelled") parts.push(`nothing was paid (${order.cancel_reason})`);
+    else parts.push(`${order.pay_price} paid elsewhere`);
   } else if (payment.outcome === null) {
     const late = payment.late && order.status === "locked";
-    told.push(`${payment.amount} taken; the cashier reports it ${late ? "when the seat is gone" : "as soon as it can"}`);
-    if (late) told.push(countdown(order.lock_expires_at, "kept for ", "any moment"));
+    parts.push(`${payment.amount} taken; the cashier reports it ${late ? "when the seat has timed out" : "as soon as it can"}`);
+    if (late) parts.push(countdown(order.lock_expires_at, "kept for ", "any moment"));
   } else {
-    told.push(`${payment.amount} paid: ${payment.outcome}${payment.reason ? ` (${payment.reason})` : ""}`);
+    parts.push(`${payment.amount} paid: ${payment.outcome}${payment.reason ? ` (${payment.reason})` : ""}`);
   }
-  if (refund && refund.status === "rejected") told.push(element("span", { class: "bad" }, "refund rejected by the mall"));
-  else if (refund && refund.status !== "done") told.push(element("span", { class: "busy" }, `refund ${refund.status.replaceAll("_", " ")}`));
-  if (Number(back) > 0) told.push(element("span", { class: "good" }, `${back} returned to the buyer`));
-  return told.map((part) => (typeof part === "string" ? element("span", {}, part) : part));
+  if (refund && refund.status === "rejected") parts.push(element("span", { class: "bad" }, "refund rejected by the mall"));
+  else if (refund && refund.status !== "done") parts.push(element("span", { class: "busy" }, `refund ${refund.status.replaceAll("_", " ")}`));
+  if (Number(back) > 0) parts.push(element("span", { class: "good" }, `${back} returned to the buyer`));
+  return parts.map((part) => (typeof part === "string" ? element("span", {}, part) : part));
 }
 
 function orderButtons({ order, payment }) {
@@ -253,13 +253,13 @@ function orderButtons({ order, payment }) {
   if (payment === null && order.status === "locked") {
     return [
       pay("Pay", "now", "the cashier takes the money and reports it", true),
-      pay("Pay late", "late", "the cashier reports the money only when the seat is gone"),
+      pay("Pay late", "late", "the cashier reports the money only when the seat has timed out"),
       pay("Pay wrong", "wrong", "the cashier takes 1.00 too little"),
       button("Leave", "refund", {}, { title: "gives the seat up" }),
     ];
   }
-  if (payment === null && order.status === "cancelled") return [pay("Pay after all", "now", "the seat is gone, and the money comes")];
-  return order.status === "paid" ? [button("Refund", "refund", {}, { title: "the buyer wants the money back" })] : [];
+  if (payment === null && order.status === "cancelled") return [pay("Pay after all", "now", "pays although the seat is gone")];
+  return order.status === "paid" ? [button("Refund", "refund", {}, { title: "requests the money back" })] : [];
 }
 
 function moodButton(mood, switches) {
@@ -268,7 +268,7 @@ function moodButton(mood, switches) {
 
 function wayButtons(switches) {
   const why = switches.no_rabbitmq;
-  const buttons = Object.entries(WAYS).map(([way, title]) => pushButton(`way ${way}`, title, "/shop/switches", { way },
+  const buttons = Object.entries(TRANSPORTS).map(([way, title]) => pushButton(`way ${way}`, title, "/shop/switches", { way },
     { "aria-pressed": String(switches.way === way), disabled: way === "rabbitmq" && why !== null && switches.way !== way }));
   return why === null ? buttons : [...buttons, element("p", { class: "soft" }, why)];
 }
@@ -287,21 +287,21 @@ function numbers(all) {
   return element("td", { class: "orders" }, ...few, all.length > 6 ? ` and ${all.length - 6} more` : null);
 }
 
-function log(arrivals) {
-  if (arrivals.length === 0) return element("p", { class: "soft" }, "None yet.");
+function log(attempts) {
+  if (attempts.length === 0) return element("p", { class: "soft" }, "None yet.");
   const kind = (answer) => (/^(200|acknowledged)/.test(answer) ? "good" : /^409/.test(answer) ? "busy" : "bad");
   const signature = { good: "✓ good", wrong: "✗ wrong", none: "– (queue)" };
-  return table(["at", "event", "answered", "sequence", "over", "signature", "duplicate", "orders"], arrivals.map((arrival) =>
-    row({ "data-type": arrival.type, "data-answer": arrival.answer },
-      new Date(arrival.arrived_at).toLocaleTimeString([], { hour12: false }), arrival.type ?? "–",
-      element("span", { class: kind(arrival.answer) }, arrival.answer), arrival.sequence === null ? "–" : `#${arrival.sequence}`,
-      WAYS[arrival.way] ?? arrival.way, signature[arrival.signature], arrival.duplicate ? "yes" : "no", numbers(arrival.orders))));
+  return table(["at", "event", "answered", "sequence", "over", "signature", "duplicate", "orders"], attempts.map((attempt) =>
+    row({ "data-type": attempt.type, "data-answer": attempt.answer },
+      new Date(attempt.arrived_at).toLocaleTimeString([], { hour12: false }), attempt.type ?? "–",
+      element("span", { class: kind(attempt.answer) }, attempt.answer), attempt.sequence === null ? "–" : `#${attempt.sequence}`,
+      TRANSPORTS[attempt.way] ?? attempt.way, signature[attempt.signature], attempt.duplicate ? "yes" : "no", numbers(attempt.orders))));
 }
 
-function toDo(told) {
-  if (told.length === 0) return element("p", { class: "soft" }, "Nothing yet. An order appears when a callback says what to do with it.");
-  return table(["order", "to do", "because of"], told.map((order) =>
-    row({ "data-to-do": order.out_trade_no }, element("code", {}, order.out_trade_no), chip(order.to_do, TO_DO[order.to_do]),
+function tasks(orders) {
+  if (orders.length === 0) return element("p", { class: "soft" }, "Nothing yet. An order appears when a callback says what to do with it.");
+  return table(["order", "to do", "because of"], orders.map((order) =>
+    row({ "data-to-do": order.out_trade_no }, element("code", {}, order.out_trade_no), chip(order.to_do, TASKS[order.to_do]),
       `${order.type} #${order.sequence}`)));
 }
 
@@ -309,7 +309,7 @@ function toDo(told) {
 
 function tick() {
   for (const counter of document.querySelectorAll("[data-until]")) {
-    const left = Math.ceil((Date.parse(counter.dataset.until) - Date.now() - ahead) / 1000);
+    const left = Math.ceil((Date.parse(counter.dataset.until) - Date.now() - clockOffset) / 1000);
     const text = left > 0 ? counter.dataset.before + clock(left) : counter.dataset.over;
     if (counter.textContent !== text) counter.textContent = text;
   }
@@ -321,7 +321,7 @@ function clock(seconds) {
   return seconds < 3600 ? minutes : `${Math.floor(seconds / 3600)}:${minutes}`;
 }
 
-// The start.
+// Start.
 
 function chooseBuyer(name) {
   const chosen = name === "" ? `guest-${Math.random().toString(36).slice(2, 7)}` : name;
@@ -344,7 +344,7 @@ if (teamId !== null) {
 }
 addEventListener("pointerdown", (event) => { pressed = event.target.closest("button, a") !== null; });
 for (const end of ["pointerup", "pointercancel", "blur"]) addEventListener(end, () => setTimeout(() => { pressed = false; }));
-document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
-setInterval(() => { if (!document.hidden) look(); }, POLL_MS);
+document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+setInterval(() => { if (!document.hidden) refresh(); }, POLL_MS);
 setInterval(tick, 250);
-look();
+refresh();

@@ -1,4 +1,4 @@
-"""A demo mall that really listens, and a platform that calls it back."""
+"""A demo mall on a real port, and signed callbacks for it."""
 
 import asyncio
 import io
@@ -47,7 +47,7 @@ def signed(event_id: str, body: bytes, *, secret: str = SECRET, at: datetime | N
 
 @dataclass(frozen=True)
 class Mall:
-    """The mall as the platform and a reader of its page see it."""
+    """A client of the mall: sends callbacks as the platform does, and uses the page's endpoints."""
 
     url: str
     http: aiohttp.ClientSession
@@ -56,17 +56,17 @@ class Mall:
         return await self.post(body, signed(event_id, body))
 
     async def post(self, body: bytes | AsyncIterator[bytes], headers: dict[str, str]) -> Answer:
-        data = io.BytesIO(body) if isinstance(body, bytes) else body  # aiohttp warns of a large body given as bytes
+        data = io.BytesIO(body) if isinstance(body, bytes) else body  # aiohttp warns about large bodies given as bytes
         async with self.http.post(f"{self.url}/callbacks", data=data, headers=headers) as response:
             return Answer(response.status, await response.json())
 
-    async def push(self, path: str, headers: dict[str, str] | None = None, **body: JsonValue) -> Answer:
-        """A button of the page; without headers of the browser, as a command line does it."""
+    async def press(self, path: str, headers: dict[str, str] | None = None, **body: JsonValue) -> Answer:
+        """Sends what a button of the page sends; without a browser's headers, as a command-line client does."""
         async with self.http.post(self.url + path, json=body, headers=headers) as response:
             return Answer(response.status, await response.json() if response.status != 204 else None)
 
-    async def switch(self, **to: JsonValue) -> None:
-        answer = await self.push("/shop/switches", None, **to)
+    async def switch(self, **values: JsonValue) -> None:
+        answer = await self.press("/shop/switches", None, **values)
         assert answer.status == 204, answer.body
 
     async def get(self, path: str, **query: str) -> Any:  # noqa: ANN401 - JSON or a page
@@ -83,7 +83,7 @@ StartMall = Callable[..., AbstractAsyncContextManager[Mall]]
 
 @pytest.fixture
 def start_mall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StartMall:
-    """Starts a mall on a free port; one started after another finds the same state."""
+    """Starts malls on free ports, one after the other on the same state."""
 
     @asynccontextmanager
     async def start(secret: str = SECRET, **fields: str) -> AsyncIterator[Mall]:
@@ -97,7 +97,7 @@ def start_mall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StartMall:
         }
         for name, value in environment.items():
             monkeypatch.setenv(f"MALL_{name.upper()}", value)
-        # The socket listens before the server runs: a request that comes early waits, so nothing has to be polled.
+        # The socket listens before the server runs: an early request waits, and readiness needs no polling.
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
             app = create_app(Config(), Switches())

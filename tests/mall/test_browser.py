@@ -1,4 +1,4 @@
-"""The page in a browser, without a platform: what was written by others is only ever text."""
+"""The page in a browser, without a platform: data is shown as text and never interpreted as HTML."""
 
 from collections.abc import AsyncIterator
 
@@ -19,7 +19,7 @@ async def browser() -> AsyncIterator[Browser]:
         yield browser
 
 
-async def test_hostile_text_is_text_and_an_absent_platform_is_said(mall: Mall, browser: Browser) -> None:
+async def test_hostile_data_stays_text_and_an_absent_platform_is_reported(mall: Mall, browser: Browser) -> None:
     await mall.send("evt_1", event(HOSTILE, 1, team_id=HOSTILE, out_trade_no=HOSTILE))
     await mall.send("evt_2", event("order.cancelled", 2, team_id="t2", out_trade_no=HOSTILE))
     async with open_page(browser, f"{mall.url}/") as page:
@@ -30,7 +30,7 @@ async def test_hostile_text_is_text_and_an_absent_platform_is_said(mall: Mall, b
         await expect(page.locator("#orders")).to_contain_text("does not answer")
         assert await page.locator("main img, main script").count() == 0
 
-        # Another buyer is another address; what is not a buyer's name is nobody.
+        # The buyer is part of the address; an invalid name is ignored.
         await page.goto(f"{mall.url}/?buyer={HOSTILE}&team_id=t2")
         await expect(page.locator("#whose")).to_have_text("Ann's")
         await expect(page.locator("#log tbody tr")).to_have_count(1)

@@ -1,4 +1,4 @@
-"""The money: taken once, and reported until the platform has answered."""
+"""The cashier takes money once, and reports it until the platform has answered."""
 
 import asyncio
 import socket
@@ -34,24 +34,24 @@ TEAM = {
 
 
 class Platform:
-    """One order, and what is reported of its payment."""
+    """A platform with one order, which records the reports of its payment."""
 
     def __init__(self) -> None:
         self.status = "locked"
-        self.is_away = False
-        self.asked = asyncio.Event()
+        self.is_down = False
+        self.requested = asyncio.Event()
         self.keys: set[str] = set()
         self.reports: list[Any] = []
         self.url = ""
 
     async def order(self, request: web.Request) -> web.Response:
         self.keys.add(request.headers["Authorization"])
-        self.asked.set()
+        self.requested.set()
         return web.json_response(ORDER | {"status": self.status})
 
     async def pay(self, request: web.Request) -> web.Response:
-        if self.is_away:
-            self.asked.set()
+        if self.is_down:
+            self.requested.set()
             return web.json_response({"code": "temporarily_unavailable", "retryable": True}, status=503)
         self.reports.append(await request.json())
         is_late = self.status == "cancelled"
@@ -66,9 +66,9 @@ class Platform:
     async def orders(self, _: web.Request) -> web.Response:
         return web.json_response({"data": [ORDER | {"status": "refunded" if self.reports else self.status}]})
 
-    async def next_ask(self) -> None:
-        self.asked.clear()
-        await asyncio.wait_for(self.asked.wait(), 20)
+    async def next_request(self) -> None:
+        self.requested.clear()
+        await asyncio.wait_for(self.requested.wait(), 20)
 
 
 @pytest.fixture
@@ -90,12 +90,12 @@ async def platform() -> AsyncIterator[Platform]:
 
 
 async def _payment(mall: Mall) -> Any:  # noqa: ANN401 - JSON
-    """As the mall has it, once it has been reported."""
+    """Waits until the payment has been reported; returns it as the mall shows it."""
 
-    async def look() -> Any:  # noqa: ANN401
+    async def read() -> Any:  # noqa: ANN401
         return (await mall.get("/shop", buyer="ann"))["orders"][0]["payment"]
 
-    return await until(look, lambda payment: payment["outcome"])
+    return await until(read, lambda payment: payment["outcome"])
 
 
 @pytest.mark.parametrize(("how", "amount"), [("now", "80.00"), ("wrong", "79.00")])
@@ -103,16 +103,16 @@ async def test_a_payment_is_taken_once_and_reported_with_the_mall_s_key(
     start_mall: StartMall, platform: Platform, how: str, amount: str
 ) -> None:
     async with start_mall(api_url=platform.url) as mall:
-        assert (await mall.push("/shop/orders/a/payment", how=how)).status == 204
-        assert (await mall.push("/shop/orders/a/payment", how="now")).status == 409
+        assert (await mall.press("/shop/orders/a/payment", how=how)).status == 204
+        assert (await mall.press("/shop/orders/a/payment", how="now")).status == 409
     assert [report["amount"] for report in platform.reports] == [amount]
     assert platform.keys == {"Bearer mall-key"}
 
 
-async def test_late_money_is_reported_when_the_seat_is_gone(start_mall: StartMall, platform: Platform) -> None:
+async def test_a_late_payment_is_reported_when_the_seat_has_timed_out(start_mall: StartMall, platform: Platform) -> None:
     async with start_mall(api_url=platform.url) as mall:
-        await mall.push("/shop/orders/a/payment", how="late")
-        await platform.next_ask()  # the cashier looks, and the seat is still there
+        await mall.press("/shop/orders/a/payment", how="late")
+        await platform.next_request()  # the cashier finds the seat still locked
         assert platform.reports == []
         platform.status = "cancelled"
         payment = await _payment(mall)
@@ -120,26 +120,26 @@ async def test_late_money_is_reported_when_the_seat_is_gone(start_mall: StartMal
     assert len(platform.reports) == 1
 
 
-async def test_money_is_reported_by_the_next_process_when_the_platform_was_away(
+async def test_a_payment_is_reported_after_a_restart_when_the_platform_was_down(
     start_mall: StartMall, platform: Platform
 ) -> None:
-    platform.is_away = True
+    platform.is_down = True
     async with start_mall(api_url=platform.url) as mall:
-        answer = await mall.push("/shop/orders/a/payment", how="now")
+        answer = await mall.press("/shop/orders/a/payment", how="now")
         assert answer.status == 409
         assert "The cashier has the money" in answer.body["detail"]
-    platform.is_away = False
+    platform.is_down = False
     async with start_mall(api_url=platform.url) as mall:
         assert (await _payment(mall))["outcome"] == "settled"
 
 
-async def test_money_goes_back_on_the_event_and_once(start_mall: StartMall, platform: Platform) -> None:
-    async def back() -> Any:  # noqa: ANN401
+async def test_money_is_returned_once_when_the_event_arrives(start_mall: StartMall, platform: Platform) -> None:
+    async def returned() -> Any:  # noqa: ANN401
         return (await mall.get("/shop", buyer="ann"))["orders"][0]["money_back"]
 
     async with start_mall(api_url=platform.url) as mall:
-        await mall.push("/shop/orders/a/payment", how="now")
-        assert await back() == "0.00"
+        await mall.press("/shop/orders/a/payment", how="now")
+        assert await returned() == "0.00"
         for _ in range(2):
             await mall.send("evt_1", event("order.refunded", 1, team_id="t1", out_trade_no="a", amount="80.00"))
-        assert await back() == "80.00"
+        assert await returned() == "80.00"

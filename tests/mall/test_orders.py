@@ -1,4 +1,4 @@
-"""Of two events that name an order, the higher sequence holds, in whatever order they arrive."""
+"""The event with the highest sequence decides what to do about an order, in whatever order events arrive."""
 
 from itertools import permutations
 
@@ -20,22 +20,22 @@ REFUNDED = event("order.refunded", 7, team_id="t1", out_trade_no="b", kind="paid
         ("order.refunded", "money back"),
     ],
 )
-async def test_what_an_event_says(mall: Mall, type_: str, to_do: str) -> None:
+async def test_each_event_sets_its_task(mall: Mall, type_: str, to_do: str) -> None:
     await mall.send("evt_1", event(type_, 1, team_id="t1", out_trade_no="a"))
     assert await mall.to_do() == {"a": to_do}
 
 
-async def test_the_higher_sequence_holds_in_every_order_of_arrival(start_mall: StartMall) -> None:
+async def test_the_highest_sequence_decides_in_every_order_of_arrival(start_mall: StartMall) -> None:
     async with start_mall() as mall:
         for run, arrival in enumerate(permutations([COMPLETED, REQUESTED, REFUNDED])):
-            # Each run is about orders of its own.
+            # Each permutation uses orders of its own.
             for body in arrival:
                 renamed = body
                 for name in (b"a", b"b", b"c"):
                     renamed = renamed.replace(b'"%s"' % name, b'"%s%d"' % (name, run))
                 await mall.send(f"evt_{run}_{arrival.index(body)}", renamed)
-            told = await mall.to_do()
-            assert {name: told[f"{name}{run}"] for name in "abc"} == {"a": "ship", "b": "money back", "c": "ship"}
+            tasks = await mall.to_do()
+            assert {name: tasks[f"{name}{run}"] for name in "abc"} == {"a": "ship", "b": "money back", "c": "ship"}
 
 
 async def test_a_repeat_of_an_earlier_event_changes_nothing(mall: Mall) -> None:
@@ -45,13 +45,13 @@ async def test_a_repeat_of_an_earlier_event_changes_nothing(mall: Mall) -> None:
     assert (await mall.to_do())["b"] == "money back"
 
 
-async def test_news_of_a_failed_team_does_not_hide_the_money(mall: Mall) -> None:
+async def test_a_failed_team_does_not_replace_the_task_to_return_the_money(mall: Mall) -> None:
     await mall.send("evt_1", event("order.refunded", 1, team_id="t1", out_trade_no="a", amount="80.00"))
     await mall.send("evt_2", event("team.failed", 2, team_id="t1", reason="expired", out_trade_nos=["a", "b"]))
     assert await mall.to_do() == {"a": "money back"}
 
 
-async def test_orders_are_listed_by_team_with_what_they_rest_on(mall: Mall) -> None:
+async def test_orders_are_listed_by_team_with_the_deciding_event(mall: Mall) -> None:
     await mall.send("evt_5", COMPLETED)
     await mall.send("evt_8", event("order.cancelled", 8, team_id="t2", out_trade_no="x"))
     assert (await mall.get("/orders", team_id="t2"))["data"] == [

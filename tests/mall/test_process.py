@@ -1,4 +1,4 @@
-"""`python -m mall` as the stack starts it."""
+"""`python -m mall` as a process of its own, as the stack starts it."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from tests.mall.conftest import SECRET, Mall, event
 
 
 @asynccontextmanager
-async def _process(state: Path, **changed: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _process(state: Path, **overrides: str) -> AsyncIterator[asyncio.subprocess.Process]:
     environment = {
         "MALL_PORT": "0",
         "MALL_API_URL": "http://127.0.0.1:1",
@@ -24,7 +24,7 @@ async def _process(state: Path, **changed: str) -> AsyncIterator[asyncio.subproc
         "MALL_STATE": str(state),
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "mall", stderr=asyncio.subprocess.PIPE, env=os.environ | environment | changed
+        sys.executable, "-m", "mall", stderr=asyncio.subprocess.PIPE, env=os.environ | environment | overrides
     )
     try:
         yield process
@@ -35,7 +35,7 @@ async def _process(state: Path, **changed: str) -> AsyncIterator[asyncio.subproc
 
 
 async def _address(process: asyncio.subprocess.Process) -> str:
-    """What uvicorn says once it listens."""
+    """Returns the address that uvicorn logs once it listens."""
     assert process.stderr is not None
     async for line in process.stderr:
         if found := re.search(r"running on (http://\S+)", line.decode()):
@@ -43,7 +43,7 @@ async def _address(process: asyncio.subprocess.Process) -> str:
     raise AssertionError("the mall ended before it listened")
 
 
-async def test_what_was_answered_survives_a_kill_and_sigterm_ends_it(tmp_path: Path) -> None:
+async def test_acknowledged_events_survive_sigkill_and_sigterm_ends_delayed_answers(tmp_path: Path) -> None:
     state = tmp_path / "not-yet" / "mall.sqlite"
     body = event("order.refunded", 1, team_id="t1", out_trade_no="a", amount="80.00")
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:
@@ -56,15 +56,15 @@ async def test_what_was_answered_survives_a_kill_and_sigterm_ends_it(tmp_path: P
             assert (await mall.send("evt_1", body)).body["duplicate"] is True
             assert await mall.to_do() == {"a": "money back"}
             await mall.switch(mood="slow")
-            kept_waiting = asyncio.create_task(mall.send("evt_2", event("order.reseated", 2, team_id="t1", out_trade_no="b")))
-            await until(mall.to_do, lambda told: "b" in told)
+            delayed = asyncio.create_task(mall.send("evt_2", event("order.reseated", 2, team_id="t1", out_trade_no="b")))
+            await until(mall.to_do, lambda tasks: "b" in tasks)
             process.terminate()
-            assert (await kept_waiting).status == 200
+            assert (await delayed).status == 200
             _, errors = await process.communicate()
             assert b"Traceback" not in errors
 
 
-async def test_an_unusable_environment_is_one_message_without_the_secret(tmp_path: Path) -> None:
+async def test_an_invalid_environment_is_reported_without_the_secret(tmp_path: Path) -> None:
     async with _process(tmp_path / "mall.sqlite", MALL_WEBHOOK_SECRET="whsec_mistyped1", MALL_PORT="x") as process:
         _, errors = await process.communicate()
     assert process.returncode == 1

@@ -1,4 +1,4 @@
-"""A mall that is down, slow or says no: what the platform gets, and what the mall makes of it when it comes again."""
+"""A mall that is down, slow or vetoes: its answers, and what it does with a retry."""
 
 import asyncio
 from typing import Any
@@ -13,12 +13,12 @@ QUESTION = event("order.refund_requested", 2, team_id="t1", out_trade_no="a", am
 
 
 async def _log(mall: Mall) -> list[tuple[str, bool, str]]:
-    """Type, duplicate and answer of each try, oldest first."""
-    arrivals: list[Any] = (await mall.get("/shop", buyer="ann"))["arrivals"]
-    return [(one["type"], one["duplicate"], one["answer"]) for one in reversed(arrivals)]
+    """Returns type, duplicate and answer of each attempt, oldest first."""
+    attempts: list[Any] = (await mall.get("/shop", buyer="ann"))["arrivals"]
+    return [(each["type"], each["duplicate"], each["answer"]) for each in reversed(attempts)]
 
 
-async def test_down_takes_nothing_and_each_try_is_seen(mall: Mall) -> None:
+async def test_a_mall_that_is_down_stores_nothing_and_shows_each_attempt(mall: Mall) -> None:
     await mall.switch(mood="down")
     assert (await mall.send("evt_1", COMPLETED)).status == 503
     assert (await mall.get("/callbacks"))["data"] == []
@@ -28,7 +28,7 @@ async def test_down_takes_nothing_and_each_try_is_seen(mall: Mall) -> None:
     assert await _log(mall) == [("team.completed", False, "503 down, not taken"), ("team.completed", False, "200")]
 
 
-async def test_slow_takes_it_before_it_answers_and_knows_it_when_it_comes_again(mall: Mall) -> None:
+async def test_a_slow_mall_stores_the_event_before_it_answers_and_recognizes_the_retry(mall: Mall) -> None:
     await mall.switch(mood="slow")
     first = asyncio.create_task(mall.send("evt_1", COMPLETED))
     await until(mall.to_do, bool)
@@ -44,7 +44,7 @@ async def test_slow_takes_it_before_it_answers_and_knows_it_when_it_comes_again(
     ]
 
 
-async def test_a_veto_leaves_the_order_as_it_was_and_is_the_same_when_asked_again(mall: Mall) -> None:
+async def test_a_veto_changes_no_order_and_is_repeated_for_a_retry(mall: Mall) -> None:
     await mall.send("evt_1", COMPLETED)
     await mall.switch(mood="veto")
     answer = await mall.send("evt_2", QUESTION)
@@ -58,42 +58,42 @@ async def test_a_veto_leaves_the_order_as_it_was_and_is_the_same_when_asked_agai
     ]
 
 
-async def test_a_yes_is_not_taken_back(mall: Mall) -> None:
+async def test_consent_is_not_withdrawn_on_a_retry(mall: Mall) -> None:
     await mall.send("evt_2", QUESTION)
     await mall.switch(mood="veto")
     assert (await mall.send("evt_2", QUESTION)).status == 200
     assert await mall.to_do() == {"a": "hold"}
 
 
-async def test_only_questions_are_vetoed(mall: Mall) -> None:
+async def test_only_refund_requests_are_vetoed(mall: Mall) -> None:
     await mall.switch(mood="veto")
     assert (await mall.send("evt_1", COMPLETED)).status == 200
 
 
-async def test_a_wrong_signature_is_seen(mall: Mall) -> None:
+async def test_a_wrong_signature_is_shown(mall: Mall) -> None:
     await mall.post(COMPLETED, {"webhook-id": "evt_1"})
-    [arrival] = (await mall.get("/shop", buyer="ann"))["arrivals"]
-    assert (arrival["signature"], arrival["type"], arrival["answer"]) == ("wrong", None, "401")
+    [attempt] = (await mall.get("/shop", buyer="ann"))["arrivals"]
+    assert (attempt["signature"], attempt["type"], attempt["answer"]) == ("wrong", None, "401")
 
 
-async def test_without_a_broker_there_is_no_switching_to_it(mall: Mall) -> None:
-    answer = await mall.push("/shop/switches", way="rabbitmq")
+async def test_without_a_broker_rabbitmq_cannot_be_chosen(mall: Mall) -> None:
+    answer = await mall.press("/shop/switches", way="rabbitmq")
     assert (answer.status, answer.body["detail"]) == (409, "No broker is configured (GROUPBUY_AMQP_URL).")
 
 
 ELSEWHERE = "http://elsewhere.example"
 OTHER_SITES = (
     {"Sec-Fetch-Site": "cross-site", "Origin": ELSEWHERE},
-    {"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:1"},  # another port of this machine
+    {"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:1"},  # another port on this machine
     {"Origin": ELSEWHERE},
     {"Origin": "null"},
-    {"Sec-Fetch-Site": "same-origin", "Origin": ELSEWHERE, "Host": "elsewhere.example"},  # its name leads to this machine
+    {"Sec-Fetch-Site": "same-origin", "Origin": ELSEWHERE, "Host": "elsewhere.example"},  # a name that resolves to this machine
 )
 
 
 @pytest.mark.parametrize("path", ["/shop/switches", "/shop/orders", "/shop/orders/a/payment", "/shop/orders/a/refund"])
-async def test_no_other_site_pushes_the_buttons(mall: Mall, path: str) -> None:
+async def test_requests_from_other_sites_are_refused(mall: Mall, path: str) -> None:
     body = {"mood": "down", "buyer": "ann", "goods_id": "9890001", "how": "now"}
     for headers in OTHER_SITES:
-        assert (await mall.push(path, headers, **body)).status == 403, headers
+        assert (await mall.press(path, headers, **body)).status == 403, headers
     assert (await mall.get("/shop", buyer="ann"))["switches"]["mood"] == "normal"

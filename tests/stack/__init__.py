@@ -1,1 +1,1 @@
-"""`groupbuy up`: real stacks, each in a directory of its own and on free ports."""
+"""`groupbuy up` and its parts: real stacks, each in a directory of its own and on free ports."""

@@ -10,7 +10,7 @@ from tests.stack.running import Up
 
 @pytest.fixture
 def new_dir() -> Iterator[Callable[[], Path]]:
-    """Not below pytest's tmp_path: that one is closed to others, and as root PostgreSQL runs as another user."""
+    """Makes directories outside pytest's tmp_path, which other users cannot traverse: as root, PostgreSQL runs as one."""
     made: list[Path] = []
 
     def make() -> Path:
@@ -28,8 +28,8 @@ def data_dir(new_dir: Callable[[], Path]) -> Path:
 
 
 @pytest.fixture
-def up(new_dir: Callable[[], Path]) -> Iterator[Callable[..., Up]]:  # noqa: ARG001  runs end before directories go
-    """Starts runs of `groupbuy up`, and ends them."""
+def up(new_dir: Callable[[], Path]) -> Iterator[Callable[..., Up]]:  # noqa: ARG001 - runs are stopped before their directories are removed
+    """Starts `groupbuy up`, and stops every run at the end of the test."""
     started: list[Up] = []
 
     def start(*arguments: Path | str, **options: object) -> Up:

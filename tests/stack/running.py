@@ -1,4 +1,4 @@
-"""`groupbuy up` as its users run it: a process with arguments, signals and output."""
+"""Runs `groupbuy up` as a process, with arguments, signals and output."""
 
 import asyncio
 import json
@@ -29,12 +29,12 @@ def until(condition: Callable[[], object], within: float = 60) -> None:
 
 async def eventually(condition: Callable[[], object], within: float = 60) -> None:
     async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110  what is waited for is another process
+        while not condition():  # noqa: ASYNC110 - polls another process
             await asyncio.sleep(0.02)
 
 
 class Up:
-    """One run of `groupbuy up`."""
+    """One process of `groupbuy up`."""
 
     def __init__(
         self,
@@ -45,18 +45,18 @@ class Up:
         python: Path = Path(sys.executable),
     ) -> None:
         self.data_dir = data_dir
-        self._stdout: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115  it lives as long as we do
+        self._stdout: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in end()
         self._stderr: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115
         named = {flag.split("=")[0] for flag in flags}
         ports = [f"{flag}={port}" for flag, port in FREE_PORTS.items() if flag not in named]
-        # Addresses in the environment of the tests would replace what is to be tested.
-        ours = {name: value for name, value in os.environ.items() if not name.startswith(("GROUPBUY_", "TEMPORAL_", "PG"))}
+        # Addresses in the environment of the tests would replace the servers that are to be tested.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GROUPBUY_", "TEMPORAL_", "PG"))}
         self.process = subprocess.Popen(
             [python, GROUPBUY, "up", f"--data-dir={data_dir}", *ports, *flags],
             stdin=subprocess.DEVNULL,
             stdout=self._stdout if stdout is None else stdout,
             stderr=self._stderr,
-            env={**ours, **(environment or {})},
+            env={**inherited, **(environment or {})},
         )
 
     @property
@@ -68,37 +68,36 @@ class Up:
         return _content(self._stderr)
 
     def wait(self, condition: Callable[[], object]) -> None:
-        """Until this is so; a run that ends before cannot get there."""
+        """Waits for the condition; fails if the process ends before."""
         until(lambda: self.process.poll() is not None or condition())
         assert self.process.poll() is None, self.stderr
 
     def json(self) -> dict[str, Any]:
-        """What `--json` says when all is ready."""
+        """Waits until all is ready; returns the line of `--json`."""
         self.wait(lambda: self.stdout.endswith("\n"))
         return dict(json.loads(self.stdout))
 
     def parts(self) -> dict[str, int]:
-        """The pid of each part that was started."""
+        """Returns the pid of each part that was started and not stopped."""
         return {name: pid for name, (pid, *_) in PidFile(self.data_dir / "pids.json").read().items()}
 
-    def below(self) -> list[psutil.Process]:
-        """Every process of it but the first."""
+    def descendants(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def stop(self, signum: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
-        """Exit code and how long it took."""
+        """Returns the exit code and the seconds that stopping took."""
         began = time.monotonic()
         self.process.send_signal(signum)
         return self.process.wait(timeout=30), time.monotonic() - began
 
-    def refusal(self) -> str:
-        """Why it did not start: all that it says."""
+    def startup_error(self) -> str:
+        """Waits for the failed start to end; returns what it has written to stderr."""
         assert self.process.wait(timeout=30) != 0
         assert self.stdout == ""
         return self.stderr
 
     def end(self) -> None:
-        """Whatever the test has made of it, nothing stays."""
+        """Stops the process and whatever it has left running."""
         if self.process.poll() is None:
             self.stop()
         asyncio.run(stop_orphans(PidFile(self.data_dir / "pids.json").orphans(), within=10))
@@ -107,5 +106,5 @@ class Up:
 
 
 def _content(file: IO[str]) -> str:
-    # By position, which the writing process shares with us otherwise.
+    # Not file.read(): the file offset is shared with the process that writes.
     return os.pread(file.fileno(), 1_000_000, 0).decode()

@@ -1,4 +1,4 @@
-"""RabbitMQ on the whole stack: messages of ours, of the original's format, and the demo mall that takes them."""
+"""RabbitMQ on the whole stack: callbacks in the standard and the legacy format, and the demo mall that receives them."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 
 from embedded.plan import Options
 from embedded.stack import Stack
-from mall.queue import EXCHANGE
+from mall.amqp_receiver import EXCHANGE
 from tests.api.caller import Caller, http_session
 from tests.api.legacy.client import OldMall, lock_request
 from tests.api.polling import until
@@ -23,7 +23,7 @@ KEY = fresh("orders")
 
 
 @pytest.fixture
-async def behind() -> AsyncIterator[Queue]:
+async def broker_queue() -> AsyncIterator[Queue]:
     async with queue(EXCHANGE) as made:
         for key in (KEY, "topic.team_success", "topic.team_refund"):
             await made.bind(key)
@@ -31,27 +31,27 @@ async def behind() -> AsyncIterator[Queue]:
 
 
 @pytest.fixture
-async def stack(behind: Queue, new_dir: Callable[[], Path]) -> AsyncIterator[Stack]:  # noqa: ARG001 - without a broker, none
+async def stack(broker_queue: Queue, new_dir: Callable[[], Path]) -> AsyncIterator[Stack]:  # noqa: ARG001 - skips without a broker
     async with Stack(Options(data_dir=new_dir(), amqp_url=BROKER)) as running:
         yield running
 
 
-async def test_what_a_queue_is_told(stack: Stack, behind: Queue) -> None:
+async def test_callbacks_over_rabbitmq(stack: Stack, broker_queue: Queue) -> None:
     async with http_session() as http:
         keys = (stack.addresses.mall_key, stack.addresses.ops_key, None)
         shop = Shop(*(Caller(http, stack.addresses.api_url, key) for key in keys))
-        await _is_told_in_our_format(shop, stack.addresses.webhook_secret, behind)
-        await _is_told_in_the_original_s(shop, behind)
-        await _cannot_be_told_where_no_queue_is(shop)
-        await _is_taken_by_the_demo_mall(shop, Caller(http, stack.addresses.mall_url, None))
+        await _standard_format(shop, stack.addresses.webhook_secret, broker_queue)
+        await _legacy_format(shop, broker_queue)
+        await _unroutable_message_is_an_error(shop)
+        await _demo_mall_receives(shop, Caller(http, stack.addresses.mall_url, None))
         assert await shop.violations() == []
 
 
-async def _is_told_in_our_format(shop: Shop, secret: str, behind: Queue) -> None:
+async def _standard_format(shop: Shop, secret: str, broker_queue: Queue) -> None:
     orders = await (await shop.sell()).seats(3, callback={"kind": "amqp", "routing_key": KEY})
     await shop.settle(*orders)
 
-    message = await _message(behind, orders[0]["team_id"])
+    message = await _message(broker_queue, orders[0]["team_id"])
 
     [event] = (await shop.mall.get("/v1/events", after=0)).ok()["data"]
     assert (message.routing_key, message.message_id, message.type) == (KEY, event["event_id"], "team.completed")
@@ -61,17 +61,17 @@ async def _is_told_in_our_format(shop: Shop, secret: str, behind: Queue) -> None
     assert sorted(event["data"]["out_trade_nos"]) == sorted(order["out_trade_no"] for order in orders)
 
 
-async def _is_told_in_the_original_s(shop: Shop, behind: Queue) -> None:
+async def _legacy_format(shop: Shop, broker_queue: Queue) -> None:
     mall, offer = OldMall(shop), await shop.sell(target_count=2)
     opening = lock_request(offer, notifyConfigVO={"notifyType": "MQ"})
     opened = await mall.lock(opening)
-    # Who is told of completion at a notifyUrl is told of refunds here.
+    # A mall with a notifyUrl for completion receives refunds over RabbitMQ.
     joining = lock_request(offer, teamId=opened["teamId"])
     await mall.lock(joining)
-    for second, asked in enumerate((opening, joining)):
-        await mall.settle(asked, outTradeTime=1795514400000 + 1000 * second)
+    for second, request in enumerate((opening, joining)):
+        await mall.settle(request, outTradeTime=1795514400000 + 1000 * second)
 
-    completed = await _message(behind, opened["teamId"])
+    completed = await _message(broker_queue, opened["teamId"])
     assert completed.routing_key == "topic.team_success"
     assert json.loads(completed.body) == {
         "teamId": opened["teamId"],
@@ -79,7 +79,7 @@ async def _is_told_in_the_original_s(shop: Shop, behind: Queue) -> None:
     }
 
     left = await mall.refund(joining)
-    refunded = await _message(behind, opened["teamId"])
+    refunded = await _message(broker_queue, opened["teamId"])
     assert (refunded.routing_key, refunded.delivery_mode) == ("topic.team_refund", DeliveryMode.PERSISTENT)
     assert json.loads(refunded.body) == {
         "type": "paid_formed",
@@ -94,12 +94,12 @@ async def _is_told_in_the_original_s(shop: Shop, behind: Queue) -> None:
     unpaid = lock_request(offer, notifyConfigVO={"notifyType": "MQ"})
     alone = await mall.lock(unpaid)
     await mall.refund(unpaid)
-    unlocked = await _message(behind, alone["teamId"])
+    unlocked = await _message(broker_queue, alone["teamId"])
     assert unlocked.routing_key == "topic.team_refund"
     assert json.loads(unlocked.body)["type"] == "unpaid_unlock"
 
 
-async def _cannot_be_told_where_no_queue_is(shop: Shop) -> None:
+async def _unroutable_message_is_an_error(shop: Shop) -> None:
     orders = await (await shop.sell(target_count=2)).seats(2, callback={"kind": "amqp", "routing_key": fresh("nowhere")})
     await shop.settle(*orders)
 
@@ -111,7 +111,7 @@ async def _cannot_be_told_where_no_queue_is(shop: Shop) -> None:
     assert "could not be routed" in error
 
 
-async def _is_taken_by_the_demo_mall(shop: Shop, mall: Caller) -> None:
+async def _demo_mall_receives(shop: Shop, mall: Caller) -> None:
     await until(lambda: mall.post("/shop/switches", {"way": "rabbitmq"}), lambda answer: answer.status == 204)
     team: Json = {}
     for buyer in ("ann", "bob", "cem"):
@@ -120,18 +120,18 @@ async def _is_taken_by_the_demo_mall(shop: Shop, mall: Caller) -> None:
         team = {"team_id": (await shop.order(number))["team_id"]}
         assert (await mall.post(f"/shop/orders/{number}/payment", {"how": "now"})).status == 204
 
-    async def arrivals() -> Any:  # noqa: ANN401
+    async def attempts() -> Any:  # noqa: ANN401
         return (await mall.get("/shop", buyer="ann", **team)).ok()["arrivals"]
 
-    [arrival] = await until(arrivals, bool)
-    assert (arrival["type"], arrival["way"], arrival["answer"]) == ("team.completed", "rabbitmq", "acknowledged")
+    [attempt] = await until(attempts, bool)
+    assert (attempt["type"], attempt["way"], attempt["answer"]) == ("team.completed", "rabbitmq", "acknowledged")
     todo = (await mall.get("/orders", **team)).ok()["data"]
     assert {order["to_do"] for order in todo} == {"ship"}
     assert len(todo) == 3
 
 
-async def _message(behind: Queue, team_id: str) -> AbstractIncomingMessage:
-    """The next one of this team: others may use the original's routing keys at the same time."""
-    while team_id not in (message := await behind.message()).body.decode():
+async def _message(broker_queue: Queue, team_id: str) -> AbstractIncomingMessage:
+    """Returns the next message of this team, because other tests may use the legacy routing keys at the same time."""
+    while team_id not in (message := await broker_queue.message()).body.decode():
         pass
     return message

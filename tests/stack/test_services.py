@@ -1,4 +1,4 @@
-"""PostgreSQL and Temporal as parts, started in this process, as other tests do it."""
+"""PostgreSQL and Temporal as parts of a stack that runs in this process, as other tests start it."""
 
 import os
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from tests.stack.running import eventually
 from workflows import search_attributes as search_attributes_of_workflows
 
 
-async def ask(database_url: str, sql: str) -> object:
+async def query(database_url: str, sql: str) -> object:
     conn = await asyncpg.connect(database_url)
     try:
         return await conn.fetchval(sql)
@@ -33,45 +33,45 @@ async def search_attributes(client: Client) -> set[str]:
     return set(known.custom_attributes)
 
 
-async def test_services_are_set_up_and_survive_crash_stop_and_start(data_dir: Path) -> None:
-    said: list[str] = []
-    async with Stack(Options(data_dir=data_dir, services_only=True), said.append) as stack:
+async def test_services_are_configured_and_keep_their_data_after_a_crash_and_a_restart(data_dir: Path) -> None:
+    lines: list[str] = []
+    async with Stack(Options(data_dir=data_dir, services_only=True), lines.append) as stack:
         url = stack.addresses.database_url
         client = await Client.connect(stack.addresses.temporal_address)
         assert await search_attributes(client) == set(SEARCH_ATTRIBUTES)
         namespace = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
         assert namespace.config.workflow_execution_retention_ttl.ToTimedelta() == RETENTION
         await client.start_workflow("Sleeper", id="sleeper", task_queue="nobody")
-        await ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
-        assert await ask(url, "SHOW synchronous_commit") == "on"
+        await query(url, "CREATE TABLE kept AS SELECT 42 AS answer")
+        assert await query(url, "SHOW synchronous_commit") == "on"
         assert running_stack(data_dir) == stack.addresses
 
         stack.kill("postgres")
         stack.kill("temporal")
-        await eventually(lambda: sum("is up again" in line for line in said) == 2)
-        assert await ask(url, "SELECT answer FROM kept") == 42
+        await eventually(lambda: sum("is up again" in line for line in lines) == 2)
+        assert await query(url, "SELECT answer FROM kept") == 42
         await client.get_workflow_handle("sleeper").describe()
 
         await stack.stop_part("postgres")
         with pytest.raises(OSError, match="Connect call failed"):
-            await ask(url, "SELECT 1")
+            await query(url, "SELECT 1")
         await stack.start_part("postgres")
-        assert await ask(url, "SELECT answer FROM kept") == 42
+        assert await query(url, "SELECT answer FROM kept") == 42
         processes = [psutil.Process(stack.part(name).pid) for name in ("postgres", "temporal")]
 
     assert not any(process.is_running() for process in processes)
     assert running_stack(data_dir) is None
-    # As after a restart of a container: the pid is a stranger's now.
+    # As after a restart of a container, where the pid belongs to another process.
     (data_dir / "postgres" / "postmaster.pid").write_text(f"{os.getpid()}\n{data_dir}\n")
     async with Stack(Options(data_dir=data_dir, services_only=True)) as stack:
         assert stack.addresses.database_url == url
-        assert await ask(url, "SELECT answer FROM kept") == 42
+        assert await query(url, "SELECT answer FROM kept") == 42
         client = await Client.connect(stack.addresses.temporal_address)
         await client.get_workflow_handle("sleeper").describe()
 
 
 async def test_services_that_run_elsewhere_are_used_and_not_started(new_dir: Callable[[], Path]) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     async with Stack(Options(data_dir=new_dir(), services_only=True)) as elsewhere:
         client = await Client.connect(elsewhere.addresses.temporal_address)
         await client.operator_service.remove_search_attributes(
@@ -83,15 +83,15 @@ async def test_services_that_run_elsewhere_are_used_and_not_started(new_dir: Cal
             database_url=elsewhere.addresses.database_url,
             temporal_address=elsewhere.addresses.temporal_address,
         )
-        async with Stack(options, said.append) as stack:
+        async with Stack(options, lines.append) as stack:
             assert stack.addresses.database_url == elsewhere.addresses.database_url
             assert stack.addresses.temporal_address == elsewhere.addresses.temporal_address
             assert stack.addresses.temporal_ui_url is None
-            assert "Temporal: registered the search attributes Mall" in said
+            assert "Temporal: registered the search attributes Mall" in lines
             with pytest.raises(KeyError):
                 stack.part("postgres")
-        # It was not ours to stop.
-        assert await ask(elsewhere.addresses.database_url, "SELECT 1") == 1
+        # The servers elsewhere still run.
+        assert await query(elsewhere.addresses.database_url, "SELECT 1") == 1
         assert await search_attributes(client) == set(SEARCH_ATTRIBUTES)
 
 

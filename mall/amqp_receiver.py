@@ -1,4 +1,4 @@
-"""Receives callbacks over RabbitMQ: a queue of the mall's own, bound to the platform's exchange."""
+"""Receives callbacks over RabbitMQ, from a queue of its own that is bound to the platform's exchange."""
 
 import asyncio
 import hmac
@@ -14,21 +14,21 @@ from standardwebhooks import Webhook
 from yarl import URL
 
 from mall.events import Event
-from mall.inbox import Arrived, Inbox
+from mall.inbox import Inbox
 from mall.store import Signature
-from mall.switches import Switches, Way
+from mall.switches import Switches, Transport
 
 EXCHANGE = "group_buy_market_exchange"
 
-_AT_ONCE = 16  # messages that are taken and not yet acknowledged
+_PREFETCH = 16  # messages that are not yet acknowledged
 _RETRY_SECONDS = 2.0
 _CONNECT_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
 
-class QueueReceiver:
-    """The queue is this connection's alone: what waits in it ends with it, and only the platform's feed still has it."""
+class AmqpReceiver:
+    """The queue is exclusive to the connection, and deleted with it: events lost that way are still in the platform's feed."""
 
     def __init__(
         self, url: str | None, routing_key: str, webhooks: Sequence[Webhook], inbox: Inbox, switches: Switches
@@ -38,24 +38,26 @@ class QueueReceiver:
         self._webhooks = webhooks
         self._inbox = inbox
         self._switches = switches
+        # Why RabbitMQ cannot be switched to now, for the page.
         self.problem: str | None = "connecting to the broker" if url else "No broker is configured (GROUPBUY_AMQP_URL)."
 
-    async def keep_receiving(self) -> None:
+    async def run(self) -> None:
+        """Receives until it is cancelled; connects again whenever the connection ends."""
         while self._url:
             try:
                 await self._receive(self._url)
-            except Exception as error:  # noqa: BLE001 - the library raises whatever it met, also bare ones
+            except Exception as error:  # noqa: BLE001 - the library raises whatever it meets, also plain Exceptions
                 self.problem = f"The broker cannot be reached ({type(error).__name__})."
                 log.warning("RabbitMQ: %s: %s", type(error).__name__, error)
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _receive(self, url: str) -> None:
-        """Until the connection ends."""
+        """Receives until the connection ends."""
         # Not aio_pika.connect: it leaves a connection that fails unclosed, for the garbage collector.
         async with aio_pika.Connection(URL(url)) as connection:
             await connection.connect(timeout=_CONNECT_SECONDS)
             channel = await connection.channel()
-            await channel.set_qos(prefetch_count=_AT_ONCE)
+            await channel.set_qos(prefetch_count=_PREFETCH)
             exchange = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
             queue = await channel.declare_queue(exclusive=True)
             await queue.bind(exchange, self._routing_key)
@@ -70,35 +72,35 @@ class QueueReceiver:
         self.problem = "The broker has ended the connection."
 
     async def _consume_while_up(self, queue: AbstractQueue) -> None:
-        """A mall that is down takes nothing: its messages wait."""
+        """Consumes messages, except while the mall is down: they stay in the queue then."""
         while True:
             while self._inbox.is_down:
-                await self._switches.changed()
-            tag = await queue.consume(self._take)
+                await self._switches.wait_for_change()
+            tag = await queue.consume(self._receive_message)
             while not self._inbox.is_down:
-                await self._switches.changed()
+                await self._switches.wait_for_change()
             await queue.cancel(tag)
 
-    async def _take(self, message: AbstractIncomingMessage) -> None:
+    async def _receive_message(self, message: AbstractIncomingMessage) -> None:
         event_id = message.message_id
-        if event_id is None or not any(_signed(webhook, event_id, message) for webhook in self._webhooks):
-            self._inbox.turn_away(Arrived(Way.RABBITMQ, Signature.WRONG, event_id), "rejected: wrong signature")
+        if event_id is None or not any(_is_signed(webhook, event_id, message) for webhook in self._webhooks):
+            self._inbox.reject(Transport.RABBITMQ, Signature.WRONG, "rejected: wrong signature", event_id)
             await message.reject()
             return
         try:
             event = Event.model_validate_json(message.body)
         except ValidationError as error:
             log.warning("a signed message that is no event: %s", error)
-            self._inbox.turn_away(Arrived(Way.RABBITMQ, Signature.GOOD, event_id), "rejected: no event")
+            self._inbox.reject(Transport.RABBITMQ, Signature.GOOD, "rejected: no event", event_id)
             await message.reject()
             return
-        if self._inbox.take(event_id, event, Way.RABBITMQ, Signature.GOOD).late:
-            await self._inbox.linger()
+        if self._inbox.accept(event_id, event, Transport.RABBITMQ, Signature.GOOD).delayed:
+            await self._inbox.delay()
         await message.ack()
 
 
-def _signed(webhook: Webhook, event_id: str, message: AbstractIncomingMessage) -> bool:
-    """Whoever reaches the broker may publish. How old it is does not matter: it may have waited in the queue for long."""
+def _is_signed(webhook: Webhook, event_id: str, message: AbstractIncomingMessage) -> bool:
+    """Verifies the signature, because anybody who can reach the broker may publish; not the age, because messages can wait."""
     try:
         at = datetime.fromtimestamp(int(str(message.headers["webhook-timestamp"])), UTC)
         expected = webhook.sign(event_id, at, message.body.decode()).encode()

@@ -1,4 +1,4 @@
-"""Callbacks over RabbitMQ, on a real broker where there is one."""
+"""Callbacks over RabbitMQ, on a real broker; skipped where none answers."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import aio_pika
 import pytest
 
-from mall.queue import EXCHANGE
+from mall.amqp_receiver import EXCHANGE
 from tests.api.polling import until
 from tests.broker import Line
 from tests.mall.conftest import SECRET, Mall, StartMall, event, signed
@@ -20,13 +20,13 @@ from tests.mall.conftest import SECRET, Mall, StartMall, event, signed
 BROKER = os.environ.get("GROUPBUY_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/")
 
 LONG_AGO = datetime(2026, 3, 1, tzinfo=UTC)
-"""a message may wait in a queue for days"""
+"""older than HTTP callbacks may be: a message can wait in a queue for days"""
 
 COMPLETED = event("team.completed", 1, team_id="t1", completion="target", out_trade_nos=["a"])
 QUESTION = event("order.refund_requested", 2, team_id="t1", out_trade_no="b", amount="80.00", reason="buyer")
 
 
-def _answers(url: str) -> bool:
+def _is_listening(url: str) -> bool:
     address = urlsplit(url)
     try:
         socket.create_connection((address.hostname, address.port or 5672), timeout=1).close()
@@ -35,7 +35,7 @@ def _answers(url: str) -> bool:
     return True
 
 
-pytestmark = pytest.mark.skipif(not _answers(BROKER), reason="no RabbitMQ at GROUPBUY_TEST_AMQP_URL")
+pytestmark = pytest.mark.skipif(not _is_listening(BROKER), reason="no RabbitMQ at GROUPBUY_TEST_AMQP_URL")
 
 
 class Exchange:
@@ -56,27 +56,27 @@ async def exchange() -> AsyncIterator[Exchange]:
         yield Exchange(await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True))
 
 
-async def _connected(mall: Mall) -> None:
-    await until(lambda: mall.push("/shop/switches", way="rabbitmq"), lambda answer: answer.status == 204)
+async def _switch_to_rabbitmq(mall: Mall) -> None:
+    await until(lambda: mall.press("/shop/switches", way="rabbitmq"), lambda answer: answer.status == 204)
 
 
 async def _log(mall: Mall, length: int) -> list[tuple[str | None, str, bool, str]]:
-    """Type, signature, duplicate and answer of each try, oldest first, as soon as there are so many."""
+    """Waits for so many attempts; returns type, signature, duplicate and answer of each, oldest first."""
 
-    async def arrivals() -> list[Any]:
+    async def attempts() -> list[Any]:
         return list((await mall.get("/shop", buyer="ann"))["arrivals"])
 
-    found = await until(arrivals, lambda seen: len(seen) >= length)
-    return [(one["type"], one["signature"], one["duplicate"], one["answer"]) for one in reversed(found)]
+    found = await until(attempts, lambda attempts: len(attempts) >= length)
+    return [(each["type"], each["signature"], each["duplicate"], each["answer"]) for each in reversed(found)]
 
 
-async def test_messages_are_taken_once_and_wait_while_the_mall_is_down(start_mall: StartMall, exchange: Exchange) -> None:
+async def test_messages_are_processed_once_and_stay_queued_while_down(start_mall: StartMall, exchange: Exchange) -> None:
     async with start_mall(amqp_url=BROKER, amqp_routing_key=exchange.routing_key) as mall:
-        await _connected(mall)
+        await _switch_to_rabbitmq(mall)
         await exchange.publish("evt_1", COMPLETED)
         await exchange.publish("evt_1", COMPLETED)
-        taken = ("team.completed", "good")
-        assert await _log(mall, 2) == [(*taken, False, "acknowledged"), (*taken, True, "acknowledged")]
+        verified = ("team.completed", "good")
+        assert await _log(mall, 2) == [(*verified, False, "acknowledged"), (*verified, True, "acknowledged")]
 
         await exchange.publish("evt_2", b"{}")
         assert (await _log(mall, 3))[2] == (None, "good", False, "rejected: no event")
@@ -84,7 +84,7 @@ async def test_messages_are_taken_once_and_wait_while_the_mall_is_down(start_mal
         await exchange.publish("evt_2", COMPLETED, secret="whsec_c29tZWJvZHkgZWxzZQ==")
         assert (await _log(mall, 4))[3] == (None, "wrong", False, "rejected: wrong signature")
 
-        # Nobody is asked over a queue, so there is no veto.
+        # A queue carries no answer, so there is no veto.
         await mall.switch(mood="veto")
         await exchange.publish("evt_3", QUESTION)
         assert (await _log(mall, 5))[4] == ("order.refund_requested", "good", False, "acknowledged")
@@ -97,23 +97,23 @@ async def test_messages_are_taken_once_and_wait_while_the_mall_is_down(start_mal
         assert await mall.to_do() == {"a": "ship", "b": "hold", "c": "closed"}
 
 
-async def test_a_broker_that_goes_away_is_found_again(start_mall: StartMall, exchange: Exchange) -> None:
+async def test_the_mall_reconnects_to_a_broker_that_was_gone(start_mall: StartMall, exchange: Exchange) -> None:
     async with Line() as line, start_mall(amqp_url=line.url, amqp_routing_key=exchange.routing_key) as mall:
-        await _connected(mall)
+        await _switch_to_rabbitmq(mall)
         await asyncio.gather(line.cut(), mall.switch(mood="down"))
         await mall.switch(mood="normal")
 
-        async def heard() -> list[Any]:
+        async def publish() -> list[Any]:
             await exchange.publish("evt_1", COMPLETED)
             return list((await mall.get("/shop", buyer="ann"))["arrivals"])
 
-        await until(heard, bool)
+        await until(publish, bool)
 
 
 @pytest.mark.parametrize("port", [1, 99999])
-async def test_a_broker_that_is_away_is_said(start_mall: StartMall, port: int) -> None:
-    async def why() -> str:
+async def test_the_page_shows_that_the_broker_cannot_be_reached(start_mall: StartMall, port: int) -> None:
+    async def problem() -> str:
         return str((await mall.get("/shop", buyer="ann"))["switches"]["no_rabbitmq"])
 
     async with start_mall(amqp_url=f"amqp://guest:guest@127.0.0.1:{port}/") as mall:
-        await until(why, lambda said: "cannot be reached" in said)
+        await until(problem, lambda problem: "cannot be reached" in problem)

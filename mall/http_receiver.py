@@ -1,4 +1,4 @@
-"""Receives callbacks (Standard Webhooks 1.0): verified, stored once, and only then answered."""
+"""Receives callbacks over HTTP (Standard Webhooks 1.0): verifies, stores, and only then answers."""
 
 import logging
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from pydantic import BaseModel, ValidationError
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from mall.events import Event
-from mall.inbox import Arrived, Inbox
+from mall.inbox import Inbox
 from mall.store import Callback, Order, Signature, Store
-from mall.switches import Way
+from mall.switches import Transport
 
-MAX_BODY = 1024 * 1024  # a team of 1000 names its orders in about a tenth of this
-VETO = {"code": "refund_rejected", "detail": "The demo mall was switched to say no."}
+MAX_BODY = 1024 * 1024  # bytes; a team of 1000 names its orders in about a tenth of this
+VETO = {"code": "refund_rejected", "detail": "The demo mall was switched to veto refunds."}
 
 log = logging.getLogger(__name__)
 
@@ -44,22 +44,22 @@ def receiver(store: Store, inbox: Inbox, webhooks: Sequence[Webhook]) -> APIRout
         body = await _bounded(request)
         headers = dict(request.headers)
         if not any(_verified(webhook, body, headers) for webhook in webhooks):
-            inbox.turn_away(Arrived(Way.HTTP, Signature.WRONG), "401")
+            inbox.reject(Transport.HTTP, Signature.WRONG, "401")
             raise HTTPException(401, "wrong signature or timestamp")
         event_id = headers["webhook-id"]
         try:
             event = Event.model_validate_json(body)
         except ValidationError as error:
             log.warning("a signed callback that is no event: %s", error)
-            inbox.turn_away(Arrived(Way.HTTP, Signature.GOOD, event_id), "422 no event")
+            inbox.reject(Transport.HTTP, Signature.GOOD, "422 no event", event_id)
             raise HTTPException(422, "the body is no event") from error
         if inbox.is_down:
-            inbox.turn_away(Arrived(Way.HTTP, Signature.GOOD, event_id, event), "503 down, not taken")
+            inbox.reject(Transport.HTTP, Signature.GOOD, "503 down, not taken", event_id, event)
             raise HTTPException(503, "switched to down")
-        taken = inbox.take(event_id, event, Way.HTTP, Signature.GOOD)
-        if taken.late:
-            await inbox.linger()
-        return JSONResponse(VETO, 409) if taken.vetoed else Receipt(event_id=event_id, duplicate=taken.duplicate)
+        accepted = inbox.accept(event_id, event, Transport.HTTP, Signature.GOOD)
+        if accepted.delayed:
+            await inbox.delay()
+        return JSONResponse(VETO, 409) if accepted.vetoed else Receipt(event_id=event_id, duplicate=accepted.duplicate)
 
     @router.get("/callbacks", response_model_exclude_unset=True)
     async def callbacks(team_id: TeamId = None, limit: Limit = 100) -> Callbacks:
@@ -73,7 +73,7 @@ def receiver(store: Store, inbox: Inbox, webhooks: Sequence[Webhook]) -> APIRout
 
 
 async def _bounded(request: Request) -> bytes:
-    """The body, read no further than the limit, whatever Content-Length claims."""
+    """Returns the body; reads at most MAX_BODY, whatever Content-Length claims."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -85,9 +85,6 @@ async def _bounded(request: Request) -> bytes:
 def _verified(webhook: Webhook, body: bytes, headers: dict[str, str]) -> bool:
     try:
         webhook.verify(body, headers, json_parse=False)
-    except (
-        WebhookVerificationError,
-        ValueError,
-    ):  # ValueError: what the package makes of a malformed signature or body
+    except (WebhookVerificationError, ValueError):  # ValueError: a malformed signature or body
         return False
     return True

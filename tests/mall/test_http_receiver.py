@@ -1,11 +1,11 @@
-"""The mall takes what the platform signed, once, and nothing else."""
+"""The mall accepts what the platform has signed, once, and nothing else."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mall.receiver import MAX_BODY
+from mall.http_receiver import MAX_BODY
 from tests.mall.conftest import SECRET, Mall, StartMall, event, signed
 
 OTHER_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -82,11 +82,11 @@ async def test_missing_and_malformed_headers_are_refused(mall: Mall, header: str
     await _assert_refused(mall, COMPLETED, headers)
 
 
-async def test_a_body_that_is_no_text_is_refused(mall: Mall) -> None:
+async def test_a_body_that_is_not_utf8_is_refused(mall: Mall) -> None:
     await _assert_refused(mall, b"\xff", signed("evt_1", b""))
 
 
-async def test_both_secrets_hold_while_one_replaces_the_other(start_mall: StartMall) -> None:
+async def test_both_secrets_are_valid_during_a_rotation(start_mall: StartMall) -> None:
     async with start_mall(f"{OTHER_SECRET} {SECRET}") as mall:
         for number, secret in enumerate([SECRET, OTHER_SECRET]):
             body = event("order.cancelled", number, out_trade_no="a")
@@ -101,12 +101,12 @@ async def test_one_of_two_signatures_is_enough(mall: Mall) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"type": "team.completed"}', event("team.completed", -1)])
-async def test_a_signed_body_that_is_no_event_is_refused(mall: Mall, body: bytes) -> None:
+async def test_a_signed_body_that_is_not_an_event_is_refused(mall: Mall, body: bytes) -> None:
     assert (await mall.send("evt_1", body)).status == 422
     assert (await mall.get("/callbacks"))["data"] == []
 
 
-async def test_an_unknown_type_is_kept_and_changes_no_order(mall: Mall) -> None:
+async def test_an_event_of_unknown_type_is_stored_and_changes_no_order(mall: Mall) -> None:
     assert (await mall.send("evt_1", event("order.teleported", 1, out_trade_no="a", to={"x": 1.5}))).status == 200
     [callback] = (await mall.get("/callbacks"))["data"]
     assert callback["data"] == {"out_trade_no": "a", "to": {"x": 1.5}}
@@ -130,7 +130,7 @@ async def test_the_body_is_bounded_without_a_declared_length(mall: Mall) -> None
     assert (await mall.post(chunks(), signed("evt_1", COMPLETED))).status == 413
 
 
-async def test_dedupe_survives_a_restart(start_mall: StartMall) -> None:
+async def test_deduplication_survives_a_restart(start_mall: StartMall) -> None:
     async with start_mall() as mall:
         await mall.send("evt_1", COMPLETED)
     async with start_mall() as mall:
