@@ -17,7 +17,7 @@ from domain.lifecycle import CampaignStatus
 from domain.pricing import Discount, pay_price
 from domain.schemas.campaigns import AudienceScope
 from domain.schemas.quotes import ExplainedQuote, Input, Quote, RuleResult
-from domain.switches import MallChannel, Switches
+from domain.switches import Switches
 from domain.types import rfc3339
 
 
@@ -152,12 +152,7 @@ def check_rollout(facts: Facts) -> ErrorCode | None:
 
 
 def check_channel_block(facts: Facts) -> ErrorCode | None:
-    return ErrorCode.MALL_BLOCKED if _is_blocked(facts) else None
-
-
-def _is_blocked(facts: Facts) -> bool:
-    blocked = facts.switches.blocked
-    return bool(blocked) and MallChannel(source=facts.source, channel=facts.channel) in blocked
+    return ErrorCode.MALL_BLOCKED if facts.switches.blocks(facts.source, facts.channel) else None
 
 
 STATUSES_WITH_SEATS = {
@@ -224,7 +219,7 @@ TERMS = (
     Rule(
         "blocked",
         check_channel_block,
-        lambda f: {"source": f.source, "channel": f.channel, "blocked": _is_blocked(f)},
+        lambda f: {"source": f.source, "channel": f.channel, "blocked": f.switches.blocks(f.source, f.channel)},
         "Channel {f.channel} of mall {f.source} is blocked.",
     ),
     Rule(

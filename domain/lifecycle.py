@@ -229,6 +229,11 @@ class Conclusion(NamedTuple):
     how: Completion | FailReason
 
 
+def completes_team(paid: int, target_count: int) -> bool:
+    """Whether a payment that makes it `paid` paid members completes the team by Completion.TARGET."""
+    return paid == target_count
+
+
 class TeamDecision(StrEnum):
     """What asks a forming team to end."""
 

@@ -26,6 +26,9 @@ class Switches(Schema):
     blocked: Annotated[tuple[MallChannel, ...], Field(max_length=1000)] = ()
     """channels of malls that may not trade: `mall_blocked` (legacy: scBlacklist)"""
 
+    def blocks(self, source: str, channel: str) -> bool:
+        return bool(self.blocked) and MallChannel(source=source, channel=channel) in self.blocked
+
 
 @lru_cache(maxsize=16)
 def parse_switches(stored: str | None) -> Switches:

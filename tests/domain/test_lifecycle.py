@@ -23,6 +23,7 @@ from domain.lifecycle import (
     RefundWindow,
     TeamDecision,
     TeamStatus,
+    completes_team,
     conclude,
     decide_payment,
     decide_refund,
@@ -174,6 +175,11 @@ BY_MIN_COUNT = Conclusion(TeamStatus.COMPLETED, Completion.MIN_COUNT)
 )
 def test_how_a_forming_team_ends(decision: TeamDecision, paid: int, min_count: int | None, expected: Conclusion | None) -> None:
     assert conclude(decision, paid=paid, min_count=min_count) == expected
+
+
+@pytest.mark.parametrize(("paid", "completes"), [(1, False), (2, False), (3, True)])
+def test_only_the_payment_of_the_last_member_completes_a_team(paid: int, completes: bool) -> None:
+    assert completes_team(paid, target_count=3) is completes
 
 
 # --- words ---
