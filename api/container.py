@@ -25,7 +25,7 @@ from api.services.quotes import QuoteService
 from api.services.refunds import RefundService
 from api.services.teams import TeamService
 from db.core.connection import Database
-from db.core.listen import COUNTED
+from db.core.listen import REQUEST_COUNTS
 from settings import Settings
 from workflows.client import connect
 
@@ -59,7 +59,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     database = Database(settings.database_url, size=settings.database_pool)
     client = await connect()
     rate_limiter = RateLimiter(database)
-    cache = Cache(settings.database_url, {COUNTED: rate_limiter.receive_counts})
+    cache = Cache(settings.database_url, {REQUEST_COUNTS: rate_limiter.receive_counts})
     api_keys = ApiKeys(database, cache)
     refunds = RefundService(database, client, settings)
     app.state.container = Container(

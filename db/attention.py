@@ -1,4 +1,4 @@
-"""What waits for a person."""
+"""Lists what needs an operator: refunds without an answer, payment conflicts and dead callbacks."""
 
 from db.core.connection import Database, connection
 from db.core.pagination import Position
@@ -22,14 +22,14 @@ SELECT * FROM (
     FROM deliveries d JOIN events e USING (event_id) LEFT JOIN orders o USING (order_id)
     LEFT JOIN refunds r ON r.order_id = e.order_id AND r.kind = 'unpaid' AND e.type = 'order.cancelled'
    WHERE d.status = 'dead' AND e.type NOT IN ('order.refund_requested', 'order.refunded') AND r.note IS NULL
-) waiting
+) attention
  WHERE $1::timestamptz IS NULL OR (since, subject) < ($1, $2)
  ORDER BY since DESC, subject DESC LIMIT $3
 """
 
 
 async def list_attention(database: Database, after: Position | None, limit: int) -> list[Attention]:
-    """What waits for a person, newest first."""
+    """Returns what needs an operator, newest first."""
     position = (after.moment, after.row_id) if after else (None, None)
     async with connection(database) as conn:
         rows = await conn.fetch(ATTENTION, *position, limit)

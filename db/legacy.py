@@ -1,4 +1,4 @@
-"""What only the original's wire format asks of the rows."""
+"""Reads for the legacy format alone."""
 
 from db.core.connection import Database, connection
 
@@ -16,7 +16,7 @@ SELECT team_id, out_trade_no FROM orders WHERE team_id = ANY($1::text[]) AND use
 
 
 async def own_numbers(database: Database, team_ids: list[str], user_id: str) -> dict[str, str]:
-    """The out_trade_no of a user's seat in each of these teams."""
+    """Returns the out_trade_no of the user's live order in each of these teams, by team id."""
     if not team_ids:
         return {}
     async with connection(database) as conn:

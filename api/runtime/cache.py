@@ -28,7 +28,7 @@ class Cache:
         self, key: Hashable, read: Callable[[], Awaitable[Value]], subjects: Callable[[Value], Iterable[str]]
     ) -> Value:
         """Returns the cached value, else what `read` returns, which is cached unless it is None."""
-        if self.notices.are_told and (entry := self._entries.get(key)) is not None and entry[0] > time.monotonic():
+        if self.notices.is_listening and (entry := self._entries.get(key)) is not None and entry[0] > time.monotonic():
             value: Value = entry[1]
             return value
         invalidations = self._invalidations

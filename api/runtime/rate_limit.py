@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 
 from db.core.connection import INFRASTRUCTURE_FAILURES, Database
-from db.core.listen import tell_counts
+from db.core.listen import notify_request_counts
 from domain.limits import rate_share
 
 log = logging.getLogger("groupbuy.api")
@@ -73,7 +73,7 @@ class RateLimiter:
             counts = self._counts()
             try:
                 if counts:
-                    await tell_counts(self._database, self._process, counts)
+                    await notify_request_counts(self._database, self._process, counts)
             except INFRASTRUCTURE_FAILURES as error:
                 log.warning("request counts were not shared: %s", error)
 

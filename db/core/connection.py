@@ -1,4 +1,4 @@
-"""Connections: asyncpg's protocol. SQLAlchemy describes the schema (tables.py) and migrates it (migrate.py)."""
+"""Connections to PostgreSQL, by asyncpg. SQLAlchemy only describes the schema (schema.py) and migrates it (migrate.py)."""
 
 import asyncio
 import re
@@ -18,9 +18,10 @@ if TYPE_CHECKING:  # generic for the type checker alone
 else:
     Connection = asyncpg.Connection
 
-CHECKOUT_WITHIN = 5.0
-TRUSTED_FOR = 300.0
-"""seconds without use after which a connection is not taken again: something on its way may have forgotten it unheard"""
+ACQUIRE_TIMEOUT = 5.0
+"""seconds, also for opening a connection"""
+MAX_IDLE = 300.0
+"""seconds: a connection that was idle for longer is not reused, because a firewall may have dropped it without notice"""
 
 INFRASTRUCTURE_FAILURES = (
     OSError,
@@ -34,65 +35,65 @@ INFRASTRUCTURE_FAILURES = (
     asyncpg.SerializationError,
     asyncpg.LockNotAvailableError,
 )
-"""What is nobody's fault and passes by: whoever sees one of these tries the same transaction again."""
+"""Temporary failures: the same transaction can be retried."""
 
 
 def sqlalchemy_url(database_url: str) -> URL:
-    """The address as SQLAlchemy and asyncpg take it; `sslmode`, libpq's word, is `ssl` there."""
+    """Returns the URL for SQLAlchemy with asyncpg, which knows libpq's `sslmode` as `ssl`."""
     url = make_url(database_url).set(drivername="postgresql+asyncpg")
     modes = url.normalized_query.get("sslmode")
     return url.difference_update_query(["sslmode"]).update_query_dict({"ssl": modes[-1]}) if modes else url
 
 
 class Database:
-    """At most `size` connections: each is opened when it is wanted and there is none, and kept for the next who wants one.
+    """A pool of at most `size` connections, opened on demand.
 
-    asyncpg's own pool makes two tasks and several timers for every use of one, nearly half of what a small statement costs here
-    (docs/architecture.md).
+    asyncpg's own pool creates two tasks and several timers per use, nearly half the cost of a small statement
+    (docs/performance.md).
     """
 
     def __init__(self, database_url: str, size: int) -> None:
-        self._address = _asyncpg_url(database_url)
-        self._turns = asyncio.Semaphore(size)
-        self._free: list[tuple[Connection, float]] = []
-        """with the time of their last use, which the last one has the latest of"""
+        self._url = _asyncpg_url(database_url)
+        self._slots = asyncio.Semaphore(size)
+        self._idle: list[tuple[Connection, float]] = []
+        """each with the time of its last use; the last entry is the most recent"""
         self._is_closed = False
 
-    async def take(self) -> Connection:
-        """A connection, to be given back.
+    async def acquire(self) -> Connection:
+        """Returns a connection, which the caller must release.
 
         Raises:
-            TimeoutError, and others of INFRASTRUCTURE_FAILURES: none is free in time, or can be opened.
+            TimeoutError and others of INFRASTRUCTURE_FAILURES: no connection was released in time, or none can be opened.
         """
-        if self._turns.locked():
-            async with asyncio.timeout(CHECKOUT_WITHIN):
-                await self._turns.acquire()
+        if self._slots.locked():
+            async with asyncio.timeout(ACQUIRE_TIMEOUT):
+                await self._slots.acquire()
         else:
-            await self._turns.acquire()  # at once
+            await self._slots.acquire()  # does not wait: no timer is needed
         try:
-            return self._kept() or await self._open()
+            return self._reuse() or await self._open()
         except BaseException:
-            self._turns.release()
+            self._slots.release()
             raise
 
-    def give_back(self, conn: Connection) -> None:
+    def release(self, conn: Connection) -> None:
         if self._is_closed:
             conn.terminate()
         elif not conn.is_closed():
-            self._free.append((conn, time.monotonic()))
-        self._turns.release()
+            self._idle.append((conn, time.monotonic()))
+        self._slots.release()
 
     async def close(self) -> None:
-        """Ends what is free now, and the others when they are given back."""
+        """Closes the idle connections now, and the others when they are released."""
         self._is_closed = True
-        while self._free:
-            conn, _ = self._free.pop()
-            await conn.close(timeout=CHECKOUT_WITHIN)
+        while self._idle:
+            conn, _ = self._idle.pop()
+            await conn.close(timeout=ACQUIRE_TIMEOUT)
 
-    def _kept(self) -> Connection | None:
-        while self._free:
-            conn, used = self._free.pop()
-            if time.monotonic() - used > TRUSTED_FOR:
+    def _reuse(self) -> Connection | None:
+        while self._idle:
+            conn, used = self._idle.pop()
+            if time.monotonic() - used > MAX_IDLE:
                 conn.terminate()
             if not conn.is_closed():
                 return conn
@@ -100,12 +101,12 @@ class Database:
 
     async def _open(self) -> Connection:
         return await asyncpg.connect(
-            self._address,
-            timeout=CHECKOUT_WITHIN,
+            self._url,
+            timeout=ACQUIRE_TIMEOUT,
             command_timeout=30,
             server_settings={
                 "application_name": "groupbuy",
-                # Every statement is prepared, and none gains by being planned anew for its values.
+                # Every statement is prepared, and none is faster with a plan for its values.
                 "plan_cache_mode": "force_generic_plan",
                 "jit": "off",
             },
@@ -113,7 +114,7 @@ class Database:
 
 
 async def open_connection(database_url: str) -> Connection:
-    """A connection of its own, beside a Database."""
+    """Opens a connection outside of a pool, for notices."""
     return await asyncpg.connect(
         _asyncpg_url(database_url), timeout=5, command_timeout=30, server_settings={"application_name": "groupbuy notices"}
     )
@@ -123,8 +124,8 @@ def _asyncpg_url(database_url: str) -> str:
     return re.sub(r"^postgres(ql)?(\+\w+)?:", "postgresql:", database_url)
 
 
-class connection:  # noqa: N801 - read as the statement that it is: `async with connection(database) as conn`
-    """A connection without a transaction: for one statement."""
+class connection:  # noqa: N801 - used like a function: `async with connection(database) as conn`
+    """A connection without a transaction, for single statements."""
 
     __slots__ = ("_conn", "_database")
 
@@ -132,28 +133,28 @@ class connection:  # noqa: N801 - read as the statement that it is: `async with 
         self._database = database
 
     async def __aenter__(self) -> Connection:
-        self._conn = await self._database.take()
+        self._conn = await self._database.acquire()
         return self._conn
 
-    async def __aexit__(self, kind: type[BaseException] | None, raised: BaseException | None, _: TracebackType | None) -> None:
-        if raised is not None and (isinstance(raised, INFRASTRUCTURE_FAILURES) or not isinstance(raised, Exception)):
-            # A statement may still be under way on it: the next one to get this connection must not stumble over that.
+    async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, _: TracebackType | None) -> None:
+        if exc is not None and (isinstance(exc, INFRASTRUCTURE_FAILURES) or not isinstance(exc, Exception)):
+            # After a timeout or cancellation a statement may still run on it, which would fail the next user's statement.
             self._conn.terminate()
-        self._database.give_back(self._conn)
+        self._database.release(self._conn)
 
 
 @asynccontextmanager
 async def transaction(database: Database) -> AsyncIterator[Connection]:
-    """A connection in a READ COMMITTED transaction that ends with this block: committed, or rolled back on an exception."""
+    """A connection in a READ COMMITTED transaction, committed at the end of the block or rolled back on an exception."""
     async with connection(database) as conn, conn.transaction():
         yield conn
 
 
 async def fetch_one(conn: Connection, sql: str, *values: object) -> Row:
-    """The row of a statement that always has one.
+    """Returns the row of a statement that always has one.
 
     Raises:
-        LookupError: there is none, which is a defect of ours.
+        LookupError: it has none, which is a defect.
     """
     row = await conn.fetchrow(sql, *values)
     if row is None:

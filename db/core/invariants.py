@@ -1,4 +1,4 @@
-"""The check that tests, the benchmark and operators share."""
+"""The check of the invariants (docs/rules.md) that tests, benchmarks and operators share."""
 
 from db.core.connection import Database, connection
 from domain.types import Schema
@@ -12,6 +12,6 @@ class Violation(Schema):
 
 
 async def violations(database: Database) -> list[Violation]:
-    """What is broken, at one moment; nothing, if all is well."""
+    """Returns the invariants that are violated, in one snapshot; empty if all hold."""
     async with connection(database) as conn:
         return [Violation(**row) for row in await conn.fetch("SELECT * FROM groupbuy_invariants()")]

@@ -1,8 +1,8 @@
-"""Conditions that leave a planner no choice: what is asked for is found by its key.
+"""Conditions that leave the planner one choice: the row is found by its key.
 
-One plan is kept for each statement, often made before there are statistics. To such a planner a partial index on the very
-condition of a guard looks as good as the key, and then every lock reads all forming teams. COLLATE changes nothing of what the
-condition says, and keeps it from matching those indexes.
+A statement's one generic plan is often made before the table has statistics. Then a partial index on the very condition of a
+guard (status = 'forming') looks as good as the key, and every lock would scan all forming teams. COLLATE does not change the
+meaning of the condition, but keeps it from matching these indexes.
 """
 
 IS_FORMING = """status COLLATE "C" = 'forming'"""
@@ -10,10 +10,9 @@ IS_PENDING = """status COLLATE "C" = 'pending'"""
 
 
 def equal_pair(columns: str, values: str) -> str:
-    """SQL: two columns have these two values. It is also said as a range, for which only an index that begins with both serves.
+    """Returns SQL: two columns have these two values; repeated as a range that only an index beginning with both can serve.
 
-    Beside `source = $1` the key of numbers, which begins with the source, may look as good as the right index, and then all
-    orders of a mall are read.
+    With `source = $1` alone, the unique index on (source, out_trade_no) may look as good, and all orders of a mall are scanned.
     """
     column, value = columns.split(",")[0], values.split(",")[0]
     return f"{column} = {value} AND ({columns}) >= ({values}) AND ({columns}) <= ({values})"

@@ -1,8 +1,8 @@
 CREATE OR REPLACE FUNCTION groupbuy_assign_sequences(mall text) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-  -- One at a time per mall. The next statement has a snapshot of its own, of after the wait: it sees what was committed till then,
-  -- and what it does not see yet gets a higher number later.
+  -- One at a time per mall. The UPDATE's snapshot is taken after the wait for the lock, so it sees every number assigned before;
+  -- events that are not committed yet get higher numbers later.
   PERFORM pg_advisory_xact_lock(7242003, hashtext(mall));
   UPDATE events e SET sequence = numbered.sequence
     FROM (SELECT event_no,

@@ -117,7 +117,7 @@ async def test_changes_are_found_by_subject_kind_and_author(shop: Shop) -> None:
 # --- remembered ---
 
 
-async def test_switches_and_keys_are_remembered_until_they_change(
+async def test_switches_and_keys_are_cached_until_they_change(
     shop: Shop, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[str] = []
