@@ -22,6 +22,7 @@ from activities.callbacks.deliver import AttemptCounter, CallbackActivities
 from activities.callbacks.first_tries import FirstTries
 from activities.callbacks.retries import RetrySchedule
 from activities.callbacks.senders.amqp import AmqpSender
+from activities.callbacks.senders.base import Sender
 from activities.callbacks.senders.http import http_sender
 from activities.campaigns import CampaignActivities
 from activities.reconciliation import ReconciliationActivities
@@ -199,7 +200,7 @@ async def run(settings: Settings) -> None:
             http = await parts.enter_async_context(http_sender(settings.callback_timeout))
             broker = settings.amqp_url.get_secret_value() if settings.amqp_url else None
             amqp = await parts.enter_async_context(aclosing(AmqpSender(broker, settings.callback_timeout)))
-            senders = {"http": http, "amqp": amqp}
+            senders: dict[str, Sender] = {"http": http, "amqp": amqp}
             callbacks = CallbackActivities(database, senders, retries, count=attempt_counter(runtime))
             await parts.enter_async_context(all_workers(client, database, callbacks))
             await ensure_schedule(client)
