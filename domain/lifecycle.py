@@ -131,6 +131,14 @@ def decide_payment(payment: PaymentFacts, *, is_reseated: bool = False) -> Payme
     return PaymentDecision(PaymentOutcome.SETTLED)
 
 
+def other_amount_refusal(out_trade_no: str, first: Decimal, reported: Decimal) -> Refusal:
+    """Returns the refusal of a payment report with another amount than the first one: an order has one payment."""
+    return Refusal(
+        ErrorCode.OUT_TRADE_NO_REUSED,
+        f"{first} was reported for {out_trade_no} before, not {reported}; an operator will check it.",
+    )
+
+
 # --- refunds ---
 
 

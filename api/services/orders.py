@@ -23,6 +23,7 @@ from db.settings.keys import MallAccess
 from domain.eligibility import SeatIntent, require_all, require_terms
 from domain.errors import ErrorCode, GroupBuyError, Refusal
 from domain.ids import team_id, team_workflow_id
+from domain.lifecycle import other_amount_refusal
 from domain.limits import may_lock_another, unpaid_seats_allowed
 from domain.messages.callbacks import CallbackFormat
 from domain.messages.orders import HeldSeat, PaymentReport, SeatRequest, SettledPayment
@@ -149,10 +150,7 @@ class OrderService:
             raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {out_trade_no}.")
         if record.paid_amount is not None and record.paid_amount != payment.amount:
             await record_other_amount(self._database, record.order.order_id, payment, datetime.now(UTC))
-            raise Refusal(
-                ErrorCode.OUT_TRADE_NO_REUSED,
-                f"{record.paid_amount} was reported for {out_trade_no} before, not {payment.amount}.",
-            )
+            raise other_amount_refusal(out_trade_no, record.paid_amount, payment.amount)
         return record
 
     async def _settle(self, mall: MallAccess, order: Order, payment: Payment) -> bool:

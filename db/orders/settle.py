@@ -19,6 +19,7 @@ from domain.lifecycle import (
     TeamStatus,
     decide_payment,
     may_be_reseated,
+    other_amount_refusal,
 )
 from domain.messages.orders import SettledPayment, SettlePayment
 from domain.schemas.events import EventType
@@ -149,10 +150,7 @@ async def settle_payment(database: Database, payment: SettlePayment) -> SettledP
         if order["paid_amount"] == report.amount:
             return await _first_outcome(conn, order)
         await conn.execute(OTHER_AMOUNT, report.order_id, report.amount, report.paid_at, payment.now)
-    raise Refusal(
-        ErrorCode.OUT_TRADE_NO_REUSED,
-        f"{order['paid_amount']} was reported for {report.out_trade_no} before, not {report.amount}; a person will look at it.",
-    )
+    raise other_amount_refusal(report.out_trade_no, order["paid_amount"], report.amount)
 
 
 async def _settle_at_once(database: Database, payment: SettlePayment) -> SettledPayment | None:

@@ -28,6 +28,7 @@ from domain.lifecycle import (
     decide_payment,
     decide_refund,
     may_be_reseated,
+    other_amount_refusal,
 )
 
 # --- payments ---
@@ -79,6 +80,11 @@ def test_only_a_timed_out_order_whose_exact_price_was_paid_in_an_open_channel_ma
         if may_be_reseated(facts(order, amount, blocked=blocked, reason=reason))
     }
     assert allowed == ({(PAY_PRICE, False)} if timed_out else set())
+
+
+def test_another_amount_under_the_same_number_is_refused() -> None:
+    refusal = other_amount_refusal("n1", PAY_PRICE, Decimal("79.99"))
+    assert (refusal.code, "80.00" in refusal.detail, "79.99" in refusal.detail) == (ErrorCode.OUT_TRADE_NO_REUSED, True, True)
 
 
 # --- refunds ---
