@@ -1,4 +1,4 @@
-"""One embedded PostgreSQL per process of pytest-xdist, and an empty database for every test."""
+"""One embedded PostgreSQL per xdist worker, and an empty database for every test."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ CONNECTIONS = 20
 
 
 class Server:
-    """One database is migrated and shared by the tests, one after the other; others are made for who wants them empty."""
+    """A server with one migrated database, which the tests share one after another; others can be created."""
 
     def __init__(self, database_url: str) -> None:
         self.database_url = database_url
@@ -78,18 +78,18 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.fixture(scope="session")
 async def pool(server: Server) -> AsyncIterator[Database]:
-    """Connected in full: the first race of a test is as close as the last."""
+    """All connections are opened beforehand, so that no runner of the first race waits for one."""
     pool = Database(server.database_url, size=CONNECTIONS)
-    async with AsyncExitStack() as all_of_them:
+    async with AsyncExitStack() as stack:
         for _ in range(CONNECTIONS):
-            await all_of_them.enter_async_context(connection(pool))
+            await stack.enter_async_context(connection(pool))
     yield pool
     await pool.close()
 
 
 @pytest.fixture
 async def database(pool: Database) -> Database:
-    """Of a database without a row."""
+    """A pool of connections to the database, which has no rows."""
     async with transaction(pool) as conn:
         await conn.execute(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY")
     return pool
@@ -97,7 +97,7 @@ async def database(pool: Database) -> Database:
 
 @pytest.fixture
 async def shop(database: Database) -> AsyncIterator[Shop]:
-    """A mall to trade in. Whatever a test does there, the invariants of docs/rules.md hold afterwards."""
+    """A mall to trade in; the invariants of docs/rules.md are checked after each test."""
     shop = Shop(database)
     await shop.open()
     yield shop

@@ -1,4 +1,4 @@
-"""A mall with buyers, who do what the tests say: requests with good defaults, and the rows behind them."""
+"""A mall with buyers: calls the functions of db/ with defaults, and reads the rows behind them."""
 
 import asyncio
 import json
@@ -52,14 +52,14 @@ PRICE, PAY_PRICE = Decimal("100.00"), Decimal("80.00")
 LOCK_TTL, GRACE, TEAM_TTL = 900, 30, 86400
 WINDOW_OVER = NOW + timedelta(seconds=LOCK_TTL)
 OVERDUE = WINDOW_OVER + timedelta(seconds=GRACE)
-"""when a seat that was locked at NOW is given up"""
+"""when an unpaid order that was locked at NOW is released"""
 DEADLINE = NOW + timedelta(seconds=TEAM_TTL)
 SHOP_ADDRESS = Address(kind="http", address="http://127.0.0.1:9/callbacks")
 
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One buyer's seat in a team, or his wish for one."""
+    """A buyer's request for a seat in a team, and the order of that request if there is one."""
 
     campaign: Campaign
     request: SeatRequest
@@ -76,11 +76,11 @@ class Member:
     def order_id(self) -> str:
         return order_id(self.request.source, self.number)
 
-    def wishing(self, **changes: Any) -> "Member":  # noqa: ANN401
+    def with_request(self, **changes: Any) -> "Member":  # noqa: ANN401
         return replace(self, request=self.request.model_copy(update=changes))
 
 
-MOST_HEAD_START = 3
+MAX_HEAD_START = 3
 
 
 class Shop:
@@ -88,12 +88,12 @@ class Shop:
         self.database = database
         self.deadlocks = 0
         self._numbers = count(1)
-        self._luck = random.Random(20260501)  # noqa: S311 - the same races in every run
+        self._random = random.Random(20260501)  # noqa: S311 - the same races in every run
 
     async def open(self) -> None:
         await save_mall(self.database, MallRecord(SOURCE, "Test mall", None, ("127.0.0.1",), ("whsec_dGVzdHM=",), local=True))
 
-    # --- what is sold, and who buys ---
+    # --- goods, campaigns and buyers ---
 
     async def goods(self) -> str:
         goods_id = self.fresh("g")
@@ -101,7 +101,7 @@ class Shop:
         return goods_id
 
     async def campaign(self, **fields: Any) -> Campaign:  # noqa: ANN401
-        """An active one that sells goods of its own."""
+        """Creates an active campaign, by default with goods of its own."""
         defaults: dict[str, Any] = {
             "name": "Read together",
             "status": CampaignStatus.ACTIVE,
@@ -115,13 +115,13 @@ class Shop:
         return await create_campaign(self.database, NewCampaign(**defaults | fields), by="tests", now=NOW)
 
     async def audience(self, audience_id: str, *members: str) -> None:
-        """With these members; with none, one that was never filled."""
+        """Saves an audience and imports these members; without members there is no import."""
         await save_audience(self.database, audience_id, audience_id, by="tests", now=NOW)
         if members:
-            filling = await begin_import(self.database, audience_id, None, by="tests", now=NOW)
+            import_id = await begin_import(self.database, audience_id, None, by="tests", now=NOW)
             progress = ImportProgress(len(members), len(members), 0, ())
-            await add_members(self.database, filling, set(members), progress, NOW)
-            await finish_import(self.database, filling, NOW)
+            await add_members(self.database, import_id, set(members), progress, NOW)
+            await finish_import(self.database, import_id, NOW)
 
     def fresh(self, prefix: str) -> str:
         return f"{prefix}{next(self._numbers)}"
@@ -141,15 +141,15 @@ class Shop:
         return Member(campaign, request)
 
     def joiner(self, of: Member, *, user: str = "", number: str = "", callback: Address | None = None) -> Member:
-        """Somebody who wants to join the team of that member."""
-        return of.wishing(
+        """A buyer who requests a seat in the team of that member."""
+        return of.with_request(
             out_trade_no=number or self.fresh("n"), user_id=user or self.fresh("u"), opens_team=False, callback=callback
         )
 
     async def team(
         self, campaign: Campaign, *, locked: int = 1, paid: int = 0, callback: Address | None = None
     ) -> list[Member]:
-        """A team with so many members, the paid ones first."""
+        """Creates a team with this many paid and locked members, and returns them, the paid ones first."""
         members = [self.opener(campaign, callback=callback)]
         members += [self.joiner(members[0], callback=callback) for _ in range(locked + paid - 1)]
         for member in members:
@@ -158,7 +158,7 @@ class Shop:
             await self.settle(member)
         return members
 
-    # --- what they do ---
+    # --- orders ---
 
     async def lock(self, member: Member, now: datetime = NOW) -> HeldSeat:
         return await lock_seat(self.database, LockSeat(request=member.request, now=now))
@@ -192,35 +192,35 @@ class Shop:
     async def conclude(self, of: Member, ending: TeamDecision, now: datetime = DEADLINE) -> ConcludedTeam:
         return await conclude_team(self.database, ConcludeTeam(team_id=of.team_id, ending=ending, now=now))
 
-    # --- undoing ---
+    # --- refunds ---
 
-    async def refund(self, member: Member, now: datetime = NOW, **asked: Any) -> RefundState:  # noqa: ANN401
-        return await open_refund(self.database, OpenRefund(order_id=member.order_id, now=now, **asked))
+    async def refund(self, member: Member, now: datetime = NOW, **fields: Any) -> RefundState:  # noqa: ANN401
+        return await open_refund(self.database, OpenRefund(order_id=member.order_id, now=now, **fields))
 
-    async def try_refund(self, member: Member, now: datetime = NOW, **asked: Any) -> RefundState | ErrorCode:  # noqa: ANN401
+    async def try_refund(self, member: Member, now: datetime = NOW, **fields: Any) -> RefundState | ErrorCode:  # noqa: ANN401
         try:
-            return await self.refund(member, now, **asked)
+            return await self.refund(member, now, **fields)
         except Refusal as refusal:
             return refusal.code
 
     async def answer(self, member: Member, answer: MallAnswer, attempt: int = 1) -> RefundState:
-        """What an operator says in the mall's place, and what follows from the answer that stands."""
+        """Answers for the mall as an operator, and executes the answer that holds (the first one)."""
         change = ChangeRefund(order_id=member.order_id, attempt=attempt, now=NOW, answer=answer)
         await answer_refund(self.database, change)
         released = await release_refund(self.database, change)
         return released if released.released else await reject_refund(self.database, change)
 
     async def finish(self, member: Member, attempt: int = 1) -> RefundState:
-        """The mall was told, as an operator knows who puts his name to it."""
+        """Finishes the refund as an operator who states that the mall was told."""
         change = ChangeRefund(order_id=member.order_id, attempt=attempt, now=NOW, operator="ann")
         return await finish_refund(self.database, change)
 
-    # --- at once ---
+    # --- concurrency ---
 
     async def race(self, *runners: Awaitable[Answer]) -> list[Answer]:
-        """All of them at the same time; the answers in the order given.
+        """Runs all of them at the same time, and returns their answers in the order given.
 
-        The order and the head starts change from race to race: else the one with the fewest statements always wins.
+        Order and head starts differ from race to race; otherwise the runner with the fewest statements would always win.
         """
 
         async def run(runner: Awaitable[Answer], statements: int) -> Answer:
@@ -228,18 +228,18 @@ class Shop:
                 await self.value("SELECT 1")
             return await runner
 
-        behind = range(min(len(runners), MOST_HEAD_START))
+        behind = range(min(len(runners), MAX_HEAD_START))
         started = {
-            index: asyncio.ensure_future(run(runners[index], self._luck.choice(behind) * 2))
-            for index in self._luck.sample(range(len(runners)), len(runners))
+            index: asyncio.ensure_future(run(runners[index], self._random.choice(behind) * 2))
+            for index in self._random.sample(range(len(runners)), len(runners))
         }
         await asyncio.wait(started.values())
         if failures := [failure for future in started.values() if isinstance(failure := future.exception(), Exception)]:
-            raise failures[0] if len(failures) == 1 else ExceptionGroup("several lost the race by accident", failures)
+            raise failures[0] if len(failures) == 1 else ExceptionGroup("several runners failed", failures)
         return [started[index].result() for index in range(len(runners))]
 
     async def retried(self, transaction: Callable[[], Awaitable[Answer]]) -> Answer:
-        """As Temporal does it: infrastructure failures are tried again. Deadlocks among them are counted."""
+        """Retries and counts deadlocks, which Temporal retries; any other infrastructure failure is an error of the test."""
         while True:
             try:
                 return await transaction()
@@ -249,13 +249,13 @@ class Shop:
                 raise AssertionError("the database does not fail in these tests") from failure
 
     async def until_waiting(self, transactions: int) -> None:
-        """Until so many transactions wait for a lock."""
+        """Returns when this many transactions wait for a lock."""
         async with asyncio.timeout(20):
             while await self.value("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted") < transactions:
                 pass
 
     async def block(self, source: str = SOURCE, channel: str = CHANNEL) -> None:
-        """From now on nobody trades there."""
+        """Blocks this channel of the mall."""
         await self.switch("blocked", [{"source": source, "channel": channel}])
 
     async def switch(self, name: str, value: object) -> None:
@@ -267,7 +267,7 @@ class Shop:
             NOW,
         )
 
-    # --- what the rows say ---
+    # --- rows ---
 
     async def execute(self, sql: str, *values: object) -> None:
         async with connection(self.database) as conn:
@@ -298,7 +298,7 @@ class Shop:
         return [row["type"] for row in rows]
 
     async def live_of(self, campaign: Campaign, user: str) -> int:
-        found = await self.value(
+        live = await self.value(
             "SELECT live FROM user_quotas WHERE campaign_id = $1 AND user_id = $2", campaign.campaign_id, user
         )
-        return int(found or 0)
+        return int(live or 0)

@@ -183,7 +183,7 @@ async def test_each_mall_has_a_sequence_of_its_own(shop: Shop) -> None:
     ids = []
     for source in (SOURCE, "s02") * 5:
         opener = shop.opener(campaign, user="u", callback=ONE)
-        opener = opener.wishing(source=source, team_id=team_id(source, opener.number))
+        opener = opener.with_request(source=source, team_id=team_id(source, opener.number))
         await shop.lock(opener)
         await shop.release(opener)
         ids.append(event_id("order.cancelled", opener.order_id))

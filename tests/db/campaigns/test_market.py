@@ -1,4 +1,4 @@
-"""What a buyer finds who looks for a team."""
+"""The market: teams a buyer can join, and the statistics."""
 
 from datetime import timedelta
 from typing import Any
@@ -22,12 +22,12 @@ async def teams(
     sees_others: bool = True,
     **when: Any,  # noqa: ANN401
 ) -> list[MarketTeam]:
-    looker = MarketViewer(SOURCE, campaign.campaign_id, campaign.goods[0].goods_id, user, sees_others)
+    viewer = MarketViewer(SOURCE, campaign.campaign_id, campaign.goods[0].goods_id, user, sees_others)
     async with connection(shop.database) as conn:
-        return await market_teams(conn, looker, when.get("now", NOW), limit)
+        return await market_teams(conn, viewer, when.get("now", NOW), limit)
 
 
-async def test_the_buyers_own_come_first_then_the_most_complete_and_the_nearest_deadline(shop: Shop) -> None:
+async def test_order_is_own_teams_then_missing_payments_then_deadline(shop: Shop) -> None:
     campaign = await shop.campaign(target_count=4, take_limit=5)
     (late,) = await shop.team(campaign)
     half, *_ = await shop.team(campaign, locked=0, paid=2)
@@ -51,7 +51,7 @@ async def test_the_buyers_own_come_first_then_the_most_complete_and_the_nearest_
     assert await teams(shop, campaign, sees_others=False) == found[:1]
 
 
-async def test_a_team_that_the_buyer_is_in_is_listed_once_and_only_he_is_named(shop: Shop) -> None:
+async def test_own_team_is_listed_once_and_other_users_are_masked(shop: Shop) -> None:
     campaign = await shop.campaign()
     opener = shop.opener(campaign, user="someone-2")
     await shop.lock(opener)
@@ -61,12 +61,12 @@ async def test_a_team_that_the_buyer_is_in_is_listed_once_and_only_he_is_named(s
     assert (team.mine, team.lock_count, team.seats_left) == (True, 2, 1)
     assert [member.user_id for member in team.members] == ["s***2", BUYER]
 
-    (seen_by_another,) = await teams(shop, campaign, user="x")
-    assert [member.user_id for member in seen_by_another.members] == ["s***2", "b***1"]
-    assert not seen_by_another.mine
+    (for_another_user,) = await teams(shop, campaign, user="x")
+    assert [member.user_id for member in for_another_user.members] == ["s***2", "b***1"]
+    assert not for_another_user.mine
 
 
-async def test_none_is_full_over_past_its_deadline_or_of_something_else(shop: Shop) -> None:
+async def test_full_ended_and_other_campaigns_teams_are_not_listed(shop: Shop) -> None:
     campaign, other = await shop.campaign(target_count=2, min_count=1, take_limit=9), await shop.campaign()
     await shop.team(campaign, locked=2)  # full
     await shop.team(campaign, locked=0, paid=2)  # complete
@@ -78,13 +78,13 @@ async def test_none_is_full_over_past_its_deadline_or_of_something_else(shop: Sh
     await shop.team(other)
     assert await teams(shop, campaign) == []
 
-    given_back, leaver = await shop.team(campaign, locked=2)
+    released, leaver = await shop.team(campaign, locked=2)
     await shop.refund(leaver)
-    assert [team.team_id for team in await teams(shop, campaign)] == [given_back.team_id]
+    assert [team.team_id for team in await teams(shop, campaign)] == [released.team_id]
     assert await teams(shop, campaign, now=DEADLINE) == []
 
 
-async def test_who_left_a_team_finds_it_like_anybody(shop: Shop) -> None:
+async def test_a_team_the_buyer_left_is_not_an_own_team(shop: Shop) -> None:
     campaign = await shop.campaign()
     (opener,) = await shop.team(campaign)
     mine = shop.joiner(opener, user=BUYER)
@@ -100,7 +100,7 @@ async def statistics(shop: Shop, campaign: Campaign) -> Statistics:
     return await count_statistics(shop.database, SOURCE, campaign.campaign_id)
 
 
-async def test_statistics_count_what_ever_was_and_refunds_take_nothing_from_them(shop: Shop) -> None:
+async def test_statistics_are_not_lowered_by_refunds(shop: Shop) -> None:
     campaign = await shop.campaign(target_count=2, take_limit=5)
     assert await statistics(shop, campaign) == Statistics(team_count=0, completed_team_count=0, user_count=0)
     first, second = await shop.team(campaign, locked=0, paid=2)
@@ -117,7 +117,7 @@ async def test_statistics_count_what_ever_was_and_refunds_take_nothing_from_them
     assert await statistics(shop, campaign) == before
 
 
-async def test_teams_are_found_by_their_index_however_many_there_are(shop: Shop) -> None:
+async def test_joinable_teams_are_found_by_their_index(shop: Shop) -> None:
     campaign = await shop.campaign(target_count=3)
     (opener,) = await shop.team(campaign)
     await shop.execute(
@@ -138,7 +138,7 @@ async def test_teams_are_found_by_their_index_however_many_there_are(shop: Shop)
         await shop.execute("DELETE FROM teams WHERE team_id LIKE 'seeded-%'")
 
 
-async def test_a_seat_that_is_taken_touches_no_index_of_teams(shop: Shop) -> None:
-    """PostgreSQL looks at an index's columns and at its condition alike."""
+async def test_no_index_of_teams_contains_lock_count(shop: Shop) -> None:
+    """An update of a column in an index's columns or condition is not heap-only."""
     sql = "SELECT indexdef FROM pg_indexes WHERE tablename = 'teams' AND indexdef LIKE '%lock_count%'"
     assert await shop.rows(sql) == []

@@ -1,4 +1,4 @@
-"""Campaigns that end with their forming teams: what is taken down, what is counted, and who comes at the same moment."""
+"""Campaign shutdowns: which teams they close, how progress is counted, and races with buyers."""
 
 import asyncio
 from dataclasses import dataclass
@@ -31,19 +31,19 @@ LATER = NOW + timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
-class Closing:
+class Shutdown:
     shop: Shop
     campaign: Campaign
 
     async def begin(self, by: str = "ann") -> None:
-        asked = BeginShutdown(campaign_id=self.campaign.campaign_id, operator=by, reason="sold out", now=NOW)
-        await begin_shutdown(self.shop.database, asked)
+        request = BeginShutdown(campaign_id=self.campaign.campaign_id, operator=by, reason="sold out", now=NOW)
+        await begin_shutdown(self.shop.database, request)
 
     async def forming(self, after: str = "", limit: int = 100) -> list[str]:
-        asked = CloseTeams(campaign_id=self.campaign.campaign_id, now=NOW)
-        return await forming_teams(self.shop.database, asked, after, limit)
+        request = CloseTeams(campaign_id=self.campaign.campaign_id, now=NOW)
+        return await forming_teams(self.shop.database, request, after, limit)
 
-    async def look(self) -> ShutdownState:
+    async def measure(self) -> ShutdownState:
         return await measure_shutdown(self.shop.database, ReadShutdown(campaign_id=self.campaign.campaign_id, now=LATER))
 
     async def read(self) -> ShutdownProgress:
@@ -61,23 +61,23 @@ def counts(state: ShutdownState) -> tuple[int, int, int, int, int]:
     return (state.teams_total, state.teams_done, state.teams_completed, state.refunds_total, state.refunds_done)
 
 
-async def test_an_ending_is_previewed_begun_once_and_counted_to_its_end(shop: Shop) -> None:
-    closing = Closing(shop, campaign := await shop.campaign())
-    half = await shop.team(campaign, locked=0, paid=2)
+async def test_a_shutdown_is_previewed_begun_once_and_measured_until_done(shop: Shop) -> None:
+    shutdown = Shutdown(shop, campaign := await shop.campaign())
+    paid_team = await shop.team(campaign, locked=0, paid=2)
     unpaid = await shop.team(campaign, locked=1)
-    gone = await shop.team(campaign, locked=1)
-    await shop.release(gone[0])
-    await shop.team(campaign, locked=0, paid=3)  # complete: it keeps what it bought
-    left = await shop.team(await shop.campaign(), paid=1)  # of another campaign
+    abandoned = await shop.team(campaign, locked=1)
+    await shop.release(abandoned[0])
+    await shop.team(campaign, locked=0, paid=3)  # completed: not affected
+    other = await shop.team(await shop.campaign(), paid=1)  # of another campaign
 
     preview = await preview_shutdown(shop.database, campaign.campaign_id)
     assert (preview.teams, preview.orders, preview.unpaid_orders, preview.paid_orders) == (2, 3, 1, 2)
     assert (preview.amount, preview.completed_teams) == (2 * PAY_PRICE, 1)
     assert await read_shutdown(shop.database, campaign.campaign_id) is None
 
-    await closing.begin()
-    await closing.begin(by="bob")
-    assert await closing.status() is CampaignStatus.ENDED
+    await shutdown.begin()
+    await shutdown.begin(by="bob")
+    assert await shutdown.status() is CampaignStatus.ENDED
     version = await read_version(shop.database, campaign.campaign_id, 2)
     assert version is not None
     assert (version.changed_by, version.campaign.status) == ("ann", "ended")
@@ -85,99 +85,101 @@ async def test_an_ending_is_previewed_begun_once_and_counted_to_its_end(shop: Sh
     [change] = await list_changes(shop.database, f"ending/{campaign.campaign_id}", None, None, 10)
     assert (change.changed_by, change.changed_at) == ("ann", NOW)
     assert change.content == {"campaign_id": campaign.campaign_id, "reason": "sold out"}
-    teams = sorted([half[0].team_id, unpaid[0].team_id])
-    assert await closing.forming() == teams
-    assert await closing.forming(limit=1) == teams[:1]
-    assert await closing.forming(after=teams[0]) == teams[1:]
-    assert counts(await closing.look()) == (2, 0, 0, 2, 0)
+    teams = sorted([paid_team[0].team_id, unpaid[0].team_id])
+    assert await shutdown.forming() == teams
+    assert await shutdown.forming(limit=1) == teams[:1]
+    assert await shutdown.forming(after=teams[0]) == teams[1:]
+    assert counts(await shutdown.measure()) == (2, 0, 0, 2, 0)
 
-    for team in (half, unpaid):
+    for team in (paid_team, unpaid):
         await shop.conclude(team[0], TeamDecision.CLOSE)
     assert not await any_unfinished(shop.database, [unpaid[0].team_id])
-    assert await any_unfinished(shop.database, [left[0].team_id])
-    await shop.refund(half[0])
-    await shop.finish(half[0])
+    assert await any_unfinished(shop.database, [other[0].team_id])
+    await shop.refund(paid_team[0])
+    await shop.finish(paid_team[0])
     assert await any_unfinished(shop.database, teams)
-    await shop.refund(half[1], reason="a buyer who could not wait")
+    await shop.refund(paid_team[1], reason="requested by the buyer")
     assert not await any_unfinished(shop.database, teams)
-    assert counts(await closing.look()) == (2, 2, 0, 2, 1)
-    running = await closing.read()
+    assert counts(await shutdown.measure()) == (2, 2, 0, 2, 1)
+    running = await shutdown.read()
     assert (running.status, running.amount_total, running.amount_returned) == (ShutdownStatus.RUNNING, 2 * PAY_PRICE, PAY_PRICE)
     assert (running.begun_by, running.reason, running.finished_at) == ("ann", "sold out", None)
 
-    await shop.finish(half[1])
-    assert (await closing.look()).finished
-    done = await closing.read()
+    await shop.finish(paid_team[1])
+    assert (await shutdown.measure()).finished
+    done = await shutdown.read()
     assert (done.status, done.amount_returned, done.finished_at) == (ShutdownStatus.DONE, 2 * PAY_PRICE, LATER)
-    assert (await closing.look()).finished
+    assert (await shutdown.measure()).finished
 
 
-async def test_what_comes_back_late_counts_and_what_came_back_before_does_not(shop: Shop) -> None:
-    closing = Closing(shop, campaign := await shop.campaign())
+async def test_refunds_finished_before_the_shutdown_do_not_count_and_late_payments_do(shop: Shop) -> None:
+    shutdown = Shutdown(shop, campaign := await shop.campaign())
     members = await shop.team(campaign, paid=2, locked=1)
     await shop.refund(members[0], now=NOW - timedelta(hours=1))
     await shop.execute("UPDATE refunds SET checked_at = $1", NOW)
     await shop.finish(members[0])
     await shop.execute("UPDATE refunds SET finished_at = $1", NOW - timedelta(seconds=1))
 
-    await closing.begin()
-    assert counts(await closing.look()) == (1, 0, 0, 1, 0)
+    await shutdown.begin()
+    assert counts(await shutdown.measure()) == (1, 0, 0, 1, 0)
     await shop.conclude(members[1], TeamDecision.CLOSE)
-    await shop.settle(members[2])  # its seat is gone: the money goes back
-    assert counts(await closing.look()) == (1, 1, 0, 2, 0)
+    await shop.settle(members[2])  # the order is cancelled: a late payment
+    assert counts(await shutdown.measure()) == (1, 1, 0, 2, 0)
     await shop.refund(members[1])
     for member in members[1:]:
         await shop.finish(member)
-    assert (await closing.look()).finished
+    assert (await shutdown.measure()).finished
 
 
-async def test_a_team_that_completes_before_its_turn_keeps_what_it_bought(shop: Shop) -> None:
-    closing = Closing(shop, campaign := await shop.campaign())
+async def test_a_team_that_completes_during_the_shutdown_is_not_refunded(shop: Shop) -> None:
+    shutdown = Shutdown(shop, campaign := await shop.campaign())
     members = await shop.team(campaign, paid=2, locked=1)
-    await closing.begin()
+    await shutdown.begin()
     await shop.settle(members[2])
-    await shop.refund(members[0])  # from the completed team: nobody waits for the mall's answer
+    await shop.refund(members[0])  # from the completed team: not part of the shutdown
 
-    state = await closing.look()
+    state = await shutdown.measure()
 
     assert counts(state) == (1, 1, 1, 0, 0)
     assert (state.finished, state.amount_total) == (True, Decimal())
     assert (await shop.conclude(members[0], TeamDecision.CLOSE)).team_status == "completed_with_refunds"
 
 
-async def test_an_ended_campaign_is_never_active_again(shop: Shop) -> None:
-    closing = Closing(shop, campaign := await shop.campaign())
+async def test_an_ended_campaign_cannot_be_reactivated(shop: Shop) -> None:
+    shutdown = Shutdown(shop, campaign := await shop.campaign())
     await change_campaign(shop.database, campaign.campaign_id, {"status": "ended"}, by="ann", now=NOW)
 
     for status in ("active", "draft", "paused", "draining"):
         with pytest.raises(Refusal) as refused:
             await change_campaign(shop.database, campaign.campaign_id, {"status": status}, by="ann", now=NOW, confirmed=True)
         assert refused.value.code is ErrorCode.CAMPAIGN_CONFLICT
-    await closing.begin()
-    assert (await closing.look()).finished
+    await shutdown.begin()
+    assert (await shutdown.measure()).finished
     assert await read_version(shop.database, campaign.campaign_id, 3) is None
     assert len(await list_changes(shop.database, f"ending/{campaign.campaign_id}", None, None, 10)) == 1
 
 
-async def test_whoever_opens_a_team_while_the_campaign_ends_is_taken_down_or_refused(shop: Shop) -> None:
+async def test_a_team_opened_during_the_shutdown_is_either_part_of_it_or_refused(shop: Shop) -> None:
     refused = taken = 0
     for _ in range(25):
-        closing = Closing(shop, campaign := await shop.campaign(stock=100, take_limit=5))
+        shutdown = Shutdown(shop, campaign := await shop.campaign(stock=100, take_limit=5))
         present = await shop.team(campaign, locked=0, paid=1)
-        wishes = [shop.opener(campaign) for _ in range(6)]
+        openers = [shop.opener(campaign) for _ in range(6)]
         joiner = shop.joiner(present[0])
 
         async def lock(member: Member) -> Any:  # noqa: ANN401
             return await shop.retried(lambda: shop.try_lock(member))
 
-        async def begin(closing: Closing = closing) -> None:
-            await shop.retried(closing.begin)
+        async def begin(shutdown: Shutdown = shutdown) -> None:
+            await shop.retried(shutdown.begin)
 
-        answers = await shop.race(begin(), begin(), lock(joiner), *(lock(wish) for wish in wishes))
+        answers = await shop.race(begin(), begin(), lock(joiner), *(lock(member) for member in openers))
 
-        opened = [wish.team_id for wish, answer in zip(wishes, answers[3:], strict=True) if not isinstance(answer, ErrorCode)]
+        opened = [
+            member.team_id for member, answer in zip(openers, answers[3:], strict=True) if not isinstance(answer, ErrorCode)
+        ]
         assert {answer for answer in answers[2:] if isinstance(answer, ErrorCode)} <= {ErrorCode.CAMPAIGN_INACTIVE}
-        assert await closing.forming() == sorted([present[0].team_id, *opened])
+        assert await shutdown.forming() == sorted([present[0].team_id, *opened])
         assert await shop.try_lock(shop.opener(campaign)) is ErrorCode.CAMPAIGN_INACTIVE
         refused, taken = refused + 6 - len(opened), taken + len(opened)
     assert shop.deadlocks == 0
@@ -185,20 +187,20 @@ async def test_whoever_opens_a_team_while_the_campaign_ends_is_taken_down_or_ref
     assert taken, "no race was won"
 
 
-async def test_a_lock_that_has_read_the_campaign_before_it_ended_opens_nothing(shop: Shop) -> None:
-    """The statement that takes the seat looks again, for its read may be any time ago."""
-    closing = Closing(shop, campaign := await shop.campaign())
+async def test_a_lock_that_read_the_campaign_before_it_ended_is_refused(shop: Shop) -> None:
+    """The statement that takes the seat checks the campaign's status again."""
+    shutdown = Shutdown(shop, campaign := await shop.campaign())
     late = shop.opener(campaign)
-    async with transaction(shop.database) as held:
-        await held.execute("LOCK TABLE teams IN SHARE MODE")  # between its read and its write
+    async with transaction(shop.database) as blocker:
+        await blocker.execute("LOCK TABLE teams IN SHARE MODE")  # between its read and its write
         locking = asyncio.ensure_future(shop.try_lock(late))
         await shop.until_waiting(1)
-        await closing.begin()
+        await shutdown.begin()
     assert await locking is ErrorCode.CAMPAIGN_INACTIVE
-    assert await closing.forming() == []
+    assert await shutdown.forming() == []
 
 
-async def test_a_refused_confirmation_keeps_nothing(shop: Shop) -> None:
+async def test_a_change_that_needs_confirmation_stores_nothing(shop: Shop) -> None:
     campaign = await shop.campaign()
     changes = {"name": "Over", "ends_at": NOW - timedelta(seconds=1)}
 

@@ -1,4 +1,4 @@
-"""Goods and campaigns: what operators set, and what is kept of it."""
+"""Goods and campaigns: creating, changing and listing them, with versions and audit records."""
 
 import json
 from datetime import timedelta
@@ -30,7 +30,7 @@ async def changes_of(shop: Shop, subject: str) -> list[tuple[str, Any]]:
     return [(row["changed_by"], json.loads(row["content"])) for row in rows]
 
 
-async def test_goods_are_kept_and_every_change_with_its_author(shop: Shop) -> None:
+async def test_goods_are_saved_with_audit_records(shop: Shop) -> None:
     for name, by in (("Book", "ann"), ("Book, second edition", "bob")):
         await save_goods(shop.database, Goods(goods_id="b1", name=name, original_price=PRICE), by=by, now=NOW)
 
@@ -44,7 +44,7 @@ async def test_goods_are_kept_and_every_change_with_its_author(shop: Shop) -> No
     assert await read_goods(shop.database, "b2") is None
 
 
-async def test_a_campaign_is_read_as_it_was_set(shop: Shop) -> None:
+async def test_a_campaign_is_read_as_it_was_created(shop: Shop) -> None:
     await shop.audience("vip")
     campaign = await shop.campaign(
         stock=5, min_count=2, audience="vip", audience_scope=["join"], discount={"plan": "full_cut", "expr": "100,20"}
@@ -56,7 +56,7 @@ async def test_a_campaign_is_read_as_it_was_set(shop: Shop) -> None:
     assert await list_campaigns(shop.database, None, None, 10) == [campaign]
 
 
-async def test_campaigns_are_listed_from_the_latest(shop: Shop) -> None:
+async def test_campaigns_are_listed_by_id_highest_first(shop: Shop) -> None:
     ids = [(await shop.campaign(status=status)).campaign_id for status in ("active", "draft", "active", "paused")]
 
     async def listed(status: CampaignStatus | None, before: int | None, limit: int) -> list[int]:
@@ -67,12 +67,12 @@ async def test_campaigns_are_listed_from_the_latest(shop: Shop) -> None:
     assert await listed(CampaignStatus.ACTIVE, None, 10) == [ids[2], ids[0]]
 
 
-async def test_ids_are_given_once_to_campaigns_that_are_made_at_once(shop: Shop) -> None:
-    made = await shop.race(*(shop.campaign() for _ in range(10)))
-    assert len({campaign.campaign_id for campaign in made}) == 10
+async def test_concurrently_created_campaigns_get_different_ids(shop: Shop) -> None:
+    created = await shop.race(*(shop.campaign() for _ in range(10)))
+    assert len({campaign.campaign_id for campaign in created}) == 10
 
 
-async def test_an_id_that_is_taken_is_refused(shop: Shop) -> None:
+async def test_a_used_campaign_id_is_refused(shop: Shop) -> None:
     campaign = await shop.campaign()
 
     with pytest.raises(Refusal) as refused:
@@ -82,18 +82,18 @@ async def test_an_id_that_is_taken_is_refused(shop: Shop) -> None:
     assert await read_campaign(shop.database, campaign.campaign_id) == campaign
 
 
-async def test_the_highest_id_does_not_use_up_the_others(shop: Shop) -> None:
+async def test_the_highest_possible_id_leaves_others_free(shop: Shop) -> None:
     await shop.campaign(campaign_id=2_147_483_647)
 
     assert (await shop.campaign()).campaign_id < 2_147_483_647
 
 
-async def test_goods_that_do_not_exist_are_refused_and_nothing_is_kept(shop: Shop) -> None:
+async def test_unknown_goods_are_refused_and_nothing_is_stored(shop: Shop) -> None:
     campaign = await shop.campaign()
-    nowhere = [{"source": SOURCE, "channel": CHANNEL, "goods_id": "nothing"}]
+    unknown = [{"source": SOURCE, "channel": CHANNEL, "goods_id": "nothing"}]
 
-    assert await change(shop, campaign, goods=nowhere, name="new") is ErrorCode.GOODS_NOT_FOUND
-    new = NewCampaign.model_validate(campaign.changed({"goods": nowhere}).model_dump())
+    assert await change(shop, campaign, goods=unknown, name="new") is ErrorCode.GOODS_NOT_FOUND
+    new = NewCampaign.model_validate(campaign.changed({"goods": unknown}).model_dump())
     with pytest.raises(Refusal) as refused:
         await create_campaign(shop.database, new, by="tests", now=NOW)
 
@@ -102,7 +102,7 @@ async def test_goods_that_do_not_exist_are_refused_and_nothing_is_kept(shop: Sho
     assert len(await changes_of(shop, f"campaign/{campaign.campaign_id}")) == 1
 
 
-async def test_one_campaign_is_active_for_goods_in_a_place(shop: Shop) -> None:
+async def test_only_one_active_campaign_sells_goods_in_a_channel(shop: Shop) -> None:
     for _ in range(20):
         active = await shop.campaign()
         drafts = [await shop.campaign(status="draft", goods=active.goods) for _ in range(3)]
@@ -116,22 +116,22 @@ async def test_one_campaign_is_active_for_goods_in_a_place(shop: Shop) -> None:
         assert [answer for answer in answers if not isinstance(answer, Campaign)] == [ErrorCode.CAMPAIGN_CONFLICT] * 2
 
 
-async def test_campaigns_that_want_the_same_places_at_once_do_not_wait_in_a_circle(shop: Shop) -> None:
+async def test_concurrent_activations_for_the_same_goods_do_not_deadlock(shop: Shop) -> None:
     for _ in range(3):
         goods = [CampaignGoods(source=SOURCE, channel=CHANNEL, goods_id=await shop.goods()) for _ in range(8)]
         drafts = [await shop.campaign(status="draft") for _ in range(2)]
         wanted = (goods, goods[::-1])
 
-        async def publish(draft: Campaign, places: list[CampaignGoods]) -> Campaign | ErrorCode:
-            return await shop.retried(lambda: change(shop, draft, status="active", goods=places))
+        async def publish(draft: Campaign, sold: list[CampaignGoods]) -> Campaign | ErrorCode:
+            return await shop.retried(lambda: change(shop, draft, status="active", goods=sold))
 
-        answers = await shop.race(*(publish(draft, places) for draft, places in zip(drafts, wanted, strict=True)))
+        answers = await shop.race(*(publish(draft, sold) for draft, sold in zip(drafts, wanted, strict=True)))
 
         assert [answer for answer in answers if not isinstance(answer, Campaign)] == [ErrorCode.CAMPAIGN_CONFLICT]
     assert shop.deadlocks == 0
 
 
-async def test_changes_at_once_all_apply_and_versions_count_up(shop: Shop) -> None:
+async def test_concurrent_changes_all_apply_with_consecutive_versions(shop: Shop) -> None:
     for _ in range(10):
         campaign = await shop.campaign()
         changes = {"name": "New", "take_limit": 7, "stock": 70, "lock_ttl": 60, "payment_grace": 5, "min_count": 2}
@@ -143,13 +143,13 @@ async def test_changes_at_once_all_apply_and_versions_count_up(shop: Shop) -> No
         assert {field: getattr(after, field) for field in changes} == changes
         assert (after.version, after.updated_at) == (7, LATER)
         assert sorted(answer.version for answer in answers if isinstance(answer, Campaign)) == [2, 3, 4, 5, 6, 7]
-        kept = await changes_of(shop, f"campaign/{campaign.campaign_id}")
-        assert [content["version"] for _, content in kept] == [1, 2, 3, 4, 5, 6, 7]
-        assert {by for by, _ in kept} == {"tests", *changes}
-        assert all(content[by] == changes[by] for by, content in kept[1:])
+        recorded = await changes_of(shop, f"campaign/{campaign.campaign_id}")
+        assert [content["version"] for _, content in recorded] == [1, 2, 3, 4, 5, 6, 7]
+        assert {by for by, _ in recorded} == {"tests", *changes}
+        assert all(content[by] == changes[by] for by, content in recorded[1:])
 
 
-async def test_a_change_that_does_not_fit_leaves_nothing(shop: Shop) -> None:
+async def test_an_invalid_change_stores_nothing(shop: Shop) -> None:
     campaign = await shop.campaign()
 
     with pytest.raises(ValidationError):
@@ -159,7 +159,7 @@ async def test_a_change_that_does_not_fit_leaves_nothing(shop: Shop) -> None:
     assert await change(shop, campaign.model_copy(update={"campaign_id": 1})) is ErrorCode.CAMPAIGN_NOT_FOUND
 
 
-async def test_a_stock_counts_what_is_live_and_is_never_set_below(shop: Shop) -> None:
+async def test_a_stock_counts_live_orders_and_cannot_be_set_below_them(shop: Shop) -> None:
     campaign = await shop.campaign(target_count=4)
     members = await shop.team(campaign, paid=1, locked=2)
 
@@ -174,7 +174,7 @@ async def test_a_stock_counts_what_is_live_and_is_never_set_below(shop: Shop) ->
     assert not isinstance(await shop.try_lock(shop.joiner(members[0])), ErrorCode)
 
 
-async def test_a_lower_take_limit_binds_new_seats_only(shop: Shop) -> None:
+async def test_a_lower_take_limit_applies_to_new_orders_only(shop: Shop) -> None:
     campaign = await shop.campaign(take_limit=3)
     for _ in range(2):
         await shop.lock(shop.opener(campaign, user="buyer"))

@@ -89,7 +89,7 @@ async def test_goods_that_a_campaign_sells_no_more_stay_in_its_running_teams(sho
 async def test_what_is_not_there_is_refused(shop: Shop, wish: dict[str, object], code: ErrorCode) -> None:
     (opener,) = await shop.team(await shop.campaign())
 
-    assert await shop.try_lock(shop.joiner(opener).wishing(**wish)) is code
+    assert await shop.try_lock(shop.joiner(opener).with_request(**wish)) is code
 
 
 @pytest.mark.parametrize(("status", "may_join"), [("draft", False), ("paused", False), ("draining", True), ("ended", False)])
@@ -170,9 +170,9 @@ async def test_a_repeat_gets_the_order_whatever_became_of_it(shop: Shop) -> None
 async def test_the_same_number_with_other_content_is_refused(shop: Shop, change: dict[str, str]) -> None:
     opener, joiner = await shop.team(await shop.campaign(), locked=2)
 
-    assert await shop.try_lock(joiner.wishing(**change)) is ErrorCode.OUT_TRADE_NO_REUSED
-    assert await shop.try_lock(opener.wishing(**change)) is ErrorCode.OUT_TRADE_NO_REUSED
-    assert await shop.try_lock(joiner.wishing(opens_team=True)) is ErrorCode.OUT_TRADE_NO_REUSED
+    assert await shop.try_lock(joiner.with_request(**change)) is ErrorCode.OUT_TRADE_NO_REUSED
+    assert await shop.try_lock(opener.with_request(**change)) is ErrorCode.OUT_TRADE_NO_REUSED
+    assert await shop.try_lock(joiner.with_request(opens_team=True)) is ErrorCode.OUT_TRADE_NO_REUSED
 
 
 async def test_an_order_that_was_never_asked_for_cannot_be_paid(shop: Shop) -> None:

@@ -70,7 +70,7 @@ async def test_a_number_names_one_order_whoever_sends_it(shop: Shop) -> None:
     for _ in range(50):
         one, other = (await shop.team(campaign))[0], (await shop.team(campaign))[0]
         first = shop.joiner(one)
-        rivals = [first, first.wishing(user_id=shop.fresh("u")), first.wishing(team_id=other.team_id)]
+        rivals = [first, first.with_request(user_id=shop.fresh("u")), first.with_request(team_id=other.team_id)]
         rivals.append(shop.opener(campaign, number=first.number, user=first.request.user_id))
 
         answers = await shop.race(*map(shop.try_lock, rivals))

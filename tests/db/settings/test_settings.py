@@ -257,4 +257,4 @@ async def test_unpaid_seats_of_a_buyer_are_counted_and_those_that_lapsed_within_
     assert (found.unpaid, found.lapsed) == (1, 1)
     found = await place(shop, another, timedelta(hours=2))
     assert (found.unpaid, found.lapsed) == (1, 0)
-    assert (await place(shop, another.wishing(source="s02"))).unpaid == 0
+    assert (await place(shop, another.with_request(source="s02"))).unpaid == 0
