@@ -64,7 +64,7 @@ class HttpClient:
         connection = await self._connection()
         status, answer = await connection.send(f"{method} {path} HTTP/1.1\r\n{self._headers}{entity}\r\n".encode() + content)
         self._idle.append(connection)
-        return status, json.loads(answer)
+        return status, json.loads(answer or b"null")
 
     async def _connection(self) -> _Connection:
         while self._idle:

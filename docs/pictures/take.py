@@ -1,0 +1,128 @@
+"""Takes the two pictures of the README: a completed team's history in the Temporal UI, and the demo mall.
+
+    .venv/bin/groupbuy up --data-dir /tmp/groupbuy-pictures        # in another terminal, on a new directory
+    .venv/bin/python docs/pictures/take.py --data-dir /tmp/groupbuy-pictures
+
+Starts no server. Plays the teams to be seen on the running stack, which takes 20 seconds, and writes team-history.png and
+demo-mall.png beside this file. Needs Chromium (apt-get install chromium).
+"""
+
+import asyncio
+import shutil
+import time
+from pathlib import Path
+
+import click
+from playwright.async_api import Browser, async_playwright
+from temporalio.client import Client
+
+from bench.api_client import TEAM_SIZE, ApiClient, Json
+from embedded.addresses import Addresses, running_stack
+from embedded.data_dir import DEFAULT_DATA_DIR
+
+HERE = Path(__file__).parent
+MAX_BYTES = 250_000
+PAUSE = 1.0
+"""seconds between two steps, which keeps them apart in the timeline"""
+REFUND_WINDOW = 3
+BUYERS = ("ann", "bob", "cem")
+
+UI_VIEWPORT = {"width": 1536, "height": 1100}
+UI_NAVIGATION = {"x": 256, "y": 48}
+"""size of the UI's own navigation, which is cut off"""
+MALL_VIEWPORT = {"width": 1160, "height": 1290}
+
+
+async def play_team(addresses: Addresses) -> str:
+    """Plays a team to the end of its refund window, in a campaign of its own; returns the URL of its history."""
+    mall = ApiClient(addresses.api_url, addresses.mall_key)
+    ops = ApiClient(addresses.api_url, addresses.ops_key)
+    offer = await ops.create_campaign("tea-set", TEAM_SIZE, refund_window=REFUND_WINDOW)
+    orders: list[Json] = []
+    for buyer in BUYERS:
+        team_id = orders[0]["team_id"] if orders else None
+        orders.append(await mall.lock(f"{buyer}-{time.time():.0f}", offer, team_id))
+        await asyncio.sleep(PAUSE)
+    for order in orders:
+        await mall.pay(order)
+        await asyncio.sleep(PAUSE)
+    workflow = orders[0]["workflow"]
+    client = await Client.connect(addresses.temporal_address)
+    await client.get_workflow_handle(workflow["id"]).result()
+    return str(workflow["url"])
+
+
+async def play_mall(mall_url: str) -> None:
+    """Buys through the demo mall's page: a completed team, a refund, and teams that can be joined."""
+    mall = ApiClient(mall_url, "")
+
+    async def buy(buyer: str, goods_id: str, team_of: str | None = None) -> str:
+        body = {"buyer": buyer, "goods_id": goods_id}
+        if team_of is not None:
+            body["team_id"] = (await mall.get(f"/shop?buyer={team_of}"))["orders"][0]["order"]["team_id"]
+        return str((await mall.post("/shop/orders", body))["out_trade_no"])
+
+    async def pay(out_trade_no: str) -> None:
+        await mall.post(f"/shop/orders/{out_trade_no}/payment", {"how": "now"})
+
+    orders = [await buy("ann", "9890001"), *[await buy(buyer, "9890001", "ann") for buyer in BUYERS[1:]]]
+    for order in orders:
+        await pay(order)
+    await pay(await buy("dora", "9890001"))
+    await pay(await buy("emil", "9890002"))
+    await buy("faye", "9890002", "emil")
+    await buy("dora", "9890003")
+    await pay(await buy("ann", "9890002"))
+    await asyncio.sleep(PAUSE)
+    await mall.post(f"/shop/orders/{orders[2]}/refund", {})
+    await asyncio.sleep(PAUSE)
+
+
+async def take_history(browser: Browser, url: str) -> None:
+    page = await browser.new_page(viewport=UI_VIEWPORT)  # type: ignore[arg-type]
+    await page.goto(url)
+    await page.get_by_role("button", name="Descending").click()  # the first event at the top
+    rows = page.locator("#event-history-timeline-graph li")
+    await rows.first.wait_for()
+    await page.locator(".cm-foldGutter span[title]:visible").first.click()  # the input takes one line then
+    await asyncio.sleep(PAUSE)  # the timeline is drawn in steps
+    bottom = await rows.evaluate_all("rows => Math.max(...rows.map(row => row.getBoundingClientRect().bottom))")
+    size = {"width": UI_VIEWPORT["width"] - UI_NAVIGATION["x"], "height": bottom + 20 - UI_NAVIGATION["y"]}
+    await page.screenshot(path=HERE / "team-history.png", clip=UI_NAVIGATION | size)  # type: ignore[arg-type]
+
+
+async def take_mall(browser: Browser, url: str) -> None:
+    page = await browser.new_page(viewport=MALL_VIEWPORT)  # type: ignore[arg-type]
+    await page.goto(f"{url}/?buyer=ann")
+    await page.locator("#log tbody tr").first.wait_for()
+    await page.screenshot(path=HERE / "demo-mall.png")
+
+
+async def take(addresses: Addresses) -> None:
+    history_url = await play_team(addresses)
+    await play_mall(addresses.mall_url)
+    async with async_playwright() as playwright:
+        # Root has no sandbox; only pages of this machine are opened.
+        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        await take_history(browser, history_url)
+        await take_mall(browser, addresses.mall_url)
+        await browser.close()
+    for picture in HERE.glob("*.png"):
+        size = picture.stat().st_size
+        click.echo(f"{picture}: {size / 1000:.0f} kB")
+        if size > MAX_BYTES:
+            raise click.ClickException(f"{picture.name} has more than {MAX_BYTES / 1000:.0f} kB")
+
+
+@click.command()
+@click.option("--data-dir", type=click.Path(path_type=Path), default=DEFAULT_DATA_DIR, show_default=True, help="of the stack")
+def main(data_dir: Path) -> None:
+    """Take the pictures of the README."""
+    addresses = running_stack(data_dir)
+    if addresses is None:
+        raise click.ClickException(f"no stack runs on {data_dir}")
+    asyncio.run(take(addresses))
+
+
+if __name__ == "__main__":
+    main()
