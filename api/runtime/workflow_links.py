@@ -5,11 +5,14 @@ from typing import Any, TypeVar
 
 from pydantic import HttpUrl
 
+from domain.schemas.audiences import AudienceImport
+from domain.schemas.orders import Order
+from domain.schemas.teams import Team
 from domain.schemas.workflows import WorkflowLink
 from domain.types import Schema
 
-NESTED = {"order", "team", "filling"}
-"""fields whose objects name a workflow of their own"""
+NESTED = {Order, Team, AudienceImport}
+"""parts of other answers that name a workflow of their own"""
 
 AnswerT = TypeVar("AnswerT", bound=Schema)
 
@@ -26,10 +29,10 @@ class WorkflowLinks:
             return answer
         filled: dict[str, Any] = {}
         for name, value in answer:
-            # By type and name, because isinstance takes a microsecond per field of a pydantic model.
+            # By exact type, because isinstance with a pydantic class takes a microsecond per field.
             if type(value) is WorkflowLink:
                 filled[name] = WorkflowLink(id=value.id, url=self._base_url + value.id)
-            elif name in NESTED and value is not None:
+            elif type(value) in NESTED:
                 filled[name] = self.fill(value)
         return answer.model_copy(update=filled) if filled else answer
 

@@ -91,7 +91,7 @@ async def everything_is_in_order(stack: Stack, shop: Shop) -> AsyncIterator[None
     logs = [Log(stack.part(name).log) for name in ("api", "worker-1")]
     yield
     assert await shop.violations() == []
-    defects = ("a defect", "Failed activation", "Exception in ASGI")
+    defects = ("a defect", "unexpected error", "background task failed", "Failed activation", "Exception in ASGI")
     assert [line for log in logs for line in log.lines() if any(defect in line for defect in defects)] == []
 
 
