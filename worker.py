@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import timedelta
-from functools import partial
 
 import uvloop
 from pydantic import ValidationError
@@ -19,32 +18,33 @@ from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunn
 
 from activities.audiences import AudienceActivities
 from activities.callbacks.deliver import AttemptCounter, CallbackActivities
-from activities.callbacks.first_tries import FirstTries
 from activities.callbacks.retries import RetrySchedule
 from activities.callbacks.senders.amqp import AmqpSender
 from activities.callbacks.senders.base import Sender
 from activities.callbacks.senders.http import http_sender
 from activities.campaigns import CampaignActivities
+from activities.orders import OrderActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.refunds import RefundActivities, RefundStartActivities
-from activities.seats import SeatActivities
-from activities.settlement import SettlementActivities
+from activities.teams import TeamActivities
 from db.core.connection import Database
 from domain.types import validation_message
 from settings import Settings
 from workflows.audience_import import AudienceImportWorkflow
 from workflows.campaign_shutdown import CampaignShutdownWorkflow
 from workflows.client import connect
-from workflows.reconciliation import ReconciliationWorkflow, ensure_schedule
+from workflows.payment import PaymentWorkflow
+from workflows.reconciliation import ReconciliationWorkflow
 from workflows.redelivery import RedeliveryWorkflow, SampleWorkflow
 from workflows.refund import RefundWorkflow
-from workflows.starters import RefundStarter, TeamCloser, hand_over
+from workflows.starters import ensure_schedule, refund_starter, team_closer
 from workflows.task_queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
 from workflows.team.workflow import TeamWorkflow
 
 WORKFLOWS: list[type] = [
     TeamWorkflow,
     RefundWorkflow,
+    PaymentWorkflow,
     RedeliveryWorkflow,
     SampleWorkflow,
     ReconciliationWorkflow,
@@ -54,38 +54,37 @@ WORKFLOWS: list[type] = [
 GRACE = timedelta(seconds=5)
 TEAMS_IN_MEMORY = 5000
 WORKFLOW_THREADS = 2
-"""Python runs one at a time anyway; more of them cost hand-overs"""
+"""Python runs one of them at a time; more of them only cost hand-overs"""
 REFUND_THREADS = 1
-"""their own: a lock does not queue behind the workflow tasks of a thousand refunds"""
-REFUNDS_AT_ONCE = 4
+"""of their own: a lock does not queue behind the workflow tasks of a thousand refunds"""
+CONCURRENT_REFUNDS = 4
 """workflow tasks, and transactions, of refunds that run side by side: the CPU and the connections that are left are for locks
-and settlements"""
-CALLBACKS_AT_ONCE = 2000
+and payments"""
+CONCURRENT_CALLBACKS = 2000
 """activities, which wait for malls most of their time; a mall that hangs has 20 of them, and 200 for 0.3 s each"""
 
 
 def trade_worker(
     client: Client,
     database: Database,
-    first_tries: FirstTries,
     threads: ThreadPoolExecutor,
     task_queue: str = TRADE_QUEUE,
     runner: WorkflowRunner | None = None,
 ) -> Worker:
     """Runs the teams, and the transactions that malls wait for; `runner` None is the one without a sandbox."""
-    seats, settlement = SeatActivities(database), SettlementActivities(database, first_tries)
-    sweep = ReconciliationActivities(database)
+    orders, teams = OrderActivities(database), TeamActivities(database)
     return Worker(
         client,
         task_queue=task_queue,
         workflows=[TeamWorkflow, ReconciliationWorkflow],
         activities=[
-            seats.lock_seat,
-            seats.release_overdue_seats,
-            settlement.settle_payment,
-            settlement.conclude_team,
-            settlement.extend_team,
-            sweep.find_leftovers,
+            orders.lock_seat,
+            orders.settle_payment,
+            orders.release_overdue,
+            teams.take_over,
+            teams.conclude_team,
+            teams.extend_team,
+            ReconciliationActivities(database).find_overdue,
         ],
         # The sandbox costs a quarter of this process's CPU. The tests run and replay every workflow inside it.
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
@@ -103,16 +102,16 @@ def trade_worker(
 def refund_worker(
     client: Client, database: Database, threads: ThreadPoolExecutor, runner: WorkflowRunner | None = None
 ) -> Worker:
-    """Runs what a crowd may ask for at once, refunds, audiences, endings: only so many take a turn."""
-    refunds, starts = RefundActivities(database), RefundStartActivities(database, RefundStarter(client))
+    """Runs what many may ask for at once: refunds, audience imports, campaign shutdowns. Few of them run side by side."""
+    refunds, starts = RefundActivities(database), RefundStartActivities(database, refund_starter(client))
     audiences = AudienceActivities(database)
-    endings = CampaignActivities(database, TeamCloser(client), RefundStarter(client))
+    campaigns = CampaignActivities(database, team_closer(client), refund_starter(client))
     return Worker(
         client,
         task_queue=REFUNDS_QUEUE,
-        workflows=[RefundWorkflow, AudienceImportWorkflow, CampaignShutdownWorkflow],
+        workflows=[RefundWorkflow, PaymentWorkflow, AudienceImportWorkflow, CampaignShutdownWorkflow],
         activities=[
-            SettlementActivities(database).settle_payment,
+            OrderActivities(database).settle_payment,
             refunds.open_refund,
             refunds.answer_refund,
             refunds.release_refund,
@@ -122,20 +121,20 @@ def refund_worker(
             refunds.resume_refund,
             starts.start_refund,
             starts.start_team_refunds,
-            starts.start_wished_refund,
-            starts.start_left_refunds,
-            audiences.fill_audience,
-            audiences.fail_filling,
+            starts.start_refund_by_operator,
+            starts.start_unattended_refunds,
+            audiences.import_members,
+            audiences.fail_import,
             audiences.clear_replaced_members,
-            endings.begin_ending,
-            endings.close_teams,
-            endings.look_at_ending,
+            campaigns.begin_shutdown,
+            campaigns.close_teams,
+            campaigns.measure_shutdown,
         ],
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
-        max_concurrent_workflow_tasks=REFUNDS_AT_ONCE,
+        max_concurrent_workflow_tasks=CONCURRENT_REFUNDS,
         workflow_task_executor=threads,
-        max_concurrent_local_activities=REFUNDS_AT_ONCE,
-        max_concurrent_activities=REFUNDS_AT_ONCE,
+        max_concurrent_local_activities=CONCURRENT_REFUNDS,
+        max_concurrent_activities=CONCURRENT_REFUNDS,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,
@@ -145,7 +144,7 @@ def refund_worker(
 def callback_worker(
     client: Client, callbacks: CallbackActivities, threads: ThreadPoolExecutor, runner: WorkflowRunner | None = None
 ) -> Worker:
-    """Tells malls: slots of its own, so that a slow mall holds up nobody's lock."""
+    """Delivers callbacks, with slots of its own: a slow mall holds up nobody's lock."""
     return Worker(
         client,
         task_queue=CALLBACKS_QUEUE,
@@ -154,7 +153,7 @@ def callback_worker(
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
         max_concurrent_workflow_tasks=20,
         workflow_task_executor=threads,
-        max_concurrent_activities=CALLBACKS_AT_ONCE,
+        max_concurrent_activities=CONCURRENT_CALLBACKS,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,
@@ -172,8 +171,7 @@ async def all_workers(
     """Everything that a worker process does; `task_queue` is the teams'."""
     with ThreadPoolExecutor(WORKFLOW_THREADS) as threads, ThreadPoolExecutor(REFUND_THREADS) as refund_threads:
         async with (
-            aclosing(FirstTries(callbacks, partial(hand_over, client))) as first_tries,
-            trade_worker(client, database, first_tries, threads, task_queue, runner),
+            trade_worker(client, database, threads, task_queue, runner),
             refund_worker(client, database, refund_threads, runner),
             callback_worker(client, callbacks, threads, runner),
         ):
@@ -225,15 +223,15 @@ def attempt_counter(runtime: Runtime | None) -> AttemptCounter:
 def main() -> int:
     try:
         settings = Settings()  # from the environment
-    except ValidationError as mistake:
-        for error in mistake.errors():
+    except ValidationError as exc:
+        for error in exc.errors():
             print(f"worker: GROUPBUY_{str(error['loc'][0]).upper()}: {validation_message(error['msg'])}", file=sys.stderr)  # noqa: T201
         return 2
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         uvloop.run(run(settings))
-    except RuntimeError as failure:
-        print(f"worker: Temporal cannot be reached (TEMPORAL_ADDRESS): {failure}", file=sys.stderr)  # noqa: T201
+    except RuntimeError as exc:
+        print(f"worker: Temporal cannot be reached (TEMPORAL_ADDRESS): {exc}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""Ending a campaign: its transactions, and the closing of its teams."""
+"""The shutdown of a campaign: its transactions, and the closing of its teams."""
 
 import asyncio
 import time
@@ -9,6 +9,7 @@ from temporalio import activity
 import db.campaigns.shutdown
 import db.refunds.pending
 import db.teams.conclude
+from activities import interfaces
 from activities.errors import database_errors
 from activities.refunds import StartsRefund
 from db.core.connection import Database
@@ -16,77 +17,77 @@ from domain.lifecycle import TeamDecision
 from domain.messages.campaigns import BeginShutdown, ClosedTeams, CloseTeams, ReadShutdown, ShutdownState
 from domain.messages.teams import ConcludeTeam
 
-AT_ONCE = 5
-"""teams that are closed side by side: the next ones wait for them, and for as long again, so that locks find room between"""
+BATCH = 5
+"""teams that are closed side by side; the next batch waits for them, and for as long again, so that locks find room between"""
 TEAMS_PER_CALL = 500
-LOOKS, PAUSE = 100, 0.05
-"""how often, and after how many seconds, it is looked whether they are closed"""
+CLOSED_WITHIN = 5.0
+"""seconds until a batch that has not closed is left to the next call"""
+POLL_EVERY = 0.05
 
 
-class TellsTeam(Protocol):
-    """Sends a team's workflow the operators' `close`; returns whether there is one."""
+class ClosesTeam(Protocol):
+    """Signals `close` to a team's workflow; returns whether there is one."""
 
     async def __call__(self, team_id: str, *, operator: str, reason: str) -> bool: ...
 
 
-class CampaignActivities:
-    def __init__(self, database: Database, close: TellsTeam, start: StartsRefund) -> None:
+class CampaignActivities(interfaces.CampaignActivities):
+    def __init__(self, database: Database, close: ClosesTeam, start: StartsRefund) -> None:
         self._database = database
         self._close = close
         self._start = start
 
     @activity.defn
-    async def begin_ending(self, asked: BeginShutdown) -> None:
-        """Ends the campaign, and takes down its forming teams."""
+    async def begin_shutdown(self, request: BeginShutdown) -> None:
         with database_errors():
-            await db.campaigns.shutdown.begin_shutdown(self._database, asked)
+            await db.campaigns.shutdown.begin_shutdown(self._database, request)
 
     @activity.defn
-    async def close_teams(self, asked: CloseTeams) -> ClosedTeams:
-        """Closes forming teams, in slices; a retry goes on where the last one stopped."""
+    async def close_teams(self, request: CloseTeams) -> ClosedTeams:
+        """Closes forming teams; a retry goes on where the last attempt stopped."""
         details = activity.info().heartbeat_details
-        after, count, event_ids = (str(details[0]), int(details[1]), list(details[2])) if details else (asked.after, 0, [])
+        after, count, event_ids = (str(details[0]), int(details[1]), list(details[2])) if details else (request.after, 0, [])
         while count < TEAMS_PER_CALL:
             with database_errors():
-                slice_ = await db.campaigns.shutdown.forming_teams(self._database, asked, after, AT_ONCE)
-            if not slice_:
+                batch = await db.campaigns.shutdown.forming_teams(self._database, request, after, BATCH)
+            if not batch:
                 return ClosedTeams(event_ids=event_ids)
             began = time.monotonic()
-            closed = await asyncio.gather(*(self._close_team(team_id, asked) for team_id in slice_))
-            await self._until_closed(slice_)
+            closed = await asyncio.gather(*(self._close_team(team_id, request) for team_id in batch))
+            await self._wait_until_closed(batch)
             await asyncio.sleep(time.monotonic() - began)
-            after, count = slice_[-1], count + len(slice_)
-            event_ids += [event_id for news in closed for event_id in news]
+            after, count = batch[-1], count + len(batch)
+            event_ids += [event_id for team_events in closed for event_id in team_events]
             activity.heartbeat(after, count, event_ids)
         return ClosedTeams(after=after, event_ids=event_ids)
 
     @activity.defn
-    async def look_at_ending(self, asked: ReadShutdown) -> ShutdownState:
-        """Counts what is done; finishes the ending when that is all."""
+    async def measure_shutdown(self, request: ReadShutdown) -> ShutdownState:
         with database_errors():
-            return await db.campaigns.shutdown.measure_shutdown(self._database, asked)
+            return await db.campaigns.shutdown.measure_shutdown(self._database, request)
 
-    async def _close_team(self, team_id: str, asked: CloseTeams) -> list[str]:
-        """Leaves it to the team's workflow; where there is none, or it did not do it, closes the team by its rows.
+    async def _close_team(self, team_id: str, request: CloseTeams) -> list[str]:
+        """Signals the team's workflow; where there is none, or it did not close the team, closes the team's rows.
 
         Returns:
-            The events that no workflow tells of.
+            The events that no workflow delivers.
         """
-        is_told = await self._close(team_id, operator=asked.operator, reason=asked.reason)
-        if is_told and not asked.by_rows:
+        is_signaled = await self._close(team_id, operator=request.operator, reason=request.reason)
+        if is_signaled and not request.by_rows:
             return []
         with database_errors():
-            ending = ConcludeTeam(team_id=team_id, ending=TeamDecision.CLOSE, now=asked.now)
-            concluded = await db.teams.conclude.conclude_team(self._database, ending)
+            close = ConcludeTeam(team_id=team_id, decision=TeamDecision.CLOSE, now=request.now)
+            concluded = await db.teams.conclude.conclude_team(self._database, close)
             owed = await db.refunds.pending.owed_by_team(self._database, team_id, "", len(concluded.owed) + 1)
         for refund in owed:
             await self._start(refund)
         return concluded.event_ids
 
-    async def _until_closed(self, team_ids: list[str]) -> None:
-        """Waits a while for their workflows, and for those of their refunds; what is left then is the next call's."""
-        for _ in range(LOOKS):
+    async def _wait_until_closed(self, team_ids: list[str]) -> None:
+        """Waits for the workflows of these teams, and of their refunds, for a limited time."""
+        give_up = time.monotonic() + CLOSED_WITHIN
+        while time.monotonic() < give_up:
             with database_errors():
                 if not await db.campaigns.shutdown.any_unfinished(self._database, team_ids):
                     return
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(POLL_EVERY)

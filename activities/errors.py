@@ -1,4 +1,4 @@
-"""Telling a defect from trouble that passes by, in words that fit into a history."""
+"""Errors of the database as failures of activities."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""How workflows call activities."""
+"""How workflows call activities, and what failures of activities become."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -15,85 +15,71 @@ from temporalio.exceptions import (
 )
 
 with workflow.unsafe.imports_passed_through():
-    from activities.callbacks.deliver import CallbackActivities
     from domain.messages.base import WorkflowFailure
-    from domain.messages.callbacks import Deliver, Delivered
-    from workflows.task_queues import CALLBACKS_QUEUE
 
-Argument = TypeVar("Argument")
-Answer = TypeVar("Answer")
-Step = Callable[[Any, Argument], Awaitable[Answer]]
+ArgumentT = TypeVar("ArgumentT")
+AnswerT = TypeVar("AnswerT")
+Activity = Callable[[Any, ArgumentT], Awaitable[AnswerT]]
 
-LOCAL_TRY = timedelta(seconds=2)
+LOCAL_ATTEMPT = timedelta(seconds=2)
 TRANSACTION = timedelta(seconds=10)
-# Longer than an attempt may take (settings.py bounds it) that begins in an activity's tenth second. After a crash the next try
-# waits for this.
-DELIVERY = timedelta(seconds=30)
-SLICE = timedelta(seconds=30)
-UNTIL_IT_WORKS = RetryPolicy(
+BATCH = timedelta(seconds=30)
+RETRY_FOREVER = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=timedelta(seconds=5)
 )
 
 
 async def execute_with_retries(
-    step: Step[Argument, Answer], argument: Argument, *, summary: str, task_queue: str | None = None
-) -> Answer:
-    """Runs one transaction, again and again while the database is away.
+    activity: Activity[ArgumentT, AnswerT], argument: ArgumentT, *, summary: str, task_queue: str | None = None
+) -> AnswerT:
+    """Runs one transaction, and retries it for as long as the database is away.
 
     Raises:
         FailureError: a defect, or a refusal that the activity raised: both not retryable.
     """
     return await workflow.execute_activity_method(
-        step,
+        activity,
         argument,
         task_queue=task_queue,
         start_to_close_timeout=TRANSACTION,
-        retry_policy=UNTIL_IT_WORKS,
+        retry_policy=RETRY_FOREVER,
         summary=summary,
     )
 
 
-async def execute_local_first(step: Step[Argument, Answer], argument: Argument, *, local: bool, summary: str) -> Answer:
-    """Runs one transaction within the workflow task, which costs one event; where that fails, durably.
+async def execute_local_first(
+    activity: Activity[ArgumentT, AnswerT], argument: ArgumentT, *, summary: str, local: bool = True
+) -> AnswerT:
+    """Runs one transaction within the workflow task, which costs one event; if that fails, as a regular activity with retries.
 
-    The step must be idempotent: a local try that seemed to fail may have been committed.
+    The activity must be idempotent: a local attempt that seemed to fail may have been committed.
     """
     if local:
         try:
             return await workflow.execute_local_activity_method(
-                step,
+                activity,
                 argument,
-                start_to_close_timeout=LOCAL_TRY,
+                start_to_close_timeout=LOCAL_ATTEMPT,
                 retry_policy=RetryPolicy(maximum_attempts=1),
                 summary=summary,
             )
-        except FailureError as failure:
-            if is_cancelled_exception(failure) or _is_final(failure):
+        except FailureError as exc:
+            if is_cancelled_exception(exc) or _is_final(exc):
                 raise
-    return await execute_with_retries(step, argument, summary=summary)
+    return await execute_with_retries(activity, argument, summary=summary)
 
 
-async def execute_batched(step: Step[Argument, Answer], argument: Argument, *, summary: str, task_queue: str) -> Answer:
-    """Runs an activity that works through many rows and says after each slice how far it is."""
+async def execute_batched(
+    activity: Activity[ArgumentT, AnswerT], argument: ArgumentT, *, summary: str, task_queue: str
+) -> AnswerT:
+    """Runs an activity that works through many rows and heartbeats after each batch."""
     return await workflow.execute_activity_method(
-        step,
+        activity,
         argument,
         task_queue=task_queue,
         start_to_close_timeout=timedelta(hours=1),
-        heartbeat_timeout=SLICE,
-        retry_policy=UNTIL_IT_WORKS,
-        summary=summary,
-    )
-
-
-def start_delivery(event_ids: list[str], *, summary: str) -> workflow.ActivityHandle[Delivered]:
-    """Starts to tell a mall of events. It goes on for days until each is delivered or dead; who waits for it decides how."""
-    return workflow.start_activity_method(
-        CallbackActivities.deliver,
-        Deliver(event_ids=event_ids),
-        task_queue=CALLBACKS_QUEUE,
-        start_to_close_timeout=DELIVERY,
-        retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=10)),
+        heartbeat_timeout=BATCH,
+        retry_policy=RETRY_FOREVER,
         summary=summary,
     )
 
@@ -104,20 +90,26 @@ def refusal(detail: str, code: str) -> ApplicationError:
 
 
 def refusal_of(failure: FailureError) -> ApplicationError:
-    """What an update answers when its transaction failed for good."""
-    cause = failure_of(failure)
+    """The answer of an update whose transaction failed for good."""
+    cause = application_error_of(failure)
     if cause is not None and cause.type:
         return refusal(cause.message, cause.type)
     return refusal(str(failure.cause or failure), WorkflowFailure.BROKEN_INVARIANT)
 
 
-def failure_of(failure: BaseException) -> ApplicationError | None:
-    """What an activity, or a step of ours, raised; None for a cancel, a timeout and whatever else Temporal ends steps with."""
+def application_error_of(failure: BaseException) -> ApplicationError | None:
+    """The error that an activity, or a workflow of ours, raised; None for a cancel, a timeout and other ends of an activity."""
     # A regular activity's failure comes wrapped in an ActivityError, a local activity's does not.
-    own = failure.cause if isinstance(failure, ActivityError) else failure
-    return own if isinstance(own, ApplicationError) else None
+    cause = failure.cause if isinstance(failure, ActivityError) else failure
+    return cause if isinstance(cause, ApplicationError) else None
+
+
+def is_defect(failure: BaseException) -> bool:
+    """Whether the database has said that the code is wrong."""
+    cause = application_error_of(failure)
+    return cause is not None and cause.type == WorkflowFailure.BROKEN_INVARIANT
 
 
 def _is_final(failure: FailureError) -> bool:
-    cause = failure_of(failure)
+    cause = application_error_of(failure)
     return cause is not None and cause.non_retryable

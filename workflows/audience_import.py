@@ -1,41 +1,42 @@
-"""One filling of an audience: a rule's job over the orders, then the deletion of the members that it replaced.
+"""One import of an audience: its rule over the orders, then the deletion of the members that it replaced.
 
-After an upload it does the second part alone: the first finds in the rows that the filling has ended.
+After an upload only the deletion is left: the first step finds in the rows that the import is done.
 """
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.audiences import AudienceActivities
-    from domain.messages.audiences import AudienceImportInput, FailImport, ImportState
-    from workflows.activity_calls import execute_batched, execute_with_retries, failure_of
-    from workflows.saga import ends_the_workflow
+    from activities.interfaces import AudienceActivities
+    from domain.messages.audiences import AudienceImportInput, FailImport
+    from workflows.activity_calls import application_error_of, execute_batched, execute_with_retries
+    from workflows.saga import ends_workflow
     from workflows.task_queues import REFUNDS_QUEUE
 
 
 @workflow.defn
 class AudienceImportWorkflow:
     @workflow.run
-    async def run(self, asked: AudienceImportInput) -> str:
+    async def run(self, audience: AudienceImportInput) -> str:
         try:
-            state: ImportState = await execute_batched(
-                AudienceActivities.fill_audience,
-                asked,
-                summary=f"fill audience {asked.audience_id}",
-                task_queue=REFUNDS_QUEUE,
+            summary = f"import members of audience {audience.audience_id}"
+            state = await execute_batched(
+                AudienceActivities.import_members, audience, summary=summary, task_queue=REFUNDS_QUEUE
             )
-        except BaseException as stopped:
-            if not ends_the_workflow(stopped):
+        except BaseException as exc:
+            if not ends_workflow(exc):
                 raise
-            cause = failure_of(stopped)
-            why = f"A defect stopped it: {cause.message}" if cause else "Its workflow was cancelled."
-            failed = FailImport(filling=asked.filling, why=why, now=workflow.now())
-            await execute_with_retries(AudienceActivities.fail_filling, failed, summary="give it up", task_queue=REFUNDS_QUEUE)
-            await self._clear(asked)
+            await self._fail(audience, exc)
+            await self._clear(audience)
             raise
-        await self._clear(asked)
+        await self._clear(audience)
         return f"{state.status}: {state.member_count} members"
 
-    async def _clear(self, asked: AudienceImportInput) -> None:
+    async def _fail(self, audience: AudienceImportInput, exc: BaseException) -> None:
+        cause = application_error_of(exc)
+        reason = f"A defect stopped it: {cause.message}" if cause else "Its workflow was cancelled."
+        failed = FailImport(import_id=audience.import_id, reason=reason, now=workflow.now())
+        await execute_with_retries(AudienceActivities.fail_import, failed, summary="fail the import", task_queue=REFUNDS_QUEUE)
+
+    async def _clear(self, audience: AudienceImportInput) -> None:
         summary = "delete members that are no longer in force"
-        await execute_batched(AudienceActivities.clear_replaced_members, asked, summary=summary, task_queue=REFUNDS_QUEUE)
+        await execute_batched(AudienceActivities.clear_replaced_members, audience, summary=summary, task_queue=REFUNDS_QUEUE)

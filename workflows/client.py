@@ -19,7 +19,7 @@ from temporalio.service import GrpcCompression
 
 from workflows.operator_signals import UndecodablePayload
 
-# The converters of temporalio.contrib.pydantic, made once. The SDK makes a payload converter for every workflow task and
+# The converters of temporalio.contrib.pydantic, created once. The SDK creates a payload converter for every workflow task and
 # every command; theirs builds a JSON converter each time.
 CONVERTERS = tuple(
     PydanticJSONPlainPayloadConverter() if isinstance(converter, JSONPlainPayloadConverter) else converter
@@ -32,22 +32,22 @@ class PayloadConverter(CompositePayloadConverter):
         super().__init__(*CONVERTERS)
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
-        """What has no type comes from a person: it is judged by whom it is for, and not dropped, nor tried for ever."""
+        """A payload without a type comes from a person: its handler parses it, so the SDK must not drop it or retry forever."""
         if type_hints:
             return super().from_payloads(payloads, type_hints)
-        return [self._from_a_person(payload) for payload in payloads]
+        return [self._untyped(payload) for payload in payloads]
 
-    def _from_a_person(self, payload: Payload) -> object:
+    def _untyped(self, payload: Payload) -> object:
         try:
             return super().from_payloads([payload])[0]
         except (KeyError, RuntimeError, ValueError):
             return UndecodablePayload()
 
 
-USUAL_ADDRESS = "localhost:7233"
+DEFAULT_ADDRESS = "localhost:7233"
 
-# The SDK's runtime takes a thread per core, and what passes between them is handed over at a price. Python keeps one core busy
-# at the most, and that runtime a fifth of it. The SDK has no option for this; its first runtime reads the variable.
+# The SDK's runtime starts a thread per core, and every hand-over between threads costs CPU. Python keeps at most one core busy,
+# and that runtime a fifth of it. The SDK has no option for this; its first runtime reads the variable.
 os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
 
 data_converter = DataConverter(payload_converter_class=PayloadConverter)
@@ -59,10 +59,10 @@ async def connect(*, runtime: Runtime | None = None) -> Client:
     Raises:
         RuntimeError: the server cannot be reached.
     """
-    found = ClientConfig.load_client_connect_config()
-    found.setdefault("target_host", USUAL_ADDRESS)  # where the CLI looks, too, and the SDK does not
+    config = ClientConfig.load_client_connect_config()
+    config.setdefault("target_host", DEFAULT_ADDRESS)  # the CLI has this default, and the SDK has none
     return await Client.connect(
-        **found,
+        **config,
         data_converter=data_converter,
         runtime=runtime,
         # Our messages are a few hundred bytes: gzip, the default, costs more CPU on both sides than it saves.

@@ -1,13 +1,14 @@
-"""What an operator reads of a team, or of a refund, in the Temporal UI."""
+"""What an operator reads of a workflow in the Temporal UI, in Markdown."""
 
-from collections.abc import Mapping
 from datetime import datetime
 
-from domain.lifecycle import OrderStatus, TeamStatus
-from domain.messages.campaigns import ShutdownInput, ShutdownState
-from domain.messages.orders import SettledPayment
-from domain.messages.refunds import RefundInput, RefundState
-from domain.messages.teams import Seat
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from domain.lifecycle import OrderStatus
+    from domain.messages.campaigns import ShutdownInput, ShutdownState
+    from domain.messages.refunds import RefundInput, RefundState
+    from workflows.team.state import TeamState
 
 SEATS_SHOWN = 50
 
@@ -16,57 +17,53 @@ def moment(value: datetime) -> str:
     return f"{value:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def team_details(
-    *,
-    status: TeamStatus,
-    target_count: int,
-    next_step: str,
-    seats: Mapping[str, Seat],
-    notes: list[str],
-) -> str:
-    """Markdown: the state in a sentence, what comes next, the seats, and what operators did."""
-    paid = sum(seat.status is OrderStatus.PAID for seat in seats.values())
+def team_details(state: TeamState, target_count: int, notes: list[str]) -> str:
+    """The state in a sentence, what comes next, the seats, and what operators did."""
+    seats = state.live_seats
     unpaid = sum(seat.status is OrderStatus.LOCKED for seat in seats.values())
-    lines = [f"**{status}**: {paid} paid and {unpaid} unpaid of {target_count} seats. {next_step}", ""]
+    if state.is_forming and state.deadline is not None:
+        next_step = f"It takes buyers until {moment(state.deadline)}."
+    elif state.refund_until is not None:
+        next_step = f"Refunds are possible until {moment(state.refund_until)}."
+    else:
+        next_step = ""
+    lines = [f"**{state.status}**: {state.paid_count} paid and {unpaid} unpaid of {target_count} seats. {next_step}", ""]
     if seats:
         lines += ["| out_trade_no | user | order | unpaid seat is kept until |", "|---|---|---|---|"]
         for out_trade_no, seat in list(seats.items())[:SEATS_SHOWN]:
-            kept = moment(seat.keep_until) if seat.status is OrderStatus.LOCKED else ""
+            is_unpaid = seat.status is OrderStatus.LOCKED and seat.keep_until is not None
+            kept = moment(seat.keep_until) if is_unpaid and seat.keep_until else ""
             lines.append(f"| {out_trade_no} | {seat.user_id} | {seat.status} | {kept} |")
         if len(seats) > SEATS_SHOWN:
             lines.append(f"\n… and {len(seats) - SEATS_SHOWN} more.")
     return "\n".join([*lines, *(f"\n{note}" for note in notes)])
 
 
-def refund_details(
-    order: RefundInput | None, refund: RefundState | None, booked: SettledPayment | None, notes: list[str]
-) -> str:
-    """Markdown: what is undone and how far, and what operators did."""
+def refund_details(order: RefundInput | None, refund: RefundState | None, notes: list[str]) -> str:
+    """What is undone and how far, and what operators did."""
     lines = []
     if order is not None:
         lines.append(f"Order **{order.out_trade_no}** of {order.source}.")
-    if booked is not None:
-        lines.append(f"Its payment: {booked.outcome}{f', {booked.reason}' if booked.reason else ''}.")
     if refund is not None:
         seat = "free" if refund.released else "held"
-        answer = refund.answer or ("asked" if refund.asks else "not asked")
+        answer = refund.answer or ("asked" if refund.needs_consent else "not asked")
         columns = (refund.attempt, refund.kind, refund.status, seat, answer, f"{refund.team_id}: {refund.team_status}")
         lines += ["", "| refund | kind | status | seat | the mall's answer | team |", "|---|---|---|---|---|---|"]
         lines.append(f"| {' | '.join(map(str, columns))} |")
         if refund.note:
-            lines.append(f"\nSaid to it: {refund.note}")
+            lines.append(f"\nNote: {refund.note}")
     return "\n".join([*lines, *(f"\n{note}" for note in notes)])
 
 
-def ending_details(ending: ShutdownInput, state: ShutdownState) -> str:
-    """Markdown: who ends which campaign, and how far that is."""
-    who, why = ending.operator or "an operator", ending.reason or "no reason given"
+def shutdown_details(shutdown: ShutdownInput, state: ShutdownState) -> str:
+    """Who ends which campaign, and how far that is."""
+    by, reason = shutdown.operator or "an operator", shutdown.reason or "no reason given"
     lines = [
-        f"Campaign **{ending.campaign_id}** ends by {who} ({why}): {'done' if state.finished else 'under way'}.",
+        f"Campaign **{shutdown.campaign_id}** is ended by {by} ({reason}): {'done' if state.finished else 'under way'}.",
         "",
         "| | of | done | |",
         "|---|---|---|---|",
-        f"| teams | {state.teams_total} | {state.teams_done} | {state.teams_completed} completed before their turn |",
+        f"| teams | {state.teams_total} | {state.teams_done} | {state.teams_completed} completed before they were closed |",
         f"| refunds | {state.refunds_total} | {state.refunds_done} | {state.refunds_attention} wait for a person |",
         f"| money | {state.amount_total} | {state.amount_returned} | |",
     ]

@@ -1,4 +1,4 @@
-"""What operators send. A handler takes any JSON and judges it here: the SDK drops a signal that it cannot decode."""
+"""What operators send. A handler takes any JSON and parses it itself: the SDK drops a signal that it cannot decode."""
 
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ SignalT = TypeVar("SignalT", bound=BaseModel)
 
 
 class UndecodablePayload:
-    """Stands for what somebody sent that no data converter can read."""
+    """Stands for a payload that no data converter can read."""
 
 
 class UnusablePayloadError(Exception):
@@ -19,10 +19,10 @@ class UnusablePayloadError(Exception):
 
 
 def parse_signal(expected: type[SignalT], payload: object, surplus: tuple[object, ...] = ()) -> SignalT:
-    """What somebody asks for.
+    """The one JSON object of a signal; no payload stands for an empty one.
 
     Raises:
-        UnusableError: it is not the one JSON object that is expected.
+        UnusablePayloadError: it is not the one JSON object that is expected.
     """
     if surplus:
         raise UnusablePayloadError("one JSON object is expected, not several.")
@@ -30,7 +30,7 @@ def parse_signal(expected: type[SignalT], payload: object, surplus: tuple[object
         raise UnusablePayloadError("the payload: it is not JSON.")
     try:
         return expected.model_validate({} if payload is None else payload)
-    except ValidationError as mistake:
-        first = mistake.errors()[0]
+    except ValidationError as exc:
+        first = exc.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the payload"
         raise UnusablePayloadError(f"{where}: {first['msg']}.") from None

@@ -1,18 +1,15 @@
-"""Callbacks beside teams and refunds: what somebody wants to be sent again, and samples."""
+"""Callbacks beside teams and refunds: events that are delivered again on request, and samples."""
 
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from activities.callbacks.deliver import CallbackActivities
-    from domain.messages.callbacks import Resend, Sample, SampleReply
+    from activities.interfaces import CallbackActivities
+    from domain.messages.callbacks import Redeliver, Sample, SampleReply
     from domain.messages.signals import ResendSignal
-    from workflows.activity_calls import DELIVERY, start_delivery
-    from workflows.details import moment
-    from workflows.operator_signals import UnusablePayloadError, parse_signal
-    from workflows.search_attributes import NEEDS_ATTENTION
+    from workflows.deliveries import DELIVERY, ONE_ATTEMPT, start_delivery
+    from workflows.operator_log import OperatorLog
     from workflows.task_queues import CALLBACKS_QUEUE
 
 RESEND = "resend"
@@ -20,40 +17,33 @@ RESEND = "resend"
 
 @workflow.defn
 class RedeliveryWorkflow:
-    """Sees to some events until each is delivered or dead. Their rows say which are due."""
+    """Delivers some events, until each is delivered or dead. Their rows say which are due."""
 
-    def __init__(self) -> None:
+    @workflow.init
+    def __init__(self, request: Redeliver) -> None:  # noqa: ARG002 - as run() takes it
         self._again = False
-        self._notes: list[str] = []
+        self._log = OperatorLog("\n\n".join)
 
     @workflow.run
-    async def run(self, asked: Resend) -> str:
+    async def run(self, request: Redeliver) -> str:
         while True:
             self._again = False
-            told = start_delivery(asked.event_ids, summary=f"tell the mall again: {len(asked.event_ids)} event(s)")
-            await workflow.wait_condition(lambda: told.done() or self._again)  # noqa: B023 - awaited within this turn
+            delivery = start_delivery(request.event_ids, summary=f"deliver again: {len(request.event_ids)} event(s)")
+            await workflow.wait_condition(lambda: delivery.done() or self._again)  # noqa: B023 - awaited within this turn
             if not self._again:
                 break
-            told.cancel()
-        delivered = await told
+            delivery.cancel()
+        delivered = await delivery
         if delivered.dead:
-            self._note(f"{delivered.dead} callback(s) could not be delivered.")
-            workflow.upsert_search_attributes([NEEDS_ATTENTION.value_set(True)])
+            self._log.note(f"{delivered.dead} callback(s) could not be delivered.")
+            self._log.flag(needs_attention=True)
         return f"{delivered.delivered} delivered, {delivered.dead} dead"
 
-    @workflow.signal(name=RESEND, description='Do not wait for the next try: {"operator": "you"}')
+    @workflow.signal(name=RESEND, description='Do not wait for the next attempt: {"operator": "you"}')
     def resend(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401 - an operator may have written it
-        try:
-            asked = parse_signal(ResendSignal, payload, surplus)
-        except UnusablePayloadError as mistake:
-            self._note(f"resend changed nothing: {mistake}")
-            return
-        self._again = True
-        self._note(f"resend by {asked.operator or 'somebody'}.")
-
-    def _note(self, text: str) -> None:
-        self._notes = [*self._notes, f"{moment(workflow.now())}: {text}"][-5:]
-        workflow.set_current_details("\n\n".join(self._notes))
+        if signal := self._log.parse(ResendSignal, payload, surplus, "resend"):
+            self._again = True
+            self._log.note(f"resend by {signal.operator or 'somebody'}.")
 
 
 @workflow.defn
@@ -67,6 +57,6 @@ class SampleWorkflow:
             sample,
             task_queue=CALLBACKS_QUEUE,
             start_to_close_timeout=DELIVERY,
-            retry_policy=RetryPolicy(maximum_attempts=1),
+            retry_policy=ONE_ATTEMPT,
             summary=f"a sample of {sample.type}",
         )

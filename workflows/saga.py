@@ -2,43 +2,58 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
-Answer = TypeVar("Answer")
+AnswerT = TypeVar("AnswerT")
 
 
-class Compensations:
-    """What takes back the steps that were done, the last one first. Each is registered before its step."""
+class Saga:
+    """A block of steps. Where it ends by an exception, the compensations run, the last registered first, then it is raised on.
 
-    def __init__(self) -> None:
-        self._steps: list[Callable[[], Awaitable[object]]] = []
+    Either way the block ends only when all handlers have finished.
+    """
 
-    def add(self, step: Callable[[], Awaitable[object]]) -> None:
-        self._steps.append(step)
+    def __init__(self, on_failure: Callable[[BaseException], None]) -> None:
+        self._on_failure = on_failure
+        self._compensations: list[Callable[[], Awaitable[object]]] = []
 
-    def forget(self) -> None:
-        """From here there is no way back."""
-        self._steps.clear()
+    def compensate_with(self, compensation: Callable[[], Awaitable[object]]) -> None:
+        """Registers what takes a step back: before the step, whose outcome may stay unknown."""
+        self._compensations.append(compensation)
 
-    async def run(self) -> None:
-        while self._steps:
-            await self._steps.pop()()
+    def commit(self) -> None:
+        """From here on nothing is taken back."""
+        self._compensations.clear()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, _: type[BaseException] | None, exc: BaseException | None, __: TracebackType | None) -> None:
+        if exc is not None and not ends_workflow(exc):
+            return
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if exc is None:
+            return
+        while self._compensations:
+            await self._compensations.pop()()
+        self._on_failure(exc)
 
 
-def ends_the_workflow(stopped: BaseException) -> bool:
-    """Whether this is a real end: the SDK also takes workflows out of memory by raising in them."""
-    return isinstance(stopped, FailureError | asyncio.CancelledError)
+def ends_workflow(exc: BaseException) -> bool:
+    """Whether this exception ends the workflow: the SDK also raises in workflows to evict them from its cache."""
+    return isinstance(exc, FailureError | asyncio.CancelledError)
 
 
-async def to_its_end(step: Coroutine[Any, Any, Answer], cancelled: Callable[[], None]) -> Answer:
-    """Waits for a step; a cancel of the workflow is told to `cancelled`, and does not touch it."""
+async def run_to_completion(step: Coroutine[Any, Any, AnswerT], on_cancel: Callable[[], None]) -> AnswerT:
+    """Waits for a step; a cancel of the workflow calls `on_cancel`, and does not interrupt the step."""
     running = asyncio.create_task(step)
     while not running.done():
         try:
             await workflow.wait_condition(running.done)
         except asyncio.CancelledError:
-            cancelled()
+            on_cancel()
     return running.result()

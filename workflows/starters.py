@@ -1,53 +1,56 @@
-"""How what is no workflow reaches one: refunds and audiences are started, teams told of callbacks that malls did not take."""
+"""How every workflow is started: its id, queue and reuse policy, in one place.
 
+A start names one workflow at a time for its subject. Where it may run again, the rows say what is left to do, not Temporal.
+"""
+
+from contextlib import suppress
 from datetime import timedelta
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
-from temporalio.client import Client, WithStartWorkflowOperation
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    WithStartWorkflowOperation,
+)
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from domain.ids import audience_workflow_id, order_id, refund_workflow_id, team_workflow_id
+from domain.ids import (
+    audience_workflow_id,
+    order_id,
+    payment_workflow_id,
+    refund_workflow_id,
+    shutdown_workflow_id,
+    team_workflow_id,
+)
 from domain.lifecycle import TeamStatus
 from domain.messages.audiences import AudienceImportInput
-from domain.messages.callbacks import Resend, Sample, SampleReply
+from domain.messages.callbacks import Redeliver, Sample, SampleReply
+from domain.messages.campaigns import ShutdownInput
+from domain.messages.payments import PaymentInput
 from domain.messages.refunds import RefundInput
-from domain.messages.teams import TeamInput, Undelivered
 from workflows.audience_import import AudienceImportWorkflow
+from workflows.campaign_shutdown import CampaignShutdownWorkflow
+from workflows.reconciliation import ReconciliationWorkflow
 from workflows.redelivery import RESEND, RedeliveryWorkflow, SampleWorkflow
 from workflows.refund import RefundWorkflow
 from workflows.search_attributes import CAMPAIGN_ID, MALL, TEAM_STATUS
 from workflows.task_queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
+from workflows.team.state import TeamInput
 from workflows.team.workflow import TeamWorkflow
 
 SUMMARY_BYTES = 200
-UNDELIVERED = "undelivered"
 START_WITHIN = timedelta(seconds=5)
+SCHEDULE_ID = "groupbuy-reconciliation"
 
 
-def team_start(team: TeamInput) -> WithStartWorkflowOperation[TeamWorkflow, str]:
-    """Starts a team's workflow with the update that locks its first seat, or finds the one that runs."""
-    summary = f"Team of {team.target_count} for {team.goods_name}, campaign {team.campaign_id}, mall {team.source}"
-    return WithStartWorkflowOperation(
-        TeamWorkflow.run,
-        team,
-        id=team_workflow_id(team.team_id),
-        task_queue=TRADE_QUEUE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        # The workflow of a team that never had a seat fails, and its opener may try again. Any other end is final.
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-        search_attributes=TypedSearchAttributes(
-            [
-                SearchAttributePair(MALL, team.source),
-                SearchAttributePair(CAMPAIGN_ID, str(team.campaign_id)),
-                SearchAttributePair(TEAM_STATUS, TeamStatus.FORMING),
-            ]
-        ),
-        static_summary=fit_summary(summary),
-    )
-
-
-class RefundStart(TypedDict):
+class StartOptions(TypedDict):
     id: str
     task_queue: str
     id_conflict_policy: WorkflowIDConflictPolicy
@@ -55,15 +58,13 @@ class RefundStart(TypedDict):
     static_summary: str
 
 
-def refund_start(refund: RefundInput) -> RefundStart:
-    """One workflow at a time for one attempt. A second run of an ended one finds its end in the rows, and ends."""
-    attempt = refund.attempt or 1
-    return RefundStart(
-        id=refund_workflow_id(order_id(refund.source, refund.out_trade_no), attempt),
-        task_queue=REFUNDS_QUEUE,
+def _options(workflow_id: str, task_queue: str, summary: str) -> StartOptions:
+    return StartOptions(
+        id=workflow_id,
+        task_queue=task_queue,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        static_summary=fit_summary(f"Refund {attempt} of order {refund.out_trade_no}, mall {refund.source}"),
+        static_summary=fit_summary(summary),
     )
 
 
@@ -72,83 +73,144 @@ def fit_summary(text: str) -> str:
     return text.encode()[:SUMMARY_BYTES].decode(errors="ignore")
 
 
-async def hand_over(client: Client, team_id: str, event_ids: list[str]) -> None:
-    """Gives events that a mall did not take to its team's workflow, which goes on with them for days."""
-    await client.get_workflow_handle(team_workflow_id(team_id)).signal(UNDELIVERED, Undelivered(event_ids=event_ids))
+def team_start(
+    team: TeamInput, *, task_queue: str = TRADE_QUEUE, task_timeout: timedelta | None = None
+) -> WithStartWorkflowOperation[TeamWorkflow, str]:
+    """The start of a team's workflow, which comes with its opener's lock."""
+    options = _options(
+        team_workflow_id(team.team_id),
+        task_queue,
+        f"Team of {team.target_count} for {team.goods_name}, campaign {team.campaign_id}, mall {team.source}",
+    )
+    # A team that never had a seat ended as failed: its opener may try again. Any other end is for ever.
+    options["id_reuse_policy"] = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
+    return WithStartWorkflowOperation(
+        TeamWorkflow.run,
+        team,
+        **options,
+        task_timeout=task_timeout,
+        search_attributes=TypedSearchAttributes(
+            [
+                SearchAttributePair(MALL, team.source),
+                SearchAttributePair(CAMPAIGN_ID, str(team.campaign_id)),
+                SearchAttributePair(TEAM_STATUS, TeamStatus.FORMING),
+            ]
+        ),
+    )
 
 
-class TeamCloser:
-    """The operators' word that ends a team."""
+def refund_options(refund: RefundInput) -> StartOptions:
+    """The start options of a refund's workflow: one for each attempt."""
+    attempt = refund.attempt or 1
+    workflow_id = refund_workflow_id(order_id(refund.source, refund.out_trade_no), attempt)
+    return _options(workflow_id, REFUNDS_QUEUE, f"Refund {attempt} of order {refund.out_trade_no}, mall {refund.source}")
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
 
-    async def __call__(self, team_id: str, *, operator: str, reason: str) -> bool:
-        """Returns whether the team has a workflow that heard it."""
+def payment_options(payment: PaymentInput) -> StartOptions:
+    """The start options of a payment's workflow: one for each order."""
+    workflow_id = payment_workflow_id(order_id(payment.source, payment.out_trade_no))
+    return _options(workflow_id, REFUNDS_QUEUE, f"Payment of order {payment.out_trade_no}, mall {payment.source}")
+
+
+class StartsRefund(Protocol):
+    async def __call__(self, refund: RefundInput) -> None: ...
+
+
+def refund_starter(client: Client) -> StartsRefund:
+    """Starts refunds that nobody waits for."""
+
+    async def start(refund: RefundInput) -> None:
+        await client.start_workflow(RefundWorkflow.run, refund, **refund_options(refund))
+
+    return start
+
+
+async def signal_refund(client: Client, refund: RefundInput, signal: str, payload: dict[str, Any]) -> None:
+    """Signals a refund's workflow, which is started again where it has ended."""
+    await client.start_workflow(
+        RefundWorkflow.run, refund, start_signal=signal, start_signal_args=[payload], **refund_options(refund)
+    )
+
+
+class ClosesTeam(Protocol):
+    async def __call__(self, team_id: str, *, operator: str, reason: str) -> bool: ...
+
+
+def team_closer(client: Client) -> ClosesTeam:
+    """Signals `close` to a team's workflow; returns whether there is one."""
+
+    async def close(team_id: str, *, operator: str, reason: str) -> bool:
         try:
-            handle = self._client.get_workflow_handle(team_workflow_id(team_id))
+            handle = client.get_workflow_handle(team_workflow_id(team_id))
             await handle.signal("close", {"operator": operator, "reason": reason})
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
+        except RPCError as exc:
+            if exc.status is RPCStatusCode.NOT_FOUND:
                 return False
             raise
         return True
 
-
-class RefundStarter:
-    """Starts refunds that nobody waits for."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    async def __call__(self, refund: RefundInput) -> None:
-        await self._client.start_workflow(RefundWorkflow.run, refund, **refund_start(refund))
-
-    async def signal(self, refund: RefundInput, signal: str, payload: dict[str, Any]) -> None:
-        """An operator's word for a refund's workflow, which is started again where it is gone."""
-        await self._client.start_workflow(
-            RefundWorkflow.run, refund, start_signal=signal, start_signal_args=[payload], **refund_start(refund)
-        )
+    return close
 
 
-async def start_audience_import(client: Client, audience_id: str, filling: int) -> None:
-    """Lets an audience be filled by its rule, and what was replaced be deleted."""
+async def start_audience_import(client: Client, audience_id: str, import_id: int) -> None:
+    """Lets an audience's rule import its members, and those that were replaced be deleted."""
+    options = _options(
+        audience_workflow_id(audience_id, import_id), REFUNDS_QUEUE, f"Import {import_id} of audience {audience_id}"
+    )
     await client.start_workflow(
         AudienceImportWorkflow.run,
-        AudienceImportInput(audience_id=audience_id, filling=filling),
-        id=audience_workflow_id(audience_id, filling),
-        task_queue=REFUNDS_QUEUE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        static_summary=fit_summary(f"Filling {filling} of audience {audience_id}"),
+        AudienceImportInput(audience_id=audience_id, import_id=import_id),
+        **options,
         rpc_timeout=START_WITHIN,
     )
 
 
+async def start_campaign_shutdown(client: Client, shutdown: ShutdownInput) -> None:
+    """Starts the shutdown of a campaign, unless it runs."""
+    summary = f"Ends campaign {shutdown.campaign_id} with every forming team"
+    await client.start_workflow(
+        CampaignShutdownWorkflow.run,
+        shutdown,
+        **_options(shutdown_workflow_id(shutdown.campaign_id), REFUNDS_QUEUE, summary),
+        search_attributes=TypedSearchAttributes([SearchAttributePair(CAMPAIGN_ID, str(shutdown.campaign_id))]),
+    )
+
+
 async def start_redelivery(client: Client, workflow_id: str, event_ids: list[str], *, operator: str) -> None:
-    """Starts the redelivery of events that are due; one that runs already ends its wait for a later try."""
+    """Lets these events be delivered again; where that runs already, its wait for a later attempt ends."""
     await client.start_workflow(
         RedeliveryWorkflow.run,
-        Resend(event_ids=event_ids),
-        id=workflow_id,
-        task_queue=CALLBACKS_QUEUE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        Redeliver(event_ids=event_ids),
+        **_options(workflow_id, CALLBACKS_QUEUE, f"Delivers {len(event_ids)} event(s) again, for {operator}"),
         start_signal=RESEND,
         start_signal_args=[{"operator": operator[:128]}],
-        static_summary=fit_summary(f"Sends {len(event_ids)} event(s) again, for {operator}"),
     )
 
 
 async def execute_sample(client: Client, sample: Sample) -> SampleReply:
-    """Sends a sample event, and waits for the mall's reply.
+    """Sends a sample, and waits for what the mall replies.
 
     Raises:
-        WorkflowFailureError: the attempt could not be made.
+        WorkflowFailureError: it is not known whether it was sent.
     """
-    return await client.execute_workflow(
-        SampleWorkflow.run,
-        sample,
-        id=f"callback-{sample.event_id}",
-        task_queue=CALLBACKS_QUEUE,
-        static_summary=fit_summary(f"A sample of {sample.type} for mall {sample.source}"),
-    )
+    summary = f"A sample of {sample.type} for mall {sample.source}"
+    options = _options(f"callback-{sample.event_id}", CALLBACKS_QUEUE, summary)
+    return await client.execute_workflow(SampleWorkflow.run, sample, **options)
+
+
+async def ensure_schedule(client: Client) -> None:
+    """Creates the schedule of reconciliation where it is missing; an operator's changes to it stay."""
+    with suppress(ScheduleAlreadyRunningError):
+        await client.create_schedule(
+            SCHEDULE_ID,
+            Schedule(
+                action=ScheduleActionStartWorkflow(
+                    ReconciliationWorkflow.run,
+                    id=SCHEDULE_ID,
+                    task_queue=TRADE_QUEUE,
+                    static_summary="Does what no live workflow does any more",
+                ),
+                spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(minutes=1))]),
+                policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
+            ),
+        )

@@ -1,4 +1,4 @@
-"""The task queues: what is slow or comes in crowds never takes a slot from a lock or a settlement."""
+"""The task queues: slow work and mass work never takes a slot from a lock or a payment."""
 
 TRADE_QUEUE = "groupbuy"
 REFUNDS_QUEUE = "groupbuy-refunds"

@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 
 import db.callbacks.deliveries
 import db.callbacks.redelivery
+from activities import interfaces
 from activities.callbacks.per_mall_limit import PerMallLimit
 from activities.callbacks.retries import RetrySchedule
 from activities.callbacks.senders.base import Sender, SendResult
@@ -43,7 +44,7 @@ AttemptCounter = Callable[[str, str], None]
 """Counts an attempt, by the kind of its address and its outcome."""
 
 
-class CallbackActivities:
+class CallbackActivities(interfaces.CallbackActivities):
     def __init__(
         self,
         database: Database,
@@ -109,13 +110,6 @@ class CallbackActivities:
             duration_ms=round((time.monotonic() - started) * 1000),
             body=result.body[:SAMPLE_BODY],
         )
-
-    async def try_once(self, source: str, event_ids: list[str]) -> bool:
-        """Attempts these new events of a mall; returns whether all of them are delivered."""
-        await self._execute(db.callbacks.deliveries.assign_sequences(self._database, source))
-        pending = await self._execute(db.callbacks.deliveries.pending_deliveries(self._database, event_ids))
-        attempted = await self._attempt_all(pending)
-        return len(attempted) == len(pending) and all(status == "delivered" for status in attempted)
 
     async def _attempt_all(self, due: list[Delivery]) -> list[DeliveryStatus]:
         """Attempts these deliveries, the malls independently of each other; leaves out those that find no slot in time."""

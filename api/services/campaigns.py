@@ -13,7 +13,7 @@ from domain.errors import ErrorCode, GroupBuyError, Refusal
 from domain.messages.campaigns import BeginShutdown, ShutdownInput
 from domain.schemas.campaign_shutdown import NewShutdown, ShutdownPreview, ShutdownProgress, ShutdownStatus
 from settings import Settings
-from workflows.campaign_shutdown import start_campaign_shutdown
+from workflows.starters import start_campaign_shutdown
 
 
 class CampaignService:

@@ -8,17 +8,15 @@ import math
 import uuid
 from datetime import UTC, datetime
 
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 
 from api.http.temporal_errors import retrieve_start_failure, time_limit, translate_update_errors
 from api.runtime.keyed_limit import KeyedLimit
 from api.services.callbacks import callback_address
-from api.services.refunds import request_refund
 from db.campaigns.offers import read_quote_context
 from db.core.connection import Database, connection
 from db.orders.queries import OrderLookup, OrderRecord, look_up_order, read_order, read_order_and_team
 from db.orders.settle import record_other_amount
-from db.refunds.queries import look_up_refund
 from db.settings.keys import MallAccess
 from domain.eligibility import SeatIntent, require_all, require_terms
 from domain.errors import ErrorCode, GroupBuyError, Refusal
@@ -27,12 +25,13 @@ from domain.lifecycle import other_amount_refusal
 from domain.limits import may_lock_another, unpaid_seats_allowed
 from domain.messages.callbacks import CallbackFormat
 from domain.messages.orders import HeldSeat, PaymentReport, SeatRequest, SettledPayment
-from domain.messages.refunds import RefundInput, RefundRequest
-from domain.messages.teams import PROTOCOL, TeamInput
+from domain.messages.payments import PaymentInput
 from domain.schemas.orders import NewOrder, Order, Payment, Settlement
 from domain.seats import OrderContent, is_joinable, require_same_content
 from settings import Settings
-from workflows.starters import team_start
+from workflows.payment import BOOK, PaymentWorkflow
+from workflows.starters import payment_options, team_start
+from workflows.team.state import TeamInput
 from workflows.team.workflow import LOCK, SETTLE, TeamWorkflow
 
 
@@ -121,7 +120,6 @@ class OrderService:
                 goods_name=offer.goods_name,
                 target_count=offer.target_count,
                 local_activities=self._settings.local_activities,
-                protocol=PROTOCOL,
             )
         )
         async with translate_update_errors(), retrieve_start_failure(start):
@@ -182,10 +180,17 @@ class OrderService:
         return settled.repeated
 
     async def _settle_alone(self, report: PaymentReport) -> None:
-        found = await look_up_refund(self._database, report.source, report.out_trade_no)
-        attempt = found.next_attempt if found else 1
-        refund = RefundInput(source=report.source, out_trade_no=report.out_trade_no, attempt=attempt, awaits_request=True)
-        await request_refund(self._client, refund, RefundRequest(payment=report))
+        """Books the payment in a workflow of its own."""
+        payment = PaymentInput(source=report.source, out_trade_no=report.out_trade_no, team_id=report.team_id)
+        start = WithStartWorkflowOperation(PaymentWorkflow.run, payment, **payment_options(payment))
+        async with translate_update_errors(), retrieve_start_failure(start):
+            await self._client.execute_update_with_start_workflow(
+                BOOK,
+                report,
+                start_workflow_operation=start,
+                id=_update_id(BOOK, report.out_trade_no),
+                result_type=SettledPayment,
+            )
 
     def _team(self, team: str) -> WorkflowHandle[TeamWorkflow, str]:
         return self._client.get_workflow_handle_for(TeamWorkflow.run, team_workflow_id(team))

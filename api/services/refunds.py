@@ -10,11 +10,11 @@ from api.http.temporal_errors import retrieve_start_failure, time_limit, transla
 from db.core.connection import Database
 from db.refunds.queries import RefundLookup, look_up_refund, look_up_refund_of_order, refunds_under_way
 from domain.errors import ErrorCode, GroupBuyError, Refusal
-from domain.messages.refunds import RefundAnswer, RefundInput, RefundRequest
+from domain.messages.refunds import RefundInput, RefundRequest, RefundState
 from domain.schemas.refunds import Refund
 from settings import Settings
 from workflows.refund import REQUEST, RefundWorkflow
-from workflows.starters import RefundStarter, refund_start
+from workflows.starters import refund_options, signal_refund
 
 
 async def request_refund(client: Client, refund: RefundInput, request: RefundRequest) -> None:
@@ -23,7 +23,7 @@ async def request_refund(client: Client, refund: RefundInput, request: RefundReq
     Raises:
         Refusal, Unavailable: as translate_update_errors.
     """
-    start = WithStartWorkflowOperation(RefundWorkflow.run, refund, **refund_start(refund))
+    start = WithStartWorkflowOperation(RefundWorkflow.run, refund, **refund_options(refund))
     async with translate_update_errors(), retrieve_start_failure(start):
         await client.execute_update_with_start_workflow(
             REQUEST,
@@ -31,7 +31,7 @@ async def request_refund(client: Client, refund: RefundInput, request: RefundReq
             start_workflow_operation=start,
             # Unique per request: Temporal answers a repeated update id with the first result, and a refusal may not last.
             id=f"request:{uuid.uuid4().hex}",
-            result_type=RefundAnswer,
+            result_type=RefundState,
         )
 
 
@@ -89,7 +89,7 @@ class RefundService:
             if not under_way:
                 raise Refusal(ErrorCode.REFUND_NOT_FOUND, f"No refund of order {order_id} is under way.")
             for refund in under_way:
-                await RefundStarter(self._client).signal(refund, signal, payload)
+                await signal_refund(self._client, refund, signal, payload)
 
     async def _look_up(self, source: str, out_trade_no: str) -> RefundLookup:
         found = await look_up_refund(self._database, source, out_trade_no)

@@ -35,15 +35,9 @@ SELECT event_id, kind, address, callback_format, 'pending', 0, $5, $5
  WHERE callback_kind IS NOT NULL
 """
 
-# A delivery of the team event in `event` to each distinct address of the orders in `named`. The legacy format knows no team
+# A team's event leads to a delivery for each distinct address of the orders that it names. The legacy format knows no team
 # event but team.completed.
-TEAM_DELIVERIES = """
-INSERT INTO deliveries (event_id, kind, address, format, status, attempts, since, next_attempt_at)
-SELECT DISTINCT event_id, callback_kind, callback_address, callback_format, 'pending', 0, occurred_at, occurred_at
-  FROM event, named
- WHERE callback_kind IS NOT NULL AND (callback_format <> 'original' OR event.type = 'team.completed')
-"""
-TEAM_EVENT = f"""
+TEAM_EVENT = """
 WITH named AS (
   SELECT * FROM orders WHERE team_id = $2 AND out_trade_no = ANY($4::text[])
 ), event AS (
@@ -53,7 +47,10 @@ WITH named AS (
     FROM teams WHERE team_id = $2
   RETURNING event_id, type, occurred_at
 )
-{TEAM_DELIVERIES}
+INSERT INTO deliveries (event_id, kind, address, format, status, attempts, since, next_attempt_at)
+SELECT DISTINCT event_id, callback_kind, callback_address, callback_format, 'pending', 0, occurred_at, occurred_at
+  FROM event, named
+ WHERE callback_kind IS NOT NULL AND (callback_format <> 'original' OR event.type = 'team.completed')
 """
 
 

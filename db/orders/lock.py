@@ -12,11 +12,13 @@ import asyncpg
 from db.campaigns.offers import campaign_terms, is_member, join_facts, read_quote_context
 from db.core.connection import Connection, Database, Row, connection, fetch_one
 from db.core.planner_hints import IS_FORMING
+from db.teams.rows import read_seats, read_team_row
 from domain.eligibility import SeatIntent, require_terms
 from domain.errors import ErrorCode, Refusal
 from domain.ids import order_id
 from domain.lifecycle import OrderStatus, TeamStatus
 from domain.messages.orders import HeldSeat, LockSeat, SeatRequest
+from domain.messages.teams import SeatRow, TeamRow
 from domain.pricing import parse_discount, pay_price
 
 # One statement takes the seat: every step feeds on the row of the step before, and where one takes nothing the whole statement
@@ -42,6 +44,7 @@ TAKE_SEAT = """
   RETURNING s.campaign_id
 )
 SELECT (SELECT lock_expires_at FROM "order") AS lock_expires_at, (SELECT deadline FROM team) AS deadline,
+       (SELECT version FROM team) AS version,
        groupbuy_all_or_nothing(
          (SELECT count(*) FROM team), (SELECT count(*) FROM "order"), (SELECT count(*) FROM quota),
          (SELECT count(*) FROM stock) >= (SELECT count(*) FROM campaign_stock s, team WHERE s.campaign_id = team.campaign_id))
@@ -52,11 +55,12 @@ OPEN_TEAM = (
     """
 WITH team AS (
   INSERT INTO teams (team_id, source, campaign_id, campaign_version, goods_id, original_price, discount, target_count,
-                     min_count, lock_ttl, payment_grace, refund_window, status, lock_count, complete_count, opened_at, deadline)
-  SELECT $1, $3, campaign_id, $16, $17, $8, $18, $19, $20, $21, $22, $23, 'forming', 1, 0, $14, $24
+                     min_count, lock_ttl, payment_grace, refund_window, status, lock_count, complete_count, version,
+                     opened_at, deadline)
+  SELECT $1, $3, campaign_id, $16, $17, $8, $18, $19, $20, $21, $22, $23, 'forming', 1, 0, 1, $14, $24
     FROM campaigns WHERE campaign_id = $15 AND status = 'active'
   ON CONFLICT (team_id) DO NOTHING
-  RETURNING team_id, campaign_id, goods_id, lock_ttl, deadline
+  RETURNING team_id, campaign_id, goods_id, lock_ttl, deadline, version
 )"""
     + TAKE_SEAT
 )
@@ -64,9 +68,9 @@ WITH team AS (
 JOIN_TEAM = (
     f"""
 WITH team AS (
-  UPDATE teams SET lock_count = lock_count + 1
+  UPDATE teams SET lock_count = lock_count + 1, version = version + 1
    WHERE team_id = $1 AND {IS_FORMING} AND deadline > $14 AND lock_count < target_count
-  RETURNING team_id, campaign_id, goods_id, lock_ttl, deadline
+  RETURNING team_id, campaign_id, goods_id, lock_ttl, deadline, version
 )"""
     + TAKE_SEAT
 )
@@ -76,15 +80,14 @@ SELECT t.*, c.take_limit, {campaign_terms("$6")},
        {is_member("t.discount ->> 'audience'", "$6")} AS in_discount_audience
   FROM teams t JOIN campaigns c USING (campaign_id)
  WHERE t.team_id = $1 AND t.source = $2 AND t.goods_id = $3 AND ($5::int IS NULL OR t.campaign_id = $5)
-   -- Goods that the campaign sells no more in this channel: the teams that were opened there go on.
+   -- Goods that the campaign sells no more in this channel: the teams that were conn there go on.
    AND (EXISTS (SELECT FROM campaign_goods b WHERE b.campaign_id = t.campaign_id AND b.source = t.source
                    AND b.goods_id = t.goods_id AND b.channel = $4)
         OR EXISTS (SELECT FROM orders o WHERE o.team_id = t.team_id AND o.opened_team AND o.channel = $4))
 """
 
 HELD_SEAT = """
-SELECT o.*, t.status AS team_status, t.deadline, t.payment_grace, t.refund_window
-  FROM orders o JOIN teams t USING (team_id)
+SELECT o.user_id, o.goods_id, o.channel, o.opened_team, o.team_id FROM orders o
  WHERE o.source = $1 AND o.out_trade_no = $2
 """
 
@@ -102,7 +105,7 @@ async def lock_seat(database: Database, lock: LockSeat) -> HeldSeat:
         try:
             return await (_open(conn, lock) if lock.request.opens_team else _join(conn, lock))
         except Refusal:
-            known = await _held_already(conn, lock.request)
+            known = await _find_held(conn, lock.request)
             if known is None:
                 raise
             return known
@@ -131,7 +134,7 @@ async def _open(conn: Connection, lock: LockSeat) -> HeldSeat:
         offer.refund_window,
         min(now + timedelta(seconds=offer.team_ttl), offer.ends_at),
     )
-    return _new_seat(request, taken, offer.payment_grace, offer.refund_window)
+    return _new_seat(request, taken, offer.payment_grace)
 
 
 async def _join(conn: Connection, lock: LockSeat) -> HeldSeat:
@@ -158,7 +161,7 @@ async def _join(conn: Connection, lock: LockSeat) -> HeldSeat:
         if refusal.code is ErrorCode.TEAM_FULL:  # or it has ended since the read above
             _require_open(await fetch_one(conn, TEAM, request.team_id), now)
         raise
-    return _new_seat(request, taken, team["payment_grace"], team["refund_window"])
+    return _new_seat(request, taken, team["payment_grace"])
 
 
 TEAM = "SELECT team_id, status, deadline FROM teams WHERE team_id = $1"
@@ -213,39 +216,30 @@ async def _take(conn: Connection, request: SeatRequest, no_team: ErrorCode, sql:
                 raise Refusal(ErrorCode.STOCK_EXHAUSTED, "The campaign has nothing left.") from None
 
 
-def _new_seat(request: SeatRequest, taken: Row, payment_grace: int, refund_window: int) -> HeldSeat:
-    return HeldSeat(
+def _new_seat(request: SeatRequest, taken: Row, payment_grace: int) -> HeldSeat:
+    keep_until = taken["lock_expires_at"] + timedelta(seconds=payment_grace)
+    seat = SeatRow(
         out_trade_no=request.out_trade_no,
         user_id=request.user_id,
         status=OrderStatus.LOCKED,
-        keep_until=taken["lock_expires_at"] + timedelta(seconds=payment_grace),
-        team_status=TeamStatus.FORMING,
-        deadline=taken["deadline"],
-        payment_grace=payment_grace,
-        refund_window=refund_window,
+        live=True,
+        keep_until=keep_until,
     )
+    team = TeamRow(status=TeamStatus.FORMING, version=taken["version"], deadline=taken["deadline"])
+    return HeldSeat(team=team, seats=[seat])
 
 
-async def _held_already(conn: Connection, request: SeatRequest) -> HeldSeat | None:
-    """The order that this out_trade_no has already.
+async def _find_held(conn: Connection, request: SeatRequest) -> HeldSeat | None:
+    """The seat that this out_trade_no has already.
 
     Raises:
-        Refusal: out_trade_no_reused, when it was asked for with other content.
+        Refusal: out_trade_no_reused, when its request had other content.
     """
     row = await conn.fetchrow(HELD_SEAT, request.source, request.out_trade_no)
     if row is None:
         return None
-    asked = (request.user_id, request.goods_id, request.channel, request.opens_team, request.team_id)
-    if asked != (row["user_id"], row["goods_id"], row["channel"], row["opened_team"], row["team_id"]):
+    content = (request.user_id, request.goods_id, request.channel, request.opens_team, request.team_id)
+    if content != (row["user_id"], row["goods_id"], row["channel"], row["opened_team"], row["team_id"]):
         raise Refusal(ErrorCode.OUT_TRADE_NO_REUSED, f"{request.out_trade_no} stands for another order.")
-    return HeldSeat(
-        out_trade_no=request.out_trade_no,
-        user_id=request.user_id,
-        status=OrderStatus(row["status"]),
-        keep_until=row["lock_expires_at"] + timedelta(seconds=row["payment_grace"]),
-        team_status=TeamStatus(row["team_status"]),
-        deadline=row["deadline"],
-        payment_grace=row["payment_grace"],
-        refund_window=row["refund_window"],
-        repeated=True,
-    )
+    team = await read_team_row(conn, request.team_id)
+    return HeldSeat(team=team, seats=await read_seats(conn, request.team_id, [request.out_trade_no]), repeated=True)

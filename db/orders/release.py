@@ -1,4 +1,4 @@
-"""Leaving a team: unpaid seats that are given up, and the one member who goes.
+"""Releasing seats: those whose payment window is over, all unpaid ones of a team, or one member's.
 
 Row locks are taken in one order everywhere: team, orders, user quotas, campaign stock.
 """
@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 
 from db.callbacks.outbox import record_order_events
 from db.core.connection import Connection, Database, Row, fetch_one, transaction
+from db.teams.rows import read_seats, read_team_row, team_row
 from domain.ids import event_id
 from domain.lifecycle import CancelReason, FailReason, TeamStatus
-from domain.messages.orders import OverdueSeats, ReleasedSeats
+from domain.messages.orders import ReleaseOverdue
+from domain.messages.teams import TeamAnswer, TeamRow
 from domain.schemas.events import EventType
 
 LOCK_TEAM = "SELECT * FROM teams WHERE team_id = $1 FOR UPDATE"
@@ -34,7 +36,9 @@ WITH cancelled AS (
     FROM (SELECT campaign_id, count(*) AS seats FROM quotas GROUP BY campaign_id) given
    WHERE s.campaign_id = given.campaign_id
 ), team AS (
-  UPDATE teams SET lock_count = lock_count - (SELECT count(*) FROM cancelled) WHERE team_id = $1
+  UPDATE teams SET lock_count = lock_count - given.seats, version = version + 1
+    FROM (SELECT count(*) AS seats FROM cancelled) given
+   WHERE team_id = $1 AND given.seats > 0
 )
 SELECT order_id, out_trade_no FROM cancelled ORDER BY out_trade_no
 """
@@ -47,8 +51,8 @@ async def cancel_locked(
     now: datetime,
     *,
     expired_by: datetime | None = None,
-) -> list[str]:
-    """Ends the unpaid orders of a locked team with their quotas and events; returns their out_trade_nos.
+) -> list[Row]:
+    """Cancels the unpaid orders of a locked team with their quotas and events; returns their order_id and out_trade_no.
 
     Args:
         conn: in a transaction that holds the team's row lock, taken with LOCK_TEAM.
@@ -57,39 +61,39 @@ async def cancel_locked(
         now: when.
         expired_by: only those whose payment window was over at this moment; None: all of them.
     """
-    cancelled = await conn.fetch(CANCEL_LOCKED, team["team_id"], reason, now, expired_by)
+    cancelled: list[Row] = await conn.fetch(CANCEL_LOCKED, team["team_id"], reason, now, expired_by)
     await record_order_events(conn, EventType.ORDER_CANCELLED, [row["order_id"] for row in cancelled], now, reason=reason)
-    return [row["out_trade_no"] for row in cancelled]
+    return cancelled
 
 
-ABANDON = "UPDATE teams SET status = 'failed', fail_reason = $2, failed_at = $3 WHERE team_id = $1 AND lock_count = 0"
-
-# Who has come back since with a late payment was given up all the same, and the mall is to hear of both.
-TIMED_OUT = """
-SELECT order_id, out_trade_no, payment_outcome IS DISTINCT FROM 'reseated' AS is_gone FROM orders
- WHERE team_id = $1 AND out_trade_no = ANY($2::text[]) AND (cancel_reason = 'lock_timeout' OR payment_outcome = 'reseated')
+ABANDON = """
+UPDATE teams SET status = 'failed', fail_reason = $2, failed_at = $3, version = version + 1
+ WHERE team_id = $1 AND lock_count = 0
 """
 
 
-async def release_overdue(database: Database, overdue: OverdueSeats) -> ReleasedSeats:
+async def release_overdue(database: Database, request: ReleaseOverdue) -> TeamAnswer:
     """Cancels the orders of a team that are still unpaid after their window and grace; an emptied forming team fails.
 
-    It can only ever end unpaid orders: one whose payment was settled meanwhile is no longer `locked`.
+    It can only ever end unpaid orders: one whose payment was settled meanwhile is no longer `locked`. The answer covers every
+    order that was asked about, so a view that differs from the rows is corrected by it.
     """
     async with transaction(database) as conn:
-        team = await fetch_one(conn, LOCK_TEAM, overdue.team_id)
-        expired_by = overdue.now - timedelta(seconds=team["payment_grace"])
-        cancelled = await cancel_locked(conn, team, CancelReason.LOCK_TIMEOUT, overdue.now, expired_by=expired_by)
-        status = TeamStatus(team["status"])
-        if status is TeamStatus.FORMING and team["lock_count"] == len(cancelled):
-            await conn.execute(ABANDON, overdue.team_id, FailReason.ABANDONED, overdue.now)
-            status = TeamStatus.FAILED
-        ended = await conn.fetch(TIMED_OUT, overdue.team_id, [*overdue.out_trade_nos, *cancelled])
-    return ReleasedSeats(
-        cancelled=[row["out_trade_no"] for row in ended if row["is_gone"]],
-        team_status=status,
-        event_ids=[event_id(EventType.ORDER_CANCELLED, row["order_id"]) for row in ended],
-    )
+        team = await fetch_one(conn, LOCK_TEAM, request.team_id)
+        expired_by = request.now - timedelta(seconds=team["payment_grace"])
+        cancelled = await cancel_locked(conn, team, CancelReason.LOCK_TIMEOUT, request.now, expired_by=expired_by)
+        abandoned = team["status"] == TeamStatus.FORMING and team["lock_count"] == len(cancelled)
+        if abandoned:
+            await conn.execute(ABANDON, request.team_id, FailReason.ABANDONED, request.now)
+        numbers = {row["out_trade_no"] for row in cancelled}
+        return TeamAnswer(
+            team=await read_team_row(conn, request.team_id),
+            seats=await read_seats(conn, request.team_id, [*request.out_trade_nos, *sorted(numbers)]),
+            decides_team=abandoned,
+            event_ids=[event_id(EventType.ORDER_CANCELLED, row["order_id"]) for row in cancelled],
+            # An order that this transaction did not cancel was released by an earlier one, whose answer may be lost.
+            repeated=not numbers.issuperset(request.out_trade_nos),
+        )
 
 
 # Whether the place where order `o` was made may not trade now.
@@ -104,6 +108,7 @@ WITH team AS MATERIALIZED (
   SELECT t.* FROM teams t WHERE t.team_id = (SELECT team_id FROM orders WHERE order_id = $1) FOR UPDATE
 )
 SELECT o.*, team.status AS team_status, team.target_count, team.complete_count, team.completed_at, team.refund_window,
+       team.version, team.deadline, team.failed_at, team.payment_grace,
        {IS_BLOCKED} AS is_blocked
   FROM team JOIN orders o USING (team_id) WHERE o.order_id = $1 FOR UPDATE OF o
 """
@@ -114,13 +119,13 @@ WITH freed AS (
   RETURNING team_id, campaign_id, source, user_id
 ), seat AS (
   UPDATE teams t
-     SET lock_count = t.lock_count - 1, complete_count = t.complete_count - $3::int,
+     SET lock_count = t.lock_count - 1, complete_count = t.complete_count - $3::int, version = t.version + 1,
          status = CASE WHEN t.status = 'failed' OR t.lock_count = 1 THEN 'failed'
                        WHEN t.status = 'completed' AND $3 = 1 THEN 'completed_with_refunds' ELSE t.status END,
          fail_reason = CASE WHEN t.status <> 'failed' AND t.lock_count = 1 THEN 'abandoned' ELSE t.fail_reason END,
          failed_at = CASE WHEN t.status <> 'failed' AND t.lock_count = 1 THEN $2 ELSE t.failed_at END
     FROM freed WHERE t.team_id = freed.team_id
-  RETURNING t.status
+  RETURNING t.status, t.version, t.deadline, t.completed_at, t.refund_window
 ), quota AS (
   UPDATE user_quotas q SET live = q.live - 1 FROM freed
    WHERE (q.campaign_id, q.source, q.user_id) = (freed.campaign_id, freed.source, freed.user_id)
@@ -128,7 +133,7 @@ WITH freed AS (
 ), stock AS (
   UPDATE campaign_stock s SET live = s.live - 1 FROM quota WHERE s.campaign_id = quota.campaign_id
 )
-SELECT status FROM seat
+SELECT * FROM seat
 """
 
 CANCELLED = "status = 'cancelled', cancel_reason = $4, cancelled_at = $2"
@@ -139,8 +144,8 @@ payment_reason = $6
 """
 
 
-async def release_seat(conn: Connection, order: Row, change: str, now: datetime, *values: object, has_paid: bool) -> TeamStatus:
-    """Takes a live order out of its team: the seat, the quotas and the team's status follow; returns that status.
+async def release_seat(conn: Connection, order: Row, change: str, now: datetime, *values: object, has_paid: bool) -> TeamRow:
+    """Takes a live order out of its team: the seat, the quotas and the team's status follow; returns the team afterwards.
 
     Args:
         conn: in a transaction that holds the row locks of LOCK_ORDER.
@@ -150,7 +155,7 @@ async def release_seat(conn: Connection, order: Row, change: str, now: datetime,
         values: those values.
         has_paid: whether the member counted as paid in the team.
     """
-    status = await conn.fetchval(RELEASE_SEAT.format(change=change), order["order_id"], now, int(has_paid), *values)
-    if status is None:
+    team = await conn.fetchrow(RELEASE_SEAT.format(change=change), order["order_id"], now, int(has_paid), *values)
+    if team is None:
         raise LookupError(f"order {order['order_id']} holds no seat")
-    return TeamStatus(status)
+    return team_row(team)

@@ -2,12 +2,12 @@
 
 from datetime import datetime
 
-from db.callbacks.outbox import TEAM_DELIVERIES, record_order_events, record_team_event
+from db.callbacks.outbox import record_order_events, record_team_event
 from db.core.connection import Connection, Database, Row, connection, fetch_one, transaction
 from db.orders.release import IS_BLOCKED, LOCK_ORDER, NOT_SETTLED, release_seat
 from db.refunds.open import open_unsettled, unsettled_attempt
+from db.teams.rows import read_seats, read_team_row, team_row
 from domain.errors import ErrorCode, Refusal
-from domain.ids import event_id
 from domain.lifecycle import (
     CancelReason,
     Completion,
@@ -22,62 +22,33 @@ from domain.lifecycle import (
     other_amount_refusal,
 )
 from domain.messages.orders import SettledPayment, SettlePayment
+from domain.messages.teams import SeatRow
 from domain.schemas.events import EventType
 from domain.schemas.orders import Payment
 
-# A team that the last payment completes; $2 is the moment.
+# A payment that is counted, and that completes the team where it is the last one; $2 is the moment.
 COUNT_PAID = """
-complete_count = t.complete_count + 1,
+complete_count = t.complete_count + 1, version = t.version + 1,
 status = CASE WHEN t.complete_count + 1 = t.target_count THEN 'completed' ELSE t.status END,
 completed_at = CASE WHEN t.complete_count + 1 = t.target_count THEN $2::timestamptz END,
 completion = CASE WHEN t.complete_count + 1 = t.target_count THEN 'target' END
 """
 
-# What nearly every payment is: a locked order, the right amount, a mall that may trade. One statement, which changes nothing
-# when it is anything else. `now` is not asked: a locked order's seat is still held.
-PAY_AT_ONCE = f"""
-paid AS (
+# What most payments are: a locked order, the right amount, a mall that may trade, and others who still have to pay. One
+# statement, which changes nothing when it is anything else; the team's row is locked first, as everywhere. It is the twin of
+# `domain.lifecycle.decide_payment`, which decides all other payments. `now` is no input: a locked order's seat is still held.
+SETTLE_AT_ONCE = f"""
+WITH team AS MATERIALIZED (
+  SELECT team_id FROM teams WHERE team_id = $5 AND complete_count + 1 < target_count FOR UPDATE
+), paid AS (
   UPDATE orders o
      SET status = 'paid', payment_reported_at = $2, payment_outcome = 'settled', paid_amount = $3, paid_at = $4
     FROM team
    WHERE o.order_id = $1 AND o.team_id = team.team_id AND o.status = 'locked' AND o.pay_price = $3 AND NOT {IS_BLOCKED}
-  RETURNING o.*
-)"""
-
-# In a team in which others have still to pay. The team's row is locked first, as everywhere.
-SETTLE_AT_ONCE = f"""
-WITH team AS MATERIALIZED (
-  SELECT team_id FROM teams WHERE team_id = $5 AND complete_count + 1 < target_count FOR UPDATE
-), {PAY_AT_ONCE}
-UPDATE teams t SET complete_count = t.complete_count + 1 FROM paid WHERE t.team_id = paid.team_id
-RETURNING t.status, paid.user_id
-"""
-
-# As the last one of its team, which it completes. The others are seen as they were before the wait for the team's row: whoever
-# has paid or left since has changed that row, too, so it must be the version that was seen with them.
-COMPLETE_AT_ONCE = f"""
-WITH others AS MATERIALIZED (
-  SELECT * FROM orders WHERE team_id = $5 AND status = 'paid'
-), seen AS MATERIALIZED (
-  SELECT xmin AS version FROM teams WHERE team_id = $5
-), held AS MATERIALIZED (
-  SELECT team_id, xmin AS version FROM teams WHERE team_id = $5 AND complete_count + 1 = target_count FOR UPDATE
-), team AS MATERIALIZED (
-  SELECT held.team_id FROM held JOIN seen USING (version)
-), {PAY_AT_ONCE}, completed AS (
-  UPDATE teams t SET {COUNT_PAID} FROM paid WHERE t.team_id = paid.team_id RETURNING t.*
-), named AS (
-  SELECT * FROM others UNION ALL SELECT * FROM paid
-), event AS (
-  INSERT INTO events (event_id, source, type, team_id, data, occurred_at)
-  SELECT $6, source, 'team.completed', team_id,
-         jsonb_build_object('team_id', team_id, 'campaign_id', campaign_id, 'completion', completion, 'out_trade_nos',
-                            (SELECT jsonb_agg(out_trade_no ORDER BY paid_at, out_trade_no) FROM named)),
-         $2
-    FROM completed
-  RETURNING event_id, type, occurred_at
-), told AS ({TEAM_DELIVERIES})
-SELECT completed.status, paid.user_id FROM completed, paid
+  RETURNING o.team_id, o.user_id
+)
+UPDATE teams t SET complete_count = t.complete_count + 1, version = t.version + 1 FROM paid WHERE t.team_id = paid.team_id
+RETURNING t.status, t.version, t.deadline, t.completed_at, t.refund_window, paid.user_id
 """
 
 SETTLE = f"""
@@ -85,7 +56,8 @@ WITH paid AS (
   UPDATE orders SET status = 'paid', payment_reported_at = $2, payment_outcome = 'settled', paid_amount = $3, paid_at = $4
    WHERE order_id = $1 RETURNING team_id
 )
-UPDATE teams t SET {COUNT_PAID} FROM paid WHERE t.team_id = paid.team_id RETURNING t.status
+UPDATE teams t SET {COUNT_PAID} FROM paid WHERE t.team_id = paid.team_id
+RETURNING t.status, t.version, t.deadline, t.completed_at, t.refund_window
 """
 
 # A seat that had timed out, taken again by the rules of every seat: each step feeds on the row of the step before.
@@ -96,7 +68,7 @@ WITH team AS (
    WHERE late.order_id = $1 AND t.team_id = late.team_id
      AND t.status = 'forming' AND t.deadline > $2 AND t.lock_count < t.target_count
      AND NOT EXISTS (SELECT FROM orders o WHERE o.team_id = late.team_id AND o.user_id = late.user_id AND o.live)
-  RETURNING t.team_id, t.campaign_id, t.status
+  RETURNING t.team_id, t.campaign_id, t.status, t.version, t.deadline, t.completed_at, t.refund_window
 ), "order" AS (
   UPDATE orders o
      SET status = 'paid', live = true, cancel_reason = NULL, cancelled_at = NULL, take_limit = c.take_limit,
@@ -113,7 +85,7 @@ WITH team AS (
   UPDATE campaign_stock s SET live = s.live + 1 FROM quota WHERE s.campaign_id = quota.campaign_id AND s.live < s.stock
   RETURNING s.campaign_id
 )
-SELECT team.status FROM team, quota
+SELECT team.status, team.version, team.deadline, team.completed_at, team.refund_window FROM team, quota
  WHERE EXISTS (SELECT FROM stock) OR NOT EXISTS (SELECT FROM campaign_stock s WHERE s.campaign_id = team.campaign_id)
 """
 
@@ -155,42 +127,26 @@ async def settle_payment(database: Database, payment: SettlePayment) -> SettledP
 
 async def _settle_at_once(database: Database, payment: SettlePayment) -> SettledPayment | None:
     """None: the payment is not one of those that need no decision, and nothing has changed."""
-    report, now = payment.report, payment.now
-    values = (report.order_id, now, report.amount, report.paid_at, report.team_id)
-    told = event_id(EventType.TEAM_COMPLETED, report.team_id)
+    report = payment.report
+    values = (report.order_id, payment.now, report.amount, report.paid_at, report.team_id)
     async with connection(database) as conn:
         paid = await conn.fetchrow(SETTLE_AT_ONCE, *values)
-        completes = paid is None
-        paid = paid or await conn.fetchrow(COMPLETE_AT_ONCE, *values, told)
     if paid is None:
         return None
-    return SettledPayment(
-        outcome=PaymentOutcome.SETTLED,
-        order_status=OrderStatus.PAID,
-        team_status=TeamStatus(paid["status"]),
-        completed_at=now if completes else None,
-        event_ids=[told] if completes else [],
-        user_id=paid["user_id"],
-    )
+    seat = SeatRow(out_trade_no=report.out_trade_no, user_id=paid["user_id"], status=OrderStatus.PAID, live=True)
+    return SettledPayment(team=team_row(paid), seats=[seat], outcome=PaymentOutcome.SETTLED)
 
 
 async def _first_outcome(conn: Connection, order: Row) -> SettledPayment:
+    """The outcome of a payment that was booked before, and what the rows say now."""
     outcome = PaymentOutcome(order["payment_outcome"])
-    events = []
-    if outcome is PaymentOutcome.RESEATED:
-        events.append(event_id(EventType.ORDER_RESEATED, order["order_id"]))
-    if order["completed_at"] is not None:
-        events.append(event_id(EventType.TEAM_COMPLETED, order["team_id"]))
-    refunding = outcome is PaymentOutcome.REFUNDING
+    is_refunding = outcome is PaymentOutcome.REFUNDING
     return SettledPayment(
+        team=await read_team_row(conn, order["team_id"]),
+        seats=await read_seats(conn, order["team_id"], [order["out_trade_no"]]),
         outcome=outcome,
         reason=order["payment_reason"] and PaymentReason(order["payment_reason"]),
-        order_status=OrderStatus(order["status"]),
-        team_status=TeamStatus(order["team_status"]),
-        completed_at=order["completed_at"],
-        event_ids=events,
-        user_id=order["user_id"],
-        refund_attempt=await unsettled_attempt(conn, order["order_id"]) if refunding else None,
+        refund_attempt=await unsettled_attempt(conn, order["order_id"]) if is_refunding else None,
         repeated=True,
     )
 
@@ -201,60 +157,57 @@ async def _book(conn: Connection, order: Row, payment: SettlePayment) -> Settled
     facts = PaymentFacts(status, reason, paid=report.amount, pay_price=order["pay_price"], is_blocked=order["is_blocked"])
     values = (report.order_id, now, report.amount, report.paid_at)
 
-    reseated: TeamStatus | None = None
+    reseated: Row | None = None
     if may_be_reseated(facts):
         reseated = await _reseat(conn, values)
     decision = decide_payment(facts, is_reseated=reseated is not None)
-    match decision.outcome:
-        case PaymentOutcome.REFUNDING:
-            return await _owe(conn, order, payment, decision)
-        case PaymentOutcome.RESEATED:
-            events = await record_order_events(conn, EventType.ORDER_RESEATED, [report.order_id], now)
-        case PaymentOutcome.SETTLED:
-            events = []
-    team_status = reseated or TeamStatus(await conn.fetchval(SETTLE, *values))
-    if team_status is TeamStatus.COMPLETED:
-        events.append(await _tell_completed(conn, order, now))
+    if decision.outcome is PaymentOutcome.REFUNDING:
+        return await _owe(conn, order, payment, decision)
+    event_ids = []
+    if decision.outcome is PaymentOutcome.RESEATED:
+        event_ids += await record_order_events(conn, EventType.ORDER_RESEATED, [report.order_id], now)
+    team = team_row(reseated or await fetch_one(conn, SETTLE, *values))
+    completes = team.status is TeamStatus.COMPLETED
+    if completes:
+        event_ids.append(await _record_completed(conn, order, now))
     return SettledPayment(
+        team=team,
+        seats=await read_seats(conn, order["team_id"], [report.out_trade_no]),
         outcome=decision.outcome,
-        order_status=OrderStatus.PAID,
-        team_status=team_status,
-        completed_at=now if team_status is TeamStatus.COMPLETED else None,
-        event_ids=events,
-        user_id=order["user_id"],
+        decides_team=completes,
+        event_ids=event_ids,
     )
 
 
-async def _reseat(conn: Connection, values: tuple[object, ...]) -> TeamStatus | None:
-    """Takes a seat again, all of it or nothing; returns the team's status, or None where there is none for this buyer."""
+async def _reseat(conn: Connection, values: tuple[object, ...]) -> Row | None:
+    """Takes a seat again, all of it or nothing; returns the team, or None where there is no seat for this buyer."""
     try:
         async with conn.transaction():
-            return TeamStatus((await fetch_one(conn, RESEAT, *values))["status"])
+            return await fetch_one(conn, RESEAT, *values)
     except LookupError:
-        return None  # what some of the steps took is rolled back
+        return None  # the savepoint is rolled back: a step may have changed its row before a later one found nothing
 
 
 async def _owe(conn: Connection, order: Row, payment: SettlePayment, decision: PaymentDecision) -> SettledPayment:
-    """What was paid goes back, and a seat that is still held goes free with it."""
+    """What was paid goes back, and a seat that is still held is released with it."""
     report, now, reason = payment.report, payment.now, decision.reason
-    team_status = TeamStatus(order["team_status"])
     if order["live"]:
         money = (report.amount, report.paid_at, reason)
-        team_status = await release_seat(conn, order, NOT_SETTLED, now, *money, has_paid=False)
+        team = await release_seat(conn, order, NOT_SETTLED, now, *money, has_paid=False)
     else:
         await conn.execute(OWE, report.order_id, now, report.amount, report.paid_at, reason)
+        team = await read_team_row(conn, order["team_id"])
     return SettledPayment(
+        team=team,
+        seats=[SeatRow(out_trade_no=report.out_trade_no, user_id=order["user_id"], status=OrderStatus.REFUNDING)],
         outcome=decision.outcome,
         reason=reason,
-        order_status=OrderStatus.REFUNDING,
-        team_status=team_status,
-        completed_at=order["completed_at"],
-        user_id=order["user_id"],
+        decides_team=order["live"] and team.status is TeamStatus.FAILED,
         refund_attempt=await open_unsettled(conn, order, report.amount, str(reason), now),
     )
 
 
-async def _tell_completed(conn: Connection, order: Row, now: datetime) -> str:
+async def _record_completed(conn: Connection, order: Row, now: datetime) -> str:
     members = [row["out_trade_no"] for row in await conn.fetch(MEMBERS, order["team_id"])]
     return await record_team_event(
         conn,

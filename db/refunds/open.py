@@ -26,80 +26,86 @@ ATTEMPT = "SELECT * FROM refunds WHERE order_id = $1 AND attempt = $2 FOR UPDATE
 BEGIN = "UPDATE refunds SET status = 'awaiting_mall', checked_at = $3 WHERE order_id = $1 AND attempt = $2 RETURNING *"
 
 
-async def open_refund(database: Database, asked: OpenRefund) -> RefundState:
-    """Decides by the rows what is to be undone, and undoes what needs nobody's consent; a repeat finds the refund there is.
+async def open_refund(database: Database, request: OpenRefund) -> RefundState:
+    """Decides by the rows how an order is undone, and undoes what needs no consent; a repeat finds the existing refund.
 
-    Asked for an attempt that is there already, also a rejected one, it opens no other: whoever asks has not seen its end yet.
+    A request that names an existing attempt, also a rejected one, opens no other: its sender has not seen its end yet.
 
     Raises:
         Refusal: order_not_found; refund_window_closed; refund_not_found for an order that was cancelled without a refund.
     """
     async with transaction(database) as conn:
-        order = await conn.fetchrow(LOCK_ORDER, asked.order_id)
+        order = await conn.fetchrow(LOCK_ORDER, request.order_id)
         if order is None:
-            raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {asked.out_trade_no or asked.order_id}.")
-        latest = await conn.fetchrow(LATEST, asked.order_id)
+            raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {request.out_trade_no or request.order_id}.")
+        latest = await conn.fetchrow(LATEST, request.order_id)
         window = RefundWindow(order["completed_at"], order["refund_window"])
-        team_status, in_window = TeamStatus(order["team_status"]), window.is_open(asked.now)
-        if latest is not None and asked.attempt is not None and asked.attempt <= latest["attempt"]:
-            named = await fetch_one(conn, ATTEMPT, asked.order_id, asked.attempt)
-            return await _as_it_is(conn, order, named, asked.now)
-        match decide_refund(OrderStatus(order["status"]), team_status, in_window=in_window, force=asked.force):
+        team_status, in_window = TeamStatus(order["team_status"]), window.is_open(request.now)
+        if latest is not None and request.attempt is not None and request.attempt <= latest["attempt"]:
+            named = await fetch_one(conn, ATTEMPT, request.order_id, request.attempt)
+            return await _existing(conn, order, named, request.now)
+        match decide_refund(OrderStatus(order["status"]), team_status, in_window=in_window, force=request.force):
             case RefundStep.NO_CHANGE:
-                return await _as_it_is(conn, order, latest, asked.now)
+                return await _existing(conn, order, latest, request.now)
             case RefundStep.REFUSE:
                 raise window.refusal()
             case RefundStep.CANCEL:
-                return await _cancel(conn, order, asked)
+                return await _cancel(conn, order, request)
             case RefundStep.RETURN:
-                return await _return(conn, order, asked, RefundKind.PAID_UNFORMED)
+                return await _return(conn, order, request, RefundKind.PAID_UNFORMED)
             case RefundStep.ASK:
                 if order["callback_kind"] == "http" and order["callback_format"] == "standard":
-                    return await _ask(conn, order, asked)
-                # A queue cannot answer, so nobody is asked there.
-                return await _return(conn, order, asked, RefundKind.PAID_FORMED)
+                    return await _ask(conn, order, request)
+                # A queue cannot answer, so the mall is not asked there.
+                return await _return(conn, order, request, RefundKind.PAID_FORMED)
 
 
-async def _as_it_is(conn: Connection, order: Row, refund: Row | None, now: datetime) -> RefundState:
+async def _existing(conn: Connection, order: Row, refund: Row | None, now: datetime) -> RefundState:
     if refund is None:
         raise Refusal(ErrorCode.REFUND_NOT_FOUND, f"Order {order['out_trade_no']} was cancelled: {order['cancel_reason']}.")
     if refund["status"] == RefundStatus.REQUESTED:
         refund = await fetch_one(conn, BEGIN, refund["order_id"], refund["attempt"], now)
-    return _state(order, refund, TeamStatus(order["team_status"]))
+    return refund_state(order, refund, TeamStatus(order["team_status"]))
 
 
-async def _cancel(conn: Connection, order: Row, asked: OpenRefund) -> RefundState:
-    reason = CancelReason.OPERATOR if asked.operator else CancelReason.BUYER
-    status = await release_seat(conn, order, CANCELLED, asked.now, reason, has_paid=False)
-    await record_order_events(conn, EventType.ORDER_CANCELLED, [asked.order_id], asked.now, reason=reason)
-    refund = await _insert(conn, asked, RefundKind.UNPAID, RefundStatus.DONE, Decimal(), reason)
-    return _state(order, refund, status, team_changed=True)
+async def _cancel(conn: Connection, order: Row, request: OpenRefund) -> RefundState:
+    reason = CancelReason.OPERATOR if request.operator else CancelReason.BUYER
+    team = await release_seat(conn, order, CANCELLED, request.now, reason, has_paid=False)
+    await record_order_events(conn, EventType.ORDER_CANCELLED, [request.order_id], request.now, reason=reason)
+    refund = await _insert(conn, request, RefundKind.UNPAID, RefundStatus.DONE, Decimal(), reason)
+    return refund_state(order, refund, team.status)
 
 
-async def _return(conn: Connection, order: Row, asked: OpenRefund, kind: RefundKind) -> RefundState:
+async def _return(conn: Connection, order: Row, request: OpenRefund, kind: RefundKind) -> RefundState:
     has_failed = order["team_status"] == TeamStatus.FAILED
-    status = await release_seat(conn, order, RETURNED, asked.now, has_paid=True)
-    reason = "team_failed" if has_failed else _who(asked)
-    refund = await _insert(conn, asked, kind, RefundStatus.AWAITING_MALL, order["paid_amount"], reason)
-    await _tell_refunded(conn, order, refund, asked.now)
-    return _state(order, refund, status, team_changed=not has_failed)
+    team = await release_seat(conn, order, RETURNED, request.now, has_paid=True)
+    reason = "team_failed" if has_failed else _who(request)
+    refund = await _insert(conn, request, kind, RefundStatus.AWAITING_MALL, order["paid_amount"], reason)
+    await record_refunded(conn, order, refund, request.now)
+    return refund_state(order, refund, team.status)
 
 
-START_ASKING = "UPDATE orders SET status = 'refunding' WHERE order_id = $1"
+# The seat keeps its place in the counts; the team's version grows, because a status among its seats has changed.
+SET_STATUS = """
+WITH changed AS (UPDATE orders SET status = $2 WHERE order_id = $1 RETURNING team_id)
+UPDATE teams t SET version = t.version + 1 FROM changed WHERE t.team_id = changed.team_id
+"""
 
 
-async def _ask(conn: Connection, order: Row, asked: OpenRefund) -> RefundState:
+async def _ask(conn: Connection, order: Row, request: OpenRefund) -> RefundState:
     """Nothing is released: the order keeps its seat, and counts, until the mall agrees."""
-    await conn.execute(START_ASKING, asked.order_id)
+    await conn.execute(SET_STATUS, request.order_id, OrderStatus.REFUNDING)
     amount, kind = order["paid_amount"], EventType.ORDER_REFUND_REQUESTED
-    refund = await _insert(conn, asked, RefundKind.PAID_FORMED, RefundStatus.AWAITING_MALL, amount, _who(asked), question=kind)
+    refund = await _insert(
+        conn, request, RefundKind.PAID_FORMED, RefundStatus.AWAITING_MALL, amount, _who(request), question=kind
+    )
     data = {"amount": f"{amount:.2f}", "reason": refund["reason"]}
-    await record_order_events(conn, kind, [asked.order_id], asked.now, attempt=refund["attempt"], **data)
-    return _state(order, refund, TeamStatus(order["team_status"]))
+    await record_order_events(conn, kind, [request.order_id], request.now, attempt=refund["attempt"], **data)
+    return refund_state(order, refund, TeamStatus(order["team_status"]))
 
 
-def _who(asked: OpenRefund) -> str:
-    return "operator" if asked.operator else "buyer"
+def _who(request: OpenRefund) -> str:
+    return "operator" if request.operator else "buyer"
 
 
 NEXT_ATTEMPT = "SELECT 1 + count(*) FROM refunds WHERE order_id = $1"
@@ -114,7 +120,7 @@ RETURNING *
 
 async def _insert(
     conn: Connection,
-    asked: OpenRefund,
+    request: OpenRefund,
     kind: RefundKind,
     status: RefundStatus,
     amount: Decimal,
@@ -122,18 +128,18 @@ async def _insert(
     *,
     question: EventType | None = None,
 ) -> Row:
-    """`reason` stands where none was given; `question` is what the mall is asked before the seat is released."""
-    attempt: int = await conn.fetchval(NEXT_ATTEMPT, asked.order_id)
-    question_id = event_id(question, asked.order_id, attempt) if question else None
-    values = (kind, status, asked.reason or reason, asked.operator, amount, question_id, asked.now)
-    return await fetch_one(conn, INSERT, asked.order_id, attempt, *values)
+    """`reason` stands where none was given; `question` is what the mall is request before the seat is released."""
+    attempt: int = await conn.fetchval(NEXT_ATTEMPT, request.order_id)
+    question_id = event_id(question, request.order_id, attempt) if question else None
+    values = (kind, status, request.reason or reason, request.operator, amount, question_id, request.now)
+    return await fetch_one(conn, INSERT, request.order_id, attempt, *values)
 
 
 async def open_unsettled(conn: Connection, order: Row, amount: Decimal, reason: str, now: datetime) -> int:
     """Within the transaction that could not settle a payment: the refund that returns it, whose workflow follows."""
-    asked = OpenRefund(order_id=order["order_id"], now=now)
-    refund = await _insert(conn, asked, RefundKind.UNSETTLED, RefundStatus.REQUESTED, amount, reason)
-    await _tell_refunded(conn, order, refund, now)
+    request = OpenRefund(order_id=order["order_id"], now=now)
+    refund = await _insert(conn, request, RefundKind.UNSETTLED, RefundStatus.REQUESTED, amount, reason)
+    await record_refunded(conn, order, refund, now)
     attempt: int = refund["attempt"]
     return attempt
 
@@ -147,23 +153,34 @@ async def unsettled_attempt(conn: Connection, order_id: str) -> int | None:
     return attempt
 
 
-async def _tell_refunded(conn: Connection, order: Row, refund: Row, now: datetime) -> None:
+async def record_refunded(conn: Connection, order: Row, refund: Row, now: datetime) -> None:
+    """Writes the event `order.refunded`: the fact on which a mall returns the money."""
     data = {"kind": refund["kind"], "amount": f"{refund['amount']:.2f}", "reason": refund["reason"]}
     attempt = refund["attempt"]
     await record_order_events(conn, EventType.ORDER_REFUNDED, [order["order_id"]], now, attempt=attempt, **data)
 
 
-def _state(order: Row, refund: Row, team_status: TeamStatus, *, team_changed: bool = False) -> RefundState:
+def refund_state(order: Row, refund: Row, team_status: TeamStatus) -> RefundState:
+    """The message of a refund's row.
+
+    Args:
+        order: the row of LOCK_ORDER.
+        refund: the refund's row.
+        team_status: the team's after this transaction.
+    """
+    released_at, failed_at = refund["released_at"], order["failed_at"]
+    # A member of a failed team leaves with the team's own conclusion; an unsettled payment was booked by the team's workflow.
+    left_live_team = released_at is not None and (failed_at is None or failed_at >= released_at)
     return RefundState(
         order_id=order["order_id"],
         team_id=order["team_id"],
         attempt=refund["attempt"],
         kind=refund["kind"],
         status=refund["status"],
-        asks=refund["question"] is not None,
+        needs_consent=refund["question"] is not None,
         answer=refund["answer"],
         note=refund["note"] or "",
-        released=refund["released_at"] is not None,
+        released=released_at is not None,
         team_status=team_status,
-        team_changed=team_changed,
+        left_live_team=left_live_team and refund["kind"] != RefundKind.UNSETTLED,
     )

@@ -2,13 +2,9 @@
 
 from datetime import datetime
 
-from db.core.connection import Database, Row, connection, fetch_one, transaction
-from db.orders.release import LOCK_ORDER
-from db.refunds.open import open_unsettled, unsettled_attempt
+from db.core.connection import Database, Row, connection
 from domain.lifecycle import OrderStatus, RefundStep, RefundWindow, TeamStatus, decide_refund
 from domain.messages.refunds import RefundByOperator, RefundInput
-
-# --- who still has to be started ---
 
 OWED = """
 SELECT o.source, o.out_trade_no, 1 + (SELECT count(*) FROM refunds r WHERE r.order_id = o.order_id) AS attempt
@@ -31,20 +27,20 @@ async def owed_by_failed_teams(database: Database, since: datetime, limit: int) 
         return _to_start(await conn.fetch(OWED_BY_FAILED_TEAMS, since, limit))
 
 
-WISHED = """
+BY_OPERATOR = """
 SELECT o.source, o.status, t.status AS team_status, t.completed_at, t.refund_window,
        (SELECT count(*) FROM refunds r WHERE r.order_id = o.order_id) AS attempts
   FROM orders o JOIN teams t USING (team_id) WHERE t.team_id = $1 AND o.out_trade_no = $2
 """
 
 
-async def refund_by_operator(database: Database, wish: RefundByOperator) -> RefundInput | str:
-    """What to start when an operator wants an order undone, or why there is nothing to start."""
+async def refund_by_operator(database: Database, request: RefundByOperator) -> RefundInput | str:
+    """What to start for an operator who wants an order undone, or why there is nothing to start."""
     async with connection(database) as conn:
-        order = await conn.fetchrow(WISHED, wish.team_id, wish.out_trade_no)
+        order = await conn.fetchrow(BY_OPERATOR, request.team_id, request.out_trade_no)
     if order is None:
         return "this team has no such order"
-    in_window = RefundWindow(order["completed_at"], order["refund_window"]).is_open(wish.now)
+    in_window = RefundWindow(order["completed_at"], order["refund_window"]).is_open(request.now)
     match decide_refund(OrderStatus(order["status"]), TeamStatus(order["team_status"]), in_window=in_window, force=False):
         case RefundStep.NO_CHANGE:
             return f"the order is {order['status']} already"
@@ -52,35 +48,11 @@ async def refund_by_operator(database: Database, wish: RefundByOperator) -> Refu
             return "the refund window is over: start a RefundWorkflow with force, or ask the API to"
     return RefundInput(
         source=order["source"],
-        out_trade_no=wish.out_trade_no,
-        reason=wish.reason,
-        operator=wish.operator or "operator",
+        out_trade_no=request.out_trade_no,
+        reason=request.reason,
+        operator=request.operator or "operator",
         attempt=order["attempts"] + 1,
     )
-
-
-UNRECORDED = """
-SELECT o.order_id FROM orders o
- WHERE o.status = 'refunding' AND o.payment_outcome = 'refunding' AND NOT o.live
-   AND NOT EXISTS (SELECT FROM refunds r WHERE r.order_id = o.order_id AND r.finished_at IS NULL)
- ORDER BY o.order_id LIMIT $1
-"""
-
-
-async def record_unrecorded(database: Database, now: datetime, limit: int) -> list[RefundInput]:
-    """Opens the refunds of payments that a worker from before there were refunds could not settle; returns them."""
-    async with connection(database) as conn:
-        found = await conn.fetch(UNRECORDED, limit)
-    return [recorded for row in found if (recorded := await _record_unrecorded(database, row["order_id"], now))]
-
-
-async def _record_unrecorded(database: Database, order_id: str, now: datetime) -> RefundInput | None:
-    async with transaction(database) as conn:
-        order = await fetch_one(conn, LOCK_ORDER, order_id)
-        if order["status"] != OrderStatus.REFUNDING or await unsettled_attempt(conn, order_id) is not None:
-            return None
-        attempt = await open_unsettled(conn, order, order["paid_amount"], order["payment_reason"], now)
-    return RefundInput(source=order["source"], out_trade_no=order["out_trade_no"], attempt=attempt)
 
 
 UNFINISHED = """

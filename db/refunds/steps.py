@@ -3,9 +3,9 @@
 from db.core.connection import Connection, Database, Row, fetch_one, transaction
 from db.core.planner_hints import IS_PENDING
 from db.orders.release import LOCK_ORDER, RETURNED, release_seat
-from db.refunds.open import ATTEMPT, _state, _tell_refunded
+from db.refunds.open import ATTEMPT, SET_STATUS, record_refunded, refund_state
 from domain.ids import event_id
-from domain.lifecycle import RefundKind, RefundStatus, TeamStatus
+from domain.lifecycle import OrderStatus, RefundKind, RefundStatus, TeamStatus
 from domain.messages.refunds import ChangeRefund, RefundState
 from domain.schemas.events import EventType
 
@@ -24,7 +24,7 @@ async def answer_refund(database: Database, change: ChangeRefund) -> RefundState
         order, _ = await _lock(conn, change)
         values = (change.answer, change.operator, change.note)
         await conn.execute(ANSWER, change.order_id, change.attempt, *values)
-        return await _now(conn, order, change)
+        return await _current(conn, order, change)
 
 
 RELEASED = "UPDATE refunds SET released_at = $3, status = 'awaiting_mall' WHERE order_id = $1 AND attempt = $2"
@@ -35,14 +35,13 @@ async def release_refund(database: Database, change: ChangeRefund) -> RefundStat
     async with transaction(database) as conn:
         order, refund = await _lock(conn, change)
         if refund["answer"] != "agreed" or refund["released_at"] is not None:
-            return _state(order, refund, TeamStatus(order["team_status"]))
-        status = await release_seat(conn, order, RETURNED, change.now, has_paid=True)
+            return refund_state(order, refund, TeamStatus(order["team_status"]))
+        team = await release_seat(conn, order, RETURNED, change.now, has_paid=True)
         await conn.execute(RELEASED, change.order_id, change.attempt, change.now)
-        await _tell_refunded(conn, order, refund, change.now)
-        return await _now(conn, order, change, status)
+        await record_refunded(conn, order, refund, change.now)
+        return await _current(conn, order, change, team.status)
 
 
-PAID_AGAIN = "UPDATE orders SET status = 'paid' WHERE order_id = $1"
 REJECT = """
 UPDATE refunds SET status = 'rejected', answer = 'vetoed', finished_at = $3,
                    operator = coalesce(nullif($4, ''), operator), note = coalesce(nullif($5, ''), note)
@@ -55,9 +54,9 @@ async def reject_refund(database: Database, change: ChangeRefund) -> RefundState
     async with transaction(database) as conn:
         order, refund = await _lock(conn, change)
         if refund["question"] and refund["answer"] != "agreed" and refund["finished_at"] is None:
-            await conn.execute(PAID_AGAIN, change.order_id)
+            await conn.execute(SET_STATUS, change.order_id, OrderStatus.PAID)
             await conn.execute(REJECT, change.order_id, change.attempt, change.now, change.operator, change.note)
-        return await _now(conn, order, change)
+        return await _current(conn, order, change)
 
 
 REFUNDED = "UPDATE orders SET status = 'refunded' WHERE order_id = $1"
@@ -87,7 +86,7 @@ async def finish_refund(database: Database, change: ChangeRefund) -> RefundState
             note = change.note or "told outside the platform"
             await conn.execute(CLOSE_UNPAID, change.order_id, change.attempt, change.operator, note)
             await conn.execute(GIVE_UP, _told(refund), change.now)
-        return await _now(conn, order, change)
+        return await _current(conn, order, change)
 
 
 FLAG = """
@@ -118,7 +117,7 @@ async def _flag(database: Database, change: ChangeRefund, status: RefundStatus) 
             await conn.execute(FLAG, change.order_id, change.attempt, status, change.operator)
         if status is RefundStatus.AWAITING_MALL and (is_unpaid or refund["finished_at"] is None):
             await conn.execute(REVIVE, _told(refund), change.now)
-        return await _now(conn, order, change)
+        return await _current(conn, order, change)
 
 
 def _told(refund: Row) -> list[str]:
@@ -135,6 +134,6 @@ async def _lock(conn: Connection, change: ChangeRefund) -> tuple[Row, Row]:
     return order, await fetch_one(conn, ATTEMPT, change.order_id, change.attempt)
 
 
-async def _now(conn: Connection, order: Row, change: ChangeRefund, team_status: TeamStatus | None = None) -> RefundState:
+async def _current(conn: Connection, order: Row, change: ChangeRefund, team_status: TeamStatus | None = None) -> RefundState:
     refund = await fetch_one(conn, ATTEMPT, change.order_id, change.attempt)
-    return _state(order, refund, team_status or TeamStatus(order["team_status"]), team_changed=team_status is not None)
+    return refund_state(order, refund, team_status or TeamStatus(order["team_status"]))

@@ -1,24 +1,19 @@
-"""What travels between the API, the workflows and the activities.
-
-Histories outlive deployments: a field added later has a default, and none is ever renamed or removed.
-"""
+"""What the API, the workflows and the activities tell each other about imports of audience members."""
 
 from domain.messages.base import WorkflowMessage
 from domain.schemas.audiences import ImportStatus
 from domain.types import Moment
 
-# --- audiences ---
-
 
 class AudienceImportInput(WorkflowMessage):
-    """Names a filling of an audience."""
+    """Names an import of an audience."""
 
     audience_id: str
-    filling: int
+    import_id: int
 
 
 class ImportState(WorkflowMessage):
-    """How far it is."""
+    """How far an import is."""
 
     status: ImportStatus
     seen: int = 0
@@ -27,12 +22,14 @@ class ImportState(WorkflowMessage):
 
 
 class FailImport(WorkflowMessage):
-    filling: int
-    why: str
+    """Asks to fail an import for a reason."""
+
+    import_id: int
+    reason: str
     now: Moment
 
 
 class ClearedMembers(WorkflowMessage):
-    """Fillings whose members were deleted."""
+    """Imports whose members were deleted."""
 
-    fillings: list[int] = []
+    import_ids: list[int] = []

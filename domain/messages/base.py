@@ -1,6 +1,7 @@
-"""What travels between the API, the workflows and the activities.
+"""What all messages between the API, the workflows and the activities have in common.
 
-Histories outlive deployments: a field added later has a default, and none is ever renamed or removed.
+Histories keep these messages: from version 1.0.0 on a later field has a default, and none is renamed or removed
+(docs/stability.md).
 """
 
 from enum import StrEnum
@@ -9,13 +10,13 @@ from pydantic import BaseModel, ConfigDict
 
 
 class WorkflowMessage(BaseModel):
-    """Frozen, and blind to fields of a later version."""
+    """Frozen; fields that a later version adds are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class WorkflowFailure(StrEnum):
-    """Types of failure that are not a refusal with a code of its own."""
+    """Types of failures in workflows and activities that are not refusals with an error code."""
 
     NO_FIRST_SEAT = "NoFirstSeat"
     BROKEN_INVARIANT = "BrokenInvariant"

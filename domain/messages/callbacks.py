@@ -1,15 +1,9 @@
-"""What travels between the API, the workflows and the activities.
-
-Histories outlive deployments: a field added later has a default, and none is ever renamed or removed.
-"""
+"""What the API, the workflows and the activities tell each other about callbacks."""
 
 from typing import Literal
 
 from domain.messages.base import WorkflowMessage
 from domain.types import Moment
-
-# --- seats ---
-
 
 CallbackFormat = Literal["standard", "original"]
 
@@ -22,37 +16,40 @@ class Address(WorkflowMessage):
     format: CallbackFormat = "standard"
 
 
-# --- callbacks ---
-
-
 class Deliver(WorkflowMessage):
+    """Asks to deliver events."""
+
     event_ids: list[str]
 
 
 class Delivered(WorkflowMessage):
+    """How many deliveries ended, and how."""
+
     delivered: int
     dead: int
 
 
 class ReviveCallbacks(WorkflowMessage):
-    """Asks to make what was given up of a team's events due again."""
+    """Asks to make the dead callbacks of a team due again."""
 
     team_id: str
     now: Moment
 
 
 class RevivedCallbacks(WorkflowMessage):
+    """Events that are due again."""
+
     event_ids: list[str] = []
 
 
-class Resend(WorkflowMessage):
-    """Events that somebody wants to be sent again, and that wait for it in the database."""
+class Redeliver(WorkflowMessage):
+    """Events that were made due again, and wait for a delivery."""
 
     event_ids: list[str] = []
 
 
 class Sample(WorkflowMessage):
-    """A callback that stands for nothing: for a mall that tries out its receiver."""
+    """A callback without an event: for a mall that tries out its receiver."""
 
     source: str
     event_id: str
@@ -64,7 +61,7 @@ class Sample(WorkflowMessage):
 
 
 class SampleReply(WorkflowMessage):
-    """What the mall made of it."""
+    """How the mall replied."""
 
     event_id: str
     delivered: bool

@@ -1,7 +1,4 @@
-"""What travels between the API, the workflows and the activities.
-
-Histories outlive deployments: a field added later has a default, and none is ever renamed or removed.
-"""
+"""What the API, the workflows and the activities tell each other about the shutdown of a campaign."""
 
 from typing import Annotated
 
@@ -10,10 +7,10 @@ from pydantic import Field
 from domain.messages.base import WorkflowMessage
 from domain.types import Moment, Money
 
-# --- a campaign that is ended at once ---
-
 
 class BeginShutdown(WorkflowMessage):
+    """Asks to end a campaign, and to record the teams that have to be closed."""
+
     campaign_id: int
     operator: str
     reason: str = ""
@@ -21,32 +18,36 @@ class BeginShutdown(WorkflowMessage):
 
 
 class CloseTeams(WorkflowMessage):
-    """Asks to close the teams of an ending that are still forming."""
+    """Asks to close the teams of a shutdown that are still forming."""
 
     campaign_id: int
     operator: str = ""
     reason: str = ""
     after: str = ""
-    """goes on after this team"""
+    """team_id to go on after"""
     by_rows: bool = False
-    """their workflows have been told before, and that was not enough"""
+    """their workflows were signaled before, and have not closed them"""
     now: Moment
 
 
 class ClosedTeams(WorkflowMessage):
+    """How far a call has come."""
+
     after: str = ""
-    """the last of these, when there may be more"""
+    """the last team, when there may be more"""
     event_ids: list[str] = []
-    """what is to be told of teams that no workflow tells of"""
+    """events of teams that no workflow delivers"""
 
 
 class ReadShutdown(WorkflowMessage):
+    """Asks how far a shutdown is."""
+
     campaign_id: int
     now: Moment
 
 
 class ShutdownState(WorkflowMessage):
-    """How far an ending is, as its rows have it."""
+    """How far a shutdown is, as its rows have it."""
 
     teams_total: int
     teams_done: int
@@ -68,10 +69,10 @@ class ShutdownState(WorkflowMessage):
 
 
 class ShutdownInput(WorkflowMessage):
-    """Whose campaign, and why. An operator may start an ending by hand with this object."""
+    """Which campaign, and why. An operator may start a shutdown by hand with this object."""
 
     campaign_id: int
     operator: Annotated[str, Field(max_length=128)] = ""
     reason: Annotated[str, Field(max_length=500)] = ""
-    after: Annotated[str, Field(description="set by continue-as-new: the last team that was told to close")] = ""
-    told: Annotated[bool, Field(description="set by continue-as-new: every team's workflow was told to close")] = False
+    after: Annotated[str, Field(description="set by continue-as-new: the last team that was signaled to close")] = ""
+    signaled: Annotated[bool, Field(description="set by continue-as-new: every team's workflow was signaled to close")] = False

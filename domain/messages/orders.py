@@ -1,17 +1,10 @@
-"""What travels between the API, the workflows and the activities.
-
-Histories outlive deployments: a field added later has a default, and none is ever renamed or removed.
-"""
+"""What the API, the workflows and the activities tell each other about seats and payments."""
 
 from domain.errors import ErrorCode
-from domain.lifecycle import (
-    OrderStatus,
-    PaymentOutcome,
-    PaymentReason,
-    TeamStatus,
-)
+from domain.lifecycle import PaymentOutcome, PaymentReason
 from domain.messages.base import WorkflowMessage
 from domain.messages.callbacks import Address
+from domain.messages.teams import TeamAnswer
 from domain.types import Moment, Money
 
 
@@ -30,58 +23,42 @@ class SeatRequest(WorkflowMessage):
 
 
 class LockSeat(WorkflowMessage):
+    """Asks to hold a seat."""
+
     request: SeatRequest
     now: Moment
 
 
+class HeldSeat(TeamAnswer):
+    """The seat of an out_trade_no; `repeated`, when its order existed before this request."""
+
+
 class RefusedSeat(WorkflowMessage):
+    """The rule that refuses a seat."""
+
     code: ErrorCode
     detail: str
 
 
-class HeldSeat(WorkflowMessage):
-    """A seat as it is in the database, and its team's clock."""
-
-    out_trade_no: str
-    user_id: str
-    status: OrderStatus
-    keep_until: Moment
-    """when an unpaid seat is given up: its window and the grace"""
-    team_status: TeamStatus
-    deadline: Moment
-    payment_grace: int
-    refund_window: int
-    repeated: bool = False
-    """its order was there before this request"""
-
-
 class SeatAnswer(WorkflowMessage):
-    """A refusal is an answer, not a failure: retrying it would only repeat it."""
+    """The seat or its refusal. A refusal is an answer, not a failure: a retry would only repeat it."""
 
-    seat: HeldSeat | None = None
+    held: HeldSeat | None = None
     refused: RefusedSeat | None = None
 
 
-class OverdueSeats(WorkflowMessage):
-    """Asks to give up every unpaid seat of a team whose time is over at `now`."""
+class ReleaseOverdue(WorkflowMessage):
+    """Asks to cancel every unpaid order of a team whose window and grace are over at `now`."""
 
     team_id: str
     now: Moment
     out_trade_nos: list[str] = []
-    """those that the asker knows of: the answer says what became of them, also when a repeat finds them ended"""
-
-
-class ReleasedSeats(WorkflowMessage):
-    cancelled: list[str] = []
-    """out_trade_nos of the orders that ended unpaid"""
-    team_status: TeamStatus
-    event_ids: list[str] = []
-
-
-# --- payments ---
+    """orders that the answer must cover, whatever has become of them"""
 
 
 class PaymentReport(WorkflowMessage):
+    """A payment as the mall reports it."""
+
     source: str
     out_trade_no: str
     order_id: str
@@ -91,21 +68,16 @@ class PaymentReport(WorkflowMessage):
 
 
 class SettlePayment(WorkflowMessage):
+    """Asks to book a payment."""
+
     report: PaymentReport
     now: Moment
-    tells_mall: bool = False
-    """whoever books it makes the first try to tell the mall, and hands to the team's workflow what that leaves"""
 
 
-class SettledPayment(WorkflowMessage):
+class SettledPayment(TeamAnswer):
+    """What has become of a payment; `repeated`, when it was booked before this report."""
+
     outcome: PaymentOutcome
     reason: PaymentReason | None = None
-    order_status: OrderStatus
-    team_status: TeamStatus
-    completed_at: Moment | None = None
-    event_ids: list[str] = []
-    user_id: str = ""
     refund_attempt: int | None = None
-    """the refund that returns this payment, when it could not be settled and has not gone back yet"""
-    repeated: bool = False
-    """it had been booked before this report"""
+    """the unfinished refund that returns a payment which could not be settled"""

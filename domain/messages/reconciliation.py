@@ -1,18 +1,17 @@
-"""What travels between the API, the workflows and the activities.
-
-Histories outlive deployments: a field added later has a default, and none is ever renamed or removed.
-"""
+"""What reconciliation looks for."""
 
 from domain.messages.base import WorkflowMessage
 from domain.types import Moment
 
-# --- the net under terminated workflows ---
 
+class FindOverdue(WorkflowMessage):
+    """Asks for what is later, at `now`, than any live workflow lets it be."""
 
-class FindLeftovers(WorkflowMessage):
     now: Moment
 
 
-class Leftovers(WorkflowMessage):
+class Overdue(WorkflowMessage):
+    """Teams with overdue seats or an overdue deadline, and events that wait for a delivery."""
+
     team_ids: list[str] = []
     event_ids: list[str] = []

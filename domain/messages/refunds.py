@@ -1,7 +1,4 @@
-"""What travels between the API, the workflows and the activities.
-
-Histories outlive deployments: a field added later has a default, and none is ever renamed or removed.
-"""
+"""What the API, the workflows and the activities tell each other about refunds."""
 
 from typing import Annotated
 
@@ -14,10 +11,7 @@ from domain.lifecycle import (
     TeamStatus,
 )
 from domain.messages.base import WorkflowMessage
-from domain.messages.orders import PaymentReport, SettledPayment
 from domain.types import Moment
-
-# --- refunds ---
 
 
 class RefundInput(WorkflowMessage):
@@ -36,12 +30,11 @@ class RefundInput(WorkflowMessage):
 
 
 class RefundRequest(WorkflowMessage):
-    """What the API asks of a refund's workflow: to undo the order or, with `payment`, to book money first."""
+    """Asks a refund's workflow to undo its order."""
 
     reason: str = ""
     operator: str = ""
     force: bool = False
-    payment: PaymentReport | None = None
 
 
 class OpenRefund(WorkflowMessage):
@@ -63,25 +56,19 @@ class RefundState(WorkflowMessage):
     attempt: int
     kind: RefundKind
     status: RefundStatus
-    asks: bool
+    needs_consent: bool
     """the mall is asked before the seat is released"""
     answer: MallAnswer | None = None
     note: str = ""
     released: bool
+    """the order holds no seat any more"""
     team_status: TeamStatus
-    team_changed: bool = False
-    """this transaction took the member out of a team whose workflow may want to know"""
+    left_live_team: bool = False
+    """the member has left a team that was not failed before: the team's workflow has to hear of it"""
 
     @property
     def is_over(self) -> bool:
         return self.status in {RefundStatus.DONE, RefundStatus.REJECTED}
-
-
-class RefundAnswer(WorkflowMessage):
-    """What the first transaction did."""
-
-    refund: RefundState | None = None
-    payment: SettledPayment | None = None
 
 
 class ChangeRefund(WorkflowMessage):

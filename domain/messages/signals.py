@@ -1,14 +1,8 @@
-"""What travels between the API, the workflows and the activities.
-
-Histories outlive deployments: a field added later has a default, and none is ever renamed or removed.
-"""
+"""What operators send: one JSON object each. A handler parses it itself, since the SDK drops a signal that it cannot decode."""
 
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-
-# --- what operators send: one JSON object each. A handler takes any JSON and judges it with these, since a signal that the
-# --- SDK cannot decode is dropped without a trace.
 
 
 class OperatorSignal(BaseModel):
@@ -36,7 +30,7 @@ class ResendSignal(BaseModel):
 
 
 class ResendCallbacksSignal(ResendSignal):
-    """Of a team: what was given up."""
+    """To a team: deliver its dead callbacks again."""
 
 
 class CloseManuallySignal(ResendSignal):

@@ -1,104 +1,86 @@
-"""What travels between the API, the workflows and the activities.
+"""What the API, the workflows and the activities tell each other about teams."""
 
-Histories outlive deployments: a field added later has a default, and none is ever renamed or removed.
-"""
-
-from typing import Annotated
-
-from pydantic import Field
-
-from domain.lifecycle import (
-    OrderStatus,
-    TeamDecision,
-    TeamStatus,
-)
+from domain.lifecycle import OrderStatus, TeamDecision, TeamStatus
 from domain.messages.base import WorkflowMessage
 from domain.types import Moment
 
-# --- the team's end ---
+
+class TeamRow(WorkflowMessage):
+    """The team as its row has it after a transaction."""
+
+    status: TeamStatus
+    version: int
+    """grows in every transaction that changes the team or its seats"""
+    deadline: Moment
+    refund_until: Moment | None = None
+    """the end of the refund window of a completed team"""
+
+
+class SeatRow(WorkflowMessage):
+    """One order of a team as its row has it."""
+
+    out_trade_no: str
+    user_id: str = ""
+    status: OrderStatus | None = None
+    """None: the team has no such order"""
+    live: bool = False
+    """it holds a seat"""
+    keep_until: Moment | None = None
+    """end of an unpaid seat's payment window and grace"""
+
+
+class TeamAnswer(WorkflowMessage):
+    """What every transaction on a team answers: what the rows say afterwards, of the team and of each seat asked about."""
+
+    team: TeamRow
+    seats: list[SeatRow] = []
+    decides_team: bool = False
+    """this transaction completed or failed the team"""
+    event_ids: list[str] = []
+    """events that this transaction has written"""
+    repeated: bool = False
+    """an earlier transaction has done it, whose answer may be lost: what followed from it is in the rows"""
+
+
+class TakeOver(WorkflowMessage):
+    """Asks for everything that a team's workflow has to know and to do, from the rows alone."""
+
+    team_id: str
+
+
+class TeamRows(WorkflowMessage):
+    """A team's rows at one moment."""
+
+    rows: TeamAnswer | None = None
+    """the team, its live seats, and its undelivered events that no refund's workflow delivers; None: there is no such team"""
+    owed: int = 0
+    """paid orders of a failed team that no refund has begun for"""
 
 
 class ConcludeTeam(WorkflowMessage):
+    """Asks to complete or fail a forming team."""
+
     team_id: str
-    ending: TeamDecision
+    decision: TeamDecision
     now: Moment
 
 
-class ConcludedTeam(WorkflowMessage):
-    """What the team's rows say after it was asked to end."""
+class ConcludedTeam(TeamAnswer):
+    """`decides_team` is false where the team was over before, or may not end like that; `detail` says why."""
 
-    team_status: TeamStatus
-    changed: bool
-    """false: it had ended before, or may not end like that"""
     detail: str
-    completed_at: Moment | None = None
-    cancelled: list[str] = []
     owed: list[str] = []
     """out_trade_nos of paid orders whose money must go back"""
-    event_ids: list[str] = []
 
 
 class ExtendTeam(WorkflowMessage):
+    """Asks to move a forming team's deadline to a later moment."""
+
     team_id: str
     deadline: Moment
-
-
-class ExtendedTeam(WorkflowMessage):
-    team_status: TeamStatus
-    deadline: Moment
-
-
-class Undelivered(WorkflowMessage):
-    """Events that the first try did not deliver: their team's workflow goes on with them."""
-
-    event_ids: list[str] = []
 
 
 class MemberLeft(WorkflowMessage):
-    """Tells a team's workflow what its rows say already."""
+    """Tells a team's workflow that a refund has released a seat: a hint to read the rows."""
 
     out_trade_no: str = ""
-    team_status: TeamStatus | None = None
-
-
-# --- the team workflow itself ---
-
-
-class Seat(WorkflowMessage):
-    """A seat in the workflow's view: what its timer and its details need."""
-
-    user_id: str
-    status: OrderStatus
-    keep_until: Moment
-
-
-class TeamView(WorkflowMessage):
-    """What a team's next run must know of this one."""
-
-    status: TeamStatus
-    deadline: Moment
-    payment_grace: int
-    refund_until: Moment | None = None
-    refund_window: int
-    seats: dict[str, Seat] = {}
-    undelivered: list[str] = []
-    told_elsewhere: list[str] = []
-    notes: list[str] = []
-
-
-class TeamInput(WorkflowMessage):
-    team_id: str
-    source: str
-    campaign_id: int
-    goods_id: str
-    goods_name: str
-    target_count: int
-    local_activities: bool = True
-    protocol: int = 1
-    """which steps the workflow takes: a running team keeps those that it was started with"""
-    view: Annotated[TeamView | None, Field(description="set by continue-as-new")] = None
-
-
-PROTOCOL = 2
-"""1: the team starts no refunds, and delivers every event by itself. 2: it starts those that it causes, and leaves the
-first try of what a payment completes to the worker that booked it."""

@@ -16,7 +16,7 @@ from tests.api.polling import until
 from tests.api.receiver import Receiver
 from tests.api.shop import Json, Shop, fresh, now
 from tests.api.signals import Handle, details, team_workflow, until_details
-from workflows.reconciliation import SCHEDULE_ID
+from workflows.starters import SCHEDULE_ID
 from workflows.task_queues import REFUNDS_QUEUE
 
 GONE = 410

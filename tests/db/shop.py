@@ -26,20 +26,19 @@ from db.settings.malls import MallRecord, save_mall
 from db.teams.conclude import conclude_team
 from domain.errors import ErrorCode, Refusal
 from domain.ids import order_id, team_id
-from domain.lifecycle import CampaignStatus, MallAnswer, TeamDecision
+from domain.lifecycle import CampaignStatus, MallAnswer, OrderStatus, TeamDecision
 from domain.messages.callbacks import Address
 from domain.messages.orders import (
     HeldSeat,
     LockSeat,
-    OverdueSeats,
     PaymentReport,
-    ReleasedSeats,
+    ReleaseOverdue,
     SeatRequest,
     SettledPayment,
     SettlePayment,
 )
 from domain.messages.refunds import ChangeRefund, OpenRefund, RefundState
-from domain.messages.teams import ConcludedTeam, ConcludeTeam
+from domain.messages.teams import ConcludedTeam, ConcludeTeam, TeamAnswer
 from domain.pricing import Discount, DiscountPlan
 from domain.schemas.campaigns import Campaign, CampaignGoods, NewCampaign
 from domain.schemas.goods import Goods
@@ -186,11 +185,11 @@ class Shop:
         except Refusal as refusal:
             return refusal.code
 
-    async def release(self, of: Member, now: datetime = OVERDUE, numbers: Sequence[str] = ()) -> ReleasedSeats:
-        return await release_overdue(self.database, OverdueSeats(team_id=of.team_id, now=now, out_trade_nos=list(numbers)))
+    async def release(self, of: Member, now: datetime = OVERDUE, numbers: Sequence[str] = ()) -> TeamAnswer:
+        return await release_overdue(self.database, ReleaseOverdue(team_id=of.team_id, now=now, out_trade_nos=list(numbers)))
 
-    async def conclude(self, of: Member, ending: TeamDecision, now: datetime = DEADLINE) -> ConcludedTeam:
-        return await conclude_team(self.database, ConcludeTeam(team_id=of.team_id, ending=ending, now=now))
+    async def conclude(self, of: Member, decision: TeamDecision, now: datetime = DEADLINE) -> ConcludedTeam:
+        return await conclude_team(self.database, ConcludeTeam(team_id=of.team_id, decision=decision, now=now))
 
     # --- refunds ---
 
@@ -302,3 +301,8 @@ class Shop:
             "SELECT live FROM user_quotas WHERE campaign_id = $1 AND user_id = $2", campaign.campaign_id, user
         )
         return int(live or 0)
+
+
+def cancelled(answer: TeamAnswer) -> list[str]:
+    """The out_trade_nos that an answer says are cancelled."""
+    return [seat.out_trade_no for seat in answer.seats if seat.status is OrderStatus.CANCELLED]

@@ -1,19 +1,19 @@
-"""What the net under terminated workflows finds: what is late, and nothing that still has its time."""
+"""What reconciliation finds: what is overdue, and nothing that still has its time."""
 
 from datetime import datetime, timedelta
 
 from db.callbacks.deliveries import Attempt, pending_deliveries, record_attempt
-from db.reconciliation import FIRST_TRY_WITHIN, find_leftovers
+from db.reconciliation import find_overdue
 from domain.lifecycle import TeamDecision
-from domain.messages.reconciliation import Leftovers
+from domain.messages.reconciliation import Overdue
 from tests.db.shop import DEADLINE, GRACE, NOW, OVERDUE, SHOP_ADDRESS, Shop
 
 LATE = timedelta(minutes=2)
 INSTANT = timedelta(microseconds=1)
 
 
-async def found(shop: Shop, now: datetime) -> Leftovers:
-    return await find_leftovers(shop.database, now, LATE)
+async def found(shop: Shop, now: datetime) -> Overdue:
+    return await find_overdue(shop.database, now, LATE)
 
 
 async def test_an_unpaid_seat_is_found_when_its_grace_is_long_over(shop: Shop) -> None:
@@ -37,9 +37,8 @@ async def test_an_event_is_found_until_it_is_delivered_everywhere(shop: Shop) ->
     (opener,) = await shop.team(await shop.campaign(), paid=1, locked=0, callback=SHOP_ADDRESS)
     ended = await shop.conclude(opener, TeamDecision.CLOSE, NOW)
 
-    # Never tried: whoever was to try it first is gone.
-    assert (await found(shop, NOW + FIRST_TRY_WITHIN)).event_ids == []
-    assert (await found(shop, NOW + FIRST_TRY_WITHIN + INSTANT)).event_ids == ended.event_ids
+    assert (await found(shop, NOW + LATE)).event_ids == []
+    assert (await found(shop, NOW + LATE + INSTANT)).event_ids == ended.event_ids
     (delivery,) = await pending_deliveries(shop.database, ended.event_ids)
     await record_attempt(shop.database, delivery, Attempt(NOW, 1, 500, "answered 500", "pending", NOW))
     assert (await found(shop, NOW + LATE)).event_ids == []
@@ -48,4 +47,4 @@ async def test_an_event_is_found_until_it_is_delivered_everywhere(shop: Shop) ->
         attempt = Attempt(NOW, 1, 500, "answered 500", status, NOW + timedelta(hours=1))
         await record_attempt(shop.database, delivery, attempt)
         assert (await found(shop, NOW + LATE + INSTANT)).event_ids == []
-    assert await found(shop, NOW + timedelta(days=1)) == Leftovers()
+    assert await found(shop, NOW + timedelta(days=1)) == Overdue()

@@ -20,7 +20,7 @@ import worker
 from activities.callbacks.deliver import CallbackActivities
 from db.core.connection import Database
 from tests.workflows.play import callback_activities
-from workflows import activity_calls as steps
+from workflows import activity_calls, deliveries
 from workflows.client import connect
 
 SOON = timedelta(seconds=1)
@@ -46,7 +46,7 @@ def die(side: str, step: Callable[..., Awaitable[Any]], occurrence: int) -> Call
 
 async def main(point: str, queue: str) -> None:
     # What a dead worker had in hand is missed soon.
-    steps.DELIVERY = steps.SLICE = SOON
+    deliveries.DELIVERY = activity_calls.BATCH = SOON
     setattr(worker, "Worker", functools.partial(Worker, sticky_queue_schedule_to_start_timeout=SOON))  # noqa: B010 - a class, to mypy
     path, side, *nth = point.split(":")
     owner_path, _, name = path.rpartition(".")

@@ -10,7 +10,6 @@ from typing import Any
 
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.callbacks.deliver import CallbackActivities
@@ -25,14 +24,16 @@ from domain.ids import order_id, refund_workflow_id, team_id, team_workflow_id
 from domain.lifecycle import CampaignStatus
 from domain.messages.callbacks import Address
 from domain.messages.orders import PaymentReport, SeatRequest, SettledPayment
-from domain.messages.refunds import RefundAnswer, RefundInput, RefundRequest, RefundState
-from domain.messages.teams import PROTOCOL, TeamInput
+from domain.messages.payments import PaymentInput
+from domain.messages.refunds import RefundInput, RefundRequest, RefundState
 from domain.pricing import Discount, DiscountPlan
 from domain.schemas.campaigns import CampaignFields, CampaignGoods, NewCampaign
 from domain.schemas.goods import Goods
 from worker import all_workers
+from workflows.payment import BOOK, PaymentWorkflow
 from workflows.refund import REQUEST, RefundWorkflow
-from workflows.starters import refund_start
+from workflows.starters import payment_options, refund_options, team_start
+from workflows.team.state import TeamInput
 from workflows.team.workflow import LOCK, SETTLE, TeamWorkflow
 
 SOURCE, CHANNEL = "s01", "c01"
@@ -96,24 +97,16 @@ class Play:
         )
 
     async def open(self) -> WorkflowHandle[TeamWorkflow, str]:
-        start = WithStartWorkflowOperation(
-            TeamWorkflow.run,
-            TeamInput(
-                team_id=self.team,
-                source=SOURCE,
-                campaign_id=self.campaign_id,
-                goods_id=self.goods_id,
-                goods_name="a book",
-                target_count=self.campaign.target_count,
-                local_activities=self.local,
-                protocol=PROTOCOL,
-            ),
-            id=team_workflow_id(self.team),
-            task_queue=self.queue,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-            task_timeout=self.task_timeout,
+        team = TeamInput(
+            team_id=self.team,
+            source=SOURCE,
+            campaign_id=self.campaign_id,
+            goods_id=self.goods_id,
+            goods_name="a book",
+            target_count=self.campaign.target_count,
+            local_activities=self.local,
         )
+        start = team_start(team, task_queue=self.queue, task_timeout=self.task_timeout)
         await self.client.execute_update_with_start_workflow(
             LOCK, self.request(1), start_workflow_operation=start, id=uuid.uuid4().hex
         )
@@ -146,30 +139,33 @@ class Play:
 
     async def refund(self, buyer: int, *, attempt: int = 1, **request: Any) -> RefundState:  # noqa: ANN401
         """As the mall asks for it; `request` are the fields of a RefundRequest."""
-        answer = await self._ask(buyer, attempt, RefundRequest(**request))
-        assert answer.refund is not None
-        return answer.refund
-
-    async def pay_alone(self, buyer: int, *, attempt: int = 1) -> SettledPayment:
-        """As the API books a payment when the team's workflow has ended."""
-        answer = await self._ask(buyer, attempt, RefundRequest(payment=self.report(buyer)))
-        assert answer.payment is not None
-        return answer.payment
-
-    async def _ask(self, buyer: int, attempt: int, request: RefundRequest) -> RefundAnswer:
-        named = RefundInput(source=SOURCE, out_trade_no=self.number(buyer), attempt=attempt, awaits_request=True)
-        started = refund_start(named)
-        answer = await self.client.execute_update_with_start_workflow(
+        refund = RefundInput(source=SOURCE, out_trade_no=self.number(buyer), attempt=attempt, awaits_request=True)
+        state = await self.client.execute_update_with_start_workflow(
             REQUEST,
-            request,
+            RefundRequest(**request),
             start_workflow_operation=WithStartWorkflowOperation(
-                RefundWorkflow.run, named, task_timeout=self.task_timeout, **started
+                RefundWorkflow.run, refund, task_timeout=self.task_timeout, **refund_options(refund)
             ),
             id=uuid.uuid4().hex,
-            result_type=RefundAnswer,
+            result_type=RefundState,
         )
-        assert isinstance(answer, RefundAnswer)
-        return answer
+        assert isinstance(state, RefundState)
+        return state
+
+    async def pay_alone(self, buyer: int) -> SettledPayment:
+        """As the API books a payment when the team's workflow has ended."""
+        payment = PaymentInput(source=SOURCE, out_trade_no=self.number(buyer), team_id=self.team)
+        settled = await self.client.execute_update_with_start_workflow(
+            BOOK,
+            self.report(buyer),
+            start_workflow_operation=WithStartWorkflowOperation(
+                PaymentWorkflow.run, payment, task_timeout=self.task_timeout, **payment_options(payment)
+            ),
+            id=uuid.uuid4().hex,
+            result_type=SettledPayment,
+        )
+        assert isinstance(settled, SettledPayment)
+        return settled
 
     async def details(self) -> str:
         """What an operator reads in the Temporal UI."""

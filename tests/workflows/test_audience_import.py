@@ -48,7 +48,7 @@ TAKE, DELETE = "db.audiences.imports.import_users", "db.audiences.clean_up.delet
 async def test_a_job_goes_on_wherever_its_worker_dies(
     client: Client, database: Database, services: Stack, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
-    monkeypatch.setattr(steps, "SLICE", SOON)
+    monkeypatch.setattr(steps, "BATCH", SOON)
     buyers = await bought(client, database)
     audience = await Audience.made(client, database)
     await audience.uploaded("former")

@@ -18,7 +18,8 @@ from domain.lifecycle import TeamStatus
 from domain.messages.campaigns import ShutdownInput
 from domain.schemas.campaign_shutdown import ShutdownProgress, ShutdownStatus
 from tests.workflows.play import Play, publish, working
-from workflows.campaign_shutdown import CampaignShutdownWorkflow, start_campaign_shutdown
+from workflows.campaign_shutdown import CampaignShutdownWorkflow
+from workflows.starters import start_campaign_shutdown
 
 
 async def team(play: Play, *, members: int, paid: int) -> Play:

@@ -38,7 +38,7 @@ async def left(time: WorkflowEnvironment, database: Database, behind: Queue, cal
             await team.pay(buyer)
         # A queue cannot answer: the mall is told, and not asked.
         refund = await team.refund(1)
-        assert (refund.kind, refund.asks, refund.released) == (RefundKind.PAID_FORMED, False, True)
+        assert (refund.kind, refund.needs_consent, refund.released) == (RefundKind.PAID_FORMED, False, True)
         assert await team.refund_handle(1).result() == f"{RefundKind.PAID_FORMED}: {RefundStatus.DONE}"
     assert await violations(database) == []
     return team

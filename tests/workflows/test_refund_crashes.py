@@ -25,7 +25,7 @@ from embedded.stack import Stack
 from tests.api.receiver import listening
 from tests.workflows.crashing_worker import SOON
 from tests.workflows.play import SECRET, SOURCE, Play, publish, working
-from workflows import activity_calls as steps
+from workflows import deliveries
 from workflows.client import data_converter
 
 VETO = {"code": "refund_rejected", "detail": "shipped already"}
@@ -132,7 +132,7 @@ async def crashing(services: Stack, point: str, queue: str) -> AsyncIterator[Non
 async def test_the_same_end_wherever_the_worker_dies(
     client: Client, database: Database, services: Stack, monkeypatch: pytest.MonkeyPatch, story: str, point: str
 ) -> None:
-    monkeypatch.setattr(steps, "DELIVERY", SOON)
+    monkeypatch.setattr(deliveries, "DELIVERY", SOON)
     before, act, end, _, told = STORIES[story]
     campaign, campaign_id, goods_id = await publish(database)
     queue = f"test-{uuid.uuid4().hex}"

@@ -51,7 +51,7 @@ async def test_a_completed_team_stays_open_for_its_refund_window(
     handle = await team.open()
     await team.join(2)
     await team.join(3)
-    assert [(await team.pay(buyer)).team_status for buyer in (1, 2, 3)] == ["forming", "forming", "completed"]
+    assert [(await team.pay(buyer)).team.status for buyer in (1, 2, 3)] == ["forming", "forming", "completed"]
     await time.sleep(6 * DAY)
     assert (await team.pay(3)).outcome is PaymentOutcome.SETTLED  # a repeat, days later
     await time.sleep(DAY + MINUTE)
@@ -82,7 +82,7 @@ async def test_a_payment_in_the_grace_is_settled(time: WorkflowEnvironment, data
     await team.join(2)
     await team.pay(1)
     await time.sleep(15 * MINUTE + timedelta(seconds=20))
-    assert (await team.pay(2)).team_status is TeamStatus.COMPLETED
+    assert (await team.pay(2)).team.status is TeamStatus.COMPLETED
 
 
 async def test_a_team_whose_last_member_leaves_is_abandoned(time: WorkflowEnvironment, database: Database, queue: str) -> None:

@@ -1,66 +1,56 @@
 """The team saga: from a team's first seat to the end of its refund window.
 
-PostgreSQL decides every seat, payment and ending, in one transaction each. This workflow orders them in time: it owns the
-deadlines, tells the mall, and shows operators what is going on. Its view of the seats is what its timer and its details need.
+PostgreSQL decides every seat, payment and conclusion, in one transaction each. This workflow orders them in time: it owns the
+deadlines, has the mall told, and shows operators what is going on. What it knows of the rows is in `TeamState`.
 """
 
 import asyncio
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.callbacks.deliver import CallbackActivities
-    from activities.refunds import RefundStartActivities
-    from activities.seats import SeatActivities
-    from activities.settlement import SettlementActivities
-    from domain.lifecycle import OrderStatus, PaymentOutcome, TeamDecision, TeamStatus
+    from activities.interfaces import CallbackActivities, OrderActivities, RefundStartActivities, TeamActivities
+    from domain.errors import ErrorCode
+    from domain.lifecycle import PaymentOutcome, TeamDecision
     from domain.messages.base import WorkflowFailure
-    from domain.messages.callbacks import Delivered, ReviveCallbacks
+    from domain.messages.callbacks import ReviveCallbacks
     from domain.messages.orders import (
         HeldSeat,
         LockSeat,
-        OverdueSeats,
         PaymentReport,
+        ReleaseOverdue,
         SeatRequest,
         SettledPayment,
         SettlePayment,
     )
     from domain.messages.refunds import RefundByOperator, RefundInput, StartTeamRefunds
     from domain.messages.signals import ExtendSignal, OperatorSignal, RefundSignal, ResendCallbacksSignal
-    from domain.messages.teams import (
-        ConcludedTeam,
-        ConcludeTeam,
-        ExtendTeam,
-        MemberLeft,
-        Seat,
-        TeamInput,
-        TeamView,
-        Undelivered,
-    )
+    from domain.messages.teams import ConcludedTeam, ConcludeTeam, ExtendTeam, MemberLeft, TakeOver, TeamAnswer
     from workflows.activity_calls import (
-        Answer,
-        Argument,
-        Step,
+        Activity,
+        AnswerT,
+        ArgumentT,
         execute_batched,
         execute_local_first,
         execute_with_retries,
+        is_defect,
         refusal,
         refusal_of,
-        start_delivery,
     )
+    from workflows.deliveries import Deliveries
     from workflows.details import moment, team_details
-    from workflows.operator_signals import SignalT, UnusablePayloadError, parse_signal
-    from workflows.search_attributes import NEEDS_ATTENTION, TEAM_STATUS
+    from workflows.operator_log import OperatorLog
+    from workflows.search_attributes import TEAM_STATUS
     from workflows.task_queues import CALLBACKS_QUEUE, REFUNDS_QUEUE
+    from workflows.team.state import TeamInput, TeamState
 
 FIRST_SEAT_WITHIN = timedelta(minutes=1)
-LOOK_AGAIN = timedelta(seconds=5)
-LAST_NOTES = 5
-# The protocol from which on a team starts the refunds that it causes, and leaves the first try of a completion to its worker.
-STARTS_REFUNDS = LEAVES_FIRST_TRY = 2
+CONCLUDE_AGAIN = timedelta(seconds=5)
 
 # Callers name the updates: the SDK types one that has a description as if its result were a coroutine.
 LOCK, SETTLE = "lock", "settle"
@@ -72,94 +62,66 @@ class TeamWorkflow:
     def __init__(self, team: TeamInput) -> None:
         # A handler may run before run() does: all that it reads is made here.
         self._team = team
-        self._status = TeamStatus.FORMING
-        self._deadline: datetime | None = None
-        """None until the first seat is held"""
-        self._payment_grace = 0
-        self._refund_window = 0
-        self._refund_until: datetime | None = None
-        self._seats: dict[str, Seat] = {}
+        self._state = team.state or TeamState()
+        self._shown_status = self._state.status
+        self._has_read_rows = team.state is None
+        """a run that continues another one reads the rows before it answers anybody"""
         self._locking: set[str] = set()
-        self._first_seat_refused = False
-        self._told: set[str] = set()
-        self._told_elsewhere: list[str] = []
-        """events whose first try was not this workflow's: before it ends it makes sure of them"""
-        self._callbacks: list[tuple[list[str], workflow.ActivityHandle[Delivered]]] = []
-        self._notes: list[str] = []
-        if team.view is not None:
-            self._resume(team.view)
+        self._first_lock_refused = False
+        self._refunds_started = False
+        self._deliveries = Deliveries()
+        self._log = OperatorLog(self._details, self._state.notes)
 
     @workflow.run
-    async def run(self, team: TeamInput) -> str:
-        await self._hold_first_seat()
-        if team.view is not None:
-            self._tell(team.view.undelivered, "the mall, again")
-        while self._status is TeamStatus.FORMING:
-            try:
-                await self._next_moment()
-                await self._give_up_overdue_seats()
-                await self._decide_at_deadline()
-                self._look_at_callbacks()
-                self._continue_as_new_when_long()
-            except (asyncio.CancelledError, FailureError) as stopped:
-                # A cancel that meets a running activity comes as that activity's failure.
-                if not is_cancelled_exception(stopped):
-                    raise
-                await self._end_by_operator(TeamDecision.CLOSE, "cancel", OperatorSignal(reason="the workflow was cancelled"))
-        while not self._is_over():
-            try:
-                if self._window_is_over():
-                    self._tell(self._unsure(), "the mall, to be sure")
-                await self._until_news()
-                self._look_at_callbacks()
-                self._continue_as_new_when_long()
-            except asyncio.CancelledError:
-                self._note("cancel changed nothing: the team has ended, and waits for late payments and refunds.")
-        await workflow.wait_condition(workflow.all_handlers_finished)
-        # Nobody waits for a team that is over; its dead callbacks are in the rows. Teams of before kept the flag.
-        if workflow.info().typed_search_attributes.get(NEEDS_ATTENTION) and workflow.patched("unflag"):
-            workflow.upsert_search_attributes([NEEDS_ATTENTION.value_set(False)])
-        return f"{self._status}, {self._paid()} paid"
+    async def run(self, team: TeamInput) -> str:  # noqa: ARG002 - __init__ has it
+        await self._await_first_seat()
+        while self._state.is_forming:
+            async with self._cancel_closes_team():
+                await self._sleep_until_due()
+                await self._read_changed_rows()
+                await self._release_overdue_seats()
+                await self._conclude_if_due()
+            self._collect_finished_deliveries()
+            self._continue_as_new_if_long()
+        await self._await_refund_window()
+        self._log.flag(needs_attention=False)  # a team that is over waits for nobody: its dead callbacks are in the rows
+        return f"{self._state.status}, {self._state.paid_count} paid"
 
     # --- what the mall asks for ---
 
     @workflow.update(name=LOCK, description="Hold a seat: opens the team or joins it. The mall's POST /v1/orders.")
     async def lock(self, request: SeatRequest) -> HeldSeat:
-        """Returns the seat; `repeated` says that its order existed before this request."""
         # A second request for the same number waits for the first, and then finds its order.
-        while request.out_trade_no in self._locking:
-            await workflow.wait_condition(lambda: request.out_trade_no not in self._locking)
+        await workflow.wait_condition(lambda: self._has_read_rows and request.out_trade_no not in self._locking)
         self._locking.add(request.out_trade_no)
         try:
-            answer = await self._transaction(
-                SeatActivities.lock_seat,
-                LockSeat(request=request, now=workflow.now()),
-                f"lock a seat for {request.user_id}",
-            )
+            lock = LockSeat(request=request, now=workflow.now())
+            answer = await self._transaction(OrderActivities.lock_seat, lock, f"lock a seat for {request.user_id}")
         finally:
             self._locking.discard(request.out_trade_no)
-        if answer.refused is not None:
-            self._first_seat_refused = self._deadline is None
+        if answer.held is None:
+            assert answer.refused is not None  # noqa: S101 - an answer is one or the other
+            self._first_lock_refused = not self._state.has_seat
+            if answer.refused.code is ErrorCode.TEAM_CLOSED and self._is_open():
+                self._state.must_read_rows = True
             raise refusal(answer.refused.detail, answer.refused.code)
-        assert answer.seat is not None  # noqa: S101 - an answer is one or the other
-        self._hold(answer.seat)
-        return answer.seat
+        self._apply(answer.held)
+        return answer.held
 
     @lock.validator
-    def _team_is_not_over(self, request: SeatRequest) -> None:  # noqa: ARG002 - a validator takes what its update takes
-        if self._status is not TeamStatus.FORMING:
-            raise refusal(f"The team is {self._status}.", WorkflowFailure.TEAM_OVER)
+    def _team_is_forming(self, request: SeatRequest) -> None:  # noqa: ARG002 - a validator takes what its update takes
+        if not self._state.is_forming:
+            raise refusal(f"The team is {self._state.status}.", WorkflowFailure.TEAM_OVER)
 
     @workflow.update(name=SETTLE, description="Book a payment that the mall has taken. The mall's POST /v1/orders/…/payment.")
     async def settle(self, report: PaymentReport) -> SettledPayment:
-        settled = await self._transaction(
-            SettlementActivities.settle_payment,
-            SettlePayment(report=report, now=workflow.now(), tells_mall=self._team.protocol >= LEAVES_FIRST_TRY),
-            f"settle {report.amount} for {report.out_trade_no}",
-        )
-        self._book(report.out_trade_no, settled)
-        if settled.refund_attempt is not None and self._team.protocol >= STARTS_REFUNDS:
-            # Before the answer: whoever is told that the money goes back can look at its way.
+        await workflow.wait_condition(lambda: self._has_read_rows)
+        payment = SettlePayment(report=report, now=workflow.now())
+        summary = f"settle {report.amount} for {report.out_trade_no}"
+        settled = await self._transaction(OrderActivities.settle_payment, payment, summary)
+        self._apply_settlement(report.out_trade_no, settled)
+        if settled.refund_attempt is not None:
+            # Before the answer: a mall that is told that the money goes back can follow the refund.
             await execute_with_retries(
                 RefundStartActivities.start_refund,
                 RefundInput(source=report.source, out_trade_no=report.out_trade_no, attempt=settled.refund_attempt),
@@ -168,329 +130,285 @@ class TeamWorkflow:
             )
         return settled
 
-    # --- what operators ask for: any JSON is accepted, and judged here ---
+    # --- what operators ask for: any JSON is accepted, and parsed here ---
 
     @workflow.signal(description='Give the team more time: {"minutes": 60, "operator": "you"}')
     async def extend(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
-        asked = self._judge(ExtendSignal, payload, surplus, "extend")
-        if asked is None:
+        signal = self._log.parse(ExtendSignal, payload, surplus, "extend")
+        if signal is None:
             return
-        if self._deadline is None or self._status is not TeamStatus.FORMING:
-            self._note(f"extend changed nothing: the team is {self._status}.")
+        if self._state.deadline is None or not self._state.is_forming:
+            self._log.note(f"extend changed nothing: the team is {self._state.status}.")
             return
-        later = ExtendTeam(team_id=self._team.team_id, deadline=self._deadline + timedelta(minutes=asked.minutes))
-        extended = await execute_with_retries(SettlementActivities.extend_team, later, summary=f"extend by {asked.minutes} min")
-        self._deadline = extended.deadline
-        self._note(f"extend by {asked.minutes} min by {asked.operator or 'an operator'}: {moment(extended.deadline)}.")
+        extend = ExtendTeam(team_id=self._team.team_id, deadline=self._state.deadline + timedelta(minutes=signal.minutes))
+        extended = await execute_with_retries(TeamActivities.extend_team, extend, summary=f"extend by {signal.minutes} min")
+        self._apply(extended)
+        by = signal.operator or "an operator"
+        self._log.note(f"extend by {signal.minutes} min by {by}: {moment(extended.team.deadline)}.")
 
     @workflow.signal(description='Complete the team with who has paid: {"operator": "you", "reason": "why"}')
     async def complete(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
-        asked = self._judge(OperatorSignal, payload, surplus, "complete")
-        if asked is not None:
-            await self._end_by_operator(TeamDecision.COMPLETE, "complete", asked)
+        if signal := self._log.parse(OperatorSignal, payload, surplus, "complete"):
+            await self._conclude_by_operator(TeamDecision.COMPLETE, "complete", signal)
 
     @workflow.signal(description='Fail the team now; who has paid gets the money back: {"operator": "you", "reason": "why"}')
     async def close(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
-        asked = self._judge(OperatorSignal, payload, surplus, "close")
-        if asked is not None:
-            await self._end_by_operator(TeamDecision.CLOSE, "close", asked)
+        if signal := self._log.parse(OperatorSignal, payload, surplus, "close"):
+            await self._conclude_by_operator(TeamDecision.CLOSE, "close", signal)
 
     @workflow.signal(description='Undo a member\'s order: {"out_trade_no": "T1", "reason": "why", "operator": "you"}')
     async def refund(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
-        asked = self._judge(RefundSignal, payload, surplus, "refund")
-        if asked is None:
+        signal = self._log.parse(RefundSignal, payload, surplus, "refund")
+        if signal is None:
             return
-        wish = RefundByOperator(
-            team_id=self._team.team_id,
-            out_trade_no=asked.out_trade_no,
-            reason=asked.reason,
-            operator=asked.operator,
-            now=workflow.now(),
+        number, by = signal.out_trade_no, signal.operator or "an operator"
+        request = RefundByOperator(team_id=self._team.team_id, now=workflow.now(), **signal.model_dump())
+        outcome = await execute_with_retries(
+            RefundStartActivities.start_refund_by_operator,
+            request,
+            summary=f"start a refund of {number}",
+            task_queue=REFUNDS_QUEUE,
         )
-        number, who = asked.out_trade_no, asked.operator or "an operator"
-        summary = f"start a refund of {number}"
-        found = await execute_with_retries(
-            RefundStartActivities.start_wished_refund, wish, summary=summary, task_queue=REFUNDS_QUEUE
-        )
-        self._note(f"refund of {number} by {who}: {found}.")
+        self._log.note(f"refund of {number} by {by}: {outcome}.")
 
-    @workflow.signal(description='Send again what was given up of this team\'s events: {"operator": "you"}')
+    @workflow.signal(description='Deliver again what was given up of this team\'s events: {"operator": "you"}')
     async def resend_callbacks(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
-        asked = self._judge(ResendCallbacksSignal, payload, surplus, "resend_callbacks")
-        if asked is None:
+        signal = self._log.parse(ResendCallbacksSignal, payload, surplus, "resend_callbacks")
+        if signal is None:
             return
         revive = ReviveCallbacks(team_id=self._team.team_id, now=workflow.now())
         summary = "make dead callbacks due again"
         revived = await execute_with_retries(
             CallbackActivities.revive_callbacks, revive, summary=summary, task_queue=CALLBACKS_QUEUE
         )
-        count, who = len(revived.event_ids), asked.operator or "an operator"
-        self._note(f"resend_callbacks by {who}: {f'{count} event(s) are sent again' if count else 'nothing was given up'}.")
-        self._start_delivery(revived.event_ids, "the mall, once more")
+        count, by = len(revived.event_ids), signal.operator or "an operator"
+        self._log.note(f"resend_callbacks by {by}: {f'{count} event(s) are sent again' if count else 'nothing was given up'}.")
+        self._deliveries.start(revived.event_ids, "deliver again", again=True)
 
-    @workflow.signal(description="A refund's workflow says that a member has left; the rows say so already.")
+    # --- hints that the rows have changed ---
+
+    @workflow.signal(description="A refund's workflow says that a member has left.")
     def member_left(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
-        left = self._judge(MemberLeft, payload, surplus, "member_left")
-        if left is not None and self._deadline is not None:
-            self._seats.pop(left.out_trade_no, None)
-            self._see(left.team_status or self._status)
+        if self._log.parse(MemberLeft, payload, surplus, "member_left"):
+            self._state.must_read_rows = True
 
-    @workflow.signal(description="A worker says that the mall did not take these events; the team goes on with them.")
-    def undelivered(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
-        left = self._judge(Undelivered, payload, surplus, "undelivered")
-        if left is not None:
-            self._tell(left.event_ids, "the mall, again")
+    @workflow.signal(description="The team's rows were changed by somebody else than this workflow.")
+    def rows_changed(self, *_: Any) -> None:  # noqa: ANN401
+        self._state.must_read_rows = True
 
     @workflow.query(description="The team as its workflow sees it; the API reads the database instead.")
-    def view(self) -> TeamView | None:
-        if self._deadline is None:
-            return None
-        return TeamView(
-            status=self._status,
-            deadline=self._deadline,
-            payment_grace=self._payment_grace,
-            refund_window=self._refund_window,
-            refund_until=self._refund_until,
-            seats=self._seats,
-            undelivered=[event_id for news, _ in self._callbacks for event_id in news],
-            told_elsewhere=self._unsure(),
-            notes=self._notes,
-        )
+    def view(self) -> TeamState:
+        return self._state
 
     # --- the steps of the saga ---
 
-    async def _hold_first_seat(self) -> None:
+    async def _await_first_seat(self) -> None:
         """Waits for the opener's seat. Without one there is no team: it fails, so that its opener can try again."""
+        if not self._has_read_rows:
+            await self._take_over()
 
-        def decided() -> bool:
-            return self._deadline is not None or (self._first_seat_refused and workflow.all_handlers_finished())
+        def is_decided() -> bool:
+            return self._state.has_seat or (self._first_lock_refused and workflow.all_handlers_finished())
 
-        try:
-            await workflow.wait_condition(decided, timeout=FIRST_SEAT_WITHIN, timeout_summary="the opener's seat")
-        except (TimeoutError, asyncio.CancelledError):
-            # A lock in flight may be committed already: its team must not be left alone.
-            await workflow.wait_condition(workflow.all_handlers_finished)
-        if self._deadline is None:
-            raise ApplicationError("No first seat was taken.", type=WorkflowFailure.NO_FIRST_SEAT, non_retryable=True)
+        while not self._state.has_seat:
+            try:
+                await workflow.wait_condition(is_decided, timeout=FIRST_SEAT_WITHIN, timeout_summary="the opener's seat")
+            except (TimeoutError, asyncio.CancelledError):
+                # A lock in flight may be committed already: its team must not be left alone.
+                await workflow.wait_condition(workflow.all_handlers_finished)
+            if self._state.has_seat:
+                return
+            # A lock that seemed to fail may be committed, too.
+            if not await self._take_over() and workflow.all_handlers_finished():
+                raise ApplicationError("No first seat was taken.", type=WorkflowFailure.NO_FIRST_SEAT, non_retryable=True)
 
-    async def _next_moment(self) -> None:
-        """Sleeps until an unpaid seat or the deadline is due.
+    async def _sleep_until_due(self) -> None:
+        """Sleeps until an unpaid seat or the deadline is due, or something has changed.
 
         A lock restarts the timer only when its seat is due first, which it is when no other seat was unpaid.
         """
-        due, why = self._due()
-        try:
-            await workflow.wait_condition(
-                lambda: (
-                    self._status is not TeamStatus.FORMING or self._is_decidable() or self._is_long() or self._due()[0] < due
-                ),
-                timeout=max(due - workflow.now(), timedelta(milliseconds=1)),
-                timeout_summary=why,
+        due, reason = self._state.next_due(workflow.now())
+
+        def must_wake() -> bool:
+            state = self._state
+            return (
+                not state.is_forming
+                or state.must_read_rows
+                or state.is_decidable(workflow.now())
+                or state.next_due(workflow.now()).moment < due
+                or self._deliveries.any_finished
+                or self._is_long()
             )
+
+        timeout = max(due - workflow.now(), timedelta(milliseconds=1))
+        try:
+            await workflow.wait_condition(must_wake, timeout=timeout, timeout_summary=reason)
         except TimeoutError:
             return
 
-    async def _give_up_overdue_seats(self) -> None:
-        now = workflow.now()
-        overdue = [number for number, seat in self._unpaid().items() if seat.keep_until <= now]
-        if not overdue:
-            return
-        released = await execute_with_retries(
-            SeatActivities.release_overdue_seats,
-            OverdueSeats(team_id=self._team.team_id, now=now, out_trade_nos=overdue),
-            summary=f"give up {len(overdue)} unpaid seat(s)",
-        )
-        self._end_unpaid(released.cancelled)
-        self._see(released.team_status)
-        self._tell(released.event_ids, "the mall of unpaid seats")
+    async def _read_changed_rows(self) -> None:
+        if self._state.must_read_rows:
+            await self._take_over()
 
-    async def _decide_at_deadline(self) -> None:
+    async def _release_overdue_seats(self) -> None:
+        overdue = self._state.overdue(workflow.now())
+        if overdue and self._state.is_forming:
+            request = ReleaseOverdue(team_id=self._team.team_id, now=workflow.now(), out_trade_nos=overdue)
+            summary = f"release {len(overdue)} unpaid seat(s)"
+            released = await self._local_first(OrderActivities.release_overdue, request, summary)
+            self._apply(released)
+
+    async def _conclude_if_due(self) -> None:
         if self._is_decidable():
-            concluded = await self._conclude(TeamDecision.DEADLINE)
-            if concluded.team_status is TeamStatus.FORMING:
-                # A seat that this view has not heard of yet may still be paid for.
-                await workflow.sleep(LOOK_AGAIN, summary="an unpaid seat may still be paid for")
+            await self._conclude(TeamDecision.DEADLINE)
+        if self._is_decidable():
+            # The rows have an unpaid seat that this view does not know of, and that may still be paid for.
+            await self._take_over()
+        if self._is_decidable():
+            await workflow.sleep(CONCLUDE_AGAIN, summary="an unpaid seat may still be paid for")
 
-    async def _conclude(self, ending: TeamDecision) -> ConcludedTeam:
-        concluded = await execute_with_retries(
-            SettlementActivities.conclude_team,
-            ConcludeTeam(team_id=self._team.team_id, ending=ending, now=workflow.now()),
-            summary=f"end the team: {ending}",
-        )
-        self._see(concluded.team_status, concluded.completed_at)
-        self._end_unpaid(concluded.cancelled)
-        self._tell(concluded.event_ids, f"the mall: team {concluded.team_status}")
+    async def _conclude(self, decision: TeamDecision) -> ConcludedTeam:
+        conclude = ConcludeTeam(team_id=self._team.team_id, decision=decision, now=workflow.now())
+        concluded = await self._local_first(TeamActivities.conclude_team, conclude, f"conclude the team: {decision}")
+        self._apply(concluded)
         if concluded.owed:
-            self._note(f"Owed back to {len(concluded.owed)} paid member(s): {', '.join(concluded.owed[:10])}.")
-            if self._team.protocol >= STARTS_REFUNDS:
-                await execute_batched(
-                    RefundStartActivities.start_team_refunds,
-                    StartTeamRefunds(team_id=self._team.team_id),
-                    summary=f"start {len(concluded.owed)} refund(s)",
-                    task_queue=REFUNDS_QUEUE,
-                )
+            self._log.note(f"Owed back to {len(concluded.owed)} paid member(s): {', '.join(concluded.owed[:10])}.")
+            await self._start_refunds(len(concluded.owed))
         return concluded
 
-    async def _end_by_operator(self, ending: TeamDecision, name: str, asked: OperatorSignal) -> None:
-        if self._deadline is None:
-            self._note(f"{name} changed nothing: the team has no seat yet.")
+    async def _conclude_by_operator(self, decision: TeamDecision, name: str, signal: OperatorSignal) -> None:
+        if not self._state.has_seat:
+            self._log.note(f"{name} changed nothing: the team has no seat yet.")
             return
-        concluded = await self._conclude(ending)
-        self._note(f"{name} by {asked.operator or 'an operator'} ({asked.reason or 'no reason given'}): {concluded.detail}")
+        concluded = await self._conclude(decision)
+        by, reason = signal.operator or "an operator", signal.reason or "no reason given"
+        self._log.note(f"{name} by {by} ({reason}): {concluded.detail}")
 
-    def _tell(self, event_ids: list[str], whom: str) -> None:
-        """Starts the delivery of events. It retries for days; nothing waits for it but the end of this workflow."""
-        news = [event_id for event_id in event_ids if event_id not in self._told]
-        self._told.update(news)
-        self._start_delivery(news, whom)
-
-    def _start_delivery(self, event_ids: list[str], whom: str) -> None:
-        if event_ids:
-            self._callbacks.append((event_ids, start_delivery(event_ids, summary=f"tell {whom}")))
-
-    def _look_at_callbacks(self) -> None:
-        """Takes note of the deliveries that have ended; a dead callback waits for a person."""
-        for news, told in [callback for callback in self._callbacks if callback[1].done()]:
-            self._callbacks.remove((news, told))
-            failure = told.exception()
-            dead = len(news) if failure else told.result().dead
-            if dead:
-                workflow.upsert_search_attributes([NEEDS_ATTENTION.value_set(True)])
-                self._note(f"{dead} callback(s) could not be delivered: {failure or 'given up'}.")
-
-    async def _until_news(self) -> None:
-        """Waits for a delivery to end; where none is under way, for the end of the refund window."""
-
-        def is_news() -> bool:
-            return self._is_over() or self._is_long() or any(told.done() for _, told in self._callbacks) or is_to_make_sure()
-
-        def is_to_make_sure() -> bool:
-            return self._window_is_over() and bool(self._unsure())
-
-        window = None if self._callbacks or self._refund_until is None else self._refund_until - workflow.now()
+    @asynccontextmanager
+    async def _cancel_closes_team(self) -> AsyncIterator[None]:
+        """A cancel of a forming team's workflow is `close`."""
         try:
-            await workflow.wait_condition(is_news, timeout=window, timeout_summary="end of the refund window")
+            yield
+        except (asyncio.CancelledError, FailureError) as exc:
+            # A cancel that meets a running activity comes as that activity's failure.
+            if not is_cancelled_exception(exc):
+                raise
+            await self._conclude_by_operator(TeamDecision.CLOSE, "cancel", OperatorSignal(reason="the workflow was cancelled"))
+
+    async def _await_refund_window(self) -> None:
+        """Waits for late payments, refunds and deliveries; ends when a last read of the rows finds nothing left to do."""
+        while True:
+            try:
+                await self._sleep_until_news()
+                self._collect_finished_deliveries()
+                if self._state.must_read_rows or self._may_end():
+                    ends = self._may_end()
+                    await self._take_over()
+                    if ends and self._may_end() and not self._state.must_read_rows:
+                        return
+                self._continue_as_new_if_long()
+            except (asyncio.CancelledError, FailureError) as exc:
+                if not is_cancelled_exception(exc):
+                    raise
+                self._log.note("cancel changed nothing: the team has ended, and waits for late payments and refunds.")
+
+    async def _sleep_until_news(self) -> None:
+        def is_news() -> bool:
+            return self._may_end() or self._state.must_read_rows or self._deliveries.any_finished or self._is_long()
+
+        until = None if self._deliveries.are_under_way else self._state.refund_until
+        timeout = until - workflow.now() if until is not None and until > workflow.now() else None
+        try:
+            await workflow.wait_condition(is_news, timeout=timeout, timeout_summary="end of the refund window")
         except TimeoutError:
             return
 
-    def _is_over(self) -> bool:
-        return self._window_is_over() and not self._callbacks and not self._unsure()
+    def _may_end(self) -> bool:
+        is_idle = not self._deliveries.are_under_way and workflow.all_handlers_finished()
+        return self._state.is_window_over(workflow.now()) and is_idle
 
-    def _window_is_over(self) -> bool:
-        return self._refund_until is None or workflow.now() >= self._refund_until
+    async def _take_over(self) -> bool:
+        """Replaces the view by the rows, and does what they say is still to be done; returns whether there is a team."""
+        while True:
+            self._state.must_read_rows = False
+            request = TakeOver(team_id=self._team.team_id)
+            taken = await self._local_first(TeamActivities.take_over, request, "take over the team's rows")
+            if taken.rows is None:
+                break
+            # A hint, or a newer answer, that came during the read makes it stale.
+            if self._state.replace(taken.rows) and not self._state.must_read_rows:
+                break
+        self._has_read_rows = True
+        if taken.rows is None:
+            return False
+        self._show_status()
+        self._deliveries.start(taken.rows.event_ids, "deliver what the rows have undelivered")
+        if taken.owed and not self._refunds_started:
+            await self._start_refunds(taken.owed)
+        return True
 
-    def _unsure(self) -> list[str]:
-        """Events whose first try was elsewhere, and of which nobody has said since whether it was enough."""
-        return [event_id for event_id in self._told_elsewhere if event_id not in self._told]
+    async def _start_refunds(self, count: int) -> None:
+        """Once a run: from then on each refund has a workflow of its own."""
+        self._refunds_started = True
+        await execute_batched(
+            RefundStartActivities.start_team_refunds,
+            StartTeamRefunds(team_id=self._team.team_id),
+            summary=f"start {count} refund(s)",
+            task_queue=REFUNDS_QUEUE,
+        )
+
+    def _collect_finished_deliveries(self) -> None:
+        for failure in self._deliveries.collect():
+            self._log.flag(needs_attention=True)
+            self._log.note(failure)
 
     def _is_long(self) -> bool:
         return workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished()
 
-    def _continue_as_new_when_long(self) -> None:
+    def _continue_as_new_if_long(self) -> None:
+        """The next run reads the rows first: an answer of this one may be lost with the task that continues."""
         if self._is_long():
-            workflow.continue_as_new(self._team.model_copy(update={"view": self.view()}))
+            state = self._state.model_copy(update={"seats": self._state.live_seats, "notes": self._log.notes})
+            workflow.continue_as_new(self._team.model_copy(update={"state": state}))
 
-    # --- the view ---
+    # --- transactions, and what they change ---
 
-    async def _transaction(self, step: Step[Argument, Answer], argument: Argument, summary: str) -> Answer:
+    async def _local_first(self, activity: Activity[ArgumentT, AnswerT], argument: ArgumentT, summary: str) -> AnswerT:
+        return await execute_local_first(activity, argument, summary=summary, local=self._team.local_activities)
+
+    async def _transaction(self, activity: Activity[ArgumentT, AnswerT], argument: ArgumentT, summary: str) -> AnswerT:
+        """For an update: a failure becomes its answer, and a defect is flagged."""
         try:
-            return await execute_local_first(step, argument, local=self._team.local_activities, summary=summary)
-        except FailureError as failure:
-            refused = refusal_of(failure)
-            if refused.type == WorkflowFailure.BROKEN_INVARIANT:
-                workflow.upsert_search_attributes([NEEDS_ATTENTION.value_set(True)])
-                self._note(f"a defect stopped this step: {summary}: {refused.message}")
-            raise refused from failure
+            return await self._local_first(activity, argument, summary)
+        except FailureError as exc:
+            if is_defect(exc):
+                self._log.flag(needs_attention=True)
+                self._log.note(f"a defect stopped this step: {summary}: {refusal_of(exc).message}")
+            raise refusal_of(exc) from exc
 
-    def _hold(self, seat: HeldSeat) -> None:
-        self._deadline = seat.deadline
-        self._payment_grace = seat.payment_grace
-        self._refund_window = seat.refund_window
-        self._seats[seat.out_trade_no] = Seat(user_id=seat.user_id, status=seat.status, keep_until=seat.keep_until)
-        self._see(seat.team_status)
+    def _apply(self, answer: TeamAnswer) -> None:
+        self._state.apply(answer)
+        self._show_status()
+        self._deliveries.start(answer.event_ids, f"deliver {len(answer.event_ids)} event(s): team {answer.team.status}")
 
-    def _book(self, out_trade_no: str, settled: SettledPayment) -> None:
+    def _apply_settlement(self, out_trade_no: str, settled: SettledPayment) -> None:
+        self._apply(settled)
         if settled.outcome is PaymentOutcome.REFUNDING:
-            self._seats.pop(out_trade_no, None)
-            self._note(f"{out_trade_no} was paid, and its money is owed back: {settled.reason}.")
+            self._log.note(f"{out_trade_no} was paid, and its money is owed back: {settled.reason}.")
         elif settled.outcome is PaymentOutcome.RESEATED:
-            self._seats[out_trade_no] = Seat(user_id=settled.user_id, status=settled.order_status, keep_until=workflow.now())
-            self._note(f"{out_trade_no} was paid late, and got a free seat again.")
-        elif out_trade_no in self._seats:
-            self._seats[out_trade_no] = self._seats[out_trade_no].model_copy(update={"status": settled.order_status})
-        self._see(settled.team_status, settled.completed_at)
-        if self._team.protocol < LEAVES_FIRST_TRY:
-            self._tell(settled.event_ids, f"the mall: team {settled.team_status}")
-        else:
-            self._told_elsewhere += [event_id for event_id in settled.event_ids if event_id not in self._told_elsewhere]
+            self._log.note(f"{out_trade_no} was paid late, and got a free seat again.")
 
-    def _end_unpaid(self, out_trade_nos: list[str]) -> None:
-        for out_trade_no in out_trade_nos:
-            self._seats.pop(out_trade_no, None)
-
-    def _see(self, status: TeamStatus, completed_at: datetime | None = None) -> None:
-        """Takes over what the team's rows say."""
-        if status is not self._status:
-            self._status = status
-            workflow.upsert_search_attributes([TEAM_STATUS.value_set(status)])
-        if status is TeamStatus.FAILED:
-            self._refund_until = None
-        elif completed_at is not None:
-            self._refund_until = completed_at + timedelta(seconds=self._refund_window)
-        self._show()
-
-    def _judge(self, expected: type[SignalT], payload: object, surplus: tuple[object, ...], name: str) -> SignalT | None:
-        """What somebody asks for; None, and a note, when it cannot be used."""
-        try:
-            return parse_signal(expected, payload, surplus)
-        except UnusablePayloadError as mistake:
-            self._note(f"{name} changed nothing: {mistake}")
-            return None
-
-    def _note(self, text: str) -> None:
-        self._notes = [*self._notes, f"{moment(workflow.now())}: {text}"][-LAST_NOTES:]
-        self._show()
-
-    def _show(self) -> None:
-        details = team_details(
-            status=self._status,
-            target_count=self._team.target_count,
-            next_step=self._next_step(),
-            seats=self._seats,
-            notes=self._notes,
-        )
-        workflow.set_current_details(details)
-
-    def _next_step(self) -> str:
-        if self._status is TeamStatus.FORMING and self._deadline is not None:
-            return f"It takes buyers until {moment(self._deadline)}."
-        if self._refund_until is not None:
-            return f"Refunds are possible until {moment(self._refund_until)}."
-        return ""
-
-    def _unpaid(self) -> dict[str, Seat]:
-        return {number: seat for number, seat in self._seats.items() if seat.status is OrderStatus.LOCKED}
-
-    def _paid(self) -> int:
-        return sum(seat.status is OrderStatus.PAID for seat in self._seats.values())
+    def _show_status(self) -> None:
+        if self._state.status is not self._shown_status:
+            self._shown_status = self._state.status
+            workflow.upsert_search_attributes([TEAM_STATUS.value_set(self._state.status)])
+        self._log.show()
 
     def _is_decidable(self) -> bool:
-        return self._deadline is not None and workflow.now() >= self._deadline and not self._unpaid()
+        return self._state.is_forming and self._state.is_decidable(workflow.now())
 
-    def _due(self) -> tuple[datetime, str]:
-        """When something is due next, and what."""
-        moments = [(seat.keep_until, f"payment of {number}") for number, seat in self._unpaid().items()]
-        if self._deadline is not None and workflow.now() < self._deadline:
-            moments.append((self._deadline, "deadline of the team"))
-        return min(moments, default=(workflow.now(), "now"))
+    def _is_open(self) -> bool:
+        return self._state.deadline is not None and workflow.now() < self._state.deadline
 
-    def _resume(self, view: TeamView) -> None:
-        self._status = view.status
-        self._deadline = view.deadline
-        self._payment_grace = view.payment_grace
-        self._refund_window = view.refund_window
-        self._refund_until = view.refund_until
-        self._seats = dict(view.seats)
-        self._told_elsewhere = list(view.told_elsewhere)
-        self._notes = list(view.notes)
-        self._show()
+    def _details(self, notes: list[str]) -> str:
+        return team_details(self._state, self._team.target_count, notes)

@@ -104,18 +104,3 @@ async def test_within_one_activity_a_mall_that_hangs_holds_up_no_other(
     await until(attempted, lambda attempts: attempts == 40)
     malls.released.set()
     assert await delivery == Delivered(delivered=80, dead=0)
-
-
-async def test_a_first_try_that_finds_no_slot_is_left_to_the_workflow(
-    shop: Shop, malls: Malls, callbacks: CallbackActivities
-) -> None:
-    ids = await events(shop, HANGING, CONCURRENT_ATTEMPTS + 1)
-    hanging = [asyncio.create_task(callbacks.try_once(HANGING, [event])) for event in ids[:-1]]
-
-    async def in_progress() -> int:
-        return malls.attempts[HANGING]
-
-    await until(in_progress, lambda attempts: attempts == CONCURRENT_ATTEMPTS)
-    assert await callbacks.try_once(HANGING, ids[-1:]) is False
-    malls.released.set()
-    assert await asyncio.gather(*hanging) == [True] * CONCURRENT_ATTEMPTS

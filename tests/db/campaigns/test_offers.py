@@ -60,7 +60,7 @@ async def test_a_suspension_does_not_affect_payments_and_refunds(shop: Shop) -> 
     await shop.settle(opener)
     settled = await shop.settle(joiner)
 
-    assert (settled.outcome, settled.team_status) == (PaymentOutcome.SETTLED, TeamStatus.COMPLETED)
+    assert (settled.outcome, settled.team.status) == (PaymentOutcome.SETTLED, TeamStatus.COMPLETED)
     assert (await shop.refund(joiner)).kind == "paid_formed"
 
 
@@ -70,7 +70,7 @@ async def test_a_payment_to_a_channel_blocked_after_the_lock_is_refunded(shop: S
 
     settled = await shop.settle(opener)
 
-    assert (settled.outcome, settled.order_status) == (PaymentOutcome.REFUNDING, OrderStatus.REFUNDING)
+    assert (settled.outcome, settled.seats[0].status) == (PaymentOutcome.REFUNDING, OrderStatus.REFUNDING)
     assert (await shop.refund_row(opener))["amount"] == PAY_PRICE
 
 

@@ -142,7 +142,7 @@ async def test_a_team_that_completes_during_the_shutdown_is_not_refunded(shop: S
 
     assert counts(state) == (1, 1, 1, 0, 0)
     assert (state.finished, state.amount_total) == (True, Decimal())
-    assert (await shop.conclude(members[0], TeamDecision.CLOSE)).team_status == "completed_with_refunds"
+    assert (await shop.conclude(members[0], TeamDecision.CLOSE)).team.status == "completed_with_refunds"
 
 
 async def test_an_ended_campaign_cannot_be_reactivated(shop: Shop) -> None:

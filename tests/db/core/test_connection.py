@@ -72,7 +72,7 @@ async def test_termination_while_waiting_for_a_row_lock_is_an_infrastructure_fai
         with pytest.raises(INFRASTRUCTURE_FAILURES):
             await joining
 
-    assert (await Shop(doomed).lock(joiner)).out_trade_no == joiner.number
+    assert (await Shop(doomed).lock(joiner)).seats[0].out_trade_no == joiner.number
     assert (await shop.team_row(opener))["lock_count"] == 2
 
 
@@ -91,7 +91,7 @@ async def test_a_cancelled_lock_releases_its_connection_and_its_repeat_takes_one
                 with pytest.raises(asyncio.CancelledError):
                     await joining
         for joiner in joiners:
-            assert (await Shop(single).lock(joiner)).out_trade_no == joiner.number
+            assert (await Shop(single).lock(joiner)).seats[0].out_trade_no == joiner.number
     finally:
         await single.close()
     assert (await shop.team_row(opener))["lock_count"] == 6

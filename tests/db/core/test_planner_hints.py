@@ -26,7 +26,6 @@ BY_KEY = {
     "join": seats.JOIN_TEAM,
     "open": seats.OPEN_TEAM,
     "settle": settlement.SETTLE_AT_ONCE,
-    "settle the last one": settlement.COMPLETE_AT_ONCE,
     "complete": teams.COMPLETE,
     "fail": teams.FAIL,
     "extend": teams.EXTEND,

@@ -29,9 +29,10 @@ async def test_an_opener_and_a_joiner_hold_their_seats(shop: Shop) -> None:
     first = await shop.lock(opener)
     joined = await shop.lock(joiner, NOW + timedelta(seconds=5))
 
-    assert (first.status, first.team_status, first.deadline) == (OrderStatus.LOCKED, TeamStatus.FORMING, DEADLINE)
-    assert first.keep_until == NOW + timedelta(seconds=LOCK_TTL + GRACE)
-    assert joined.keep_until == first.keep_until + timedelta(seconds=5)
+    assert first.seats[0].status is OrderStatus.LOCKED
+    assert (first.team.status, first.team.deadline) == (TeamStatus.FORMING, DEADLINE)
+    assert first.seats[0].keep_until == NOW + timedelta(seconds=LOCK_TTL + GRACE)
+    assert joined.seats[0].keep_until == first.seats[0].keep_until + timedelta(seconds=5)
     team, order = await shop.team_row(opener), await shop.order_row(joiner)
     assert (team["lock_count"], team["complete_count"], team["status"]) == (2, 0, "forming")
     assert (order["pay_price"], order["deduction"], order["opened_team"]) == (PAY_PRICE, Decimal("20.00"), False)
@@ -43,8 +44,8 @@ async def test_a_deadline_is_never_after_the_campaigns_end_nor_a_window_after_th
 
     seat = await shop.lock(shop.opener(campaign))
 
-    assert seat.deadline == campaign.ends_at
-    assert seat.keep_until == campaign.ends_at + timedelta(seconds=GRACE)
+    assert seat.team.deadline == campaign.ends_at
+    assert seat.seats[0].keep_until == campaign.ends_at + timedelta(seconds=GRACE)
 
 
 async def test_a_team_keeps_the_terms_it_was_opened_under(shop: Shop) -> None:
@@ -58,7 +59,7 @@ async def test_a_team_keeps_the_terms_it_was_opened_under(shop: Shop) -> None:
     joiner = shop.joiner(opener)
     seat = await shop.lock(joiner)
 
-    assert (seat.deadline, seat.keep_until) == (DEADLINE, OVERDUE)
+    assert (seat.team.deadline, seat.seats[0].keep_until) == (DEADLINE, OVERDUE)
     assert (await shop.order_row(joiner))["pay_price"] == PAY_PRICE
     assert (await shop.team_row(opener))["target_count"] == 3
 
@@ -157,13 +158,13 @@ async def test_a_refused_number_may_be_tried_again(shop: Shop) -> None:
 
 async def test_a_repeat_gets_the_order_whatever_became_of_it(shop: Shop) -> None:
     opener, joiner = await shop.team(await shop.campaign(), locked=1, paid=1)
-    held = await shop.lock(joiner)
+    await shop.lock(joiner)
     await shop.conclude(opener, TeamDecision.CLOSE)
 
     paid, cancelled = await shop.lock(opener), await shop.lock(joiner, DEADLINE)
 
-    assert (paid.status, paid.team_status) == (OrderStatus.PAID, TeamStatus.FAILED)
-    assert (cancelled.status, cancelled.keep_until) == (OrderStatus.CANCELLED, held.keep_until)
+    assert (paid.seats[0].status, paid.team.status) == (OrderStatus.PAID, TeamStatus.FAILED)
+    assert (cancelled.seats[0].status, cancelled.seats[0].live) == (OrderStatus.CANCELLED, False)
 
 
 @pytest.mark.parametrize("change", [{"user_id": "other"}, {"channel": "c02"}, {"goods_id": "other"}, {"team_id": "other"}])

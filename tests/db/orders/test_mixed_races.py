@@ -16,7 +16,7 @@ from domain.lifecycle import PaymentOutcome, TeamDecision
 from domain.messages.orders import HeldSeat, SettledPayment
 from domain.messages.teams import ConcludedTeam, ExtendTeam
 from domain.schemas.campaigns import Campaign
-from tests.db.shop import DEADLINE, GRACE, NOW, OVERDUE, PAY_PRICE, Member, Shop
+from tests.db.shop import DEADLINE, GRACE, NOW, OVERDUE, PAY_PRICE, Member, Shop, cancelled
 
 ROUNDS = 25
 LATEST = DEADLINE + timedelta(seconds=GRACE)
@@ -57,7 +57,7 @@ class Mix:
         self.locked[member] = await self._shop.retried(lambda: self._shop.try_lock(member))
 
     async def _release(self) -> None:
-        self.released += (await self._shop.retried(lambda: self._shop.release(self._members[0], OVERDUE))).cancelled
+        self.released += cancelled(await self._shop.retried(lambda: self._shop.release(self._members[0], OVERDUE)))
 
     async def _conclude(self, ending: TeamDecision) -> None:
         self.ended.append(await self._shop.retried(lambda: self._shop.conclude(self._members[0], ending, LATEST)))
@@ -73,7 +73,7 @@ class Mix:
         types = Counter(await shop.event_types(self._members[0]))
         assert types["team.completed"] == (team["completion"] is not None)
         assert types["team.failed"] == (team["fail_reason"] in {"expired", "closed"})
-        assert [answer.changed for answer in self.ended].count(True) <= 1
+        assert [answer.decides_team for answer in self.ended].count(True) <= 1
 
         for member, payment in self.settled.items():
             order = await shop.order_row(member)
@@ -84,8 +84,10 @@ class Mix:
         for member, seat in self.locked.items():
             if isinstance(seat, HeldSeat):
                 again = await shop.lock(member)
-                assert again.keep_until == seat.keep_until
-                assert again.status in ({"locked"} if how == "forming" else {"cancelled"}) or member.number in self.released
+                assert (
+                    again.seats[0].status in ({"locked"} if how == "forming" else {"cancelled"})
+                    or member.number in self.released
+                )
             else:
                 assert seat in {ErrorCode.TEAM_FULL, ErrorCode.TEAM_CLOSED}
                 assert await shop.value("SELECT count(*) FROM orders WHERE order_id = $1", member.order_id) == 0
@@ -94,7 +96,7 @@ class Mix:
             assert {row["status"] for row in left} <= {"paid"}
             now = await shop.conclude(self._members[0], TeamDecision.CLOSE)
             owed = [row["out_trade_no"] for row in left] if team["status"] == "failed" else []
-            assert (now.changed, sorted(now.owed)) == (False, sorted(owed))
+            assert (now.decides_team, sorted(now.owed)) == (False, sorted(owed))
         return how
 
 

@@ -13,7 +13,7 @@ from domain.errors import ErrorCode
 from domain.lifecycle import OrderStatus, PaymentOutcome, PaymentReason, TeamDecision, TeamStatus
 from domain.messages.orders import HeldSeat, SettledPayment
 from domain.schemas.orders import Payment
-from tests.db.shop import DEADLINE, NOW, OVERDUE, PAY_PRICE, Member, Shop
+from tests.db.shop import DEADLINE, NOW, OVERDUE, PAY_PRICE, Member, Shop, cancelled
 
 
 async def test_a_payment_is_booked(shop: Shop) -> None:
@@ -21,12 +21,9 @@ async def test_a_payment_is_booked(shop: Shop) -> None:
 
     settled = await shop.settle(opener, now=NOW + timedelta(seconds=9))
 
-    assert settled == SettledPayment(
-        outcome=PaymentOutcome.SETTLED,
-        order_status=OrderStatus.PAID,
-        team_status=TeamStatus.FORMING,
-        user_id=opener.request.user_id,
-    )
+    assert (settled.outcome, settled.team.status, settled.repeated) == (PaymentOutcome.SETTLED, TeamStatus.FORMING, False)
+    [seat] = settled.seats
+    assert (seat.out_trade_no, seat.user_id, seat.status) == (opener.number, opener.request.user_id, OrderStatus.PAID)
     team, order = await shop.team_row(opener), await shop.order_row(opener)
     assert (team["lock_count"], team["complete_count"]) == (2, 1)
     assert (order["paid_amount"], order["paid_at"]) == (PAY_PRICE, NOW + timedelta(seconds=9))
@@ -46,8 +43,8 @@ async def test_the_last_two_payers_complete_the_team_once(shop: Shop) -> None:
         answers = await shop.race(*(shop.settle(member) for member in members[1:]))
 
         assert {answer.outcome for answer in answers} == {PaymentOutcome.SETTLED}
-        assert sorted(answer.team_status for answer in answers) == ["completed", "forming"]
-        assert sorted(answer.completed_at is not None for answer in answers) == [False, True]
+        assert sorted(answer.team.status for answer in answers) == ["completed", "forming"]
+        assert sorted(answer.team.refund_until is not None for answer in answers) == [False, True]
         assert await shop.event_types(members[0]) == ["team.completed"]
         team = await shop.team_row(members[0])
         assert (team["status"], team["completion"], team["complete_count"]) == ("completed", "target", 3)
@@ -70,7 +67,7 @@ async def test_the_completion_names_who_is_a_member_then_and_not_when_the_paymen
         await shop.until_waiting(1)
         await held.execute("UPDATE orders SET out_trade_no = 'another' WHERE order_id = $1", other.order_id)
 
-    assert (await paying).team_status is TeamStatus.COMPLETED
+    assert (await paying).team.status is TeamStatus.COMPLETED
 
     told = await shop.value("SELECT data FROM events WHERE type = 'team.completed'")
     assert json.loads(told)["out_trade_nos"] == sorted([opener.number, "another", last.number])
@@ -120,13 +117,15 @@ async def test_a_wrong_amount_is_owed_back_and_the_seat_is_free_again(shop: Shop
     answer = await shop.settle(wrong, Decimal("79.99"))
 
     assert (answer.outcome, answer.reason) == (PaymentOutcome.REFUNDING, PaymentReason.AMOUNT_MISMATCH)
-    assert (answer.order_status, answer.team_status) == (OrderStatus.REFUNDING, TeamStatus.FORMING)
+    assert (answer.seats[0].status, answer.team.status) == (OrderStatus.REFUNDING, TeamStatus.FORMING)
     team = await shop.team_row(wrong)
     assert (team["lock_count"], team["complete_count"]) == (2, 1)
     assert await shop.live_of(campaign, wrong.request.user_id) == 0
     assert await shop.value("SELECT live FROM campaign_stock") == 2
     assert isinstance(await shop.try_lock(shop.joiner(wrong, user=wrong.request.user_id)), HeldSeat)
-    assert await shop.settle(wrong, Decimal("79.99")) == answer.model_copy(update={"repeated": True})
+    again = await shop.settle(wrong, Decimal("79.99"))
+    assert (again.outcome, again.reason, again.seats) == (answer.outcome, answer.reason, answer.seats)
+    assert (again.repeated, again.refund_attempt) == (True, answer.refund_attempt)
 
 
 async def test_a_wrong_amount_for_the_only_seat_ends_the_team_without_news(shop: Shop) -> None:
@@ -134,7 +133,7 @@ async def test_a_wrong_amount_for_the_only_seat_ends_the_team_without_news(shop:
 
     answer = await shop.settle(opener, Decimal("0.00"))
 
-    assert answer.team_status is TeamStatus.FAILED
+    assert answer.team.status is TeamStatus.FAILED
     team = await shop.team_row(opener)
     assert (team["status"], team["fail_reason"], team["lock_count"]) == ("failed", "abandoned", 0)
     assert await shop.event_types(opener) == ["order.refunded"]
@@ -148,7 +147,7 @@ async def test_a_payment_for_a_cancelled_order_is_late(shop: Shop, amount: Decim
     answer = await shop.settle(other, amount)
 
     assert (answer.outcome, answer.reason) == (PaymentOutcome.REFUNDING, PaymentReason.LATE_PAYMENT)
-    assert answer.team_status is TeamStatus.COMPLETED
+    assert answer.team.status is TeamStatus.COMPLETED
     order, team = await shop.order_row(other), await shop.team_row(other)
     assert (order["status"], order["live"], order["paid_amount"]) == ("refunding", False, amount)
     assert order["cancel_reason"] == "team_completed"
@@ -160,16 +159,16 @@ async def test_a_payment_races_against_its_own_release(shop: Shop) -> None:
     campaign = await shop.campaign(stock=1000)
 
     async def release(member: Member) -> list[str]:
-        return (await shop.release(member, OVERDUE, [member.number])).cancelled
+        return cancelled(await shop.release(member, OVERDUE, [member.number]))
 
     booked = 0
     for _ in range(60):
         (opener,) = await shop.team(campaign)
 
         # Both start from the same line: one of them is told at random to go first.
-        settled, cancelled = await shop.race(shop.settle(opener), release(opener))
+        settled, released = await shop.race(shop.settle(opener), release(opener))
 
         assert isinstance(settled, SettledPayment)
-        assert (settled.outcome is PaymentOutcome.SETTLED) == (cancelled == [])
+        assert (settled.outcome is PaymentOutcome.SETTLED) == (released == [])
         booked += settled.outcome is PaymentOutcome.SETTLED
     assert 0 < booked < 60

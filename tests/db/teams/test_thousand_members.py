@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.refunds import AT_ONCE, RefundStartActivities
+from activities.refunds import BATCH, RefundStartActivities
 from domain.lifecycle import OrderStatus, TeamDecision, TeamStatus
 from domain.messages.refunds import RefundInput, StartTeamRefunds
-from domain.messages.teams import PROTOCOL, Seat, TeamInput, TeamView
 from tests.db.shop import DEADLINE, NOW, Member, Shop
 from workflows.client import data_converter
 from workflows.details import SEATS_SHOWN, team_details
+from workflows.team.state import Seat, TeamInput, TeamState
 
 MEMBERS = 1000
 LONGEST = 64
@@ -43,7 +43,7 @@ async def a_thousand(shop: Shop) -> Member:
 async def test_each_of_its_refunds_is_started_once_also_when_the_start_is_interrupted(shop: Shop) -> None:
     opener = await a_thousand(shop)
     concluded = await shop.conclude(opener, TeamDecision.DEADLINE, DEADLINE + timedelta(minutes=1))
-    assert (concluded.team_status, len(concluded.owed)) == (TeamStatus.FAILED, MEMBERS - 1)
+    assert (concluded.team.status, len(concluded.owed)) == (TeamStatus.FAILED, MEMBERS - 1)
     assert len(data_converter.payload_converter.to_payload(concluded).data) < MOST_BYTES / 10
     started: list[str] = []
     works_for = MEMBERS // 2
@@ -59,7 +59,7 @@ async def test_each_of_its_refunds_is_started_once_also_when_the_start_is_interr
     starts, asked = RefundStartActivities(shop.database, start), StartTeamRefunds(team_id=opener.team_id)
     with pytest.raises(ConnectionError):
         await environment.run(starts.start_team_refunds, asked)
-    assert len(heard) == works_for // AT_ONCE
+    assert len(heard) == works_for // BATCH
     works_for = MEMBERS
     environment.info = replace(environment.info, heartbeat_details=heard[-1:])
     await environment.run(starts.start_team_refunds, asked)
@@ -67,8 +67,8 @@ async def test_each_of_its_refunds_is_started_once_also_when_the_start_is_interr
 
 
 def test_what_its_workflow_carries_on_and_shows_is_bounded() -> None:
-    longest = {f"{n:x>{LONGEST}}": Seat(user_id="u" * LONGEST, status=OrderStatus.PAID, keep_until=NOW) for n in range(MEMBERS)}
-    view = TeamView(status=TeamStatus.FORMING, deadline=DEADLINE, payment_grace=30, refund_window=1, seats=longest)
+    seat = Seat(user_id="u" * LONGEST, status=OrderStatus.PAID, live=True, keep_until=NOW, version=1)
+    state = TeamState(deadline=DEADLINE, version=1, seats={f"{n:x>{LONGEST}}": seat for n in range(MEMBERS)})
     team = TeamInput(
         team_id="t",
         source="s01",
@@ -76,11 +76,10 @@ def test_what_its_workflow_carries_on_and_shows_is_bounded() -> None:
         goods_id="g",
         goods_name="book",
         target_count=MEMBERS,
-        protocol=PROTOCOL,
-        view=view,
+        state=state,
     )
     assert len(data_converter.payload_converter.to_payload(team).data) < MOST_BYTES / 2
-    shown = team_details(status=view.status, target_count=MEMBERS, next_step="", seats=longest, notes=[])
+    shown = team_details(state, MEMBERS, [])
     assert f"{MEMBERS} paid and 0 unpaid of {MEMBERS} seats" in shown
     assert shown.count("\n| ") == SEATS_SHOWN + 1
     assert f"… and {MEMBERS - SEATS_SHOWN} more." in shown

@@ -1,0 +1,192 @@
+"""The activities as workflows call them: names, inputs and answers.
+
+Workflows import this page alone, so that no database or HTTP library comes with them. The classes that do the work inherit
+from these and keep the names.
+"""
+
+from abc import ABC, abstractmethod
+
+from temporalio import activity
+
+from domain.messages.audiences import AudienceImportInput, ClearedMembers, FailImport, ImportState
+from domain.messages.callbacks import Deliver, Delivered, ReviveCallbacks, RevivedCallbacks, Sample, SampleReply
+from domain.messages.campaigns import BeginShutdown, ClosedTeams, CloseTeams, ReadShutdown, ShutdownState
+from domain.messages.orders import LockSeat, ReleaseOverdue, SeatAnswer, SettledPayment, SettlePayment
+from domain.messages.reconciliation import FindOverdue, Overdue
+from domain.messages.refunds import (
+    ChangeRefund,
+    OpenRefund,
+    RefundByOperator,
+    RefundInput,
+    RefundState,
+    StartedRefunds,
+    StartTeamRefunds,
+)
+from domain.messages.teams import ConcludedTeam, ConcludeTeam, ExtendTeam, TakeOver, TeamAnswer, TeamRows
+
+
+class OrderActivities(ABC):
+    """Seats and payments, one transaction each."""
+
+    @activity.defn
+    @abstractmethod
+    async def lock_seat(self, request: LockSeat) -> SeatAnswer:
+        """Holds a seat, or says which rule refuses it."""
+
+    @activity.defn
+    @abstractmethod
+    async def settle_payment(self, payment: SettlePayment) -> SettledPayment:
+        """Books a payment and, with the last one, completes the team."""
+
+    @activity.defn
+    @abstractmethod
+    async def release_overdue(self, request: ReleaseOverdue) -> TeamAnswer:
+        """Cancels the orders whose payment window and grace are over."""
+
+
+class TeamActivities(ABC):
+    """Teams, one transaction each."""
+
+    @activity.defn
+    @abstractmethod
+    async def take_over(self, request: TakeOver) -> TeamRows:
+        """Reads the rows of a team, with what its workflow has to do."""
+
+    @activity.defn
+    @abstractmethod
+    async def conclude_team(self, request: ConcludeTeam) -> ConcludedTeam:
+        """Completes or fails a forming team."""
+
+    @activity.defn
+    @abstractmethod
+    async def extend_team(self, request: ExtendTeam) -> TeamAnswer:
+        """Gives a forming team a later deadline."""
+
+
+class RefundActivities(ABC):
+    """One transaction for each step of a refund."""
+
+    @activity.defn
+    @abstractmethod
+    async def open_refund(self, request: OpenRefund) -> RefundState:
+        """Decides how an order is undone, and undoes what needs no consent."""
+
+    @activity.defn
+    @abstractmethod
+    async def answer_refund(self, change: ChangeRefund) -> RefundState:
+        """Records an operator's answer in the mall's place."""
+
+    @activity.defn
+    @abstractmethod
+    async def release_refund(self, change: ChangeRefund) -> RefundState:
+        """Releases the seat after a yes."""
+
+    @activity.defn
+    @abstractmethod
+    async def reject_refund(self, change: ChangeRefund) -> RefundState:
+        """Makes the order paid again after a no."""
+
+    @activity.defn
+    @abstractmethod
+    async def finish_refund(self, change: ChangeRefund) -> RefundState:
+        """Records that the mall knows."""
+
+    @activity.defn
+    @abstractmethod
+    async def flag_refund(self, change: ChangeRefund) -> RefundState:
+        """Shows that the mall does not answer."""
+
+    @activity.defn
+    @abstractmethod
+    async def resume_refund(self, change: ChangeRefund) -> RefundState:
+        """Makes the refund's dead callbacks due again."""
+
+
+class RefundStartActivities(ABC):
+    """Starts of refund workflows."""
+
+    @activity.defn
+    @abstractmethod
+    async def start_refund(self, refund: RefundInput) -> None:
+        """Starts one refund."""
+
+    @activity.defn
+    @abstractmethod
+    async def start_team_refunds(self, request: StartTeamRefunds) -> StartedRefunds:
+        """Starts a refund for every paid order of a failed team, in batches."""
+
+    @activity.defn
+    @abstractmethod
+    async def start_refund_by_operator(self, request: RefundByOperator) -> str:
+        """Starts a refund for an operator; returns what came of it, in a sentence."""
+
+    @activity.defn
+    @abstractmethod
+    async def start_unattended_refunds(self, request: FindOverdue) -> StartedRefunds:
+        """Starts refunds that are owed or unfinished and have no live workflow, a batch of them."""
+
+
+class CallbackActivities(ABC):
+    """Deliveries to malls."""
+
+    @activity.defn
+    @abstractmethod
+    async def deliver(self, request: Deliver) -> Delivered:
+        """Delivers what is due of some events, and asks to be retried until each is delivered or dead."""
+
+    @activity.defn
+    @abstractmethod
+    async def revive_callbacks(self, request: ReviveCallbacks) -> RevivedCallbacks:
+        """Makes the dead callbacks of a team due again."""
+
+    @activity.defn
+    @abstractmethod
+    async def send_sample(self, sample: Sample) -> SampleReply:
+        """Sends a sample, once."""
+
+
+class AudienceActivities(ABC):
+    """Imports of audience members."""
+
+    @activity.defn
+    @abstractmethod
+    async def import_members(self, request: AudienceImportInput) -> ImportState:
+        """Imports the users whom an audience's rule selects, in batches."""
+
+    @activity.defn
+    @abstractmethod
+    async def fail_import(self, request: FailImport) -> None:
+        """Fails an import; the former members stay."""
+
+    @activity.defn
+    @abstractmethod
+    async def clear_replaced_members(self, request: AudienceImportInput) -> ClearedMembers:
+        """Deletes members of imports that are not in force, in batches."""
+
+
+class CampaignActivities(ABC):
+    """The shutdown of a campaign."""
+
+    @activity.defn
+    @abstractmethod
+    async def begin_shutdown(self, request: BeginShutdown) -> None:
+        """Ends the campaign, and records its forming teams."""
+
+    @activity.defn
+    @abstractmethod
+    async def close_teams(self, request: CloseTeams) -> ClosedTeams:
+        """Closes forming teams, in batches."""
+
+    @activity.defn
+    @abstractmethod
+    async def measure_shutdown(self, request: ReadShutdown) -> ShutdownState:
+        """Counts what is done; finishes the shutdown when that is all."""
+
+
+class ReconciliationActivities(ABC):
+    """The search of reconciliation."""
+
+    @activity.defn
+    @abstractmethod
+    async def find_overdue(self, request: FindOverdue) -> Overdue:
+        """Finds teams and events that are later than any live workflow lets them be."""

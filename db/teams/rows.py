@@ -1,0 +1,52 @@
+"""How a team's and its seats' rows become messages."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from db.core.connection import Connection, Row, fetch_one
+from domain.lifecycle import OrderStatus, TeamStatus
+from domain.messages.teams import SeatRow, TeamRow
+
+COLUMNS = "status, version, deadline, completed_at, refund_window"
+"""of `teams`, as `team_row` reads them"""
+
+TEAM = f"SELECT {COLUMNS} FROM teams WHERE team_id = $1"
+SEATS = """
+SELECT o.out_trade_no, o.user_id, o.status, o.live, o.lock_expires_at, t.payment_grace
+  FROM orders o JOIN teams t USING (team_id) WHERE o.team_id = $1 AND o.out_trade_no = ANY($2::text[])
+"""
+
+
+def team_row(row: Row) -> TeamRow:
+    """The message of a row that has COLUMNS."""
+    completed_at, failed = row["completed_at"], row["status"] == TeamStatus.FAILED
+    window = timedelta(seconds=row["refund_window"])
+    return TeamRow(
+        status=row["status"],
+        version=row["version"],
+        deadline=row["deadline"],
+        refund_until=completed_at + window if completed_at is not None and not failed else None,
+    )
+
+
+def seat_row(row: Row) -> SeatRow:
+    """The message of a row of SEATS."""
+    is_unpaid = row["status"] == OrderStatus.LOCKED
+    return SeatRow(
+        out_trade_no=row["out_trade_no"],
+        user_id=row["user_id"],
+        status=row["status"],
+        live=row["live"],
+        keep_until=row["lock_expires_at"] + timedelta(seconds=row["payment_grace"]) if is_unpaid else None,
+    )
+
+
+async def read_team_row(conn: Connection, team_id: str) -> TeamRow:
+    return team_row(await fetch_one(conn, TEAM, team_id))
+
+
+async def read_seats(conn: Connection, team_id: str, out_trade_nos: Iterable[str]) -> list[SeatRow]:
+    """One answer for each number; an order that the team does not have has no status."""
+    numbers = list(dict.fromkeys(out_trade_nos))
+    found = {row["out_trade_no"]: seat_row(row) for row in await conn.fetch(SEATS, team_id, numbers)} if numbers else {}
+    return [found.get(number) or SeatRow(out_trade_no=number) for number in numbers]

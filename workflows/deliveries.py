@@ -1,0 +1,71 @@
+"""Callbacks as steps of a workflow: one activity tries an event for days, until it is delivered or dead."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from activities.interfaces import CallbackActivities
+    from domain.messages.callbacks import Deliver, Delivered
+    from workflows.task_queues import CALLBACKS_QUEUE
+
+# Longer than an attempt that begins in the activity's tenth second may take (settings.py bounds it). After a crash of the
+# worker the next attempt waits for this.
+DELIVERY = timedelta(seconds=30)
+RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=10))
+ONE_ATTEMPT = RetryPolicy(maximum_attempts=1)
+
+Handle = workflow.ActivityHandle[Delivered]
+
+
+def start_delivery(
+    event_ids: list[str], *, summary: str, retries: RetryPolicy = RETRIES, timeout: timedelta | None = None
+) -> Handle:
+    """Starts the activity that delivers these events; `timeout` is one attempt's, DELIVERY by default."""
+    return workflow.start_activity_method(
+        CallbackActivities.deliver,
+        Deliver(event_ids=event_ids),
+        task_queue=CALLBACKS_QUEUE,
+        start_to_close_timeout=timeout or DELIVERY,
+        retry_policy=retries,
+        summary=summary,
+    )
+
+
+class Deliveries:
+    """The deliveries that a workflow has under way."""
+
+    def __init__(self) -> None:
+        self._under_way: list[tuple[list[str], Handle]] = []
+        self._abandoned: set[str] = set()
+        """events whose activity failed: started again only when an operator asks for it"""
+
+    def start(self, event_ids: Iterable[str], summary: str, *, again: bool = False) -> None:
+        """Starts one activity for those events that have none under way."""
+        known = {event_id for ids, _ in self._under_way for event_id in ids} | (set() if again else self._abandoned)
+        new = [event_id for event_id in event_ids if event_id not in known]
+        if new:
+            self._under_way.append((new, start_delivery(new, summary=summary)))
+
+    @property
+    def are_under_way(self) -> bool:
+        return bool(self._under_way)
+
+    @property
+    def any_finished(self) -> bool:
+        return any(handle.done() for _, handle in self._under_way)
+
+    def collect(self) -> list[str]:
+        """Removes the deliveries that have finished; returns a sentence for each that a person should see."""
+        failures = []
+        for delivery in [each for each in self._under_way if each[1].done()]:
+            self._under_way.remove(delivery)
+            event_ids, handle = delivery
+            exc = handle.exception()
+            if exc is not None:
+                self._abandoned.update(event_ids)
+            if dead := len(event_ids) if exc else handle.result().dead:
+                failures.append(f"{dead} callback(s) could not be delivered: {exc or 'given up'}.")
+        return failures
