@@ -1,7 +1,6 @@
 """Callbacks over RabbitMQ, on a real broker; skipped where none answers."""
 
 import asyncio
-import os
 import secrets
 import socket
 from collections.abc import AsyncIterator
@@ -14,10 +13,8 @@ import pytest
 
 from mall.amqp_receiver import EXCHANGE
 from tests.api.polling import until
-from tests.broker import Line
+from tests.broker import BROKER, Line
 from tests.mall.conftest import SECRET, Mall, StartMall, event, signed
-
-BROKER = os.environ.get("GROUPBUY_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/")
 
 LONG_AGO = datetime(2026, 3, 1, tzinfo=UTC)
 """older than HTTP callbacks may be: a message can wait in a queue for days"""
