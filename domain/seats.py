@@ -65,8 +65,9 @@ class OrderContent:
     user_id: str
     goods_id: str
     channel: str
-    joined_team_id: str | None
-    """None: the order opens a team, whose id follows from the out_trade_no"""
+    opens_team: bool
+    team_id: str
+    """of an order that opens a team, derived from its out_trade_no"""
 
 
 def require_same_content(out_trade_no: str, requested: OrderContent, existing: OrderContent) -> None:

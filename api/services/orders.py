@@ -220,9 +220,8 @@ def _same_order(record: OrderRecord, request: SeatRequest) -> Order:
         Refusal: out_trade_no_reused, when its request had other content.
     """
     order = record.order
-    joins, joined = not request.opens_team, not record.opened_team
-    requested = OrderContent(request.user_id, request.goods_id, request.channel, request.team_id if joins else None)
-    existing = OrderContent(order.user_id, order.goods_id, order.channel, order.team_id if joined else None)
+    requested = OrderContent(request.user_id, request.goods_id, request.channel, request.opens_team, request.team_id)
+    existing = OrderContent(order.user_id, order.goods_id, order.channel, record.opened_team, order.team_id)
     require_same_content(order.out_trade_no, requested, existing)
     return order
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from db.core.connection import Connection
 from domain.ids import event_id
+from domain.lifecycle import Completion
 from domain.schemas.events import EventType
 
 # One event for each order, and a delivery to the order's callback, due at once. In the legacy format an order's events go to
@@ -85,3 +86,16 @@ async def record_team_event(
     team_event = event_id(event_type, team_id)
     await conn.execute(TEAM_EVENT, team_event, team_id, event_type, list(out_trade_nos), json.dumps(data), now)
     return team_event
+
+
+PAID_MEMBERS = "SELECT out_trade_no FROM orders WHERE team_id = $1 AND status = 'paid' ORDER BY paid_at, out_trade_no"
+
+
+async def record_team_completed(conn: Connection, team_id: str, campaign_id: int, completion: Completion, now: datetime) -> str:
+    """Records that a team is complete, with its paid members in the order of their payments; returns the event's id.
+
+    Called after the order of the last payment is paid, with the team's row locked.
+    """
+    members = [row["out_trade_no"] for row in await conn.fetch(PAID_MEMBERS, team_id)]
+    data: dict[str, str | int] = {"campaign_id": campaign_id, "completion": completion}
+    return await record_team_event(conn, EventType.TEAM_COMPLETED, team_id, members, now, **data)

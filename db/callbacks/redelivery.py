@@ -35,10 +35,9 @@ RANGE_CANDIDATES = f"""
             AND EXISTS (SELECT FROM refunds WHERE order_id = e.order_id AND status = 'done' AND operator IS NOT NULL))
  ORDER BY e.event_no
 """
-MAKE_DUE = """
-UPDATE deliveries SET status = 'pending', attempts = 0, since = $2, next_attempt_at = $2, finished_at = NULL
- WHERE event_id = ANY($1::text[])
-"""
+DUE_AGAIN = "status = 'pending', attempts = 0, since = $2, next_attempt_at = $2, finished_at = NULL"
+"""SQL: makes deliveries due at $2, with a new retry period"""
+MAKE_DUE = f"UPDATE deliveries SET {DUE_AGAIN} WHERE event_id = ANY($1::text[])"
 EVENT_EXISTS = "SELECT EXISTS (SELECT FROM events WHERE event_id = $1 AND ($2::text IS NULL OR source = $2))"
 
 
@@ -77,8 +76,8 @@ def _split(rows: list[Row]) -> RedeliverySlice:
 
 
 # Includes what an earlier attempt of the same activity made due (since = $2), so that its retry returns the same events.
-REDELIVER_TEAM = """
-UPDATE deliveries d SET status = 'pending', attempts = 0, since = $2, next_attempt_at = $2, finished_at = NULL
+REDELIVER_TEAM = f"""
+UPDATE deliveries d SET {DUE_AGAIN}
   FROM events e
  WHERE e.event_id = d.event_id AND e.team_id = $1 AND e.type NOT IN ('order.refund_requested', 'order.refunded')
    AND (d.status = 'dead' OR d.status = 'pending' AND d.since = $2)

@@ -17,6 +17,7 @@ MEMBERS_SHOWN = 10
 
 # Joinable teams, in the order of teams_joinable_idx. The scan skips full teams; a team is full for no longer than the payment
 # window, so these are few.
+# Twin of domain.seats.can_take_seat, with the status that each part of TEAMS asks for.
 HAS_SEAT = "deadline > $5 AND lock_count < target_count"
 BEST_FIRST = "target_count - complete_count, deadline"
 

@@ -3,7 +3,7 @@
 Row locks are taken in one order everywhere: team, orders, user quotas, campaign stock.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -20,9 +20,11 @@ from domain.lifecycle import OrderStatus, TeamStatus
 from domain.messages.orders import HeldSeat, LockSeat, SeatRequest
 from domain.messages.teams import SeatRow, TeamRow
 from domain.pricing import parse_discount, pay_price
+from domain.seats import OrderContent, is_joinable, keep_until, require_same_content, team_deadline
 
-# One statement takes the seat: every step feeds on the row of the step before, and where one takes nothing the whole statement
-# fails and says which (functions/all_or_nothing.sql).
+# One statement takes the seat: each step uses the row of the step before, and where one finds nothing the whole statement fails
+# and names it (db/functions/all_or_nothing.sql). Twin of domain.seats.lock_expiry, and of check_take_limit and check_stock in
+# domain.eligibility.
 TAKE_SEAT = """
 , "order" AS (
   INSERT INTO orders (order_id, source, out_trade_no, user_id, team_id, opened_team, campaign_id, goods_id, channel, status,
@@ -50,7 +52,8 @@ SELECT (SELECT lock_expires_at FROM "order") AS lock_expires_at, (SELECT deadlin
          (SELECT count(*) FROM stock) >= (SELECT count(*) FROM campaign_stock s, team WHERE s.campaign_id = team.campaign_id))
 """
 
-# Only while the campaign is active: whoever ends it waits for the statements under way, and then knows of every team.
+# The campaign is read again, and locked against its shutdown, which must not miss a team. Twin of STATUSES_WITH_SEATS in
+# domain.eligibility.
 OPEN_TEAM = (
     """
 WITH team AS (
@@ -65,6 +68,7 @@ WITH team AS (
     + TAKE_SEAT
 )
 
+# Twin of domain.seats.can_take_seat.
 JOIN_TEAM = (
     f"""
 WITH team AS (
@@ -80,7 +84,7 @@ SELECT t.*, c.take_limit, {campaign_terms("$6")},
        {is_member("t.discount ->> 'audience'", "$6")} AS in_discount_audience
   FROM teams t JOIN campaigns c USING (campaign_id)
  WHERE t.team_id = $1 AND t.source = $2 AND t.goods_id = $3 AND ($5::int IS NULL OR t.campaign_id = $5)
-   -- Goods that the campaign sells no more in this channel: the teams that were conn there go on.
+   -- A team goes on in the channel that it was opened in, also after its campaign stopped selling the goods there.
    AND (EXISTS (SELECT FROM campaign_goods b WHERE b.campaign_id = t.campaign_id AND b.source = t.source
                    AND b.goods_id = t.goods_id AND b.channel = $4)
         OR EXISTS (SELECT FROM orders o WHERE o.team_id = t.team_id AND o.opened_team AND o.channel = $4))
@@ -132,7 +136,7 @@ async def _open(conn: Connection, lock: LockSeat) -> HeldSeat:
         offer.lock_ttl,
         offer.payment_grace,
         offer.refund_window,
-        min(now + timedelta(seconds=offer.team_ttl), offer.ends_at),
+        team_deadline(now, offer.team_ttl, offer.ends_at),
     )
     return _new_seat(request, taken, offer.payment_grace)
 
@@ -168,7 +172,7 @@ TEAM = "SELECT team_id, status, deadline FROM teams WHERE team_id = $1"
 
 
 def _require_open(team: Row, now: datetime) -> None:
-    if team["status"] != TeamStatus.FORMING or team["deadline"] <= now:
+    if not is_joinable(TeamStatus(team["status"]), team["deadline"], now):
         raise Refusal(ErrorCode.TEAM_CLOSED, f"Team {team['team_id']} takes nobody any more.")
 
 
@@ -217,13 +221,12 @@ async def _take(conn: Connection, request: SeatRequest, no_team: ErrorCode, sql:
 
 
 def _new_seat(request: SeatRequest, taken: Row, payment_grace: int) -> HeldSeat:
-    keep_until = taken["lock_expires_at"] + timedelta(seconds=payment_grace)
     seat = SeatRow(
         out_trade_no=request.out_trade_no,
         user_id=request.user_id,
         status=OrderStatus.LOCKED,
         live=True,
-        keep_until=keep_until,
+        keep_until=keep_until(taken["lock_expires_at"], payment_grace),
     )
     team = TeamRow(status=TeamStatus.FORMING, version=taken["version"], deadline=taken["deadline"])
     return HeldSeat(team=team, seats=[seat])
@@ -238,8 +241,8 @@ async def _find_held(conn: Connection, request: SeatRequest) -> HeldSeat | None:
     row = await conn.fetchrow(HELD_SEAT, request.source, request.out_trade_no)
     if row is None:
         return None
-    content = (request.user_id, request.goods_id, request.channel, request.opens_team, request.team_id)
-    if content != (row["user_id"], row["goods_id"], row["channel"], row["opened_team"], row["team_id"]):
-        raise Refusal(ErrorCode.OUT_TRADE_NO_REUSED, f"{request.out_trade_no} stands for another order.")
+    requested = OrderContent(request.user_id, request.goods_id, request.channel, request.opens_team, request.team_id)
+    existing = OrderContent(row["user_id"], row["goods_id"], row["channel"], row["opened_team"], row["team_id"])
+    require_same_content(request.out_trade_no, requested, existing)
     team = await read_team_row(conn, request.team_id)
     return HeldSeat(team=team, seats=await read_seats(conn, request.team_id, [request.out_trade_no]), repeated=True)

@@ -13,11 +13,12 @@ from domain.lifecycle import CancelReason, FailReason, TeamStatus
 from domain.messages.orders import ReleaseOverdue
 from domain.messages.teams import TeamAnswer, TeamRow
 from domain.schemas.events import EventType
+from domain.seats import team_after_release
 
 LOCK_TEAM = "SELECT * FROM teams WHERE team_id = $1 FOR UPDATE"
 
-# The quotas are locked in the order of their keys before they change: two teams that give back the seats of the same buyers
-# at the same time cannot wait for each other.
+# Twin of domain.seats.is_overdue, where $4 is `now` less the grace. The quotas are locked in the order of their keys before
+# they change, so that two teams that release seats of the same buyers at the same time cannot wait for each other.
 CANCEL_LOCKED = """
 WITH cancelled AS (
   UPDATE orders SET status = 'cancelled', live = false, cancel_reason = $2, cancelled_at = $3
@@ -82,27 +83,29 @@ async def release_overdue(database: Database, request: ReleaseOverdue) -> TeamAn
         team = await fetch_one(conn, LOCK_TEAM, request.team_id)
         expired_by = request.now - timedelta(seconds=team["payment_grace"])
         cancelled = await cancel_locked(conn, team, CancelReason.LOCK_TIMEOUT, request.now, expired_by=expired_by)
-        abandoned = team["status"] == TeamStatus.FORMING and team["lock_count"] == len(cancelled)
-        if abandoned:
+        status, seats_left = TeamStatus(team["status"]), team["lock_count"] - len(cancelled)
+        after = team_after_release(status, seats_left=seats_left, was_paid=False)
+        is_abandoned = status is TeamStatus.FORMING and after is TeamStatus.FAILED
+        if is_abandoned:
             await conn.execute(ABANDON, request.team_id, FailReason.ABANDONED, request.now)
         numbers = {row["out_trade_no"] for row in cancelled}
         return TeamAnswer(
             team=await read_team_row(conn, request.team_id),
             seats=await read_seats(conn, request.team_id, [*request.out_trade_nos, *sorted(numbers)]),
-            decides_team=abandoned,
+            decides_team=is_abandoned,
             event_ids=[event_id(EventType.ORDER_CANCELLED, row["order_id"]) for row in cancelled],
             # An order that this transaction did not cancel was released by an earlier one, whose answer may be lost.
             repeated=not numbers.issuperset(request.out_trade_nos),
         )
 
 
-# Whether the place where order `o` was made may not trade now.
+# Whether the mall's channel of order `o` is blocked. Twin of domain.switches.Switches.blocks.
 IS_BLOCKED = """
 EXISTS (SELECT FROM switches s WHERE s.name = 'blocked'
            AND s.value @> jsonb_build_array(jsonb_build_object('source', o.source, 'channel', o.channel)))
 """
 
-# One order with its team, both locked, the team first. Whether its place may trade is a fact of this moment, too.
+# One order with its team, both locked, the team first.
 LOCK_ORDER = f"""
 WITH team AS MATERIALIZED (
   SELECT t.* FROM teams t WHERE t.team_id = (SELECT team_id FROM orders WHERE order_id = $1) FOR UPDATE
@@ -113,6 +116,7 @@ SELECT o.*, team.status AS team_status, team.target_count, team.complete_count, 
   FROM team JOIN orders o USING (team_id) WHERE o.order_id = $1 FOR UPDATE OF o
 """
 
+# Twin of domain.seats.team_after_release.
 RELEASE_SEAT = """
 WITH freed AS (
   UPDATE orders SET live = false, {change} WHERE order_id = $1 AND live

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from db.callbacks.outbox import record_order_events, record_team_event
+from db.callbacks.outbox import record_order_events, record_team_completed
 from db.core.connection import Connection, Database, Row, connection, fetch_one, transaction
 from db.orders.release import IS_BLOCKED, LOCK_ORDER, NOT_SETTLED, release_seat
 from db.refunds.open import open_unsettled, unsettled_attempt
@@ -26,7 +26,7 @@ from domain.messages.teams import SeatRow
 from domain.schemas.events import EventType
 from domain.schemas.orders import Payment
 
-# A payment that is counted, and that completes the team where it is the last one; $2 is the moment.
+# Counts a payment, and completes the team with the last one; $2 is `now`. Twin of domain.lifecycle.completes_team.
 COUNT_PAID = """
 complete_count = t.complete_count + 1, version = t.version + 1,
 status = CASE WHEN t.complete_count + 1 = t.target_count THEN 'completed' ELSE t.status END,
@@ -60,7 +60,8 @@ UPDATE teams t SET {COUNT_PAID} FROM paid WHERE t.team_id = paid.team_id
 RETURNING t.status, t.version, t.deadline, t.completed_at, t.refund_window
 """
 
-# A seat that had timed out, taken again by the rules of every seat: each step feeds on the row of the step before.
+# Takes a seat again that has timed out, by the rules of every seat; each step uses the row of the step before. Twin of
+# domain.seats.can_take_seat and domain.lifecycle.completes_team.
 RESEAT = f"""
 WITH team AS (
   UPDATE teams t SET lock_count = t.lock_count + 1, {COUNT_PAID}
@@ -89,14 +90,12 @@ SELECT team.status, team.version, team.deadline, team.completed_at, team.refund_
  WHERE EXISTS (SELECT FROM stock) OR NOT EXISTS (SELECT FROM campaign_stock s WHERE s.campaign_id = team.campaign_id)
 """
 
-# The seat is gone already; a seat that is still held goes with NOT_SETTLED of leaving.py.
+# For an order without a seat. A seat that is still held is released by RELEASE_SEAT with NOT_SETTLED (db/orders/release.py).
 OWE = """
 UPDATE orders SET status = 'refunding', payment_reported_at = $2, payment_outcome = 'refunding', paid_amount = $3, paid_at = $4,
                   payment_reason = $5
  WHERE order_id = $1
 """
-
-MEMBERS = "SELECT out_trade_no FROM orders WHERE team_id = $1 AND status = 'paid' ORDER BY paid_at, out_trade_no"
 
 OTHER_AMOUNT = """
 INSERT INTO payment_conflicts (order_id, amount, paid_at, reported_at) VALUES ($1, $2, $3, $4)
@@ -169,7 +168,7 @@ async def _book(conn: Connection, order: Row, payment: SettlePayment) -> Settled
     team = team_row(reseated or await fetch_one(conn, SETTLE, *values))
     completes = team.status is TeamStatus.COMPLETED
     if completes:
-        event_ids.append(await _record_completed(conn, order, now))
+        event_ids.append(await record_team_completed(conn, order["team_id"], order["campaign_id"], Completion.TARGET, now))
     return SettledPayment(
         team=team,
         seats=await read_seats(conn, order["team_id"], [report.out_trade_no]),
@@ -204,19 +203,6 @@ async def _owe(conn: Connection, order: Row, payment: SettlePayment, decision: P
         reason=reason,
         decides_team=order["live"] and team.status is TeamStatus.FAILED,
         refund_attempt=await open_unsettled(conn, order, report.amount, str(reason), now),
-    )
-
-
-async def _record_completed(conn: Connection, order: Row, now: datetime) -> str:
-    members = [row["out_trade_no"] for row in await conn.fetch(MEMBERS, order["team_id"])]
-    return await record_team_event(
-        conn,
-        EventType.TEAM_COMPLETED,
-        order["team_id"],
-        members,
-        now,
-        campaign_id=order["campaign_id"],
-        completion=Completion.TARGET,
     )
 
 

@@ -1,5 +1,6 @@
 """Undoing orders: one transaction for each step of a refund. Every one may be repeated, and then finds what it did."""
 
+from db.callbacks.redelivery import MAKE_DUE
 from db.core.connection import Connection, Database, Row, fetch_one, transaction
 from db.core.planner_hints import IS_PENDING
 from db.orders.release import LOCK_ORDER, RETURNED, release_seat
@@ -93,10 +94,7 @@ FLAG = """
 UPDATE refunds SET status = $3, operator = coalesce(nullif($4, ''), operator) WHERE order_id = $1 AND attempt = $2
 """
 # What waits for its next try is due at once, too.
-REVIVE = """
-UPDATE deliveries SET status = 'pending', attempts = 0, since = $2, next_attempt_at = $2, finished_at = NULL
- WHERE event_id = ANY($1::text[]) AND status <> 'delivered'
-"""
+REVIVE = f"{MAKE_DUE} AND status <> 'delivered'"
 
 
 async def flag_refund(database: Database, change: ChangeRefund) -> RefundState:

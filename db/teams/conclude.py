@@ -1,16 +1,17 @@
 """Ending a forming team, and giving it more time: one guard, whoever asks."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from db.callbacks.outbox import record_team_event
+from db.callbacks.outbox import record_team_completed, record_team_event
 from db.core.connection import Connection, Database, Row, fetch_one, transaction
 from db.core.planner_hints import IS_FORMING
 from db.orders.release import LOCK_TEAM, cancel_locked
 from db.teams.rows import COLUMNS, read_seats, read_team_row, team_row
 from domain.ids import event_id
-from domain.lifecycle import CancelReason, Conclusion, OrderStatus, TeamDecision, TeamStatus, conclude
+from domain.lifecycle import CancelReason, Completion, Conclusion, OrderStatus, TeamDecision, TeamStatus, conclude
 from domain.messages.teams import ConcludedTeam, ConcludeTeam, ExtendTeam, TeamAnswer
 from domain.schemas.events import EventType
+from domain.seats import is_overdue
 
 COMPLETE = f"""
 UPDATE teams SET status = 'completed', completion = $2, completed_at = $3, version = version + 1
@@ -41,8 +42,8 @@ def _not_yet(team: Row, members: list[Row], now: datetime) -> str:
     """Why the deadline does not end the team now; empty when it does."""
     if now < team["deadline"]:
         return f"Its deadline is {team['deadline']:%Y-%m-%d %H:%M:%S} UTC."
-    grace = timedelta(seconds=team["payment_grace"])
-    if any(member["status"] == OrderStatus.LOCKED and now < member["lock_expires_at"] + grace for member in members):
+    unpaid = [member["lock_expires_at"] for member in members if member["status"] == OrderStatus.LOCKED]
+    if not all(is_overdue(lock_expires_at, team["payment_grace"], now) for lock_expires_at in unpaid):
         return "A payment may still come for an unpaid seat."
     return ""
 
@@ -55,9 +56,8 @@ async def _conclude(conn: Connection, team: Row, members: list[Row], conclusion:
     cancelled = await cancel_locked(conn, team, reason, now)
     numbers = [row["out_trade_no"] for row in cancelled]
     paid = [member["out_trade_no"] for member in members if member["status"] == OrderStatus.PAID]
-    if completed:
-        data: dict[str, str | int] = {"campaign_id": team["campaign_id"], "completion": conclusion.how}
-        event = await record_team_event(conn, EventType.TEAM_COMPLETED, team_id, paid, now, **data)
+    if isinstance(conclusion.how, Completion):
+        event = await record_team_completed(conn, team_id, team["campaign_id"], conclusion.how, now)
     else:
         event = await record_team_event(conn, EventType.TEAM_FAILED, team_id, paid + numbers, now, reason=conclusion.how)
     return ConcludedTeam(

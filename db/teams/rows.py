@@ -1,11 +1,11 @@
 """How a team's and its seats' rows become messages."""
 
 from collections.abc import Iterable
-from datetime import timedelta
 
 from db.core.connection import Connection, Row, fetch_one
-from domain.lifecycle import OrderStatus, TeamStatus
+from domain.lifecycle import OrderStatus, RefundWindow, TeamStatus
 from domain.messages.teams import SeatRow, TeamRow
+from domain.seats import keep_until
 
 COLUMNS = "status, version, deadline, completed_at, refund_window"
 """of `teams`, as `team_row` reads them"""
@@ -19,13 +19,12 @@ SELECT o.out_trade_no, o.user_id, o.status, o.live, o.lock_expires_at, t.payment
 
 def team_row(row: Row) -> TeamRow:
     """The message of a row that has COLUMNS."""
-    completed_at, failed = row["completed_at"], row["status"] == TeamStatus.FAILED
-    window = timedelta(seconds=row["refund_window"])
+    has_failed = row["status"] == TeamStatus.FAILED
     return TeamRow(
         status=row["status"],
         version=row["version"],
         deadline=row["deadline"],
-        refund_until=completed_at + window if completed_at is not None and not failed else None,
+        refund_until=None if has_failed else RefundWindow(row["completed_at"], row["refund_window"]).end,
     )
 
 
@@ -37,7 +36,7 @@ def seat_row(row: Row) -> SeatRow:
         user_id=row["user_id"],
         status=row["status"],
         live=row["live"],
-        keep_until=row["lock_expires_at"] + timedelta(seconds=row["payment_grace"]) if is_unpaid else None,
+        keep_until=keep_until(row["lock_expires_at"], row["payment_grace"]) if is_unpaid else None,
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -65,15 +66,17 @@ def test_only_a_completed_team_changes_when_a_paid_member_leaves_others_behind(s
     assert team_after_release(status, seats_left=1, was_paid=was_paid) is expected
 
 
-CONTENT = OrderContent(user_id="u1", goods_id="g1", channel="c1", joined_team_id=None)
+CONTENT = OrderContent(user_id="u1", goods_id="g1", channel="c1", opens_team=False, team_id="t1")
 
 
 def test_a_repeat_has_the_same_content() -> None:
     require_same_content("n1", CONTENT, replace(CONTENT))
 
 
-@pytest.mark.parametrize("change", [{"user_id": "u2"}, {"goods_id": "g2"}, {"channel": "c2"}, {"joined_team_id": "t1"}])
-def test_other_content_under_a_used_out_trade_no_is_refused(change: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "change", [{"user_id": "u2"}, {"goods_id": "g2"}, {"channel": "c2"}, {"team_id": "t2"}, {"opens_team": True}]
+)
+def test_other_content_under_a_used_out_trade_no_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(Refusal) as refused:
         require_same_content("n1", replace(CONTENT, **change), CONTENT)
     assert refused.value.code is ErrorCode.OUT_TRADE_NO_REUSED

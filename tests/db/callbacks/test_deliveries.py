@@ -8,7 +8,6 @@ import pytest
 from db.callbacks.deliveries import (
     RECORD_ATTEMPT_ASYNC,
     Attempt,
-    Delivery,
     DeliveryProgress,
     delivery_progress,
     pending_deliveries,
@@ -156,13 +155,13 @@ async def test_one_address_does_not_move_another(shop: Shop) -> None:
     assert team_to_other in await pending_deliveries(shop.database, ids)
 
 
-async def test_a_repeated_ending_writes_no_second_event(shop: Shop) -> None:
+async def test_a_repeated_conclusion_records_no_second_event(shop: Shop) -> None:
     members = await shop.team(await shop.campaign(), locked=2, callback=SHOP_ADDRESS)
     first = await shop.conclude(members[0], TeamDecision.CLOSE)
-    deliveries: list[Delivery] = []
     for _ in range(2):
         again = await shop.conclude(members[0], TeamDecision.CLOSE)
-        deliveries = await pending_deliveries(shop.database, again.event_ids)
-    assert sorted({delivery.event_id for delivery in deliveries}) == sorted(first.event_ids)
-    assert len(deliveries) == 3
+        assert (again.repeated, again.event_ids) == (True, [])
+    deliveries = await pending_deliveries(shop.database, first.event_ids)
+    assert sorted(delivery.event_id for delivery in deliveries) == sorted(first.event_ids)
+    assert len(first.event_ids) == await shop.value("SELECT count(*) FROM events") == 3
     assert event_id("team.failed", members[0].team_id) in first.event_ids
