@@ -1,4 +1,4 @@
-"""Audiences: a rule's job, and the members that it replaces."""
+"""Audience imports: members selected by a rule, and the deletion of replaced ones."""
 
 from datetime import UTC, datetime
 

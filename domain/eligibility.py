@@ -1,65 +1,19 @@
-"""Whether a buyer may take a seat, and at what price. The quote and the lock apply the same rules in the same order.
-
-The rules are listed in docs/rules.md.
-"""
+"""The rules for who may take a seat (docs/rules.md). The quote and the lock apply them in the same order."""
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
 
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus
-from domain.pricing import Discount, pay_price
 from domain.schemas.campaigns import AudienceScope
-from domain.schemas.quotes import ExplainedQuote, Input, Quote, RuleResult
+from domain.schemas.quotes import Input
 from domain.switches import Switches
 from domain.types import rfc3339
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """Goods that a campaign sells in one channel of one mall. The same for every buyer, until an operator changes it."""
-
-    source: str
-    channel: str
-    campaign_id: int
-    campaign_version: int
-    status: CampaignStatus
-    starts_at: datetime
-    ends_at: datetime
-    target_count: int
-    min_count: int | None
-    lock_ttl: int
-    payment_grace: int
-    team_ttl: int
-    refund_window: int
-    take_limit: int
-    discount: Discount
-    audience: str | None
-    audience_scope: tuple[AudienceScope, ...]
-    goods_id: str
-    goods_name: str
-    original_price: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class BuyerState:
-    """What was read of one buyer, and of the stock, for an offer at one moment."""
-
-    user_id: str
-    live_orders: int
-    """the buyer's live orders in the campaign"""
-    stock_left: int | None
-    """None: the campaign has no stock limit"""
-    in_audience: bool
-    """member of the campaign's audience; false where the campaign has none"""
-    in_discount_audience: bool
-    """member of the discount's audience; false where the discount has none"""
 
 
 class SeatIntent(StrEnum):
@@ -95,42 +49,6 @@ class Facts:
     take_limit: int = 1
     live_orders: int = 0
     stock_left: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class QuoteContext:
-    """An offer, the state of the buyer who asks for it, and the facts that the rules are applied to."""
-
-    offer: Offer
-    buyer: BuyerState
-    facts: Facts
-
-    @property
-    def pay_price(self) -> Decimal:
-        return pay_price(self.offer.original_price, self.offer.discount, in_audience=self.buyer.in_discount_audience)
-
-
-def quote_context(offer: Offer, buyer: BuyerState, switches: Switches, intent: SeatIntent, now: datetime) -> QuoteContext:
-    facts = Facts(
-        intent=intent,
-        now=now,
-        source=offer.source,
-        channel=offer.channel,
-        goods_id=offer.goods_id,
-        user_id=buyer.user_id,
-        switches=switches,
-        campaign_id=offer.campaign_id,
-        status=offer.status,
-        starts_at=offer.starts_at,
-        ends_at=offer.ends_at,
-        audience=offer.audience,
-        audience_scope=offer.audience_scope,
-        in_audience=buyer.in_audience,
-        take_limit=offer.take_limit,
-        live_orders=buyer.live_orders,
-        stock_left=buyer.stock_left,
-    )
-    return QuoteContext(offer, buyer, facts)
 
 
 # --- the rules: each returns the code that it refuses with, or None ---
@@ -278,33 +196,3 @@ require_terms = partial(_require, TERMS)
 
 require_all = partial(_require, RULES)
 """Raises Refusal with the code of the first of RULES that refuses."""
-
-
-def quote(context: QuoteContext) -> Quote:
-    offer, price = context.offer, context.pay_price
-    reasons = [code for rule in RULES if (code := rule.check(context.facts)) is not None]
-    return Quote(
-        campaign_id=offer.campaign_id,
-        goods_id=offer.goods_id,
-        goods_name=offer.goods_name,
-        original_price=offer.original_price,
-        deduction=offer.original_price - price,
-        pay_price=price,
-        target_count=offer.target_count,
-        visible=is_visible(context.facts),
-        joinable=not reasons,
-        reasons=reasons,
-        starts_at=offer.starts_at,
-        ends_at=offer.ends_at,
-    )
-
-
-def explained_quote(context: QuoteContext) -> ExplainedQuote:
-    """Returns the quote with the inputs and the result of every rule."""
-    rules = [_result(rule, context.facts) for rule in RULES]
-    return ExplainedQuote(**dict(quote(context)), rules=rules)
-
-
-def _result(rule: Rule, facts: Facts) -> RuleResult:
-    code = rule.check(facts)
-    return RuleResult(rule=rule.name, passed=code is None, code=code, inputs=rule.inputs(facts))

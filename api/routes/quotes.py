@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from api.dependencies import ContainerDep, ReadingMallDep
 from api.openapi.declarations import NOT_SOLD, refuses
-from domain.eligibility import explained_quote, quote
+from domain.quotes import explained_quote, quote
 from domain.schemas.quotes import ExplainedQuote, Quote, QuoteRequest
 
 router = APIRouter(prefix="/v1/quotes", tags=["mall"])

@@ -8,7 +8,8 @@ from db.campaigns.market import MarketViewer, market_teams
 from db.campaigns.offers import read_buyer_state, read_offer
 from db.core.connection import Connection, Database, connection
 from db.settings.switches import read_switches
-from domain.eligibility import Offer, QuoteContext, SeatIntent, is_visible, quote, quote_context
+from domain.eligibility import SeatIntent, is_visible
+from domain.quotes import Offer, QuoteContext, quote, quote_context
 from domain.schemas.market import Market
 from domain.schemas.quotes import QuoteRequest
 from domain.switches import Switches

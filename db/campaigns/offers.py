@@ -3,11 +3,12 @@
 from datetime import datetime
 
 from db.core.connection import Connection, Row, fetch_one
-from domain.eligibility import BuyerState, Facts, Offer, QuoteContext, SeatIntent, quote_context
+from domain.eligibility import Facts, SeatIntent
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus
 from domain.messages.orders import SeatRequest
 from domain.pricing import parse_discount
+from domain.quotes import BuyerState, Offer, QuoteContext, quote_context
 from domain.schemas.campaigns import AudienceScope
 from domain.schemas.quotes import QuoteRequest
 from domain.switches import parse_switches

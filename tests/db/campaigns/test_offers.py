@@ -7,10 +7,10 @@ import pytest
 from db.campaigns.offers import read_buyer_state, read_offer, read_quote_context
 from db.campaigns.store import change_campaign
 from db.core.connection import connection
-from domain.eligibility import quote
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import OrderStatus, PaymentOutcome, TeamStatus
 from domain.messages.orders import HeldSeat
+from domain.quotes import quote
 from domain.schemas.campaigns import Campaign
 from domain.schemas.quotes import Quote, QuoteRequest
 from tests.db.shop import CHANNEL, NOW, PAY_PRICE, PRICE, SOURCE, Shop

@@ -1,0 +1,119 @@
+"""Quotes: the price of an offer for one buyer, and whether the buyer may take a seat."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from domain.eligibility import RULES, Facts, Rule, SeatIntent, is_visible
+from domain.lifecycle import CampaignStatus
+from domain.pricing import Discount, pay_price
+from domain.schemas.campaigns import AudienceScope
+from domain.schemas.quotes import ExplainedQuote, Quote, RuleResult
+from domain.switches import Switches
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Goods that a campaign sells in one channel of one mall. The same for every buyer, until an operator changes it."""
+
+    source: str
+    channel: str
+    campaign_id: int
+    campaign_version: int
+    status: CampaignStatus
+    starts_at: datetime
+    ends_at: datetime
+    target_count: int
+    min_count: int | None
+    lock_ttl: int
+    payment_grace: int
+    team_ttl: int
+    refund_window: int
+    take_limit: int
+    discount: Discount
+    audience: str | None
+    audience_scope: tuple[AudienceScope, ...]
+    goods_id: str
+    goods_name: str
+    original_price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class BuyerState:
+    """What was read of one buyer, and of the stock, for an offer at one moment."""
+
+    user_id: str
+    live_orders: int
+    """the buyer's live orders in the campaign"""
+    stock_left: int | None
+    """None: the campaign has no stock limit"""
+    in_audience: bool
+    """member of the campaign's audience; false where the campaign has none"""
+    in_discount_audience: bool
+    """member of the discount's audience; false where the discount has none"""
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteContext:
+    """An offer, the state of the buyer who asks for it, and the facts that the rules are applied to."""
+
+    offer: Offer
+    buyer: BuyerState
+    facts: Facts
+
+    @property
+    def pay_price(self) -> Decimal:
+        return pay_price(self.offer.original_price, self.offer.discount, in_audience=self.buyer.in_discount_audience)
+
+
+def quote_context(offer: Offer, buyer: BuyerState, switches: Switches, intent: SeatIntent, now: datetime) -> QuoteContext:
+    facts = Facts(
+        intent=intent,
+        now=now,
+        source=offer.source,
+        channel=offer.channel,
+        goods_id=offer.goods_id,
+        user_id=buyer.user_id,
+        switches=switches,
+        campaign_id=offer.campaign_id,
+        status=offer.status,
+        starts_at=offer.starts_at,
+        ends_at=offer.ends_at,
+        audience=offer.audience,
+        audience_scope=offer.audience_scope,
+        in_audience=buyer.in_audience,
+        take_limit=offer.take_limit,
+        live_orders=buyer.live_orders,
+        stock_left=buyer.stock_left,
+    )
+    return QuoteContext(offer, buyer, facts)
+
+
+def quote(context: QuoteContext) -> Quote:
+    offer, price = context.offer, context.pay_price
+    reasons = [code for rule in RULES if (code := rule.check(context.facts)) is not None]
+    return Quote(
+        campaign_id=offer.campaign_id,
+        goods_id=offer.goods_id,
+        goods_name=offer.goods_name,
+        original_price=offer.original_price,
+        deduction=offer.original_price - price,
+        pay_price=price,
+        target_count=offer.target_count,
+        visible=is_visible(context.facts),
+        joinable=not reasons,
+        reasons=reasons,
+        starts_at=offer.starts_at,
+        ends_at=offer.ends_at,
+    )
+
+
+def explained_quote(context: QuoteContext) -> ExplainedQuote:
+    """Returns the quote with the inputs and the result of every rule."""
+    rules = [_result(rule, context.facts) for rule in RULES]
+    return ExplainedQuote(**dict(quote(context)), rules=rules)
+
+
+def _result(rule: Rule, facts: Facts) -> RuleResult:
+    code = rule.check(facts)
+    return RuleResult(rule=rule.name, passed=code is None, code=code, inputs=rule.inputs(facts))
