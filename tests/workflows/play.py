@@ -20,6 +20,7 @@ from db.campaigns.goods import save_goods
 from db.campaigns.store import create_campaign
 from db.core.connection import Database
 from db.settings.malls import MallRecord, save_mall
+from db.teams.take_over import take_over
 from domain.ids import order_id, refund_workflow_id, team_id, team_workflow_id
 from domain.lifecycle import CampaignStatus
 from domain.messages.callbacks import Address
@@ -29,6 +30,7 @@ from domain.messages.refunds import RefundInput, RefundRequest, RefundState
 from domain.pricing import Discount, DiscountPlan
 from domain.schemas.campaigns import CampaignFields, CampaignGoods, NewCampaign
 from domain.schemas.goods import Goods
+from tests.api.polling import until
 from worker import all_workers
 from workflows.payment import BOOK, PaymentWorkflow
 from workflows.refund import REQUEST, RefundWorkflow
@@ -190,3 +192,23 @@ async def publish(database: Database, **changes: object) -> tuple[CampaignFields
     new = NewCampaign.model_validate(fields | changes)
     campaign = await create_campaign(database, new, by="test", now=now)
     return campaign, campaign.campaign_id, goods_id
+
+
+async def assert_view_equals_rows(team: Play, database: Database) -> None:
+    """Once the workflow has acted on every hint: what it knows of the team and its live seats is what the rows say."""
+
+    async def compare() -> tuple[object, object]:
+        state = await team.handle.query(TeamWorkflow.view)
+        rows = (await take_over(database, team.team)).rows
+        assert rows is not None
+        view = {number: (seat.user_id, seat.status) for number, seat in state.live_seats.items()}
+        seats = {seat.out_trade_no: (seat.user_id, seat.status) for seat in rows.seats}
+        return (state.status, state.deadline, state.refund_until, view), (
+            rows.team.status,
+            rows.team.deadline,
+            rows.team.refund_until,
+            seats,
+        )
+
+    view, rows = await until(compare, lambda both: both[0] == both[1])
+    assert view == rows

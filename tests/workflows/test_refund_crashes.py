@@ -24,7 +24,7 @@ from domain.messages.callbacks import Address
 from embedded.stack import Stack
 from tests.api.receiver import listening
 from tests.workflows.crashing_worker import SOON
-from tests.workflows.play import SECRET, SOURCE, Play, publish, working
+from tests.workflows.play import SECRET, SOURCE, Play, assert_view_equals_rows, publish, working
 from workflows import deliveries
 from workflows.client import data_converter
 
@@ -42,7 +42,8 @@ def sides(*steps: str) -> list[str]:
     return points
 
 
-OPEN, RELEASE, REJECT, FINISH = (f"db.refunds.steps.{step}_refund" for step in ("open", "release", "reject", "finish"))
+OPEN = "db.refunds.open.open_refund"
+RELEASE, REJECT, FINISH = (f"db.refunds.steps.{step}_refund" for step in ("release", "reject", "finish"))
 SEND, RECORD = "mall.send", "db.callbacks.deliveries.record_attempt"
 
 
@@ -152,6 +153,7 @@ async def test_the_same_end_wherever_the_worker_dies(
             await act(team)
             with contextlib.suppress(WorkflowFailureError):
                 await team.refund_handle(2).result()
+            await assert_view_equals_rows(team, database)
 
         order = await read_order(database, SOURCE, team.number(2))
         assert order is not None
