@@ -1,4 +1,4 @@
-"""Deliveries: what is pending, what came of each attempt, and that a finished one stays finished."""
+"""Deliveries: reading pending ones, recording attempts, and that a finished one stays finished."""
 
 from datetime import timedelta
 from typing import Literal
@@ -35,19 +35,19 @@ def attempt(status: Literal["delivered", "pending", "dead"], number: int = 0) ->
     )
 
 
-async def told(shop: Shop) -> list[str]:
-    """The event ids of a closed team: order.cancelled to one address and team.failed to two."""
+async def close_team(shop: Shop) -> list[str]:
+    """Closes a team; returns its event ids: order.cancelled with one delivery, team.failed with two."""
     opener = shop.opener(await shop.campaign(), callback=SHOP_ADDRESS)
     paid = shop.joiner(opener, callback=OTHER_ADDRESS)
     await shop.lock(opener)
     await shop.lock(paid)
     await shop.settle(paid)
-    ended = await shop.conclude(opener, TeamDecision.CLOSE)
-    return ended.event_ids
+    concluded = await shop.conclude(opener, TeamDecision.CLOSE)
+    return concluded.event_ids
 
 
-async def test_what_is_pending_has_all_that_its_sender_needs(shop: Shop) -> None:
-    ids = await told(shop)
+async def test_a_pending_delivery_has_what_a_sender_needs(shop: Shop) -> None:
+    ids = await close_team(shop)
 
     pending = await pending_deliveries(shop.database, ids)
 
@@ -69,8 +69,8 @@ async def test_what_is_pending_has_all_that_its_sender_needs(shop: Shop) -> None
     assert await pending_deliveries(shop.database, ["evt_unknown"]) == []
 
 
-async def test_a_failed_attempt_leaves_it_pending_and_due_later(shop: Shop) -> None:
-    ids = await told(shop)
+async def test_a_failed_attempt_leaves_the_delivery_pending_and_due_later(shop: Shop) -> None:
+    ids = await close_team(shop)
     (delivery, *_) = await pending_deliveries(shop.database, ids)
 
     for number in range(3):
@@ -84,8 +84,8 @@ async def test_a_failed_attempt_leaves_it_pending_and_due_later(shop: Shop) -> N
     )
 
 
-async def test_finished_deliveries_are_counted_and_no_longer_pending(shop: Shop) -> None:
-    ids = await told(shop)
+async def test_finished_deliveries_are_counted_and_not_pending(shop: Shop) -> None:
+    ids = await close_team(shop)
     one, two, three = await pending_deliveries(shop.database, ids)
 
     await record_attempt(shop.database, one, attempt("delivered"))
@@ -100,13 +100,13 @@ async def test_finished_deliveries_are_counted_and_no_longer_pending(shop: Shop)
     assert row["finished_at"] == NOW + timedelta(milliseconds=250)
 
 
-@pytest.mark.parametrize("end", ["delivered", "dead"])
+@pytest.mark.parametrize("final", ["delivered", "dead"])
 @pytest.mark.parametrize("late", ["delivered", "pending", "dead"])
-async def test_a_late_answer_changes_nothing_that_is_finished(
-    shop: Shop, end: Literal["delivered", "dead"], late: Literal["delivered", "pending", "dead"]
+async def test_a_late_attempt_does_not_change_a_finished_delivery(
+    shop: Shop, final: Literal["delivered", "dead"], late: Literal["delivered", "pending", "dead"]
 ) -> None:
-    (delivery, *_) = await pending_deliveries(shop.database, await told(shop))
-    await record_attempt(shop.database, delivery, attempt(end))
+    (delivery, *_) = await pending_deliveries(shop.database, await close_team(shop))
+    await record_attempt(shop.database, delivery, attempt(final))
     before = await shop.rows(STORED, delivery.event_id, delivery.address)
 
     await record_attempt(shop.database, delivery, attempt(late, 60))
@@ -115,10 +115,10 @@ async def test_a_late_answer_changes_nothing_that_is_finished(
     assert await shop.value("SELECT count(*) FROM delivery_attempts") == 2
 
 
-async def test_of_answers_at_once_the_first_end_holds(shop: Shop) -> None:
-    ends = set()
+async def test_of_concurrent_attempts_the_first_final_status_holds(shop: Shop) -> None:
+    finals = set()
     for _ in range(30):
-        (delivery, *_) = await pending_deliveries(shop.database, await told(shop))
+        (delivery, *_) = await pending_deliveries(shop.database, await close_team(shop))
 
         await shop.race(
             record_attempt(shop.database, delivery, attempt("delivered")),
@@ -130,12 +130,12 @@ async def test_of_answers_at_once_the_first_end_holds(shop: Shop) -> None:
         assert row["status"] in {"delivered", "dead"}
         assert row["attempts"] in {1, 2}
         assert row["finished_at"] is not None
-        ends.add(row["status"])
-    assert ends == {"delivered", "dead"}
+        finals.add(row["status"])
+    assert finals == {"delivered", "dead"}
 
 
-async def test_an_attempt_does_not_wait_for_the_disk_and_nothing_else_learns_that(shop: Shop) -> None:
-    (delivery, *_) = await pending_deliveries(shop.database, await told(shop))
+async def test_asynchronous_commit_is_limited_to_the_attempts_transaction(shop: Shop) -> None:
+    (delivery, *_) = await pending_deliveries(shop.database, await close_team(shop))
     async with transaction(shop.database) as conn:
         values = ("http", delivery.address, "standard", NOW, 1, 200, None, "delivered", NOW)
         await conn.execute(RECORD_ATTEMPT_ASYNC, delivery.event_id, *values)
@@ -145,8 +145,8 @@ async def test_an_attempt_does_not_wait_for_the_disk_and_nothing_else_learns_tha
         assert await conn.fetchval("SHOW synchronous_commit") == "on"
 
 
-async def test_one_address_does_not_move_another(shop: Shop) -> None:
-    ids = await told(shop)
+async def test_deliveries_to_different_addresses_are_independent(shop: Shop) -> None:
+    ids = await close_team(shop)
     _, team_to_one, team_to_other = await pending_deliveries(shop.database, ids)
     assert team_to_one.event_id == team_to_other.event_id
 

@@ -1,4 +1,4 @@
-"""The outbox: which events a change writes, to whom they go, and the sequence that malls read them by."""
+"""The outbox: which events a change records, where they are delivered, and their sequences."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ async def content(shop: Shop, event_type: str) -> list[Any]:
     return [json.loads(row["data"]) for row in rows]
 
 
-async def test_a_team_event_goes_once_to_each_address_of_its_members(shop: Shop) -> None:
+async def test_a_team_event_has_one_delivery_per_distinct_address(shop: Shop) -> None:
     members = await team_with_callbacks(shop, ONE, TWO, ONE, QUEUE, None, paid=2)
 
     await shop.conclude(members[0], TeamDecision.CLOSE)
@@ -60,7 +60,7 @@ async def test_a_team_event_goes_once_to_each_address_of_its_members(shop: Shop)
     )
 
 
-async def test_who_is_not_named_is_not_told(shop: Shop) -> None:
+async def test_a_team_event_is_delivered_only_for_the_orders_it_names(shop: Shop) -> None:
     members = await team_with_callbacks(shop, ONE, ONE, TWO, THREE, paid=2)
     await shop.settle(members[3])
 
@@ -70,7 +70,7 @@ async def test_who_is_not_named_is_not_told(shop: Shop) -> None:
     assert await addresses(shop, "order.cancelled") == [("http", TWO.address)]
 
 
-async def test_events_without_an_address_are_in_the_feed_alone(shop: Shop) -> None:
+async def test_events_of_orders_without_a_callback_have_no_delivery(shop: Shop) -> None:
     members = await team_with_callbacks(shop, None, None, paid=1)
 
     await shop.conclude(members[0], TeamDecision.CLOSE)
@@ -79,7 +79,7 @@ async def test_events_without_an_address_are_in_the_feed_alone(shop: Shop) -> No
     assert await shop.rows(DELIVERIES) == []
 
 
-async def test_each_event_says_what_the_design_lists(shop: Shop) -> None:
+async def test_data_of_each_event_type(shop: Shop) -> None:
     failed = await team_with_callbacks(shop, ONE, ONE, paid=1)
     await shop.conclude(failed[0], TeamDecision.CLOSE)
     completed = await shop.team(await shop.campaign(), paid=3, locked=0)
@@ -93,25 +93,25 @@ async def test_each_event_says_what_the_design_lists(shop: Shop) -> None:
         {"team_id": failed[0].team_id, "reason": "team_failed", "out_trade_no": failed[1].number},
         {"team_id": released[0].team_id, "reason": "lock_timeout", "out_trade_no": released[0].number},
     ]
-    (told,) = await content(shop, "team.completed")
-    assert sorted(told.pop("out_trade_nos")) == sorted(member.number for member in completed)
-    assert told == {
+    (data,) = await content(shop, "team.completed")
+    assert sorted(data.pop("out_trade_nos")) == sorted(member.number for member in completed)
+    assert data == {
         "team_id": completed[0].team_id,
         "campaign_id": completed[0].campaign.campaign_id,
         "completion": "target",
     }
 
 
-async def test_sequences_have_no_gaps_whoever_gives_and_writes_them(shop: Shop) -> None:
+async def test_sequences_have_no_gaps_under_concurrency(shop: Shop) -> None:
     campaign = await shop.campaign(target_count=3)
-    given: dict[str, int] = {}
+    assigned: dict[str, int] = {}
 
-    async def give() -> None:
+    async def assign() -> None:
         await assign_sequences(shop.database, SOURCE)
         rows = [row for row in await shop.rows(NUMBERED, SOURCE) if row["sequence"] is not None]
         assert [row["sequence"] for row in rows] == [*range(1, len(rows) + 1)]
         for row in rows:
-            assert given.setdefault(row["event_id"], row["sequence"]) == row["sequence"]
+            assert assigned.setdefault(row["event_id"], row["sequence"]) == row["sequence"]
 
     written = 0
     for _ in range(25):
@@ -122,43 +122,43 @@ async def test_sequences_have_no_gaps_whoever_gives_and_writes_them(shop: Shop) 
         writers += [shop.release(member) for member in releasing]
         writers += [shop.settle(last)]
 
-        await shop.race(*writers, *(give() for _ in range(4)))
+        await shop.race(*writers, *(assign() for _ in range(4)))
         written += 3 * 3 + 2 + 1
 
-    await give()
-    assert len(given) == written
+    await assign()
+    assert len(assigned) == written
 
 
-async def test_who_gives_sequences_waits_for_who_gives_them_already(shop: Shop) -> None:
-    """An event that is committed late lies between two that are being numbered: it gets the number after them."""
+async def test_concurrent_assignments_of_sequences_wait_for_each_other(shop: Shop) -> None:
+    """An event inserted between two others, but committed after they are numbered, gets the number after theirs."""
     first, last = [(await shop.team(await shop.campaign(), locked=1))[0] for _ in range(2)]
     await shop.release(first)
-    async with transaction(shop.database) as holding:
+    async with transaction(shop.database) as blocker:
         async with transaction(shop.database) as late:
             await late.execute(LATE_EVENT, SOURCE, NOW)
             await shop.release(last)
-            await holding.execute("SELECT FROM events WHERE team_id = $1 FOR UPDATE", last.team_id)
-            giving = [asyncio.create_task(assign_sequences(shop.database, SOURCE))]
+            await blocker.execute("SELECT FROM events WHERE team_id = $1 FOR UPDATE", last.team_id)
+            assigning = [asyncio.create_task(assign_sequences(shop.database, SOURCE))]
             await shop.until_waiting(1)
-        giving.append(asyncio.create_task(assign_sequences(shop.database, SOURCE)))
+        assigning.append(asyncio.create_task(assign_sequences(shop.database, SOURCE)))
         await shop.until_waiting(2)
 
-    await asyncio.gather(*giving)
+    await asyncio.gather(*assigning)
     assert [row["event_no"] for row in await shop.rows(NUMBERED, SOURCE)] == [1, 3, 2]
 
 
-async def test_the_facts_about_one_order_are_numbered_in_their_order(shop: Shop) -> None:
+async def test_events_that_name_an_order_are_numbered_in_the_order_of_their_facts(shop: Shop) -> None:
     campaign = await shop.campaign(target_count=3)
     for _ in range(25):
         timed_out = await shop.team(campaign, paid=1, locked=1)
         others = [(await shop.team(campaign, locked=3))[0] for _ in range(3)]
 
-        async def out_and_over(members: list[Member]) -> None:
+        async def release_and_close(members: list[Member]) -> None:
             await shop.release(members[0])
             await shop.conclude(members[0], TeamDecision.CLOSE)
 
         await shop.race(
-            out_and_over(timed_out),
+            release_and_close(timed_out),
             *(shop.conclude(member, TeamDecision.CLOSE) for member in others),
             *(assign_sequences(shop.database, SOURCE) for _ in range(3)),
         )
@@ -175,11 +175,11 @@ async def test_the_facts_about_one_order_are_numbered_in_their_order(shop: Shop)
     assert len(cancelled) == 25 * (1 + 3 * 3)
 
 
-async def test_each_mall_has_a_sequence_of_its_own(shop: Shop) -> None:
+async def test_each_mall_has_its_own_sequence(shop: Shop) -> None:
     await save_mall(shop.database, MallRecord("s02", "Another mall", None, (), (), local=True))
     goods_id = await shop.goods()
-    places = [CampaignGoods(source=source, channel=CHANNEL, goods_id=goods_id) for source in (SOURCE, "s02")]
-    campaign = await shop.campaign(goods=places, take_limit=100)
+    sold = [CampaignGoods(source=source, channel=CHANNEL, goods_id=goods_id) for source in (SOURCE, "s02")]
+    campaign = await shop.campaign(goods=sold, take_limit=100)
     ids = []
     for source in (SOURCE, "s02") * 5:
         opener = shop.opener(campaign, user="u", callback=ONE)
@@ -188,14 +188,14 @@ async def test_each_mall_has_a_sequence_of_its_own(shop: Shop) -> None:
         await shop.release(opener)
         ids.append(event_id("order.cancelled", opener.order_id))
 
-    told = await shop.race(*(pending_deliveries(shop.database, ids) for _ in range(3)))
+    pending_lists = await shop.race(*(pending_deliveries(shop.database, ids) for _ in range(3)))
 
     for source in (SOURCE, "s02"):
         assert [row["sequence"] for row in await shop.rows(NUMBERED, source)] == [1, 2, 3, 4, 5]
-    assert [sorted(delivery.sequence for delivery in pending) for pending in told] == [sorted([1, 2, 3, 4, 5] * 2)] * 3
+    assert [sorted(delivery.sequence for delivery in pending) for pending in pending_lists] == [sorted([1, 2, 3, 4, 5] * 2)] * 3
 
 
-async def test_an_event_belongs_to_the_moment_it_tells_of(shop: Shop) -> None:
+async def test_an_event_occurs_at_the_time_of_its_fact(shop: Shop) -> None:
     (opener,) = await shop.team(await shop.campaign(), locked=1)
 
     await shop.conclude(opener, TeamDecision.CLOSE, NOW)

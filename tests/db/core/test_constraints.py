@@ -1,4 +1,4 @@
-"""What no code can commit, however wrong it is."""
+"""States that the schema refuses, whatever the code does."""
 
 import asyncpg
 import pytest
@@ -44,8 +44,8 @@ async def test_the_database_refuses(shop: Shop, statement: str, constraint: str)
     await shop.campaign()
     campaign = await shop.campaign(stock=10)
     members = await shop.team(campaign, paid=1, locked=1, callback=SHOP_ADDRESS)
-    gone = await shop.team(await shop.campaign(), locked=2, callback=SHOP_ADDRESS)
-    await shop.release(gone[0])
+    cancelled = await shop.team(await shop.campaign(), locked=2, callback=SHOP_ADDRESS)
+    await shop.release(cancelled[0])
 
     one_team = f" WHERE team_id = '{members[0].team_id}'" if " orders " in statement and "WHERE" not in statement else ""
     with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:

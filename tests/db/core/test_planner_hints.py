@@ -1,4 +1,4 @@
-"""Statements find their rows by key, also when their one plan is made before there are statistics, as on a fresh machine."""
+"""Statements find their rows by key even if their generic plan is made before the tables have statistics."""
 
 import asyncio
 import re
@@ -7,41 +7,38 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from db.callbacks import deliveries as callbacks
-from db.callbacks import outbox as events
+from db.callbacks import deliveries, outbox
 from db.campaigns import market
 from db.core.migrate import upgrade
-from db.orders import lock as seats
-from db.orders import queries as views
-from db.orders import settle as settlement
+from db.orders import lock, queries, settle
 from db.refunds import steps as refunds
 from db.teams import conclude as teams
 from tests.db.conftest import Server
 
 BY_KEY = {
-    "an order by its number": views.ORDER,
-    "an order with its team": views.ORDER_AND_TEAM,
-    "before a lock": views.LOOKUP,
-    "a seat that was held already": seats.HELD_SEAT,
-    "join": seats.JOIN_TEAM,
-    "open": seats.OPEN_TEAM,
-    "settle": settlement.SETTLE_AT_ONCE,
+    "read order": queries.ORDER,
+    "read order and team": queries.ORDER_AND_TEAM,
+    "look up order": queries.LOOKUP,
+    "read held seat": lock.HELD_SEAT,
+    "join": lock.JOIN_TEAM,
+    "open": lock.OPEN_TEAM,
+    "settle": settle.SETTLE_AT_ONCE,
     "complete": teams.COMPLETE,
     "fail": teams.FAIL,
     "extend": teams.EXTEND,
-    "events of orders": events.ORDER_EVENTS,
-    "event of a team": events.TEAM_EVENT,
-    "what is to be delivered": callbacks.PENDING,
-    "an attempt": callbacks.RECORD_ATTEMPT,
-    "give callbacks up": refunds.GIVE_UP,
+    "record order events": outbox.ORDER_EVENTS,
+    "record team event": outbox.TEAM_EVENT,
+    "read pending deliveries": deliveries.PENDING,
+    "record attempt": deliveries.RECORD_ATTEMPT,
+    "give up deliveries": refunds.GIVE_UP,
 }
 BIG = {"orders", "teams", "events", "deliveries", "refunds"}
 SCAN = re.compile(r"Seq Scan on (\w+)|using (\w+) on (\w+)|Bitmap Index Scan on (\w+)")
-# Those that hold only what is under way are not meant for finding one row.
-OF_WHAT_IS_UNDER_WAY = {"teams_forming_idx", "teams_joinable_idx", "deliveries_pending_idx", "refunds_unfinished_idx"}
+# Partial indexes over everything in progress: scanning one to find a single row is the failure.
+IN_PROGRESS_INDEXES = {"teams_forming_idx", "teams_joinable_idx", "deliveries_pending_idx", "refunds_unfinished_idx"}
 
 
-# As long as the platform's own, and of one mall: what a busy first minute leaves.
+# Ids as long as real ones, all of one mall: what a busy first minute leaves.
 FILL = """
 INSERT INTO teams (team_id, source, campaign_id, campaign_version, goods_id, original_price, discount, target_count, lock_ttl,
                    payment_grace, refund_window, status, lock_count, complete_count, opened_at, deadline)
@@ -72,28 +69,28 @@ async def never_analyzed(request: pytest.FixtureRequest, server: Server) -> Asyn
 
 
 @pytest.mark.parametrize("name", BY_KEY)
-async def test_a_row_is_found_by_its_key(never_analyzed: asyncpg.Connection, name: str) -> None:
-    plan = await explained(never_analyzed, BY_KEY[name])
+async def test_rows_are_found_by_key(never_analyzed: asyncpg.Connection, name: str) -> None:
+    plan = await explain(never_analyzed, BY_KEY[name])
     for line, following in zip(plan, [*plan[1:], ""], strict=True):
         if scan := SCAN.search(line):
             whole, index, table, bitmap = scan.groups()
             assert whole not in BIG, line
-            assert (index or bitmap) not in OF_WHAT_IS_UNDER_WAY, line
+            assert (index or bitmap) not in IN_PROGRESS_INDEXES, line
             if table in BIG or bitmap:
                 assert "Index Cond:" in following, line
                 assert re.search(r"_id\b.* = |out_trade_no", following), following
 
 
-async def test_a_seat_is_found_in_its_team_and_orders_by_their_buyer(never_analyzed: asyncpg.Connection) -> None:
-    place = "\n".join(await explained(never_analyzed, views.LOOKUP))
-    assert re.search(r"using orders_(one_seat|team)_idx on orders s\b", place)
-    for plan in (place, "\n".join(await explained(never_analyzed, market.TEAMS))):
+async def test_the_order_lookup_uses_the_team_and_user_indexes(never_analyzed: asyncpg.Connection) -> None:
+    lookup = "\n".join(await explain(never_analyzed, queries.LOOKUP))
+    assert re.search(r"using orders_(one_seat|team)_idx on orders s\b", lookup)
+    for plan in (lookup, "\n".join(await explain(never_analyzed, market.TEAMS))):
         assert "Index Scan Backward using orders_user_idx on orders" in plan
 
 
-async def explained(database: asyncpg.Connection, sql: str) -> list[str]:
+async def explain(database: asyncpg.Connection, sql: str) -> list[str]:
     count = max(int(number) for number in re.findall(r"\$(\d+)", sql))
-    await database.execute(f"PREPARE asked AS {sql}")
-    plan = [row[0] for row in await database.fetch(f"EXPLAIN EXECUTE asked({', '.join(['NULL'] * count)})")]
-    await database.execute("DEALLOCATE asked")
+    await database.execute(f"PREPARE statement AS {sql}")
+    plan = [row[0] for row in await database.fetch(f"EXPLAIN EXECUTE statement({', '.join(['NULL'] * count)})")]
+    await database.execute("DEALLOCATE statement")
     return plan

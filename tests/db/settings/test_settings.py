@@ -1,4 +1,4 @@
-"""Switches, malls and keys in their rows; what is remembered of them; what a buyer holds unpaid."""
+"""Switches, malls, keys and the audit; caching of keys and switches."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ async def test_switches_are_versioned_and_recorded(shop: Shop) -> None:
     ]
 
 
-async def test_of_a_key_only_its_hash_is_kept(shop: Shop) -> None:
+async def test_only_the_hash_of_a_key_is_stored(shop: Shop) -> None:
     created = await create_key(shop.database, "gb_ops_x", NewKey(name="ann", scopes=[Scope.OPS, Scope.OPS]), by="root", now=NOW)
     access = await read_access(shop.database, "gb_ops_x")
     assert access == OpsAccess("ann", created.key_id, frozenset({Scope.OPS}))
@@ -67,22 +67,22 @@ async def test_of_a_key_only_its_hash_is_kept(shop: Shop) -> None:
     assert len(await list_changes(shop.database, f"key/{created.key_id}", None, None, 10)) == 2
 
 
-async def test_what_is_not_there_is_not_found(shop: Shop) -> None:
+async def test_unknown_malls_and_keys_are_not_found(shop: Shop) -> None:
     new = NewKey(name="ann", source="s99", scopes=[Scope.READ])
-    for code, asked in (
+    for code, call in (
         (ErrorCode.MALL_NOT_FOUND, create_key(shop.database, "gb_x", new, by="root", now=NOW)),
         (ErrorCode.MALL_NOT_FOUND, add_webhook_secret(shop.database, "s99", "whsec_", by="root", now=NOW)),
         (ErrorCode.MALL_NOT_FOUND, drop_old_webhook_secrets(shop.database, "s99", by="root", now=NOW)),
         (ErrorCode.KEY_NOT_FOUND, revoke_key(shop.database, "key-1", by="root", now=NOW)),
     ):
         with pytest.raises(Refusal) as refusal:
-            await asked
+            await call
         assert refusal.value.code is code
     assert await read_mall(shop.database, "s99") is None
     assert await list_changes(shop.database, None, None, None, 10) == []
 
 
-async def test_two_webhook_secrets_are_valid_at_the_most(shop: Shop) -> None:
+async def test_at_most_two_webhook_secrets_are_valid(shop: Shop) -> None:
     await put_mall(shop.database, "s02", MallFields(name="New mall"), by="root", now=NOW)
     for count, secret in enumerate(("whsec_1", "whsec_2", "whsec_3"), 1):
         mall = await add_webhook_secret(shop.database, "s02", secret, by="root", now=NOW)
@@ -97,7 +97,7 @@ async def test_two_webhook_secrets_are_valid_at_the_most(shop: Shop) -> None:
     assert "whsec" not in str(changes)
 
 
-async def test_changes_are_found_by_subject_kind_and_author(shop: Shop) -> None:
+async def test_changes_are_listed_by_subject_kind_and_author(shop: Shop) -> None:
     for name in ("suspended", "rollout", "suspended"):
         await set_switch(shop.database, name, Switches(), by=name[0], now=NOW)
     await shop.goods()
@@ -114,7 +114,7 @@ async def test_changes_are_found_by_subject_kind_and_author(shop: Shop) -> None:
     assert await found(None, None, before=4, limit=2) == [3, 2]
 
 
-# --- remembered ---
+# --- caches ---
 
 
 async def test_switches_and_keys_are_cached_until_they_change(
@@ -122,15 +122,15 @@ async def test_switches_and_keys_are_cached_until_they_change(
 ) -> None:
     reads: list[str] = []
 
-    async def counted(database: Database, key: str) -> MallAccess | OpsAccess | None:
+    async def count_reads(database: Database, key: str) -> MallAccess | OpsAccess | None:
         reads.append(key)
         return await read_access(database, key)
 
-    monkeypatch.setattr("api.runtime.api_keys.read_access", counted)
-    remembered = Cache(server.database_url)
-    keys = ApiKeys(shop.database, remembered)
+    monkeypatch.setattr("api.runtime.api_keys.read_access", count_reads)
+    cache = Cache(server.database_url)
+    keys = ApiKeys(shop.database, cache)
     await save_key(shop.database, "gb_mall", name="mall", source=SOURCE, now=NOW)
-    async with listening(remembered.notices):
+    async with listening(cache.notices):
 
         async def limit() -> int:
             access = await keys.owner("gb_mall")
@@ -151,31 +151,31 @@ async def test_switches_and_keys_are_cached_until_they_change(
         await until(lambda: keys.owner("gb_mall"), lambda access: access is None, 1)
 
         async def switches() -> Switches:
-            return await remembered.get("switches", lambda: read_switches(shop.database), lambda _: ["switch"])
+            return await cache.get("switches", lambda: read_switches(shop.database), lambda _: ["switch"])
 
         assert await switches() == Switches()
         await set_switch(shop.database, "suspended", Switches(suspended=True), by="ann", now=NOW)
         assert await until(switches, lambda found: found.suspended, 1) == Switches(suspended=True)
 
 
-async def test_the_last_use_of_a_key_is_noted_once_a_minute(shop: Shop, server: Server) -> None:
+async def test_the_last_use_of_a_key_is_stored_once_a_minute(shop: Shop, server: Server) -> None:
     keys = ApiKeys(shop.database, Cache(server.database_url))
     await save_key(shop.database, "gb_mall", name="mall", source=SOURCE, now=NOW)
     await save_key(shop.database, "gb_ops", name="ann", source=None, now=NOW)
 
-    async def noted() -> list[object]:
+    async def stored() -> list[object]:
         return [row["last_used_at"] for row in await shop.rows("SELECT last_used_at FROM api_keys ORDER BY name")]
 
     await keys.owner("gb_mall")
     await keys.record_uses()
-    never, first = await noted()
+    never, first = await stored()
     assert never is None
     assert first is not None
     await asyncio.gather(*(keys.owner("gb_mall") for _ in range(5)))
     await keys.record_uses()
-    assert await noted() == [None, first]
+    assert await stored() == [None, first]
     await keys.record_uses(timedelta())
-    assert (await noted())[1] > first  # type: ignore[operator]
+    assert (await stored())[1] > first  # type: ignore[operator]
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ async def test_processes_share_a_mall_s_limit(shop: Shop, clock: Callable[[float
     assert (ask(one, 30), ask(two, 4)) == (30, 4)
     clock(15.2)
     tell()
-    assert ask(one, 150) == 100  # what the other was asked for is not worth telling
+    assert ask(one, 150) == 100  # what the other was call for is not worth telling
     clock(20)
     assert ask(two, 150) == 100
 
