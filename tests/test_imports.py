@@ -43,3 +43,16 @@ def test_settings_import_nothing_of_ours() -> None:
 def test_domain_depends_on_nothing_but_its_validation_and_url_libraries() -> None:
     used = set().union(*(imported(path) for path in (ROOT / "domain").rglob("*.py")))
     assert used - sys.stdlib_module_names == {"domain", "pydantic", "yarl"}
+
+
+def test_no_module_imports_a_private_name() -> None:
+    files = [path for name in SHIPPED for path in ([ROOT / f"{name}.py"] if name in MODULES else (ROOT / name).rglob("*.py"))]
+    private = [
+        f"{path.relative_to(ROOT)}: {alias.name}"
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name.startswith("_")
+    ]
+    assert private == []
