@@ -1,7 +1,7 @@
-"""Records the histories that `test_replay.py` replays: `python -m tests.histories.record`.
+"""Records the histories that `test_replay.py` replays: `python -m tests.histories.record`, names record only those.
 
-Run it when a path is new. A committed history is what production may hold: a change to a workflow's commands must keep it
-replaying (workflow.patched), so an old recording is replaced only when no such workflow can be running any more.
+Before version 1.0.0 a change to a workflow's commands records them again; from then on an old recording is never replaced
+(docs/stability.md).
 """
 
 import asyncio
