@@ -66,6 +66,11 @@ class TeamState(BaseModel):
     def paid_count(self) -> int:
         return sum(seat.live and seat.status is OrderStatus.PAID for seat in self.seats.values())
 
+    @property
+    def summary(self) -> str:
+        """The end of the team: the members of a failed one are being refunded, whose count says nothing."""
+        return str(self.status) if self.status is TeamStatus.FAILED else f"{self.status}, {self.paid_count} paid"
+
     def overdue(self, now: datetime) -> list[str]:
         """The unpaid orders whose window and grace are over."""
         return [number for number, keep_until in self._unpaid() if keep_until <= now]

@@ -67,7 +67,7 @@ class TeamWorkflow:
         self._has_read_rows = team.state is None
         """a run that continues another one reads the rows before it answers anybody"""
         self._locking: set[str] = set()
-        self._first_lock_refused = False
+        self._first_lock_ended = False
         self._refunds_started = False
         self._deliveries = Deliveries()
         self._log = OperatorLog(self._details, self._state.notes)
@@ -85,7 +85,7 @@ class TeamWorkflow:
             self._continue_as_new_if_long()
         await self._await_refund_window()
         self._log.flag(needs_attention=False)  # a team that is over waits for nobody: its dead callbacks are in the rows
-        return f"{self._state.status}, {self._state.paid_count} paid"
+        return self._state.summary
 
     # --- what the mall asks for ---
 
@@ -99,9 +99,9 @@ class TeamWorkflow:
             answer = await self._transaction(OrderActivities.lock_seat, lock, f"lock a seat for {request.user_id}")
         finally:
             self._locking.discard(request.out_trade_no)
+            self._first_lock_ended = True
         if answer.held is None:
             assert answer.refused is not None  # noqa: S101 - an answer is one or the other
-            self._first_lock_refused = not self._state.has_seat
             if answer.refused.code is ErrorCode.TEAM_CLOSED and self._is_open():
                 self._state.must_read_rows = True
             raise refusal(answer.refused.detail, answer.refused.code)
@@ -208,7 +208,7 @@ class TeamWorkflow:
             await self._take_over()
 
         def is_decided() -> bool:
-            return self._state.has_seat or (self._first_lock_refused and workflow.all_handlers_finished())
+            return self._state.has_seat or (self._first_lock_ended and workflow.all_handlers_finished())
 
         while not self._state.has_seat:
             try:
