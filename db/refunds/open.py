@@ -128,7 +128,7 @@ async def _insert(
     *,
     question: EventType | None = None,
 ) -> Row:
-    """`reason` stands where none was given; `question` is what the mall is request before the seat is released."""
+    """`reason` stands where none was given; `question` is the event that asks the mall before the seat is released."""
     attempt: int = await conn.fetchval(NEXT_ATTEMPT, request.order_id)
     question_id = event_id(question, request.order_id, attempt) if question else None
     values = (kind, status, request.reason or reason, request.operator, amount, question_id, request.now)

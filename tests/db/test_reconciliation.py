@@ -1,4 +1,4 @@
-"""What reconciliation finds: what is overdue, and nothing that still has its time."""
+"""Reconciliation finds overdue teams and events, and nothing that is not overdue."""
 
 from datetime import datetime, timedelta
 
@@ -16,14 +16,14 @@ async def found(shop: Shop, now: datetime) -> Overdue:
     return await find_overdue(shop.database, now, LATE)
 
 
-async def test_an_unpaid_seat_is_found_when_its_grace_is_long_over(shop: Shop) -> None:
+async def test_a_team_with_an_overdue_seat_is_found(shop: Shop) -> None:
     (opener,) = await shop.team(await shop.campaign())
 
     assert (await found(shop, OVERDUE + LATE)).team_ids == []
     assert (await found(shop, OVERDUE + LATE + INSTANT)).team_ids == [opener.team_id]
 
 
-async def test_a_forming_team_is_found_when_its_deadline_is_long_over(shop: Shop) -> None:
+async def test_a_forming_team_past_its_deadline_is_found(shop: Shop) -> None:
     opener, _ = await shop.team(await shop.campaign(), paid=2, locked=0)
     latest = DEADLINE + timedelta(seconds=GRACE)
 
@@ -33,7 +33,7 @@ async def test_a_forming_team_is_found_when_its_deadline_is_long_over(shop: Shop
     assert (await found(shop, latest + 10 * LATE)).team_ids == []
 
 
-async def test_an_event_is_found_until_it_is_delivered_everywhere(shop: Shop) -> None:
+async def test_an_event_is_found_while_a_delivery_is_overdue(shop: Shop) -> None:
     (opener,) = await shop.team(await shop.campaign(), paid=1, locked=0, callback=SHOP_ADDRESS)
     ended = await shop.conclude(opener, TeamDecision.CLOSE, NOW)
 

@@ -1,4 +1,4 @@
-"""Taking a seat: who gets it, who is refused and why, and what a refusal leaves behind."""
+"""Locking a seat: what is stored, which requests are refused with which code, and that a refusal stores nothing."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -14,14 +14,14 @@ from domain.schemas.campaigns import CampaignGoods
 from domain.schemas.goods import Goods
 from tests.db.shop import CHANNEL, DEADLINE, GRACE, LOCK_TTL, NOW, OVERDUE, PAY_PRICE, SOURCE, Member, Shop
 
-EVERYTHING = """
+TOTALS = """
 SELECT (SELECT count(*) FROM teams) AS teams, (SELECT count(*) FROM orders) AS orders,
        (SELECT coalesce(sum(lock_count), 0) FROM teams) AS seats, (SELECT coalesce(sum(live), 0) FROM user_quotas) AS quotas,
        (SELECT coalesce(sum(live), 0) FROM campaign_stock) AS stock, (SELECT count(*) FROM events) AS events
 """
 
 
-async def test_an_opener_and_a_joiner_hold_their_seats(shop: Shop) -> None:
+async def test_an_opener_and_a_joiner_lock_seats(shop: Shop) -> None:
     campaign = await shop.campaign(stock=10)
     opener = shop.opener(campaign)
     joiner = shop.joiner(opener)
@@ -39,7 +39,7 @@ async def test_an_opener_and_a_joiner_hold_their_seats(shop: Shop) -> None:
     assert await shop.value("SELECT live FROM campaign_stock") == 2
 
 
-async def test_a_deadline_is_never_after_the_campaigns_end_nor_a_window_after_the_deadline(shop: Shop) -> None:
+async def test_deadline_and_payment_window_end_with_the_campaign(shop: Shop) -> None:
     campaign = await shop.campaign(ends_at=NOW + timedelta(seconds=100))
 
     seat = await shop.lock(shop.opener(campaign))
@@ -64,7 +64,7 @@ async def test_a_team_keeps_the_terms_it_was_opened_under(shop: Shop) -> None:
     assert (await shop.team_row(opener))["target_count"] == 3
 
 
-async def test_goods_that_a_campaign_sells_no_more_stay_in_its_running_teams(shop: Shop) -> None:
+async def test_running_teams_continue_with_goods_removed_from_the_campaign(shop: Shop) -> None:
     campaign = await shop.campaign()
     (opener,) = await shop.team(campaign)
     others = CampaignGoods(source=SOURCE, channel=CHANNEL, goods_id=await shop.goods())
@@ -74,7 +74,7 @@ async def test_goods_that_a_campaign_sells_no_more_stay_in_its_running_teams(sho
 
 
 @pytest.mark.parametrize(
-    ("wish", "code"),
+    ("fields", "code"),
     [
         ({"team_id": "nowhere"}, ErrorCode.TEAM_NOT_FOUND),
         ({"source": "s02"}, ErrorCode.TEAM_NOT_FOUND),
@@ -87,14 +87,14 @@ async def test_goods_that_a_campaign_sells_no_more_stay_in_its_running_teams(sho
         ({"opens_team": True, "campaign_id": 5}, ErrorCode.CAMPAIGN_NOT_FOUND),
     ],
 )
-async def test_what_is_not_there_is_refused(shop: Shop, wish: dict[str, object], code: ErrorCode) -> None:
+async def test_unknown_teams_goods_and_campaigns_are_refused(shop: Shop, fields: dict[str, object], code: ErrorCode) -> None:
     (opener,) = await shop.team(await shop.campaign())
 
-    assert await shop.try_lock(shop.joiner(opener).with_request(**wish)) is code
+    assert await shop.try_lock(shop.joiner(opener).with_request(**fields)) is code
 
 
 @pytest.mark.parametrize(("status", "may_join"), [("draft", False), ("paused", False), ("draining", True), ("ended", False)])
-async def test_a_campaigns_status_decides_about_new_seats(shop: Shop, status: str, may_join: bool) -> None:
+async def test_campaign_status_decides_about_new_seats(shop: Shop, status: str, may_join: bool) -> None:
     campaign = await shop.campaign()
     (opener,) = await shop.team(campaign)
     await change_campaign(shop.database, campaign.campaign_id, {"status": status}, by="tests", now=NOW)
@@ -104,7 +104,7 @@ async def test_a_campaigns_status_decides_about_new_seats(shop: Shop, status: st
     assert isinstance(joined, HeldSeat) if may_join else joined is ErrorCode.CAMPAIGN_INACTIVE
 
 
-async def test_the_time_decides(shop: Shop) -> None:
+async def test_campaign_window_and_team_deadline_decide_about_new_seats(shop: Shop) -> None:
     campaign = await shop.campaign()
     (opener,) = await shop.team(campaign)
 
@@ -114,26 +114,26 @@ async def test_the_time_decides(shop: Shop) -> None:
     assert isinstance(await shop.try_lock(shop.joiner(opener), DEADLINE - timedelta(microseconds=1)), HeldSeat)
 
 
-async def test_a_team_that_ended_takes_nobody(shop: Shop) -> None:
+async def test_an_ended_team_refuses_joiners(shop: Shop) -> None:
     opener, _ = await shop.team(await shop.campaign(), locked=1, paid=1)
     await shop.conclude(opener, TeamDecision.CLOSE)
 
     assert await shop.try_lock(shop.joiner(opener)) is ErrorCode.TEAM_CLOSED
 
 
-async def test_a_refusal_leaves_nothing(shop: Shop) -> None:
+async def test_a_refusal_stores_nothing(shop: Shop) -> None:
     campaign = await shop.campaign(stock=3, take_limit=1)
     members = await shop.team(campaign, locked=3)
-    roomy = await shop.team(await shop.campaign(take_limit=1))
-    before = await shop.rows(EVERYTHING)
+    other = await shop.team(await shop.campaign(take_limit=1))
+    before = await shop.rows(TOTALS)
 
     refusals = [
         await shop.try_lock(shop.joiner(members[0])),
         await shop.try_lock(shop.opener(campaign)),
         await shop.try_lock(shop.opener(campaign, user=members[0].request.user_id)),
-        await shop.try_lock(shop.joiner(roomy[0], user=roomy[0].request.user_id)),
-        await shop.try_lock(shop.opener(roomy[0].campaign, user=roomy[0].request.user_id)),
-        await shop.try_lock(shop.opener(campaign, number=roomy[0].number)),
+        await shop.try_lock(shop.joiner(other[0], user=other[0].request.user_id)),
+        await shop.try_lock(shop.opener(other[0].campaign, user=other[0].request.user_id)),
+        await shop.try_lock(shop.opener(campaign, number=other[0].number)),
     ]
 
     assert refusals == [
@@ -144,19 +144,19 @@ async def test_a_refusal_leaves_nothing(shop: Shop) -> None:
         ErrorCode.TAKE_LIMIT_REACHED,
         ErrorCode.OUT_TRADE_NO_REUSED,
     ]
-    assert await shop.rows(EVERYTHING) == before
+    assert await shop.rows(TOTALS) == before
 
 
-async def test_a_refused_number_may_be_tried_again(shop: Shop) -> None:
+async def test_a_refused_number_can_be_requested_again(shop: Shop) -> None:
     members = await shop.team(await shop.campaign(), locked=3)
-    late = shop.joiner(members[0])
-    assert await shop.try_lock(late) is ErrorCode.TEAM_FULL
+    retried = shop.joiner(members[0])
+    assert await shop.try_lock(retried) is ErrorCode.TEAM_FULL
     await shop.settle(members[2], Decimal("1.00"))
 
-    assert isinstance(await shop.try_lock(late), HeldSeat)
+    assert isinstance(await shop.try_lock(retried), HeldSeat)
 
 
-async def test_a_repeat_gets_the_order_whatever_became_of_it(shop: Shop) -> None:
+async def test_a_repeat_returns_the_order_in_any_status(shop: Shop) -> None:
     opener, joiner = await shop.team(await shop.campaign(), locked=1, paid=1)
     await shop.lock(joiner)
     await shop.conclude(opener, TeamDecision.CLOSE)
@@ -176,10 +176,10 @@ async def test_the_same_number_with_other_content_is_refused(shop: Shop, change:
     assert await shop.try_lock(joiner.with_request(opens_team=True)) is ErrorCode.OUT_TRADE_NO_REUSED
 
 
-async def test_an_order_that_was_never_asked_for_cannot_be_paid(shop: Shop) -> None:
+async def test_an_unknown_order_cannot_be_paid(shop: Shop) -> None:
     (opener,) = await shop.team(await shop.campaign())
 
-    for stranger in (shop.joiner(opener), Member(opener.campaign, shop.opener(opener.campaign).request)):
+    for unknown in (shop.joiner(opener), Member(opener.campaign, shop.opener(opener.campaign).request)):
         with pytest.raises(Refusal) as refused:
-            await shop.settle(stranger)
+            await shop.settle(unknown)
         assert refused.value.code is ErrorCode.ORDER_NOT_FOUND

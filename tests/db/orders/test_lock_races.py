@@ -1,4 +1,4 @@
-"""Many who want the same seat, number, quota or stock at the same moment."""
+"""Concurrent requests for the same seat, out_trade_no, quota or stock."""
 
 import asyncio
 from collections import Counter
@@ -15,7 +15,7 @@ from domain.messages.orders import HeldSeat
 from domain.schemas.campaigns import Campaign
 from tests.db.shop import NOW, OVERDUE, SOURCE, Member, Shop
 
-HOLD_QUOTA = """
+LOCK_QUOTA = """
 INSERT INTO user_quotas AS q (campaign_id, source, user_id, live) VALUES ($1, $2, $3, 0)
 ON CONFLICT (campaign_id, source, user_id) DO UPDATE SET live = q.live
 """
@@ -26,12 +26,12 @@ def outcomes(answers: list[HeldSeat | ErrorCode]) -> Counter[str]:
 
 
 def assert_one_order(answers: list[HeldSeat]) -> None:
-    """One of them created it, and every other got that one."""
+    """Checks that one answer is the first, and all others are repeats of it."""
     assert Counter(answer.repeated for answer in answers) == {False: 1, True: len(answers) - 1}
     assert all(answer.seats == answers[0].seats and answer.team == answers[0].team for answer in answers)
 
 
-async def test_exactly_the_free_seats_are_won(shop: Shop) -> None:
+async def test_exactly_the_free_seats_are_taken(shop: Shop) -> None:
     campaign = await shop.campaign(target_count=4)
     for taken in (1, 2, 3) * 15:
         members = await shop.team(campaign, locked=taken)
@@ -42,7 +42,7 @@ async def test_exactly_the_free_seats_are_won(shop: Shop) -> None:
         assert (await shop.team_row(members[0]))["lock_count"] == 4
 
 
-async def test_identical_requests_of_an_opener_open_one_team(shop: Shop) -> None:
+async def test_concurrent_identical_opens_create_one_team(shop: Shop) -> None:
     campaign = await shop.campaign(stock=100)
     for round_ in range(1, 41):
         opener = shop.opener(campaign)
@@ -53,7 +53,7 @@ async def test_identical_requests_of_an_opener_open_one_team(shop: Shop) -> None
         assert await shop.value("SELECT live FROM campaign_stock") == round_
 
 
-async def test_twenty_identical_joins_are_one_order(shop: Shop) -> None:
+async def test_concurrent_identical_joins_create_one_order(shop: Shop) -> None:
     campaign = await shop.campaign(target_count=2)
     for _ in range(50):
         (opener,) = await shop.team(campaign)
@@ -65,7 +65,7 @@ async def test_twenty_identical_joins_are_one_order(shop: Shop) -> None:
         assert (await shop.team_row(opener))["lock_count"] == 2
 
 
-async def test_a_number_names_one_order_whoever_sends_it(shop: Shop) -> None:
+async def test_concurrent_requests_with_one_number_and_different_content_create_one_order(shop: Shop) -> None:
     campaign = await shop.campaign()
     for _ in range(50):
         one, other = (await shop.team(campaign))[0], (await shop.team(campaign))[0]
@@ -81,7 +81,7 @@ async def test_a_number_names_one_order_whoever_sends_it(shop: Shop) -> None:
         assert [(winner.team_id, winner.request.user_id)] == [tuple(order) for order in orders]
 
 
-async def test_a_user_gets_one_seat_in_a_team(shop: Shop) -> None:
+async def test_concurrent_joins_of_a_user_get_one_seat_in_a_team(shop: Shop) -> None:
     campaign = await shop.campaign(target_count=4, take_limit=10)
     for _ in range(50):
         (opener,) = await shop.team(campaign)
@@ -93,34 +93,34 @@ async def test_a_user_gets_one_seat_in_a_team(shop: Shop) -> None:
         assert await shop.live_of(campaign, user) == 1
 
 
-async def test_a_take_limit_holds_over_many_teams(shop: Shop) -> None:
+async def test_a_take_limit_holds_across_teams(shop: Shop) -> None:
     for limit in (1, 3):
         campaign = await shop.campaign(take_limit=limit)
         for _ in range(30):
             user = shop.fresh("u")
             teams = [(await shop.team(campaign))[0] for _ in range(4)]
-            wishes = [shop.joiner(team, user=user) for team in teams]
-            wishes += [shop.opener(campaign, user=user) for _ in range(2)]
+            members = [shop.joiner(team, user=user) for team in teams]
+            members += [shop.opener(campaign, user=user) for _ in range(2)]
 
-            answers = await shop.race(*map(shop.try_lock, wishes))
+            answers = await shop.race(*map(shop.try_lock, members))
 
             assert outcomes(answers) == {"held": limit, ErrorCode.TAKE_LIMIT_REACHED: 6 - limit}
             assert await shop.live_of(campaign, user) == limit
 
 
-async def test_a_stock_holds_over_many_teams(shop: Shop) -> None:
+async def test_a_stock_holds_across_teams(shop: Shop) -> None:
     for _ in range(30):
         campaign = await shop.campaign(target_count=4, stock=7)
         teams = [(await shop.team(campaign))[0] for _ in range(3)]
-        wishes = [shop.joiner(team) for team in teams for _ in range(2)] + [shop.opener(campaign) for _ in range(2)]
+        members = [shop.joiner(team) for team in teams for _ in range(2)] + [shop.opener(campaign) for _ in range(2)]
 
-        answers = await shop.race(*map(shop.try_lock, wishes))
+        answers = await shop.race(*map(shop.try_lock, members))
 
         assert outcomes(answers) == {"held": 4, ErrorCode.STOCK_EXHAUSTED: 4}
         assert await shop.value("SELECT live FROM campaign_stock WHERE campaign_id = $1", campaign.campaign_id) == 7
 
 
-async def test_a_stock_that_is_set_meanwhile_counts_every_live_order(shop: Shop) -> None:
+async def test_a_stock_set_during_locks_and_releases_counts_every_live_order(shop: Shop) -> None:
     async def restock(campaign: Campaign, stock: int | None) -> None:
         try:
             await change_campaign(shop.database, campaign.campaign_id, {"stock": stock}, by="tests", now=NOW)
@@ -133,7 +133,7 @@ async def test_a_stock_that_is_set_meanwhile_counts_every_live_order(shop: Shop)
 
     for _ in range(30):
         campaign = await shop.campaign(target_count=4)
-        leaving = [await shop.team(campaign, locked=2) for _ in range(2)]
+        releasing = [await shop.team(campaign, locked=2) for _ in range(2)]
         staying = await shop.team(campaign, paid=1, locked=0)
 
         async def release(team: list[Member]) -> None:
@@ -142,22 +142,22 @@ async def test_a_stock_that_is_set_meanwhile_counts_every_live_order(shop: Shop)
         await shop.race(
             *(seat(shop.joiner(staying[0])) for _ in range(3)),
             *(seat(shop.opener(campaign)) for _ in range(3)),
-            *(release(team) for team in leaving),
+            *(release(team) for team in releasing),
             restock(campaign, 5),
             restock(campaign, None),
             restock(campaign, 6),
         )
 
         assert await violations(shop.database) == []
-        counted = await shop.rows("SELECT stock FROM campaign_stock WHERE campaign_id = $1", campaign.campaign_id)
-        told = await shop.value("SELECT stock FROM campaigns WHERE campaign_id = $1", campaign.campaign_id)
-        assert [row["stock"] for row in counted] == ([] if told is None else [told])
+        counters = await shop.rows("SELECT stock FROM campaign_stock WHERE campaign_id = $1", campaign.campaign_id)
+        saved = await shop.value("SELECT stock FROM campaigns WHERE campaign_id = $1", campaign.campaign_id)
+        assert [row["stock"] for row in counters] == ([] if saved is None else [saved])
 
 
-async def test_a_joiner_who_loses_against_the_teams_end_hears_that_it_is_closed(shop: Shop) -> None:
+async def test_a_join_that_waits_for_the_teams_conclusion_is_refused_as_closed(shop: Shop) -> None:
     (opener,) = await shop.team(await shop.campaign())
-    async with transaction(shop.database) as holding:
-        await holding.execute("SELECT FROM teams WHERE team_id = $1 FOR UPDATE", opener.team_id)
+    async with transaction(shop.database) as blocker:
+        await blocker.execute("SELECT FROM teams WHERE team_id = $1 FOR UPDATE", opener.team_id)
         closing = asyncio.create_task(shop.conclude(opener, TeamDecision.CLOSE))
         await shop.until_waiting(1)
         joining = asyncio.create_task(shop.try_lock(shop.joiner(opener)))
@@ -168,7 +168,7 @@ async def test_a_joiner_who_loses_against_the_teams_end_hears_that_it_is_closed(
 
 
 @pytest.mark.parametrize("change", ["open", "join", "release", "return"])
-async def test_whoever_begins_to_count_a_stock_waits_for_the_seats_under_way(shop: Shop, change: str) -> None:
+async def test_setting_a_stock_waits_for_seat_changes_in_progress(shop: Shop, change: str) -> None:
     campaign = await shop.campaign()
     opener, other = await shop.team(campaign, locked=2)
     newcomer = shop.opener(campaign) if change == "open" else shop.joiner(opener)
@@ -183,14 +183,14 @@ async def test_whoever_begins_to_count_a_stock_waits_for_the_seats_under_way(sho
             case _:
                 return await shop.lock(newcomer)
 
-    async with transaction(shop.database) as holding:
-        await holding.execute(HOLD_QUOTA, campaign.campaign_id, SOURCE, buyer)
-        under_way = asyncio.create_task(seat())
+    async with transaction(shop.database) as blocker:
+        await blocker.execute(LOCK_QUOTA, campaign.campaign_id, SOURCE, buyer)
+        in_progress = asyncio.create_task(seat())
         await shop.until_waiting(1)
         counting = asyncio.create_task(change_campaign(shop.database, campaign.campaign_id, {"stock": 5}, by="tests", now=NOW))
         await shop.until_waiting(2)
 
-    await under_way
+    await in_progress
     await counting
     live = {"open": 3, "join": 3, "release": 0, "return": 1}[change]
     assert await shop.value("SELECT live FROM campaign_stock") == live

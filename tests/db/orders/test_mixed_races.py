@@ -1,4 +1,4 @@
-"""Everything that can happen to a team, at the same moment: in whatever order it happens, one consistent end."""
+"""Locks, payments, releases, conclusions and extensions of a team, concurrently: the result is consistent in any order."""
 
 import random
 from collections import Counter
@@ -24,13 +24,13 @@ LATEST = DEADLINE + timedelta(seconds=GRACE)
 Step = Callable[[], Awaitable[object]]
 
 
-class Mix:
-    """One team, and what is asked of it at once; the answers say what must be true afterwards."""
+class RandomSteps:
+    """A team, random concurrent steps on it, and a check of their answers against the rows."""
 
-    def __init__(self, shop: Shop, members: list[Member], paid: int, luck: random.Random) -> None:
+    def __init__(self, shop: Shop, members: list[Member], paid: int, rng: random.Random) -> None:
         self._shop = shop
         self._members = members
-        self._luck = luck
+        self._rng = rng
         self._newcomers = [shop.joiner(members[0]) for _ in range(3)]
         self._unpaid = members[paid:]
         self._paid = members[:paid]
@@ -40,17 +40,17 @@ class Mix:
         self.released: list[str] = []
 
     def steps(self) -> list[Step]:
-        luck = self._luck
+        rng = self._rng
         steps: list[Step] = [partial(self._settle, member) for member in self._unpaid + self._paid[:1]]
         steps += [partial(self._lock, member) for member in self._newcomers]
-        steps += [self._release] * luck.randint(0, 2)
-        steps += [partial(self._conclude, ending) for ending in luck.choices([*TeamDecision], k=luck.randint(0, 2))]
-        if luck.random() < 0.3:
+        steps += [self._release] * rng.randint(0, 2)
+        steps += [partial(self._conclude, ending) for ending in rng.choices([*TeamDecision], k=rng.randint(0, 2))]
+        if rng.random() < 0.3:
             steps.append(self._extend)
-        return luck.sample(steps, len(steps))
+        return rng.sample(steps, len(steps))
 
     async def _settle(self, member: Member) -> None:
-        amount = PAY_PRICE if member in self._paid or self._luck.random() < 0.8 else Decimal("1.00")
+        amount = PAY_PRICE if member in self._paid or self._rng.random() < 0.8 else Decimal("1.00")
         self.settled[member] = await self._shop.retried(lambda: self._shop.settle(member, amount))
 
     async def _lock(self, member: Member) -> None:
@@ -67,7 +67,7 @@ class Mix:
         await self._shop.retried(lambda: extend_team(self._shop.database, asked))
 
     async def check(self) -> str:
-        """Raises where answers and rows disagree; how the team ended."""
+        """Checks that answers and rows agree; returns how the team ended."""
         shop, team = self._shop, await self._shop.team_row(self._members[0])
         how = str(team["completion"] or team["fail_reason"] or "forming")
         types = Counter(await shop.event_types(self._members[0]))
@@ -101,37 +101,37 @@ class Mix:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_one_consistent_end_whatever_comes_first(shop: Shop, seed: int) -> None:
-    luck = random.Random(seed)  # noqa: S311 - the same mixes in every run
+async def test_concurrent_steps_on_a_team_end_consistently(shop: Shop, seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311 - the same steps in every run
     campaign = await shop.campaign(target_count=4, min_count=3, stock=100_000)
-    ends: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
     for _ in range(ROUNDS):
-        paid, locked = luck.choice([(0, 1), (0, 3), (1, 2), (2, 2), (3, 1), (2, 1)])
-        mix = Mix(shop, await shop.team(campaign, paid=paid, locked=locked), paid, luck)
+        paid, locked = rng.choice([(0, 1), (0, 3), (1, 2), (2, 2), (3, 1), (2, 1)])
+        random_steps = RandomSteps(shop, await shop.team(campaign, paid=paid, locked=locked), paid, rng)
 
-        await shop.race(*(step() for step in mix.steps()))
+        await shop.race(*(step() for step in random_steps.steps()))
 
-        ends[await mix.check()] += 1
+        outcomes[await random_steps.check()] += 1
         assert await violations(shop.database) == []
-    assert len(ends) > 2, ends
+    assert len(outcomes) > 2, outcomes
     assert shop.deadlocks == 0
 
 
-async def test_teams_with_the_same_buyers_trade_at_once(shop: Shop) -> None:
-    """Seats, payments, releases and endings of many teams share quotas and one stock: nobody waits in a circle."""
-    luck = random.Random(7)  # noqa: S311
+async def test_concurrent_steps_on_teams_with_shared_buyers_do_not_deadlock(shop: Shop) -> None:
+    """Locks, payments, releases and conclusions of many teams share quotas and one stock, without deadlocks."""
+    rng = random.Random(7)  # noqa: S311
     for _ in range(12):
         campaign = await shop.campaign(target_count=5, take_limit=3, stock=12)
         buyers = [shop.fresh("u") for _ in range(4)]
         teams = [await open_with(shop, campaign, [buyers[n], buyers[n - 1]]) for n in range(4)]
         steps: list[Step] = []
         for members in teams:
-            steps.append(partial(shop.conclude, members[0], luck.choice([*TeamDecision]), LATEST))
+            steps.append(partial(shop.conclude, members[0], rng.choice([*TeamDecision]), LATEST))
             steps.append(partial(shop.release, members[0], OVERDUE))
             steps.append(partial(shop.settle, members[1]))
             steps += [partial(shop.try_lock, shop.joiner(members[0], user=user)) for user in buyers]
 
-        await shop.race(*(shop.retried(step) for step in luck.sample(steps, len(steps))))
+        await shop.race(*(shop.retried(step) for step in rng.sample(steps, len(steps))))
 
         assert await violations(shop.database) == []
     assert shop.deadlocks == 0

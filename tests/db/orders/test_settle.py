@@ -1,4 +1,4 @@
-"""Booking payments: each counts once, and the last one completes the team."""
+"""Settling payments: each counts once, and the last one completes the team."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from domain.schemas.orders import Payment
 from tests.db.shop import DEADLINE, NOW, OVERDUE, PAY_PRICE, Member, Shop, cancelled
 
 
-async def test_a_payment_is_booked(shop: Shop) -> None:
+async def test_a_payment_is_settled(shop: Shop) -> None:
     opener, _ = await shop.team(await shop.campaign(), locked=2)
 
     settled = await shop.settle(opener, now=NOW + timedelta(seconds=9))
@@ -29,7 +29,7 @@ async def test_a_payment_is_booked(shop: Shop) -> None:
     assert (order["paid_amount"], order["paid_at"]) == (PAY_PRICE, NOW + timedelta(seconds=9))
 
 
-async def test_a_payment_that_is_reported_after_the_window_is_booked_while_the_seat_is_held(shop: Shop) -> None:
+async def test_a_payment_after_the_window_is_settled_while_the_seat_is_held(shop: Shop) -> None:
     (opener,) = await shop.team(await shop.campaign())
 
     assert (await shop.settle(opener, now=DEADLINE + timedelta(days=1))).outcome is PaymentOutcome.SETTLED
@@ -50,30 +50,30 @@ async def test_the_last_two_payers_complete_the_team_once(shop: Shop) -> None:
         assert (team["status"], team["completion"], team["complete_count"]) == ("completed", "target", 3)
 
 
-async def test_the_completion_names_its_members(shop: Shop) -> None:
+async def test_team_completed_names_the_members(shop: Shop) -> None:
     members = await shop.team(await shop.campaign(), paid=3, locked=0)
 
-    told = await shop.value("SELECT data FROM events WHERE type = 'team.completed'")
+    data = await shop.value("SELECT data FROM events WHERE type = 'team.completed'")
 
-    assert all(f'"{member.number}"' in told for member in members)
-    assert '"completion": "target"' in told
+    assert all(f'"{member.number}"' in data for member in members)
+    assert '"completion": "target"' in data
 
 
-async def test_the_completion_names_who_is_a_member_then_and_not_when_the_payment_began_to_wait(shop: Shop) -> None:
+async def test_team_completed_names_the_members_at_commit_not_at_the_begin_of_the_wait(shop: Shop) -> None:
     opener, other, last = await shop.team(await shop.campaign(), paid=2, locked=1)
-    async with transaction(shop.database) as held:
-        await held.execute("UPDATE teams SET complete_count = complete_count WHERE team_id = $1", last.team_id)
+    async with transaction(shop.database) as blocker:
+        await blocker.execute("UPDATE teams SET complete_count = complete_count WHERE team_id = $1", last.team_id)
         paying = asyncio.create_task(shop.settle(last))
         await shop.until_waiting(1)
-        await held.execute("UPDATE orders SET out_trade_no = 'another' WHERE order_id = $1", other.order_id)
+        await blocker.execute("UPDATE orders SET out_trade_no = 'another' WHERE order_id = $1", other.order_id)
 
     assert (await paying).team.status is TeamStatus.COMPLETED
 
-    told = await shop.value("SELECT data FROM events WHERE type = 'team.completed'")
-    assert json.loads(told)["out_trade_nos"] == sorted([opener.number, "another", last.number])
+    data = await shop.value("SELECT data FROM events WHERE type = 'team.completed'")
+    assert json.loads(data)["out_trade_nos"] == sorted([opener.number, "another", last.number])
 
 
-async def test_a_repeat_gets_the_first_outcome_and_counts_once(shop: Shop) -> None:
+async def test_concurrent_repeats_return_the_first_outcome_and_count_once(shop: Shop) -> None:
     campaign = await shop.campaign(target_count=2)
     for _ in range(40):
         (opener,) = await shop.team(campaign)
@@ -85,7 +85,7 @@ async def test_a_repeat_gets_the_first_outcome_and_counts_once(shop: Shop) -> No
         assert (await shop.team_row(opener))["complete_count"] == 1
 
 
-async def test_the_first_amount_wins_and_every_other_waits_for_a_person(shop: Shop) -> None:
+async def test_of_different_amounts_the_first_is_settled_and_the_others_are_recorded_as_conflicts(shop: Shop) -> None:
     campaign = await shop.campaign()
     amounts = (PAY_PRICE, PAY_PRICE, Decimal("79.00"), Decimal("79.00"), Decimal("81.00"))
     for _ in range(40):
@@ -100,7 +100,7 @@ async def test_the_first_amount_wins_and_every_other_waits_for_a_person(shop: Sh
         assert sorted(row["amount"] for row in conflicts) == sorted({*amounts} - {first})
 
 
-async def test_another_amount_can_be_recorded_without_a_workflow(shop: Shop) -> None:
+async def test_concurrent_reports_of_another_amount_are_recorded_once(shop: Shop) -> None:
     (opener,) = await shop.team(await shop.campaign(), paid=1, locked=0)
     payment = Payment(amount=Decimal("1.00"), paid_at=NOW)
 
@@ -109,26 +109,26 @@ async def test_another_amount_can_be_recorded_without_a_workflow(shop: Shop) -> 
     assert await shop.value("SELECT count(*) FROM payment_conflicts") == 1
 
 
-async def test_a_wrong_amount_is_owed_back_and_the_seat_is_free_again(shop: Shop) -> None:
+async def test_a_wrong_amount_is_refunded_and_releases_the_seat(shop: Shop) -> None:
     campaign = await shop.campaign(stock=3)
     members = await shop.team(campaign, paid=1, locked=2)
-    wrong = members[2]
+    mismatched = members[2]
 
-    answer = await shop.settle(wrong, Decimal("79.99"))
+    answer = await shop.settle(mismatched, Decimal("79.99"))
 
     assert (answer.outcome, answer.reason) == (PaymentOutcome.REFUNDING, PaymentReason.AMOUNT_MISMATCH)
     assert (answer.seats[0].status, answer.team.status) == (OrderStatus.REFUNDING, TeamStatus.FORMING)
-    team = await shop.team_row(wrong)
+    team = await shop.team_row(mismatched)
     assert (team["lock_count"], team["complete_count"]) == (2, 1)
-    assert await shop.live_of(campaign, wrong.request.user_id) == 0
+    assert await shop.live_of(campaign, mismatched.request.user_id) == 0
     assert await shop.value("SELECT live FROM campaign_stock") == 2
-    assert isinstance(await shop.try_lock(shop.joiner(wrong, user=wrong.request.user_id)), HeldSeat)
-    again = await shop.settle(wrong, Decimal("79.99"))
+    assert isinstance(await shop.try_lock(shop.joiner(mismatched, user=mismatched.request.user_id)), HeldSeat)
+    again = await shop.settle(mismatched, Decimal("79.99"))
     assert (again.outcome, again.reason, again.seats) == (answer.outcome, answer.reason, answer.seats)
     assert (again.repeated, again.refund_attempt) == (True, answer.refund_attempt)
 
 
-async def test_a_wrong_amount_for_the_only_seat_ends_the_team_without_news(shop: Shop) -> None:
+async def test_a_wrong_amount_for_the_only_seat_fails_the_team_without_team_event(shop: Shop) -> None:
     (opener,) = await shop.team(await shop.campaign())
 
     answer = await shop.settle(opener, Decimal("0.00"))
@@ -140,7 +140,7 @@ async def test_a_wrong_amount_for_the_only_seat_ends_the_team_without_news(shop:
 
 
 @pytest.mark.parametrize("amount", [PAY_PRICE, Decimal("1.00")])
-async def test_a_payment_for_a_cancelled_order_is_late(shop: Shop, amount: Decimal) -> None:
+async def test_a_payment_for_a_cancelled_order_is_refunded_as_late(shop: Shop, amount: Decimal) -> None:
     opener, other = await shop.team(await shop.campaign(), paid=1, locked=1)
     await shop.conclude(opener, TeamDecision.COMPLETE)
 
@@ -154,21 +154,20 @@ async def test_a_payment_for_a_cancelled_order_is_late(shop: Shop, amount: Decim
     assert (team["lock_count"], team["complete_count"]) == (1, 1)
 
 
-async def test_a_payment_races_against_its_own_release(shop: Shop) -> None:
-    """Either it is booked and the seat stays, or the seat is free and the payment is late: never both, never neither."""
+async def test_a_payment_races_against_the_release_of_its_seat(shop: Shop) -> None:
+    """Either the payment is settled and the seat stays, or the seat is released and the payment is late."""
     campaign = await shop.campaign(stock=1000)
 
     async def release(member: Member) -> list[str]:
         return cancelled(await shop.release(member, OVERDUE, [member.number]))
 
-    booked = 0
+    settled_count = 0
     for _ in range(60):
         (opener,) = await shop.team(campaign)
 
-        # Both start from the same line: one of them is told at random to go first.
         settled, released = await shop.race(shop.settle(opener), release(opener))
 
         assert isinstance(settled, SettledPayment)
         assert (settled.outcome is PaymentOutcome.SETTLED) == (released == [])
-        booked += settled.outcome is PaymentOutcome.SETTLED
-    assert 0 < booked < 60
+        settled_count += settled.outcome is PaymentOutcome.SETTLED
+    assert 0 < settled_count < 60

@@ -1,4 +1,4 @@
-"""Undoing an order while everything else happens to it: one effect, told once, whoever comes first."""
+"""Refunds that race against everything else that can happen to the order: one effect, one event, in any order."""
 
 import asyncio
 import random
@@ -24,9 +24,9 @@ from domain.schemas.campaigns import Campaign
 from tests.db.shop import DEADLINE, NOW, OVERDUE, SHOP_ADDRESS, Member, Shop, cancelled
 
 ROUNDS = 40
-LUCK = random.Random(20260502)  # noqa: S311 - no secret
+RNG = random.Random(20260502)  # noqa: S311 - no secret
 AGREED, VETOED = MallAnswer.AGREED, MallAnswer.VETOED
-CANCELLED, RESEATED, ASKED, REFUNDED = "order.cancelled", "order.reseated", "order.refund_requested", "order.refunded"
+CANCELLED, RESEATED, REQUESTED, REFUNDED = "order.cancelled", "order.reseated", "order.refund_requested", "order.refunded"
 UNPAID, UNFORMED = "unpaid 0.00: done", "paid_unformed 80.00: awaiting_mall"
 FORMED, UNSETTLED = "paid_formed 80.00: awaiting_mall", "unsettled 80.00: requested"
 
@@ -34,37 +34,37 @@ One = TypeVar("One")
 Other = TypeVar("Other")
 
 
-# --- two sides, at once ---
+# --- two concurrent sides ---
 
-HOLD_TEAM = "SELECT FROM teams WHERE team_id = (SELECT team_id FROM orders WHERE order_id = $1) FOR UPDATE"
-HOLD_REFUND = "SELECT FROM refunds WHERE order_id = $1 FOR UPDATE"
+LOCK_TEAM_OF = "SELECT FROM teams WHERE team_id = (SELECT team_id FROM orders WHERE order_id = $1) FOR UPDATE"
+LOCK_REFUND_OF = "SELECT FROM refunds WHERE order_id = $1 FOR UPDATE"
 
 
 async def duel(
-    shop: Shop, round_: int, of: Member, one: Awaitable[One], other: Awaitable[Other], hold: str = HOLD_TEAM
+    shop: Shop, round_: int, of: Member, one: Awaitable[One], other: Awaitable[Other], lock: str = LOCK_TEAM_OF
 ) -> tuple[One, Other]:
-    """Both at once. Every other round is left to luck; in the rest they stand in line, in turns, for a row that is held."""
+    """Runs both concurrently: at random in every other round, else queued for a locked row, alternately in both orders."""
     sides = (one, other)
     if round_ % 2 == 0:
-        return cast("tuple[One, Other]", tuple(await shop.race(*(with_a_run_up(shop, side) for side in sides))))
+        return cast("tuple[One, Other]", tuple(await shop.race(*(with_random_delay(shop, side) for side in sides))))
     started: dict[int, asyncio.Future[object]] = {}
     async with transaction(shop.database) as holder:
-        await holder.execute(hold, of.order_id)
+        await holder.execute(lock, of.order_id)
         for place, side in enumerate((0, 1) if round_ % 4 == 1 else (1, 0), start=1):
             started[side] = asyncio.ensure_future(sides[side])
             await shop.until_waiting(place)
     return cast("tuple[One, Other]", (await started[0], await started[1]))
 
 
-async def with_a_run_up(shop: Shop, runner: Awaitable[One]) -> One:
-    """Some round trips later, so that the side with the shorter way is not always ahead."""
-    for _ in range(LUCK.randint(0, 5)):
+async def with_random_delay(shop: Shop, runner: Awaitable[One]) -> One:
+    """Delays the runner by some round trips, so that the side with fewer statements does not always win."""
+    for _ in range(RNG.randint(0, 5)):
         await shop.value("SELECT 1")
     return await runner
 
 
 async def traces(shop: Shop, member: Member) -> list[str]:
-    """The refunds of an order, and then what the mall hears of it."""
+    """Returns the refunds of an order and then the types of its events."""
     refunds = "SELECT format('%s %s: %s', kind, amount, status) FROM refunds WHERE order_id = $1 ORDER BY attempt"
     events = "SELECT type FROM events WHERE order_id = $1 ORDER BY event_no"
     return [row[0] for sql in (refunds, events) for row in await shop.rows(sql, member.order_id)]
@@ -79,16 +79,16 @@ async def counts(shop: Shop, of: Member) -> tuple[str, int, int]:
 
 
 @pytest.mark.parametrize(
-    ("paid", "locked", "left_behind", "team"),
+    ("paid", "locked", "expected", "team"),
     [
         (1, 1, [UNPAID, CANCELLED], ("forming", 1, 1)),
         (2, 0, [UNFORMED, REFUNDED], ("forming", 1, 1)),
-        (3, 0, [FORMED, ASKED], ("completed", 3, 3)),
+        (3, 0, [FORMED, REQUESTED], ("completed", 3, 3)),
     ],
     ids=["unpaid", "paid_unformed", "paid_formed"],
 )
-async def test_ten_requests_undo_an_order_once(
-    shop: Shop, paid: int, locked: int, left_behind: list[str], team: tuple[str, int, int]
+async def test_concurrent_requests_refund_an_order_once(
+    shop: Shop, paid: int, locked: int, expected: list[str], team: tuple[str, int, int]
 ) -> None:
     campaign = await shop.campaign(stock=1000)
     for _ in range(ROUNDS):
@@ -99,12 +99,12 @@ async def test_ten_requests_undo_an_order_once(
         # Repeats say it, too: the first answer may be lost.
         assert {answer.left_live_team for answer in answers} == {paid < 3}
         assert len({*answers}) == 1
-        assert await traces(shop, member) == left_behind
+        assert await traces(shop, member) == expected
         assert await counts(shop, member) == team
 
 
 async def test_a_refund_races_against_the_payment_of_its_order(shop: Shop) -> None:
-    """Either it was paid and goes back as that, or the seat was given up and the payment is late: the money goes back once."""
+    """Either the payment is settled and refunded, or the seat is released and the payment is late: one refund of the money."""
     campaign = await shop.campaign(stock=1000)
     outcomes = set()
     for round_ in range(60):
@@ -152,11 +152,11 @@ async def test_a_refund_races_against_the_payment_that_completes_the_team(shop: 
 
         refund, settled = await duel(shop, round_, leaver, shop.refund(leaver), shop.settle(last))
 
-        asks = refund.kind is RefundKind.PAID_FORMED
-        assert (settled.outcome, settled.team.status) == ("settled", "completed" if asks else "forming")
-        assert await traces(shop, leaver) == ([FORMED, ASKED] if asks else [UNFORMED, REFUNDED])
-        assert await counts(shop, leaver) == (("completed", 3, 3) if asks else ("forming", 2, 2))
-        if not asks:  # the seat is free, and the team goes on
+        needs_consent = refund.kind is RefundKind.PAID_FORMED
+        assert (settled.outcome, settled.team.status) == ("settled", "completed" if needs_consent else "forming")
+        assert await traces(shop, leaver) == ([FORMED, REQUESTED] if needs_consent else [UNFORMED, REFUNDED])
+        assert await counts(shop, leaver) == (("completed", 3, 3) if needs_consent else ("forming", 2, 2))
+        if not needs_consent:  # the seat is free again
             newcomer = shop.joiner(leaver)
             await shop.lock(newcomer)
             assert (await shop.settle(newcomer)).team.status is TeamStatus.COMPLETED
@@ -165,50 +165,53 @@ async def test_a_refund_races_against_the_payment_that_completes_the_team(shop: 
     assert len(kinds) == 2
 
 
-NEWS = "SELECT data ->> 'out_trade_nos' FROM events WHERE team_id = $1 AND order_id IS NULL"
+TEAM_EVENT = "SELECT data ->> 'out_trade_nos' FROM events WHERE team_id = $1 AND order_id IS NULL"
 
 
 @pytest.mark.parametrize(
-    ("ending", "of_two", "of_one"),
+    ("ending", "staying", "left"),
     [
         (TeamDecision.DEADLINE, "min_count", "expired"),
         (TeamDecision.COMPLETE, "operator", "operator"),
         (TeamDecision.CLOSE, "closed", "closed"),
     ],
 )
-async def test_a_refund_races_against_the_end_of_its_team(shop: Shop, ending: TeamDecision, of_two: str, of_one: str) -> None:
+async def test_a_refund_races_against_the_conclusion_of_its_team(
+    shop: Shop, ending: TeamDecision, staying: str, left: str
+) -> None:
     campaign = await shop.campaign(target_count=4, min_count=2, stock=1000)
-    ways = set()
+    orders_of_events = set()
     for round_ in range(ROUNDS):
         leaver, stayer, unpaid = await shop.team(campaign, paid=2, locked=1, callback=SHOP_ADDRESS)
 
-        refund, ended = await duel(shop, round_, leaver, shop.refund(leaver), shop.conclude(leaver, ending))
+        refund, concluded = await duel(shop, round_, leaver, shop.refund(leaver), shop.conclude(leaver, ending))
 
-        [(news,)] = await shop.rows(NEWS, leaver.team_id)
-        had_left, completed = f'"{leaver.number}"' not in news, ended.team.status == "completed"
+        [(named,)] = await shop.rows(TEAM_EVENT, leaver.team_id)
+        had_left, completed = f'"{leaver.number}"' not in named, concluded.team.status == "completed"
         team = await shop.team_row(leaver)
-        assert (team["completion"] or team["fail_reason"]) == (of_one if had_left else of_two)
-        assert (ended.decides_team, f'"{stayer.number}"' in news, cancelled(ended)) == (True, True, [unpaid.number])
-        asks = completed and not had_left
-        assert (refund.needs_consent, team["complete_count"]) == ((True, 2) if asks else (False, 1))
-        assert (await shop.refund_row(leaver))["reason"] == ("buyer" if had_left or asks else "team_failed")
-        assert await traces(shop, leaver) == ([FORMED, ASKED] if asks else [UNFORMED, REFUNDED])
-        assert (leaver.number in ended.owed, stayer.number in ended.owed) == (not (completed or had_left), not completed)
-        ways.add(had_left)
-    assert len(ways) == 2
+        assert (team["completion"] or team["fail_reason"]) == (left if had_left else staying)
+        assert (concluded.decides_team, f'"{stayer.number}"' in named, cancelled(concluded)) == (True, True, [unpaid.number])
+        needs_consent = completed and not had_left
+        assert (refund.needs_consent, team["complete_count"]) == ((True, 2) if needs_consent else (False, 1))
+        assert (await shop.refund_row(leaver))["reason"] == ("buyer" if had_left or needs_consent else "team_failed")
+        assert await traces(shop, leaver) == ([FORMED, REQUESTED] if needs_consent else [UNFORMED, REFUNDED])
+        assert (leaver.number in concluded.owed) is not (completed or had_left)
+        assert (stayer.number in concluded.owed) is not completed
+        orders_of_events.add(had_left)
+    assert len(orders_of_events) == 2
 
 
-# --- seats that go free, and who wants them ---
+# --- released seats ---
 
 
-async def insist(shop: Shop, newcomer: Member, seated: list[Member]) -> None:
-    """Tries until somebody has the seat."""
+async def retry_lock(shop: Shop, newcomer: Member, seated: list[Member]) -> None:
+    """Retries until one of the buyers has the seat."""
     while not seated:
         if isinstance(await shop.try_lock(newcomer), HeldSeat):
             seated.append(newcomer)
 
 
-async def test_a_seat_that_a_refund_frees_is_sold_once(shop: Shop) -> None:
+async def test_a_seat_released_by_a_refund_is_taken_once(shop: Shop) -> None:
     campaign = await shop.campaign(stock=1000)
     winners = set()
     for round_ in range(ROUNDS):
@@ -216,7 +219,7 @@ async def test_a_seat_that_a_refund_frees_is_sold_once(shop: Shop) -> None:
         leaver, newcomers = members[round_ % 3], [shop.joiner(members[0]) for _ in range(2)]
         seated: list[Member] = []
 
-        await shop.race(shop.refund(leaver), *(insist(shop, newcomer, seated) for newcomer in newcomers))
+        await shop.race(shop.refund(leaver), *(retry_lock(shop, newcomer, seated) for newcomer in newcomers))
 
         assert len(seated) == 1
         had_paid = leaver is not members[2]
@@ -233,7 +236,7 @@ async def gets_a_seat(shop: Shop, member: Member, *, by_payment: bool) -> bool:
 
 
 @pytest.mark.parametrize("rival_is_late", [False, True], ids=["newcomer", "late_payer"])
-async def test_a_late_payer_races_against_another_buyer_for_the_last_seat(shop: Shop, rival_is_late: bool) -> None:
+async def test_a_late_payment_races_against_another_buyer_for_the_last_seat(shop: Shop, rival_is_late: bool) -> None:
     campaign = await shop.campaign(stock=1000)
     winners = set()
     for round_ in range(ROUNDS):
@@ -255,7 +258,7 @@ async def test_a_late_payer_races_against_another_buyer_for_the_last_seat(shop: 
 
 @pytest.mark.parametrize("target_count", [2, 3])
 async def test_a_late_payment_races_against_the_deadline(shop: Shop, target_count: int) -> None:
-    """It comes in the last second, and is the one that was missing: for the target, or for the minimum at the deadline."""
+    """The payment arrives in the last second and is the missing one, for the target or for the minimum at the deadline."""
     campaign = await shop.campaign(target_count=target_count, min_count=2, stock=1000)
     outcomes = set()
     for round_ in range(ROUNDS):
@@ -263,31 +266,31 @@ async def test_a_late_payment_races_against_the_deadline(shop: Shop, target_coun
         await shop.release(late)
         payment = shop.settle(late, now=DEADLINE - timedelta(seconds=1))
 
-        settled, ended = await duel(shop, round_, late, payment, shop.conclude(late, TeamDecision.DEADLINE))
+        settled, concluded = await duel(shop, round_, late, payment, shop.conclude(late, TeamDecision.DEADLINE))
 
         is_back = settled.outcome is PaymentOutcome.RESEATED
-        assert ended.decides_team is not (is_back and target_count == 2)
-        assert (ended.team.status, ended.owed) == (("completed", []) if is_back else ("failed", [payer.number]))
+        assert concluded.decides_team is not (is_back and target_count == 2)
+        assert (concluded.team.status, concluded.owed) == (("completed", []) if is_back else ("failed", [payer.number]))
         assert await traces(shop, late) == ([CANCELLED, RESEATED] if is_back else [UNSETTLED, CANCELLED, REFUNDED])
-        [(news,)] = await shop.rows(NEWS, late.team_id)
-        assert (f'"{late.number}"' in news) is is_back
+        [(named,)] = await shop.rows(TEAM_EVENT, late.team_id)
+        assert (f'"{late.number}"' in named) is is_back
         outcomes.add(settled.outcome)
     assert len(outcomes) == 2
 
 
-# --- the mall's answer, and the steps after it ---
+# --- the mall's answer and the following steps ---
 
 
-async def asked(shop: Shop, campaign: Campaign) -> tuple[Member, ChangeRefund]:
-    """A member of a completed team about whom the mall is being asked, and what moves that on."""
+async def requested(shop: Shop, campaign: Campaign) -> tuple[Member, ChangeRefund]:
+    """Requests the refund of a member of a completed team; returns the member and the change for the next steps."""
     member = (await shop.team(campaign, paid=3, locked=0, callback=SHOP_ADDRESS))[0]
     await shop.refund(member)
     return member, ChangeRefund(order_id=member.order_id, attempt=1, now=NOW)
 
 
-async def mall_says(shop: Shop, change: ChangeRefund, answer: MallAnswer) -> RefundState:
-    """Its reply to the question, and what follows from the answer that stands."""
-    (delivery,) = await pending_deliveries(shop.database, [event_id(ASKED, change.order_id)])
+async def mall_answers(shop: Shop, change: ChangeRefund, answer: MallAnswer) -> RefundState:
+    """Records the mall's answer, and executes the answer that holds (the first one)."""
+    (delivery,) = await pending_deliveries(shop.database, [event_id(REQUESTED, change.order_id)])
     reply = Attempt(NOW, 5, 200 if answer is AGREED else 409, None, "delivered", NOW, answer, note="says the mall")
     await record_attempt(shop.database, delivery, reply)
     released = await release_refund(shop.database, change)
@@ -296,29 +299,29 @@ async def mall_says(shop: Shop, change: ChangeRefund, answer: MallAnswer) -> Ref
 
 @pytest.mark.parametrize("mall", [VETOED, AGREED], ids=["veto_against_approval", "yes_against_taking_back"])
 async def test_the_malls_answer_races_against_an_operators(shop: Shop, mall: MallAnswer) -> None:
-    """An operator approves in its place, or cancels the refund's workflow while the answer is on its way: the first stands."""
+    """An operator approves for the mall, or cancels the workflow, while the mall answers: the first answer holds."""
     campaign = await shop.campaign(stock=1000)
     operators, firsts = VETOED if mall is AGREED else AGREED, set()
     for round_ in range(ROUNDS):
-        member, change = await asked(shop, campaign)
+        member, change = await requested(shop, campaign)
         operator = shop.answer(member, AGREED) if operators is AGREED else reject_refund(shop.database, change)
 
-        await duel(shop, round_, member, mall_says(shop, change, mall), operator, HOLD_REFUND)
+        await duel(shop, round_, member, mall_answers(shop, change, mall), operator, LOCK_REFUND_OF)
 
         refund = await shop.refund_row(member)
         agreed = refund["answer"] == AGREED
-        # The mall's words stand beside its own answer, and beside no other.
+        # The mall's note is stored only with the mall's answer.
         assert (refund["answer"], refund["note"]) in {(mall, "says the mall"), (operators, None)}
         assert (await shop.order_row(member))["status"] == ("refunding" if agreed else "paid")
-        vetoed = ["paid_formed 80.00: rejected", ASKED]
-        assert await traces(shop, member) == ([FORMED, ASKED, REFUNDED] if agreed else vetoed)
+        vetoed = ["paid_formed 80.00: rejected", REQUESTED]
+        assert await traces(shop, member) == ([FORMED, REQUESTED, REFUNDED] if agreed else vetoed)
         assert await counts(shop, member) == (("completed_with_refunds", 2, 2) if agreed else ("completed", 3, 3))
         firsts.add(agreed)
     assert len(firsts) == 2
 
 
-async def test_a_resend_races_against_the_end_of_its_refund(shop: Shop) -> None:
-    """An operator has said that the mall was told elsewhere: after that nobody tells it again."""
+async def test_a_resend_races_against_the_manual_close_of_its_refund(shop: Shop) -> None:
+    """After an operator has closed the refund manually, its event is not sent again."""
     campaign = await shop.campaign(stock=1000)
     for round_ in range(ROUNDS):
         member = (await shop.team(campaign, paid=2, locked=0, callback=SHOP_ADDRESS))[0]
@@ -332,12 +335,12 @@ async def test_a_resend_races_against_the_end_of_its_refund(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("answer", [None, AGREED, VETOED])
-async def test_the_steps_of_a_refund_at_once(shop: Shop, answer: MallAnswer | None) -> None:
-    """Each of them more than once, and then again: the seat and the money go once, or everything is as before."""
+async def test_concurrent_steps_of_a_refund_take_effect_once(shop: Shop, answer: MallAnswer | None) -> None:
+    """Each step several times, concurrently and then repeated: one release and refund, or no change."""
     campaign = await shop.campaign(stock=1000)
     steps, released = (release_refund, reject_refund, finish_refund, flag_refund), answer is AGREED
     for _ in range(ROUNDS):
-        member, change = await asked(shop, campaign)
+        member, change = await requested(shop, campaign)
         change = change.model_copy(update={"operator": "ann", "answer": answer})
         if answer is not None:
             await answer_refund(shop.database, change)
@@ -347,11 +350,11 @@ async def test_the_steps_of_a_refund_at_once(shop: Shop, answer: MallAnswer | No
 
         assert {(end.status, end.released) for end in ends[4:]} == {("done" if released else "rejected", released)}
         assert (await shop.order_row(member))["status"] == ("refunded" if released else "paid")
-        assert (await traces(shop, member))[1:] == ([ASKED, REFUNDED] if released else [ASKED])
+        assert (await traces(shop, member))[1:] == ([REQUESTED, REFUNDED] if released else [REQUESTED])
         assert await counts(shop, member) == (("completed_with_refunds", 2, 2) if released else ("completed", 3, 3))
 
 
-async def test_the_last_two_members_of_a_team_leave_it_at_once(shop: Shop) -> None:
+async def test_concurrent_refunds_of_the_last_two_members_fail_the_team(shop: Shop) -> None:
     campaign = await shop.campaign(target_count=2, stock=1000)
     last = set()
     for round_ in range(ROUNDS):
@@ -362,18 +365,18 @@ async def test_the_last_two_members_of_a_team_leave_it_at_once(shop: Shop) -> No
         answers = await duel(shop, round_, one, shop.answer(one, AGREED), shop.answer(other, AGREED))
 
         assert {answer.team_status for answer in answers} == {"completed_with_refunds", "failed"}
-        assert await traces(shop, one) == await traces(shop, other) == [FORMED, ASKED, REFUNDED]
+        assert await traces(shop, one) == await traces(shop, other) == [FORMED, REQUESTED, REFUNDED]
         assert "team.failed" not in await shop.event_types(one)
         assert await counts(shop, one) == ("failed", 0, 0)
         last.add(answers[0].team_status)
     assert len(last) == 2
 
 
-# --- everything ---
+# --- many teams ---
 
 
-async def test_many_teams_with_the_same_buyers_trade_and_leave_at_once(shop: Shop) -> None:
-    """Their quotas and one stock are the same rows: nobody waits in a circle, and nothing is undone twice."""
+async def test_concurrent_refunds_in_teams_with_shared_buyers_do_not_deadlock(shop: Shop) -> None:
+    """They share quotas and one stock: no deadlocks, and no order is refunded twice."""
     kinds: Counter[str] = Counter()
     for _ in range(15):
         campaign = await shop.campaign(min_count=2, take_limit=4, stock=14)
@@ -389,14 +392,14 @@ async def test_many_teams_with_the_same_buyers_trade_and_leave_at_once(shop: Sho
                 await shop.settle(member)
             if paid == 3:
                 await shop.refund(first)
-                steps.append(partial(shop.answer, first, LUCK.choice([*MallAnswer])))
+                steps.append(partial(shop.answer, first, RNG.choice([*MallAnswer])))
             steps.append(partial(shop.release, first))
-            steps.append(partial(shop.conclude, first, LUCK.choice([*TeamDecision]), DEADLINE))
+            steps.append(partial(shop.conclude, first, RNG.choice([*TeamDecision]), DEADLINE))
             steps += [partial(shop.settle, member) for member in members]
             steps += [partial(shop.try_refund, member) for member in members]
             steps += [partial(shop.try_lock, shop.joiner(first, user=user)) for user in buyers]
 
-        await shop.race(*(shop.retried(step) for step in LUCK.sample(steps, len(steps))))
+        await shop.race(*(shop.retried(step) for step in RNG.sample(steps, len(steps))))
 
         assert await violations(shop.database) == []
         kinds.update(row["kind"] for row in await shop.rows("SELECT kind FROM refunds"))

@@ -1,4 +1,4 @@
-"""Undoing orders: the refund decision table of docs/rules.md on real rows, pair by pair, and each step of a refund."""
+"""Refunds: the decision table of docs/rules.md on real rows, pair by pair, and each step of a refund."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -27,7 +27,7 @@ QUEUE = Address(kind="amqp", address="topic.orders")
 Arrange = Callable[[Shop], Awaitable[Member]]
 
 
-# --- every order that there can be, in every team that there can be ---
+# --- an order in every status, in a team of every status ---
 
 
 async def locked_in_forming(shop: Shop) -> Member:
@@ -73,7 +73,7 @@ async def cancelled_in_failed(shop: Shop) -> Member:
     return members[1]
 
 
-async def left_unpaid(shop: Shop) -> Member:
+async def cancelled_by_refund(shop: Shop) -> Member:
     member = await locked_in_forming(shop)
     await shop.refund(member)
     return member
@@ -85,7 +85,7 @@ async def refunding_in_forming(shop: Shop) -> Member:
     return member
 
 
-async def asked_in_completed(shop: Shop) -> Member:
+async def requested_in_completed(shop: Shop) -> Member:
     member = await paid_in_completed(shop)
     await shop.refund(member)
     return member
@@ -109,14 +109,14 @@ DONE, AWAITING = RefundStatus.DONE, RefundStatus.AWAITING_MALL
         (paid_in_completed, FORMED, AWAITING, "refunding", True),
         (paid_in_completed_with_refunds, FORMED, AWAITING, "refunding", True),
         (paid_in_failed, UNFORMED, AWAITING, "refunding", False),
-        (left_unpaid, UNPAID, DONE, "cancelled", False),
+        (cancelled_by_refund, UNPAID, DONE, "cancelled", False),
         (refunding_in_forming, UNFORMED, AWAITING, "refunding", False),
-        (asked_in_completed, FORMED, AWAITING, "refunding", True),
+        (requested_in_completed, FORMED, AWAITING, "refunding", True),
         (refunded_in_forming, UNFORMED, DONE, "refunded", False),
     ],
     ids=lambda value: value.__name__ if callable(value) else str(value),
 )
-async def test_every_pair_has_its_refund(
+async def test_every_team_and_order_status_has_its_refund_kind(
     shop: Shop, arrange: Arrange, kind: RefundKind, status: RefundStatus, order: str, live: bool
 ) -> None:
     member = await arrange(shop)
@@ -132,7 +132,7 @@ async def test_every_pair_has_its_refund(
 
 
 @pytest.mark.parametrize("arrange", [cancelled_in_forming, cancelled_in_completed, cancelled_in_failed])
-async def test_what_was_cancelled_without_a_refund_stays_as_it_is(shop: Shop, arrange: Arrange) -> None:
+async def test_an_order_cancelled_without_refund_has_none(shop: Shop, arrange: Arrange) -> None:
     member = await arrange(shop)
     before = await shop.order_row(member)
 
@@ -141,14 +141,14 @@ async def test_what_was_cancelled_without_a_refund_stays_as_it_is(shop: Shop, ar
     assert await shop.order_row(member) == before
 
 
-async def test_an_order_that_does_not_exist_has_no_refund(shop: Shop) -> None:
+async def test_an_unknown_order_cannot_be_refunded(shop: Shop) -> None:
     member = shop.opener(await shop.campaign())
     with pytest.raises(Refusal, match=f"There is no order {member.number}") as refused:
         await shop.refund(member, out_trade_no=member.number)
     assert refused.value.code is ErrorCode.ORDER_NOT_FOUND
 
 
-async def test_after_the_window_only_force_undoes_a_completed_order(shop: Shop) -> None:
+async def test_after_the_refund_window_only_force_refunds(shop: Shop) -> None:
     member = await paid_in_completed(shop)
 
     assert isinstance(await shop.try_refund(member, NOW + WEEK - timedelta(seconds=1)), RefundState)
@@ -162,7 +162,7 @@ async def test_after_the_window_only_force_undoes_a_completed_order(shop: Shop) 
 
 
 @pytest.mark.parametrize(("operator", "reason"), [("", "buyer"), ("ann", "operator")])
-async def test_unpaid_gives_everything_back_at_once(shop: Shop, operator: str, reason: str) -> None:
+async def test_an_unpaid_refund_releases_seat_and_quotas_at_once(shop: Shop, operator: str, reason: str) -> None:
     member = await locked_in_forming(shop)
 
     refund = await shop.refund(member, operator=operator)
@@ -177,7 +177,7 @@ async def test_unpaid_gives_everything_back_at_once(shop: Shop, operator: str, r
     assert isinstance(await shop.try_lock(shop.joiner(member, user=member.request.user_id)), HeldSeat)
 
 
-async def test_a_paid_seat_of_a_forming_team_is_joinable_again_and_the_mall_is_told(shop: Shop) -> None:
+async def test_a_paid_unformed_refund_releases_the_seat_and_records_the_event(shop: Shop) -> None:
     member = await paid_in_forming(shop)
 
     refund = await shop.refund(member, reason="changed my mind")
@@ -200,7 +200,7 @@ async def test_a_paid_seat_of_a_forming_team_is_joinable_again_and_the_mall_is_t
     assert (await shop.order_row(member))["status"] == "refunded"
 
 
-async def test_the_opener_may_leave_and_the_team_still_completes(shop: Shop) -> None:
+async def test_a_team_completes_after_its_opener_left(shop: Shop) -> None:
     members = await shop.team(await shop.campaign(), paid=2, locked=0)
     await shop.refund(members[0])
     newcomers = [shop.joiner(members[0]) for _ in range(2)]
@@ -212,7 +212,7 @@ async def test_the_opener_may_leave_and_the_team_still_completes(shop: Shop) -> 
     assert sorted(told["out_trade_nos"]) == sorted(member.number for member in [members[1], *newcomers])
 
 
-async def test_a_team_that_everybody_left_is_abandoned_without_a_team_event(shop: Shop) -> None:
+async def test_a_forming_team_without_members_fails_without_team_event(shop: Shop) -> None:
     members = await shop.team(await shop.campaign(), paid=1, locked=1)
     assert (await shop.refund(members[1])).team_status is TeamStatus.FORMING
     assert (await shop.refund(members[0])).team_status is TeamStatus.FAILED
@@ -231,8 +231,8 @@ async def test_nothing_is_released_before_the_mall_agrees(shop: Shop) -> None:
     team = await shop.team_row(member)
     assert (team["status"], team["lock_count"], team["complete_count"]) == ("completed", 3, 3)
     assert await shop.live_of(member.campaign, member.request.user_id) == 1
-    asked = await shop.value("SELECT data FROM events WHERE type = 'order.refund_requested'")
-    assert json.loads(asked) == {
+    data = await shop.value("SELECT data FROM events WHERE type = 'order.refund_requested'")
+    assert json.loads(data) == {
         "out_trade_no": member.number,
         "team_id": member.team_id,
         "amount": "80.00",
@@ -240,7 +240,7 @@ async def test_nothing_is_released_before_the_mall_agrees(shop: Shop) -> None:
     }
 
 
-async def test_on_its_yes_the_counts_fall_and_the_seat_is_not_sold_again(shop: Shop) -> None:
+async def test_the_malls_consent_releases_the_seat_which_is_not_joinable(shop: Shop) -> None:
     member = await paid_in_completed(shop)
     await shop.refund(member)
 
@@ -252,10 +252,11 @@ async def test_on_its_yes_the_counts_fall_and_the_seat_is_not_sold_again(shop: S
     assert await shop.live_of(member.campaign, member.request.user_id) == 0
     assert await shop.try_lock(shop.joiner(member)) is ErrorCode.TEAM_CLOSED
     assert (await shop.finish(member)).status is DONE
-    assert await shop.answer(member, MallAnswer.VETOED) == (await shop.refund(member))  # too late to say no
+    # A veto after the release changes nothing.
+    assert await shop.answer(member, MallAnswer.VETOED) == await shop.refund(member)
 
 
-async def test_on_its_veto_everything_is_as_before_and_a_later_request_is_a_new_attempt(shop: Shop) -> None:
+async def test_a_veto_restores_the_order_and_a_later_request_is_a_new_attempt(shop: Shop) -> None:
     member = await paid_in_completed(shop)
     team_before, order_before = await shop.team_row(member), await shop.order_row(member)
     await shop.refund(member)
@@ -267,7 +268,7 @@ async def test_on_its_veto_everything_is_as_before_and_a_later_request_is_a_new_
     assert {**team, "version": 0} == {**team_before, "version": 0}
     assert team["version"] == team_before["version"] + 2
     assert await shop.order_row(member) == order_before
-    # Who asks for the rejected attempt itself has not seen its end yet: that is the answer, not another question.
+    # A request that names the rejected attempt gets its result; it does not begin another attempt.
     assert (await shop.refund(member, attempt=1)).status is RefundStatus.REJECTED
     again = await shop.refund(member, attempt=2)
     assert (again.attempt, again.status, again.answer) == (2, AWAITING, None)
@@ -277,7 +278,7 @@ async def test_on_its_veto_everything_is_as_before_and_a_later_request_is_a_new_
     assert (await shop.answer(member, MallAnswer.AGREED, attempt=1)).status is RefundStatus.REJECTED
 
 
-async def test_the_last_member_of_a_completed_team_leaves_it_failed(shop: Shop) -> None:
+async def test_a_completed_team_fails_when_its_last_member_leaves(shop: Shop) -> None:
     members = await shop.team(await shop.campaign(), paid=3, locked=0, callback=SHOP_ADDRESS)
     for member in members:
         await shop.refund(member)
@@ -288,7 +289,7 @@ async def test_the_last_member_of_a_completed_team_leaves_it_failed(shop: Shop) 
 
 
 @pytest.mark.parametrize("callback", [QUEUE, None])
-async def test_where_nobody_can_be_asked_the_mall_is_told(shop: Shop, callback: Address | None) -> None:
+async def test_without_http_callback_a_paid_formed_refund_needs_no_consent(shop: Shop, callback: Address | None) -> None:
     members = await shop.team(await shop.campaign(), paid=3, locked=0, callback=callback)
 
     refund = await shop.refund(members[0])
@@ -305,8 +306,8 @@ async def test_where_nobody_can_be_asked_the_mall_is_told(shop: Shop, callback: 
 # --- payments that cannot be settled ---
 
 
-async def test_a_payment_after_the_buyer_left_goes_back_in_a_second_refund(shop: Shop) -> None:
-    member = await left_unpaid(shop)
+async def test_a_payment_after_an_unpaid_refund_is_returned_by_a_second_refund(shop: Shop) -> None:
+    member = await cancelled_by_refund(shop)
 
     settled = await shop.settle(member)
 
@@ -318,7 +319,7 @@ async def test_a_payment_after_the_buyer_left_goes_back_in_a_second_refund(shop:
     assert (await shop.settle(member)).refund_attempt is None
 
 
-async def test_a_wrong_amount_goes_back_exactly(shop: Shop) -> None:
+async def test_a_wrong_amount_is_returned_exactly(shop: Shop) -> None:
     member = await locked_in_forming(shop)
     settled = await shop.settle(member, Decimal("12.34"))
     assert settled.refund_attempt == 1
@@ -331,7 +332,7 @@ async def test_a_wrong_amount_goes_back_exactly(shop: Shop) -> None:
     )
 
 
-async def test_a_blocked_mall_gets_its_money_back(shop: Shop) -> None:
+async def test_a_payment_to_a_blocked_mall_is_returned(shop: Shop) -> None:
     member = await locked_in_forming(shop)
     await shop.block()
     settled = await shop.settle(member)
@@ -353,7 +354,7 @@ async def test_a_blocked_mall_gets_its_money_back(shop: Shop) -> None:
         ("blocked", PaymentOutcome.REFUNDING),
     ],
 )
-async def test_a_late_payer_gets_the_seat_back_where_every_rule_allows(shop: Shop, later: str, outcome: PaymentOutcome) -> None:
+async def test_a_late_payment_is_reseated_only_if_every_rule_allows(shop: Shop, later: str, outcome: PaymentOutcome) -> None:
     campaign = await shop.campaign(target_count=2, take_limit=2 if later == "seat" else 1, stock=2 if later == "stock" else 10)
     members = await shop.team(campaign, paid=1, locked=1)
     late = members[1]
@@ -377,7 +378,7 @@ async def test_a_late_payer_gets_the_seat_back_where_every_rule_allows(shop: Sho
     row = await shop.order_row(late)
     if outcome is PaymentOutcome.RESEATED:
         assert (row["status"], row["live"], row["cancel_reason"]) == ("paid", True, None)
-        assert settled.team.status is TeamStatus.COMPLETED  # it was the last one that was missing
+        assert settled.team.status is TeamStatus.COMPLETED  # it was the last missing member
         assert await shop.live_of(campaign, user) == before + 1
         assert await shop.event_types(late) == ["order.cancelled", "order.reseated", "team.completed"]
         assert (await shop.settle(late)).repeated
@@ -387,7 +388,7 @@ async def test_a_late_payer_gets_the_seat_back_where_every_rule_allows(shop: Sho
 
 
 @pytest.mark.parametrize("reason", ["buyer", "operator", "team_failed", "team_completed"])
-async def test_who_did_not_time_out_is_not_reseated(shop: Shop, reason: str) -> None:
+async def test_a_late_payment_is_reseated_only_after_a_lock_timeout(shop: Shop, reason: str) -> None:
     members = await shop.team(await shop.campaign(target_count=5), paid=1, locked=1)
     member = members[1]
     match reason:
@@ -401,14 +402,14 @@ async def test_who_did_not_time_out_is_not_reseated(shop: Shop, reason: str) -> 
     assert (await shop.settle(member)).reason == "late_payment"
 
 
-# --- steps that are repeated, and what is left over ---
+# --- repeated steps, attention and reconciliation ---
 
 
-async def test_every_step_may_be_repeated(shop: Shop) -> None:
-    member = await asked_in_completed(shop)
+async def test_every_step_is_idempotent(shop: Shop) -> None:
+    member = await requested_in_completed(shop)
     change = ChangeRefund(order_id=member.order_id, attempt=1, now=NOW, operator="ann")
-    assert not (await finish_refund(shop.database, change)).is_over  # nothing is finished before it is released
-    assert not (await release_refund(shop.database, change)).released  # nor released before the answer
+    assert not (await finish_refund(shop.database, change)).is_over  # not finished before it is released
+    assert not (await release_refund(shop.database, change)).released  # not released before the answer
     released = [await shop.answer(member, MallAnswer.AGREED) for _ in range(3)]
     assert {answer.team_status for answer in released} == {TeamStatus.COMPLETED_WITH_REFUNDS}
     finished = [await finish_refund(shop.database, change) for _ in range(3)]
@@ -416,20 +417,20 @@ async def test_every_step_may_be_repeated(shop: Shop) -> None:
     assert (await shop.event_types(member)).count("order.refunded") == 1
 
 
-async def test_attention_and_back(shop: Shop) -> None:
-    member = await asked_in_completed(shop)
+async def test_a_flagged_refund_is_resumed(shop: Shop) -> None:
+    member = await requested_in_completed(shop)
     await shop.execute("UPDATE deliveries SET status = 'dead', attempts = 9, finished_at = since")
     change = ChangeRefund(order_id=member.order_id, attempt=1, now=NOW)
     assert (await flag_refund(shop.database, change)).status is RefundStatus.ATTENTION
     assert (await shop.refund(member)).status is RefundStatus.ATTENTION
     assert (await resume_refund(shop.database, change)).status is AWAITING
-    question = "SELECT d.status, d.attempts FROM deliveries d JOIN events e USING (event_id) WHERE e.type = $1"
-    assert [tuple(row) for row in await shop.rows(question, "order.refund_requested")] == [("pending", 0)]
-    assert [tuple(row) for row in await shop.rows(question, "team.completed")] == [("dead", 9)]
+    sql = "SELECT d.status, d.attempts FROM deliveries d JOIN events e USING (event_id) WHERE e.type = $1"
+    assert [tuple(row) for row in await shop.rows(sql, "order.refund_requested")] == [("pending", 0)]
+    assert [tuple(row) for row in await shop.rows(sql, "team.completed")] == [("dead", 9)]
 
 
-async def test_an_attempt_that_is_asked_for_again_is_that_one_and_no_later_one(shop: Shop) -> None:
-    member = await asked_in_completed(shop)
+async def test_a_request_that_names_an_attempt_gets_that_attempt(shop: Shop) -> None:
+    member = await requested_in_completed(shop)
     await shop.answer(member, MallAnswer.VETOED)
     await shop.refund(member)
     assert [(await shop.refund(member, attempt=number)).attempt for number in (1, 2)] == [1, 2]
@@ -440,45 +441,46 @@ DEAD = "UPDATE deliveries SET status = 'dead', attempts = 9, finished_at = since
 CANCELLED = "SELECT d.status, d.attempts FROM deliveries d JOIN events e USING (event_id) WHERE e.type = 'order.cancelled'"
 
 
-async def untold(shop: Shop) -> Member:
-    """Who left unpaid, and whose mall did not take that."""
+async def cancelled_with_dead_callback(shop: Shop) -> Member:
+    """An unpaid order that is refunded, with a dead order.cancelled callback."""
     _, member = await shop.team(await shop.campaign(), paid=1, locked=1, callback=SHOP_ADDRESS)
     await shop.refund(member)
     await shop.execute(DEAD)
     return member
 
 
-async def test_an_unpaid_refund_that_the_mall_did_not_take_waits_for_a_person(shop: Shop) -> None:
-    member = await untold(shop)
-    [waiting] = await list_attention(shop.database, None, 9)
-    assert (waiting.kind, waiting.subject, waiting.workflow.id) == ("refund", member.order_id, f"refund-{member.order_id}-1")
-    [under_way] = await refunds_under_way(shop.database, member.order_id) or []
-    assert (under_way.out_trade_no, under_way.attempt) == (member.number, 1)
+async def test_an_unpaid_refund_with_a_dead_callback_needs_attention(shop: Shop) -> None:
+    member = await cancelled_with_dead_callback(shop)
+    [attention] = await list_attention(shop.database, None, 9)
+    assert (attention.kind, attention.subject) == ("refund", member.order_id)
+    assert attention.workflow.id == f"refund-{member.order_id}-1"
+    [in_progress] = await refunds_under_way(shop.database, member.order_id) or []
+    assert (in_progress.out_trade_no, in_progress.attempt) == (member.number, 1)
     change = ChangeRefund(order_id=member.order_id, attempt=1, now=NOW, operator="ann")
     assert (await flag_refund(shop.database, change)).status is DONE
     assert (await resume_refund(shop.database, change)).status is DONE
     assert [tuple(row) for row in await shop.rows(CANCELLED)] == [("pending", 0)]
     assert await list_attention(shop.database, None, 9) == []
-    assert await refunds_under_way(shop.database, member.order_id) == [under_way]
+    assert await refunds_under_way(shop.database, member.order_id) == [in_progress]
     [delivery] = await pending_deliveries(shop.database, [event_id(EventType.ORDER_CANCELLED, member.order_id)])
     await record_attempt(shop.database, delivery, Attempt(NOW, 1, 200, None, "delivered", NOW))
     assert await refunds_under_way(shop.database, member.order_id) == []
 
 
-async def test_an_unpaid_refund_that_a_person_closes_waits_no_more(shop: Shop) -> None:
-    member = await untold(shop)
-    await shop.settle(member)  # money comes, too: that is another refund
+async def test_an_unpaid_refund_closed_manually_needs_no_attention(shop: Shop) -> None:
+    member = await cancelled_with_dead_callback(shop)
+    await shop.settle(member)  # a payment arrives, which is another refund
     await shop.finish(member, attempt=2)
-    [under_way] = await refunds_under_way(shop.database, member.order_id) or []
-    assert under_way.attempt == 1
+    [in_progress] = await refunds_under_way(shop.database, member.order_id) or []
+    assert in_progress.attempt == 1
     assert (await shop.finish(member)).note == "told outside the platform"
     assert await list_attention(shop.database, None, 9) == []
     assert await refunds_under_way(shop.database, member.order_id) == []
     assert [tuple(row) for row in await shop.rows(CANCELLED)] == [("dead", 9)]
 
 
-async def test_what_nobody_sees_to_is_found_once_per_turn(shop: Shop) -> None:
-    member = await asked_in_completed(shop)
+async def test_an_unchecked_refund_is_found_once_per_interval(shop: Shop) -> None:
+    member = await requested_in_completed(shop)
     later = NOW + timedelta(minutes=5)
     since = later - timedelta(minutes=2)
     [left] = await unfinished_refunds(shop.database, later, since, 10)

@@ -1,4 +1,4 @@
-"""Unpaid seats that time out, and teams that end: at the deadline, or by an operator."""
+"""Releasing overdue seats, concluding teams (at the deadline or by an operator), and extending them."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -20,7 +20,7 @@ def numbers(members: list[Member]) -> list[str]:
 
 
 def same(one: ConcludedTeam, other: ConcludedTeam) -> bool:
-    """Whether two answers say the same of the team and of what is owed, whoever was first."""
+    """Whether two answers have the same team and owed orders; the first answer and a repeat differ otherwise."""
     return (one.team, sorted(one.owed)) == (other.team, sorted(other.owed))
 
 
@@ -34,7 +34,7 @@ async def undelivered(shop: Shop, team: Member) -> set[str]:
 # --- release_overdue ---
 
 
-async def test_only_unpaid_seats_past_window_and_grace_are_given_up(shop: Shop) -> None:
+async def test_only_unpaid_seats_past_window_and_grace_are_released(shop: Shop) -> None:
     campaign = await shop.campaign(target_count=4, stock=10)
     paid, overdue = await shop.team(campaign, paid=1, locked=1)
     later = shop.joiner(paid)
@@ -53,7 +53,7 @@ async def test_only_unpaid_seats_past_window_and_grace_are_given_up(shop: Shop) 
     assert await shop.event_types(paid) == ["order.cancelled"]
 
 
-async def test_a_release_only_ever_ends_unpaid_orders(shop: Shop) -> None:
+async def test_a_release_cancels_only_unpaid_orders(shop: Shop) -> None:
     completed = await shop.team(await shop.campaign(), paid=3, locked=0)
     forming = await shop.team(await shop.campaign(), paid=2, locked=0)
     refunding = await shop.team(await shop.campaign(), paid=1, locked=1)
@@ -66,7 +66,7 @@ async def test_a_release_only_ever_ends_unpaid_orders(shop: Shop) -> None:
         assert [await shop.order_row(member) for member in members] == before
 
 
-async def test_a_team_whose_last_member_times_out_is_abandoned_without_news_of_the_team(shop: Shop) -> None:
+async def test_a_team_whose_last_seat_is_released_fails_without_team_event(shop: Shop) -> None:
     members = await shop.team(await shop.campaign(), locked=2)
 
     released = await shop.release(members[0])
@@ -81,14 +81,14 @@ async def test_concurrent_releases_and_their_repeats_answer_with_the_rows(shop: 
     campaign = await shop.campaign()
     for _ in range(40):
         members = await shop.team(campaign, paid=1, locked=2, callback=SHOP_ADDRESS)
-        asked = numbers(members[1:])
+        requested = numbers(members[1:])
         events = {event_id("order.cancelled", member.order_id) for member in members[1:]}
 
-        answers = await shop.race(*(shop.release(members[0], OVERDUE, asked) for _ in range(3)))
-        answers.append(await shop.release(members[0], DEADLINE, asked))
+        answers = await shop.race(*(shop.release(members[0], OVERDUE, requested) for _ in range(3)))
+        answers.append(await shop.release(members[0], DEADLINE, requested))
 
         for answer in answers:
-            assert sorted(cancelled(answer)) == asked
+            assert sorted(cancelled(answer)) == requested
             assert {*answer.event_ids} == (set() if answer.repeated else events)
         assert [answer.repeated for answer in answers].count(False) == 1
         assert await undelivered(shop, members[0]) == events
@@ -116,14 +116,14 @@ async def test_a_release_answers_for_every_order_that_was_asked_about(shop: Shop
 
 async def test_the_events_of_a_release_whose_answer_was_lost_are_found_after_a_late_payment(shop: Shop) -> None:
     members = await shop.team(await shop.campaign(), paid=1, locked=1, callback=SHOP_ADDRESS)
-    asked = [members[1].number]
-    released = await shop.release(members[0], OVERDUE, asked)
+    requested = [members[1].number]
+    released = await shop.release(members[0], OVERDUE, requested)
     reseated = await shop.settle(members[1], now=OVERDUE)
     assert reseated.outcome is PaymentOutcome.RESEATED
 
-    again = await shop.release(members[0], OVERDUE, asked)
+    again = await shop.release(members[0], OVERDUE, requested)
 
-    assert (cancelled(released), cancelled(again), again.repeated) == (asked, [], True)
+    assert (cancelled(released), cancelled(again), again.repeated) == (requested, [], True)
     assert await undelivered(shop, members[0]) == {*released.event_ids, *reseated.event_ids}
 
 
@@ -133,16 +133,16 @@ async def test_the_events_of_a_release_whose_answer_was_lost_are_found_after_a_l
 async def test_the_deadline_fails_a_team_that_is_too_small(shop: Shop) -> None:
     members = await shop.team(await shop.campaign(stock=9), paid=2, locked=1)
 
-    ended = await shop.conclude(members[0], TeamDecision.DEADLINE)
+    concluded = await shop.conclude(members[0], TeamDecision.DEADLINE)
 
-    assert (ended.team.status, ended.decides_team) == (TeamStatus.FAILED, True)
-    assert sorted(ended.owed) == numbers(members[:2])
-    assert cancelled(ended) == [members[2].number]
-    assert ended.team.refund_until is None
+    assert (concluded.team.status, concluded.decides_team) == (TeamStatus.FAILED, True)
+    assert sorted(concluded.owed) == numbers(members[:2])
+    assert cancelled(concluded) == [members[2].number]
+    assert concluded.team.refund_until is None
     assert (await shop.order_row(members[2]))["cancel_reason"] == "team_failed"
     assert await shop.event_types(members[0]) == ["order.cancelled", "team.failed"]
     stored = {row["event_id"] for row in await shop.rows("SELECT event_id FROM events")}
-    assert {*ended.event_ids} == stored
+    assert {*concluded.event_ids} == stored
     assert await shop.value("SELECT live FROM campaign_stock") == 2
 
 
@@ -150,14 +150,14 @@ async def test_the_deadline_fails_a_team_that_is_too_small(shop: Shop) -> None:
 async def test_the_deadline_completes_a_team_with_enough_members(shop: Shop, paid: int, status: TeamStatus) -> None:
     members = await shop.team(await shop.campaign(target_count=5, min_count=2), paid=paid, locked=1)
 
-    ended = await shop.conclude(members[0], TeamDecision.DEADLINE)
+    concluded = await shop.conclude(members[0], TeamDecision.DEADLINE)
 
-    assert ended.team.status is status
+    assert concluded.team.status is status
     completed = status is TeamStatus.COMPLETED
     assert (await shop.team_row(members[0]))["completion"] == ("min_count" if completed else None)
     assert (await shop.order_row(members[-1]))["cancel_reason"] == ("team_completed" if completed else "team_failed")
-    assert sorted(ended.owed) == ([] if completed else numbers(members[:paid]))
-    assert ended.team.refund_until == (DEADLINE + timedelta(days=7) if completed else None)
+    assert sorted(concluded.owed) == ([] if completed else numbers(members[:paid]))
+    assert concluded.team.refund_until == (DEADLINE + timedelta(days=7) if completed else None)
 
 
 async def test_nothing_is_decided_before_the_deadline(shop: Shop) -> None:
@@ -179,11 +179,11 @@ async def test_a_payment_may_still_come_within_the_grace(shop: Shop) -> None:
     assert "payment" in waiting.detail
     assert (await shop.order_row(late))["status"] == "locked"
 
-    ended = await shop.conclude(opener, TeamDecision.DEADLINE, DEADLINE + timedelta(seconds=GRACE))
-    assert (ended.team.status, cancelled(ended)) == (TeamStatus.FAILED, [late.number])
+    concluded = await shop.conclude(opener, TeamDecision.DEADLINE, DEADLINE + timedelta(seconds=GRACE))
+    assert (concluded.team.status, cancelled(concluded)) == (TeamStatus.FAILED, [late.number])
 
 
-async def test_an_operator_waits_for_nobody(shop: Shop) -> None:
+async def test_an_operators_decision_does_not_wait_for_unpaid_seats(shop: Shop) -> None:
     closed = await shop.team(await shop.campaign(), paid=1, locked=1)
     completed = await shop.team(await shop.campaign(), paid=1, locked=1)
 
@@ -202,26 +202,26 @@ async def test_a_team_without_a_payment_cannot_be_completed(shop: Shop) -> None:
     assert (await shop.order_row(opener))["status"] == "locked"
 
 
-@pytest.mark.parametrize("ending", [*TeamDecision])
-async def test_endings_at_once_and_their_repeats_tell_the_same(shop: Shop, ending: TeamDecision) -> None:
+@pytest.mark.parametrize("decision", [*TeamDecision])
+async def test_concurrent_conclusions_and_their_repeats_agree(shop: Shop, decision: TeamDecision) -> None:
     campaign = await shop.campaign(target_count=4, min_count=2)
     for _ in range(20):
         members = await shop.team(campaign, paid=2, locked=1)
 
-        answers = await shop.race(*(shop.conclude(members[0], ending) for _ in range(4)))
-        answers.append(await shop.conclude(members[0], ending, DEADLINE + timedelta(days=1)))
+        answers = await shop.race(*(shop.conclude(members[0], decision) for _ in range(4)))
+        answers.append(await shop.conclude(members[0], decision, DEADLINE + timedelta(days=1)))
 
         assert [answer.decides_team for answer in answers].count(True) == 1
         assert all(same(answer, answers[0]) for answer in answers)
 
 
-async def test_of_different_endings_at_once_one_holds(shop: Shop) -> None:
+async def test_of_different_concurrent_conclusions_one_holds(shop: Shop) -> None:
     campaign = await shop.campaign(target_count=4, min_count=2)
     winners = set()
     for _ in range(40):
         members = await shop.team(campaign, paid=2, locked=1)
 
-        answers = await shop.race(*(shop.conclude(members[0], ending) for ending in TeamDecision))
+        answers = await shop.race(*(shop.conclude(members[0], decision) for decision in TeamDecision))
 
         assert [answer.decides_team for answer in answers].count(True) == 1
         assert all(same(answer, answers[0]) for answer in answers)
@@ -239,8 +239,8 @@ async def test_a_completed_team_stays_completed(shop: Shop) -> None:
         assert (answer.repeated, answer.event_ids) == (True, [])
 
 
-async def test_teams_that_share_their_buyers_end_at_once(shop: Shop) -> None:
-    """Their quotas are the same rows, and were taken in opposite orders."""
+async def test_concurrent_ends_of_teams_with_shared_buyers_do_not_deadlock(shop: Shop) -> None:
+    """They share quota rows, which were written in different orders."""
     campaign = await shop.campaign(target_count=6, take_limit=3, stock=1000)
     for _ in range(40):
         buyers = [shop.fresh("u") for _ in range(5)]
@@ -264,19 +264,19 @@ async def test_teams_that_share_their_buyers_end_at_once(shop: Shop) -> None:
 # --- extend_team ---
 
 
-async def test_an_extension_never_shortens(shop: Shop) -> None:
+async def test_an_extension_never_shortens_the_deadline(shop: Shop) -> None:
     (opener,) = await shop.team(await shop.campaign())
     hours = [5, 1, 3, -30, 5]
 
     for _ in range(10):
-        asked = [ExtendTeam(team_id=opener.team_id, deadline=DEADLINE + timedelta(hours=hour)) for hour in hours]
-        answers = await shop.race(*(extend_team(shop.database, extension) for extension in asked))
-        assert all(answer.team.deadline >= extension.deadline for answer, extension in zip(answers, asked, strict=True))
+        requested = [ExtendTeam(team_id=opener.team_id, deadline=DEADLINE + timedelta(hours=hour)) for hour in hours]
+        answers = await shop.race(*(extend_team(shop.database, extension) for extension in requested))
+        assert all(answer.team.deadline >= extension.deadline for answer, extension in zip(answers, requested, strict=True))
         assert (await shop.team_row(opener))["deadline"] == DEADLINE + timedelta(hours=max(hours))
         hours = [hour + 1 for hour in hours]
 
 
-async def test_a_team_that_ended_is_not_extended(shop: Shop) -> None:
+async def test_an_ended_team_is_not_extended(shop: Shop) -> None:
     (opener,) = await shop.team(await shop.campaign())
     await shop.conclude(opener, TeamDecision.CLOSE)
 
@@ -285,10 +285,10 @@ async def test_a_team_that_ended_is_not_extended(shop: Shop) -> None:
     assert (answer.team.status, answer.team.deadline) == (TeamStatus.FAILED, DEADLINE)
 
 
-async def test_an_extension_and_the_deadline_at_once_agree(shop: Shop) -> None:
+async def test_an_extension_races_against_the_deadline(shop: Shop) -> None:
     campaign = await shop.campaign()
     later = DEADLINE + timedelta(hours=1)
-    ends = set()
+    extensions_won = set()
     for _ in range(40):
         (opener,) = await shop.team(campaign, paid=1, locked=0)
 
@@ -299,10 +299,10 @@ async def test_an_extension_and_the_deadline_at_once_agree(shop: Shop) -> None:
         async def conclude(of: Member) -> bool:
             return (await shop.conclude(of, TeamDecision.DEADLINE)).decides_team
 
-        extended, ended = await shop.race(extend(opener), conclude(opener))
+        extended, concluded = await shop.race(extend(opener), conclude(opener))
 
         team = await shop.team_row(opener)
-        assert (extended, ended) in {(True, False), (False, True)}
+        assert (extended, concluded) in {(True, False), (False, True)}
         assert (team["status"], team["deadline"]) == (("forming", later) if extended else ("failed", DEADLINE))
-        ends.add(extended)
-    assert ends == {True, False}
+        extensions_won.add(extended)
+    assert extensions_won == {True, False}

@@ -1,4 +1,4 @@
-"""The largest team there may be: it fails in one transaction, its refunds are started in slices, its messages stay small."""
+"""The largest possible team: it fails in one transaction, its refunds start in slices, its messages stay small."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -15,11 +15,11 @@ from workflows.details import SEATS_SHOWN, team_details
 from workflows.team.state import Seat, TeamInput, TeamState
 
 MEMBERS = 1000
-LONGEST = 64
-MOST_BYTES = 2_000_000
-"""that Temporal takes of one message"""
+MAX_ID = 64
+MAX_PAYLOAD = 2_000_000
+"""Temporal's limit of a payload"""
 
-# All the others, who have paid like the opener.
+# The other members, who have paid like the opener.
 JOIN = """
 WITH others AS (
   SELECT o, 'm' || n AS name FROM orders o, generate_series(2, $2::int) n WHERE o.order_id = $1
@@ -34,41 +34,41 @@ UPDATE teams SET lock_count = $2, complete_count = $2 WHERE team_id = (SELECT te
 """
 
 
-async def a_thousand(shop: Shop) -> Member:
+async def thousand_members(shop: Shop) -> Member:
     (opener,) = await shop.team(await shop.campaign(target_count=MEMBERS), paid=1, locked=0)
     await shop.execute(JOIN, opener.order_id, MEMBERS - 1)
     return opener
 
 
-async def test_each_of_its_refunds_is_started_once_also_when_the_start_is_interrupted(shop: Shop) -> None:
-    opener = await a_thousand(shop)
+async def test_an_interrupted_start_of_its_refunds_starts_each_once(shop: Shop) -> None:
+    opener = await thousand_members(shop)
     concluded = await shop.conclude(opener, TeamDecision.DEADLINE, DEADLINE + timedelta(minutes=1))
     assert (concluded.team.status, len(concluded.owed)) == (TeamStatus.FAILED, MEMBERS - 1)
-    assert len(data_converter.payload_converter.to_payload(concluded).data) < MOST_BYTES / 10
+    assert len(data_converter.payload_converter.to_payload(concluded).data) < MAX_PAYLOAD / 10
     started: list[str] = []
-    works_for = MEMBERS // 2
+    failing_after = MEMBERS // 2
 
     async def start(refund: RefundInput) -> None:
-        if len(started) == works_for:
+        if len(started) == failing_after:
             raise ConnectionError
         started.append(refund.out_trade_no)
 
     environment = ActivityEnvironment()
-    heard: list[str] = []
-    environment.on_heartbeat = heard.append
+    heartbeats: list[str] = []
+    environment.on_heartbeat = heartbeats.append
     starts, asked = RefundStartActivities(shop.database, start), StartTeamRefunds(team_id=opener.team_id)
     with pytest.raises(ConnectionError):
         await environment.run(starts.start_team_refunds, asked)
-    assert len(heard) == works_for // BATCH
-    works_for = MEMBERS
-    environment.info = replace(environment.info, heartbeat_details=heard[-1:])
+    assert len(heartbeats) == failing_after // BATCH
+    failing_after = MEMBERS
+    environment.info = replace(environment.info, heartbeat_details=heartbeats[-1:])
     await environment.run(starts.start_team_refunds, asked)
     assert sorted(started) == sorted(concluded.owed)
 
 
 def test_what_its_workflow_carries_on_and_shows_is_bounded() -> None:
-    seat = Seat(user_id="u" * LONGEST, status=OrderStatus.PAID, live=True, keep_until=NOW, version=1)
-    state = TeamState(deadline=DEADLINE, version=1, seats={f"{n:x>{LONGEST}}": seat for n in range(MEMBERS)})
+    seat = Seat(user_id="u" * MAX_ID, status=OrderStatus.PAID, live=True, keep_until=NOW, version=1)
+    state = TeamState(deadline=DEADLINE, version=1, seats={f"{n:x>{MAX_ID}}": seat for n in range(MEMBERS)})
     team = TeamInput(
         team_id="t",
         source="s01",
@@ -78,7 +78,7 @@ def test_what_its_workflow_carries_on_and_shows_is_bounded() -> None:
         target_count=MEMBERS,
         state=state,
     )
-    assert len(data_converter.payload_converter.to_payload(team).data) < MOST_BYTES / 2
+    assert len(data_converter.payload_converter.to_payload(team).data) < MAX_PAYLOAD / 2
     shown = team_details(state, MEMBERS, [])
     assert f"{MEMBERS} paid and 0 unpaid of {MEMBERS} seats" in shown
     assert shown.count("\n| ") == SEATS_SHOWN + 1
