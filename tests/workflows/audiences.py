@@ -22,7 +22,7 @@ class Audience:
     client: Client
     database: Database
     audience_id: str
-    last_filling: int = 0
+    last_import: int = 0
 
     @classmethod
     async def made(cls, client: Client, database: Database) -> "Audience":
@@ -32,23 +32,23 @@ class Audience:
 
     async def begin(self, rule: AudienceRule | None) -> int:
         now = datetime.now(UTC)
-        self.last_filling = await begin_import(self.database, self.audience_id, rule, by="ann", now=now)
-        return self.last_filling
+        self.last_import = await begin_import(self.database, self.audience_id, rule, by="ann", now=now)
+        return self.last_import
 
     async def uploaded(self, *user_ids: str) -> int:
-        """A filling that an upload has finished."""
-        filling, now = await self.begin(None), datetime.now(UTC)
-        await add_members(self.database, filling, set(user_ids), ImportProgress(len(user_ids), len(user_ids), 0, ()), now)
-        await finish_import(self.database, filling, now)
-        return filling
+        """An import that an upload has finished."""
+        import_id, now = await self.begin(None), datetime.now(UTC)
+        await add_members(self.database, import_id, set(user_ids), ImportProgress(len(user_ids), len(user_ids), 0, ()), now)
+        await finish_import(self.database, import_id, now)
+        return import_id
 
-    async def start(self, filling: int) -> None:
-        await start_audience_import(self.client, self.audience_id, filling)
+    async def start(self, import_id: int) -> None:
+        await start_audience_import(self.client, self.audience_id, import_id)
 
-    def handle(self, filling: int) -> WorkflowHandle[Any, str]:
-        return self.client.get_workflow_handle(audience_workflow_id(self.audience_id, filling), result_type=str)
+    def handle(self, import_id: int) -> WorkflowHandle[Any, str]:
+        return self.client.get_workflow_handle(audience_workflow_id(self.audience_id, import_id), result_type=str)
 
-    async def filling(self) -> AudienceImport:
+    async def latest_import(self) -> AudienceImport:
         found = (await read_audience(self.database, self.audience_id)).filling
         assert found is not None
         return found

@@ -52,33 +52,33 @@ async def test_a_job_goes_on_wherever_its_worker_dies(
     buyers = await bought(client, database)
     audience = await Audience.made(client, database)
     await audience.uploaded("former")
-    filling = await audience.begin(rule())
+    import_id = await audience.begin(rule())
 
     async with crashing(services, point, "unused"):
-        await audience.start(filling)
+        await audience.start(import_id)
     async with working(client, database):
-        result = await audience.handle(filling).result()
+        result = await audience.handle(import_id).result()
 
     members = await audience.members()
     assert len(members & buyers) == 2
     assert result == f"done: {len(members)} members"
-    done = await audience.filling()
+    done = await audience.latest_import()
     assert (done.status, done.accepted, done.member_count) == (ImportStatus.DONE, len(members), len(members))
 
 
 async def test_a_cancelled_job_leaves_the_former_members(client: Client, database: Database) -> None:
     audience = await Audience.made(client, database)
     await audience.uploaded("former")
-    filling = await audience.begin(rule())
-    await audience.start(filling)
-    await audience.handle(filling).cancel()
+    import_id = await audience.begin(rule())
+    await audience.start(import_id)
+    await audience.handle(import_id).cancel()
 
     async with working(client, database):
         with pytest.raises(WorkflowFailureError):
-            await audience.handle(filling).result()
+            await audience.handle(import_id).result()
 
     assert await audience.members() == {"former"}
-    assert (await audience.filling()).failure == "Its workflow was cancelled."
+    assert (await audience.latest_import()).failure == "Its workflow was cancelled."
     await audience.begin(rule())  # the way is free
 
 
@@ -89,23 +89,23 @@ async def test_a_defect_ends_the_job_and_is_told(client: Client, database: Datab
     monkeypatch.setattr(db.audiences.imports, "import_users", broken)
     audience = await Audience.made(client, database)
     await audience.uploaded("former")
-    filling = await audience.begin(rule())
+    import_id = await audience.begin(rule())
 
     async with working(client, database):
-        await audience.start(filling)
+        await audience.start(import_id)
         with pytest.raises(WorkflowFailureError):
-            await audience.handle(filling).result()
+            await audience.handle(import_id).result()
 
     assert await audience.members() == {"former"}
-    assert (await audience.filling()).failure == "A defect stopped it: LookupError: no row"
+    assert (await audience.latest_import()).failure == "A defect stopped it: LookupError: no row"
 
 
 async def test_what_an_upload_replaced_is_deleted(client: Client, database: Database) -> None:
     audience = await Audience.made(client, database)
     await audience.uploaded("former")
-    filling = await audience.uploaded("u1", "u2")
+    import_id = await audience.uploaded("u1", "u2")
     async with working(client, database):
-        await audience.start(filling)
-        assert await audience.handle(filling).result() == "done: 2 members"
+        await audience.start(import_id)
+        assert await audience.handle(import_id).result() == "done: 2 members"
 
     assert await audience.members() == {"u1", "u2"}
