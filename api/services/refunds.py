@@ -8,7 +8,7 @@ from temporalio.client import Client, WithStartWorkflowOperation
 
 from api.http.temporal_errors import retrieve_start_failure, time_limit, translate_update_errors
 from db.core.connection import Database
-from db.refunds.queries import RefundLookup, look_up_refund, look_up_refund_of_order, refunds_under_way
+from db.refunds.queries import RefundLookup, look_up_refund, look_up_refund_of_order, refunds_in_progress
 from domain.errors import ErrorCode, GroupBuyError, Refusal
 from domain.messages.refunds import RefundInput, RefundRequest, RefundState
 from domain.schemas.refunds import Refund
@@ -83,7 +83,7 @@ class RefundService:
             Unavailable: the outcome is unknown.
         """
         async with time_limit(self._settings.answer_within):
-            under_way = await refunds_under_way(self._database, order_id)
+            under_way = await refunds_in_progress(self._database, order_id)
             if under_way is None:
                 raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {order_id}.")
             if not under_way:

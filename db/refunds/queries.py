@@ -93,7 +93,7 @@ SELECT o.source, o.out_trade_no, r.attempt
 """
 
 
-async def refunds_under_way(database: Database, order_id: str) -> list[RefundInput] | None:
+async def refunds_in_progress(database: Database, order_id: str) -> list[RefundInput] | None:
     """Returns an order's refunds that are unfinished or that the mall was not told of; None if there is no such order."""
     async with connection(database) as conn:
         rows = await conn.fetch(IN_PROGRESS, order_id)

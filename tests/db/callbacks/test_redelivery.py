@@ -130,7 +130,7 @@ async def test_redelivery_of_a_teams_dead_callbacks_is_idempotent(shop: Shop) ->
 
 
 async def test_legacy_orders_have_completion_at_their_address_and_refunds_on_rabbitmq(shop: Shop) -> None:
-    leaving = await leaver(shop, LEGACY)
+    refunded_member = await leaver(shop, LEGACY)
     failing = await shop.team(await shop.campaign(), locked=1, paid=1, callback=LEGACY)
     await shop.conclude(failing[0], TeamDecision.CLOSE)
 
@@ -140,9 +140,9 @@ async def test_legacy_orders_have_completion_at_their_address_and_refunds_on_rab
         ("order.refunded", "amqp", "topic.team_refund", "original"),
         ("team.completed", "http", "http://127.0.0.1:9/notify", "original"),
     ]
-    [refunded] = await pending_deliveries(shop.database, [event_id("order.refunded", leaving.order_id)])
+    [refunded] = await pending_deliveries(shop.database, [event_id("order.refunded", refunded_member.order_id)])
     named = (refunded.order_id, refunded.user_id, refunded.campaign_id)
-    assert named == (leaving.order_id, leaving.request.user_id, leaving.campaign.campaign_id)
+    assert named == (refunded_member.order_id, refunded_member.request.user_id, refunded_member.campaign.campaign_id)
 
 
 async def test_legacy_orders_with_rabbitmq_callback_have_cancellations(shop: Shop) -> None:
@@ -150,9 +150,9 @@ async def test_legacy_orders_with_rabbitmq_callback_have_cancellations(shop: Sho
     [unpaid] = await shop.team(await shop.campaign(), locked=1, callback=queue)
     await shop.release(unpaid)
 
-    [told] = await pending_deliveries(shop.database, [event_id("order.cancelled", unpaid.order_id)])
+    [delivery] = await pending_deliveries(shop.database, [event_id("order.cancelled", unpaid.order_id)])
 
-    assert (told.kind, told.address, told.format) == ("amqp", "topic.team_refund", "original")
+    assert (delivery.kind, delivery.address, delivery.format) == ("amqp", "topic.team_refund", "original")
 
 
 # --- queries ---

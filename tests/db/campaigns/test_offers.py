@@ -87,8 +87,8 @@ async def test_users_outside_the_audience_are_refused(shop: Shop, scope: list[st
 
 
 async def test_an_empty_audience_refuses_everybody(shop: Shop) -> None:
-    await shop.audience("nobody")
-    campaign = await shop.campaign(audience="nobody", audience_scope=["join"])
+    await shop.audience("empty")
+    campaign = await shop.campaign(audience="empty", audience_scope=["join"])
 
     assert await shop.try_lock(shop.opener(campaign)) is ErrorCode.AUDIENCE_RESTRICTED
 

@@ -44,7 +44,7 @@ class RandomSteps:
         steps: list[Step] = [partial(self._settle, member) for member in self._unpaid + self._paid[:1]]
         steps += [partial(self._lock, member) for member in self._newcomers]
         steps += [self._release] * rng.randint(0, 2)
-        steps += [partial(self._conclude, ending) for ending in rng.choices([*TeamDecision], k=rng.randint(0, 2))]
+        steps += [partial(self._conclude, decision) for decision in rng.choices([*TeamDecision], k=rng.randint(0, 2))]
         if rng.random() < 0.3:
             steps.append(self._extend)
         return rng.sample(steps, len(steps))
@@ -59,12 +59,12 @@ class RandomSteps:
     async def _release(self) -> None:
         self.released += cancelled(await self._shop.retried(lambda: self._shop.release(self._members[0], OVERDUE)))
 
-    async def _conclude(self, ending: TeamDecision) -> None:
-        self.ended.append(await self._shop.retried(lambda: self._shop.conclude(self._members[0], ending, LATEST)))
+    async def _conclude(self, decision: TeamDecision) -> None:
+        self.ended.append(await self._shop.retried(lambda: self._shop.conclude(self._members[0], decision, LATEST)))
 
     async def _extend(self) -> None:
-        asked = ExtendTeam(team_id=self._members[0].team_id, deadline=LATEST + timedelta(hours=1))
-        await self._shop.retried(lambda: extend_team(self._shop.database, asked))
+        request = ExtendTeam(team_id=self._members[0].team_id, deadline=LATEST + timedelta(hours=1))
+        await self._shop.retried(lambda: extend_team(self._shop.database, request))
 
     async def check(self) -> str:
         """Checks that answers and rows agree; returns how the team ended."""

@@ -169,7 +169,7 @@ TEAM_EVENT = "SELECT data ->> 'out_trade_nos' FROM events WHERE team_id = $1 AND
 
 
 @pytest.mark.parametrize(
-    ("ending", "staying", "left"),
+    ("decision", "staying", "left"),
     [
         (TeamDecision.DEADLINE, "min_count", "expired"),
         (TeamDecision.COMPLETE, "operator", "operator"),
@@ -177,14 +177,14 @@ TEAM_EVENT = "SELECT data ->> 'out_trade_nos' FROM events WHERE team_id = $1 AND
     ],
 )
 async def test_a_refund_races_against_the_conclusion_of_its_team(
-    shop: Shop, ending: TeamDecision, staying: str, left: str
+    shop: Shop, decision: TeamDecision, staying: str, left: str
 ) -> None:
     campaign = await shop.campaign(target_count=4, min_count=2, stock=1000)
     orders_of_events = set()
     for round_ in range(ROUNDS):
         leaver, stayer, unpaid = await shop.team(campaign, paid=2, locked=1, callback=SHOP_ADDRESS)
 
-        refund, concluded = await duel(shop, round_, leaver, shop.refund(leaver), shop.conclude(leaver, ending))
+        refund, concluded = await duel(shop, round_, leaver, shop.refund(leaver), shop.conclude(leaver, decision))
 
         [(named,)] = await shop.rows(TEAM_EVENT, leaver.team_id)
         had_left, completed = f'"{leaver.number}"' not in named, concluded.team.status == "completed"

@@ -10,7 +10,7 @@ import pytest
 from db.attention import list_attention
 from db.callbacks.deliveries import Attempt, pending_deliveries, record_attempt
 from db.refunds.pending import owed_by_team, unfinished_refunds
-from db.refunds.queries import refunds_under_way
+from db.refunds.queries import refunds_in_progress
 from db.refunds.steps import finish_refund, flag_refund, release_refund, resume_refund
 from domain.errors import ErrorCode, Refusal
 from domain.ids import event_id
@@ -188,8 +188,8 @@ async def test_a_paid_unformed_refund_releases_the_seat_and_records_the_event(sh
     assert (team["status"], team["lock_count"], team["complete_count"]) == ("forming", 1, 0)
     assert await shop.live_of(member.campaign, member.request.user_id) == 0
     assert isinstance(await shop.try_lock(shop.joiner(member, user=member.request.user_id)), HeldSeat)
-    told = await shop.value("SELECT data FROM events WHERE order_id = $1 AND type = 'order.refunded'", member.order_id)
-    assert json.loads(told) == {
+    data = await shop.value("SELECT data FROM events WHERE order_id = $1 AND type = 'order.refunded'", member.order_id)
+    assert json.loads(data) == {
         "out_trade_no": member.number,
         "team_id": member.team_id,
         "kind": "paid_unformed",
@@ -208,8 +208,8 @@ async def test_a_team_completes_after_its_opener_left(shop: Shop) -> None:
         await shop.lock(member)
         settled = await shop.settle(member)
     assert settled.team.status is TeamStatus.COMPLETED
-    told = json.loads(await shop.value("SELECT data FROM events WHERE type = 'team.completed'"))
-    assert sorted(told["out_trade_nos"]) == sorted(member.number for member in [members[1], *newcomers])
+    data = json.loads(await shop.value("SELECT data FROM events WHERE type = 'team.completed'"))
+    assert sorted(data["out_trade_nos"]) == sorted(member.number for member in [members[1], *newcomers])
 
 
 async def test_a_forming_team_without_members_fails_without_team_event(shop: Shop) -> None:
@@ -454,28 +454,28 @@ async def test_an_unpaid_refund_with_a_dead_callback_needs_attention(shop: Shop)
     [attention] = await list_attention(shop.database, None, 9)
     assert (attention.kind, attention.subject) == ("refund", member.order_id)
     assert attention.workflow.id == f"refund-{member.order_id}-1"
-    [in_progress] = await refunds_under_way(shop.database, member.order_id) or []
+    [in_progress] = await refunds_in_progress(shop.database, member.order_id) or []
     assert (in_progress.out_trade_no, in_progress.attempt) == (member.number, 1)
     change = ChangeRefund(order_id=member.order_id, attempt=1, now=NOW, operator="ann")
     assert (await flag_refund(shop.database, change)).status is DONE
     assert (await resume_refund(shop.database, change)).status is DONE
     assert [tuple(row) for row in await shop.rows(CANCELLED)] == [("pending", 0)]
     assert await list_attention(shop.database, None, 9) == []
-    assert await refunds_under_way(shop.database, member.order_id) == [in_progress]
+    assert await refunds_in_progress(shop.database, member.order_id) == [in_progress]
     [delivery] = await pending_deliveries(shop.database, [event_id(EventType.ORDER_CANCELLED, member.order_id)])
     await record_attempt(shop.database, delivery, Attempt(NOW, 1, 200, None, "delivered", NOW))
-    assert await refunds_under_way(shop.database, member.order_id) == []
+    assert await refunds_in_progress(shop.database, member.order_id) == []
 
 
 async def test_an_unpaid_refund_closed_manually_needs_no_attention(shop: Shop) -> None:
     member = await cancelled_with_dead_callback(shop)
     await shop.settle(member)  # a payment arrives, which is another refund
     await shop.finish(member, attempt=2)
-    [in_progress] = await refunds_under_way(shop.database, member.order_id) or []
+    [in_progress] = await refunds_in_progress(shop.database, member.order_id) or []
     assert in_progress.attempt == 1
     assert (await shop.finish(member)).note == "told outside the platform"
     assert await list_attention(shop.database, None, 9) == []
-    assert await refunds_under_way(shop.database, member.order_id) == []
+    assert await refunds_in_progress(shop.database, member.order_id) == []
     assert [tuple(row) for row in await shop.rows(CANCELLED)] == [("dead", 9)]
 
 

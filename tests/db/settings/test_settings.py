@@ -1,18 +1,13 @@
 """Switches, malls, keys and the audit; caching of keys and switches."""
 
 import asyncio
-import json
-from collections.abc import Callable
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
 
 from api.runtime.api_keys import ApiKeys
 from api.runtime.cache import Cache
-from api.runtime.rate_limit import RateLimiter
 from db.core.connection import Database
-from db.orders.queries import OrderLookup, look_up_order
 from db.settings.audit import list_changes
 from db.settings.keys import MallAccess, OpsAccess, create_key, list_keys, read_access, revoke_key, save_key
 from db.settings.malls import (
@@ -31,7 +26,7 @@ from domain.switches import Switches
 from tests.api.polling import until
 from tests.db.conftest import Server
 from tests.db.core.test_listen import listening
-from tests.db.shop import NOW, OVERDUE, SOURCE, Member, Shop
+from tests.db.shop import NOW, OVERDUE, SOURCE, Shop
 
 
 async def test_switches_are_versioned_and_recorded(shop: Shop) -> None:
@@ -176,85 +171,3 @@ async def test_the_last_use_of_a_key_is_stored_once_a_minute(shop: Shop, server:
     assert await stored() == [None, first]
     await keys.record_uses(timedelta())
     assert (await stored())[1] > first  # type: ignore[operator]
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Sets the clock of what counts requests."""
-
-    def at(second: float) -> None:
-        monkeypatch.setattr("api.runtime.rate_limit.time", SimpleNamespace(time=lambda: second, monotonic=lambda: second))
-
-    return at
-
-
-def ask(rates: RateLimiter, times: int) -> int:
-    """How many of so many requests pass."""
-    return sum(rates.take("s01", 100).allowed for _ in range(times))
-
-
-async def test_processes_share_a_mall_s_limit(shop: Shop, clock: Callable[[float], None]) -> None:
-    one, two = RateLimiter(shop.database), RateLimiter(shop.database)
-
-    def tell() -> None:
-        told = [json.dumps([rates._process, rates._counts()]) for rates in (one, two)]
-        for rates in (one, two):
-            for notice in told:
-                rates.receive_counts(notice)
-
-    clock(10.5)
-    assert (ask(one, 150), ask(two, 50)) == (100, 50)  # nobody knows of the other yet
-    for second in (11, 12, 13):
-        clock(second + 0.2)
-        tell()
-        assert (ask(one, 150), ask(two, 50)) == (75, 25)
-    clock(14.2)
-    tell()
-    assert (ask(one, 30), ask(two, 4)) == (30, 4)
-    clock(15.2)
-    tell()
-    assert ask(one, 150) == 100  # what the other was call for is not worth telling
-    clock(20)
-    assert ask(two, 150) == 100
-
-
-def test_headers_say_what_is_left(shop: Shop, clock: Callable[[float], None]) -> None:
-    rates = RateLimiter(shop.database)
-    clock(10.5)
-    taken = [rates.take("s01", 2) for _ in range(3)]
-    assert [dict(one.headers)[b"ratelimit"] for one in taken] == [b'"mall";r=1;t=1', b'"mall";r=0;t=1', b'"mall";r=0;t=1']
-    assert [one.allowed for one in taken] == [True, True, False]
-    assert dict(taken[0].headers)[b"ratelimit-policy"] == b'"mall";q=2;w=1'
-    assert rates.take("s01", 3).allowed  # the limit was raised
-    assert rates.take("s02", 1).allowed
-
-
-# --- what a buyer holds ---
-
-
-async def place(shop: Shop, member: Member, after: timedelta = timedelta()) -> OrderLookup:
-    return await look_up_order(shop.database, member.request, NOW + after)
-
-
-async def test_unpaid_seats_of_a_buyer_are_counted_and_those_that_lapsed_within_the_hour(shop: Shop) -> None:
-    campaign = await shop.campaign(take_limit=10)
-    seats = [shop.opener(campaign, user="u1") for _ in range(4)]
-    for seat in seats:
-        await shop.lock(seat)
-    await shop.lock(shop.opener(campaign, user="u2"))
-    another = shop.opener(campaign, user="u1")
-
-    found = await place(shop, another)
-    assert (found.unpaid, found.lapsed, found.unpaid_until) == (4, 0, NOW + timedelta(seconds=900 + 30))
-
-    await shop.settle(seats[0])
-    await shop.refund(seats[1])
-    found = await place(shop, another)
-    assert (found.unpaid, found.lapsed) == (2, 0)
-
-    await shop.release(seats[2])
-    found = await place(shop, another, timedelta(minutes=30))
-    assert (found.unpaid, found.lapsed) == (1, 1)
-    found = await place(shop, another, timedelta(hours=2))
-    assert (found.unpaid, found.lapsed) == (1, 0)
-    assert (await place(shop, another.with_request(source="s02"))).unpaid == 0

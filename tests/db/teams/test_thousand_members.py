@@ -56,13 +56,13 @@ async def test_an_interrupted_start_of_its_refunds_starts_each_once(shop: Shop) 
     environment = ActivityEnvironment()
     heartbeats: list[str] = []
     environment.on_heartbeat = heartbeats.append
-    starts, asked = RefundStartActivities(shop.database, start), StartTeamRefunds(team_id=opener.team_id)
+    starts, request = RefundStartActivities(shop.database, start), StartTeamRefunds(team_id=opener.team_id)
     with pytest.raises(ConnectionError):
-        await environment.run(starts.start_team_refunds, asked)
+        await environment.run(starts.start_team_refunds, request)
     assert len(heartbeats) == failing_after // BATCH
     failing_after = MEMBERS
     environment.info = replace(environment.info, heartbeat_details=heartbeats[-1:])
-    await environment.run(starts.start_team_refunds, asked)
+    await environment.run(starts.start_team_refunds, request)
     assert sorted(started) == sorted(concluded.owed)
 
 
