@@ -1,4 +1,4 @@
-"""What is later than any live workflow lets it be."""
+"""Finds what is overdue by more than any running workflow allows."""
 
 from datetime import datetime, timedelta
 
@@ -7,7 +7,7 @@ from domain.messages.reconciliation import Overdue
 
 BATCH = 100
 
-# Found only where the team's workflow was terminated or reset: a live one is never this late.
+# Only teams whose workflow was terminated or reset: a running one is never this late.
 OVERDUE_TEAMS = """
 SELECT t.team_id FROM teams t
  WHERE t.status = 'forming'
@@ -16,7 +16,7 @@ SELECT t.team_id FROM teams t
                       AND o.lock_expires_at + t.payment_grace * interval '1 second' < $1))
  ORDER BY t.deadline LIMIT $2
 """
-# A question is left to its refund's workflow, which waits for the answer.
+# order.refund_requested is left to the refund's workflow, which waits for the answer.
 OVERDUE_EVENTS = """
 SELECT event_id FROM deliveries d JOIN events e USING (event_id)
  WHERE d.status = 'pending' AND e.type <> 'order.refund_requested' AND d.next_attempt_at < $1
@@ -25,7 +25,7 @@ SELECT event_id FROM deliveries d JOIN events e USING (event_id)
 
 
 async def find_overdue(database: Database, now: datetime, late_by: timedelta) -> Overdue:
-    """Teams and events that are late by more than `late_by`, at most a batch of each."""
+    """Returns teams and events that are overdue by more than `late_by`, at most a batch of each."""
     async with connection(database) as conn:
         teams = await conn.fetch(OVERDUE_TEAMS, now - late_by, BATCH)
         events = await conn.fetch(OVERDUE_EVENTS, now - late_by, BATCH)

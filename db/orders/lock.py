@@ -1,4 +1,4 @@
-"""Taking a seat.
+"""Locking a seat.
 
 Row locks are taken in one order everywhere: team, orders, user quotas, campaign stock.
 """
@@ -97,7 +97,7 @@ SELECT o.user_id, o.goods_id, o.channel, o.opened_team, o.team_id FROM orders o
 
 
 async def lock_seat(database: Database, lock: LockSeat) -> HeldSeat:
-    """Takes a seat for this out_trade_no, or finds the one that it has: safe to repeat.
+    """Takes a seat for this out_trade_no, or returns the one that it has. Safe to repeat.
 
     Raises:
         Refusal: goods_not_found, campaign_not_found, campaign_not_open (opener); team_not_found, team_closed, team_full
@@ -105,7 +105,7 @@ async def lock_seat(database: Database, lock: LockSeat) -> HeldSeat:
             already_in_team, take_limit_reached, stock_exhausted, out_trade_no_reused.
     """
     async with connection(database) as conn:
-        # No transaction around it: what the first statement reads is only read, and the second takes all or nothing.
+        # No transaction: the first statement only reads, and the second one takes the seat or changes nothing.
         try:
             return await (_open(conn, lock) if lock.request.opens_team else _join(conn, lock))
         except Refusal:
@@ -123,7 +123,7 @@ async def _open(conn: Connection, lock: LockSeat) -> HeldSeat:
     taken = await _take(
         conn,
         request,
-        # Or its status is another one since the read above: whoever has an order already is found by it.
+        # Or the campaign's status changed since the read above. A repeat is answered from its order by lock_seat.
         ErrorCode.CAMPAIGN_INACTIVE,
         OPEN_TEAM,
         *_order_values(request, now, offer.original_price, price, offer.take_limit),
@@ -156,7 +156,7 @@ async def _join(conn: Connection, lock: LockSeat) -> HeldSeat:
         raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {request.team_id} for these goods.")
     _require_open(team, now)
     require_terms(join_facts(team, request, now))
-    # The team has pinned the rule; what it comes to is each buyer's own.
+    # The team pins the discount; whether the audience's discount applies depends on the buyer.
     price = pay_price(team["original_price"], parse_discount(team["discount"]), in_audience=team["in_discount_audience"])
     values = _order_values(request, now, team["original_price"], price, team["take_limit"])
     try:
@@ -173,7 +173,7 @@ TEAM = "SELECT team_id, status, deadline FROM teams WHERE team_id = $1"
 
 def _require_open(team: Row, now: datetime) -> None:
     if not is_joinable(TeamStatus(team["status"]), team["deadline"], now):
-        raise Refusal(ErrorCode.TEAM_CLOSED, f"Team {team['team_id']} takes nobody any more.")
+        raise Refusal(ErrorCode.TEAM_CLOSED, f"Team {team['team_id']} accepts no more members.")
 
 
 def _order_values(request: SeatRequest, now: datetime, original: Decimal, price: Decimal, take_limit: int) -> tuple[Any, ...]:
@@ -201,7 +201,7 @@ STEP_TOOK_NOTHING = "GB001"
 
 
 async def _take(conn: Connection, request: SeatRequest, no_team: ErrorCode, sql: str, *values: object) -> Row:
-    """Takes the seat; raises the refusal of the first step that took nothing, and then nothing is taken."""
+    """Takes the seat; if a step finds nothing, takes nothing and raises that step's refusal."""
     try:
         return await fetch_one(conn, sql, *values)
     except asyncpg.PostgresError as failure:
@@ -233,7 +233,7 @@ def _new_seat(request: SeatRequest, taken: Row, payment_grace: int) -> HeldSeat:
 
 
 async def _find_held(conn: Connection, request: SeatRequest) -> HeldSeat | None:
-    """The seat that this out_trade_no has already.
+    """Returns the seat that this out_trade_no has already.
 
     Raises:
         Refusal: out_trade_no_reused, when its request had other content.

@@ -76,8 +76,8 @@ UPDATE teams SET status = 'failed', fail_reason = $2, failed_at = $3, version = 
 async def release_overdue(database: Database, request: ReleaseOverdue) -> TeamAnswer:
     """Cancels the orders of a team that are still unpaid after their window and grace; an emptied forming team fails.
 
-    It can only ever end unpaid orders: one whose payment was settled meanwhile is no longer `locked`. The answer covers every
-    order that was asked about, so a view that differs from the rows is corrected by it.
+    Cancels only locked orders, so never one whose payment was settled meanwhile. The answer has every requested order, which
+    corrects a workflow's view that differs from the rows.
     """
     async with transaction(database) as conn:
         team = await fetch_one(conn, LOCK_TEAM, request.team_id)
@@ -154,7 +154,7 @@ async def release_seat(conn: Connection, order: Row, change: str, now: datetime,
     Args:
         conn: in a transaction that holds the row locks of LOCK_ORDER.
         order: the row of LOCK_ORDER.
-        change: what becomes of the order: one of the constants above, whose own values are $4 and so on.
+        change: the new status of the order: one of the constants above, whose own values are $4 and so on.
         now: when.
         values: those values.
         has_paid: whether the member counted as paid in the team.

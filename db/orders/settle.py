@@ -1,4 +1,4 @@
-"""Booking a payment."""
+"""Settling a payment."""
 
 from datetime import datetime
 
@@ -34,9 +34,9 @@ completed_at = CASE WHEN t.complete_count + 1 = t.target_count THEN $2::timestam
 completion = CASE WHEN t.complete_count + 1 = t.target_count THEN 'target' END
 """
 
-# What most payments are: a locked order, the right amount, a mall that may trade, and others who still have to pay. One
-# statement, which changes nothing when it is anything else; the team's row is locked first, as everywhere. It is the twin of
-# `domain.lifecycle.decide_payment`, which decides all other payments. `now` is no input: a locked order's seat is still held.
+# The usual payment: the right amount for a locked order, in a channel that is not blocked, and not the team's last one. One
+# statement, which changes nothing in any other case; locks the team's row first, as everywhere. Twin of
+# domain.lifecycle.decide_payment, which decides all other payments. `now` is no input: a locked order's seat is still held.
 SETTLE_AT_ONCE = f"""
 WITH team AS MATERIALIZED (
   SELECT team_id FROM teams WHERE team_id = $5 AND complete_count + 1 < target_count FOR UPDATE
@@ -104,7 +104,7 @@ ON CONFLICT (order_id, amount) DO NOTHING
 
 
 async def settle_payment(database: Database, payment: SettlePayment) -> SettledPayment:
-    """Books the payment of an order, and with the last one completes the team; a repeat gets the first outcome again.
+    """Settles the payment of an order, and with the last one completes the team; a repeat returns the first outcome.
 
     Raises:
         Refusal: order_not_found; out_trade_no_reused for another amount than was reported first, which is recorded.
@@ -179,7 +179,7 @@ async def _book(conn: Connection, order: Row, payment: SettlePayment) -> Settled
 
 
 async def _reseat(conn: Connection, values: tuple[object, ...]) -> Row | None:
-    """Takes a seat again, all of it or nothing; returns the team, or None where there is no seat for this buyer."""
+    """Takes a seat again, or changes nothing; returns the team, or None if a rule refuses the seat."""
     try:
         async with conn.transaction():
             return await fetch_one(conn, RESEAT, *values)
@@ -188,7 +188,7 @@ async def _reseat(conn: Connection, values: tuple[object, ...]) -> Row | None:
 
 
 async def _owe(conn: Connection, order: Row, payment: SettlePayment, decision: PaymentDecision) -> SettledPayment:
-    """What was paid goes back, and a seat that is still held is released with it."""
+    """Begins the refund of the payment, and releases the seat if it is still held."""
     report, now, reason = payment.report, payment.now, decision.reason
     if order["live"]:
         money = (report.amount, report.paid_at, reason)
@@ -207,6 +207,6 @@ async def _owe(conn: Connection, order: Row, payment: SettlePayment, decision: P
 
 
 async def record_other_amount(database: Database, order_id: str, payment: Payment, now: datetime) -> None:
-    """Keeps a report of another amount for an order that has a payment: a person will look at it."""
+    """Records another amount, reported for an order that has a payment; it needs an operator."""
     async with transaction(database) as conn:
         await conn.execute(OTHER_AMOUNT, order_id, payment.amount, payment.paid_at, now)

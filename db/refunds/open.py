@@ -1,4 +1,4 @@
-"""The first transaction of a refund: decides its kind, and releases the seat where nobody has to agree."""
+"""The first transaction of a refund: decides its kind, and releases the seat unless the mall has to agree."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -27,9 +27,9 @@ BEGIN = "UPDATE refunds SET status = 'awaiting_mall', checked_at = $3 WHERE orde
 
 
 async def open_refund(database: Database, request: OpenRefund) -> RefundState:
-    """Decides by the rows how an order is undone, and undoes what needs no consent; a repeat finds the existing refund.
+    """Decides from the rows how an order is refunded, and releases what needs no consent; a repeat returns the existing refund.
 
-    A request that names an existing attempt, also a rejected one, opens no other: its sender has not seen its end yet.
+    A request that names an existing attempt, even a rejected one, gets that attempt: its sender has not seen the result yet.
 
     Raises:
         Refusal: order_not_found; refund_window_closed; refund_not_found for an order that was cancelled without a refund.
@@ -56,7 +56,7 @@ async def open_refund(database: Database, request: OpenRefund) -> RefundState:
             case RefundStep.ASK:
                 if order["callback_kind"] == "http" and order["callback_format"] == "standard":
                     return await _ask(conn, order, request)
-                # A queue cannot answer, so the mall is not asked there.
+                # A queue cannot answer, so the refund proceeds without consent.
                 return await _return(conn, order, request, RefundKind.PAID_FORMED)
 
 
@@ -85,7 +85,7 @@ async def _return(conn: Connection, order: Row, request: OpenRefund, kind: Refun
     return refund_state(order, refund, team.status)
 
 
-# The seat keeps its place in the counts; the team's version grows, because a status among its seats has changed.
+# The seat still counts; the version grows because the status of one of the team's orders changes.
 SET_STATUS = """
 WITH changed AS (UPDATE orders SET status = $2 WHERE order_id = $1 RETURNING team_id)
 UPDATE teams t SET version = t.version + 1 FROM changed WHERE t.team_id = changed.team_id
@@ -93,7 +93,7 @@ UPDATE teams t SET version = t.version + 1 FROM changed WHERE t.team_id = change
 
 
 async def _ask(conn: Connection, order: Row, request: OpenRefund) -> RefundState:
-    """Nothing is released: the order keeps its seat, and counts, until the mall agrees."""
+    """Asks the mall; the order keeps its seat and counts until the mall agrees."""
     await conn.execute(SET_STATUS, request.order_id, OrderStatus.REFUNDING)
     amount, kind = order["paid_amount"], EventType.ORDER_REFUND_REQUESTED
     refund = await _insert(
@@ -136,7 +136,7 @@ async def _insert(
 
 
 async def open_unsettled(conn: Connection, order: Row, amount: Decimal, reason: str, now: datetime) -> int:
-    """Within the transaction that could not settle a payment: the refund that returns it, whose workflow follows."""
+    """Opens the refund of a payment that cannot be settled, in the same transaction; its workflow is started afterwards."""
     request = OpenRefund(order_id=order["order_id"], now=now)
     refund = await _insert(conn, request, RefundKind.UNSETTLED, RefundStatus.REQUESTED, amount, reason)
     await record_refunded(conn, order, refund, now)
@@ -148,7 +148,7 @@ UNSETTLED = "SELECT attempt FROM refunds WHERE order_id = $1 AND kind = 'unsettl
 
 
 async def unsettled_attempt(conn: Connection, order_id: str) -> int | None:
-    """The refund that still has to return a payment."""
+    """Returns the attempt of the unfinished refund of a payment that could not be settled."""
     attempt: int | None = await conn.fetchval(UNSETTLED, order_id)
     return attempt
 

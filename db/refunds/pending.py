@@ -16,13 +16,13 @@ OWED_BY_FAILED_TEAMS = f"{OWED} AND t.complete_count > 0 AND t.failed_at < $1 OR
 
 
 async def owed_by_team(database: Database, team_id: str, after: str, limit: int) -> list[RefundInput]:
-    """Paid orders of a failed team that no refund has begun for, by out_trade_no, those after the given one."""
+    """Returns the paid orders of a failed team without a refund, by out_trade_no, those greater than `after`."""
     async with connection(database) as conn:
         return _to_start(await conn.fetch(OWED_BY_TEAM, team_id, after, limit))
 
 
 async def owed_by_failed_teams(database: Database, since: datetime, limit: int) -> list[RefundInput]:
-    """The same of all teams that had failed by a moment."""
+    """Returns the same of every team that failed before a moment."""
     async with connection(database) as conn:
         return _to_start(await conn.fetch(OWED_BY_FAILED_TEAMS, since, limit))
 
@@ -35,7 +35,7 @@ SELECT o.source, o.status, t.status AS team_status, t.completed_at, t.refund_win
 
 
 async def refund_by_operator(database: Database, request: RefundByOperator) -> RefundInput | str:
-    """What to start for an operator who wants an order undone, or why there is nothing to start."""
+    """Returns the refund to start for an operator's request, or why there is none to start."""
     async with connection(database) as conn:
         order = await conn.fetchrow(BY_OPERATOR, request.team_id, request.out_trade_no)
     if order is None:
@@ -66,7 +66,7 @@ RETURNING o.source, o.out_trade_no, r.attempt
 
 
 async def unfinished_refunds(database: Database, now: datetime, since: datetime, limit: int) -> list[RefundInput]:
-    """Refunds that nobody has seen to since a moment: their workflows are started again where they are gone."""
+    """Returns the refunds not checked since a moment, and marks them checked, for a restart of missing workflows."""
     async with connection(database) as conn:
         return _to_start(await conn.fetch(UNFINISHED, now, since, limit))
 

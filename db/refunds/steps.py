@@ -1,4 +1,4 @@
-"""Undoing orders: one transaction for each step of a refund. Every one may be repeated, and then finds what it did."""
+"""The steps of a refund, one idempotent transaction each."""
 
 from db.callbacks.redelivery import MAKE_DUE
 from db.core.connection import Connection, Database, Row, fetch_one, transaction
@@ -20,7 +20,7 @@ UPDATE refunds SET answer = $3, status = 'awaiting_mall', operator = coalesce(nu
 
 
 async def answer_refund(database: Database, change: ChangeRefund) -> RefundState:
-    """Keeps an operator's answer in the mall's place; the first answer stands."""
+    """Stores an operator's answer for the mall; the first answer holds."""
     async with transaction(database) as conn:
         order, _ = await _lock(conn, change)
         values = (change.answer, change.operator, change.note)
@@ -32,7 +32,7 @@ RELEASED = "UPDATE refunds SET released_at = $3, status = 'awaiting_mall' WHERE 
 
 
 async def release_refund(database: Database, change: ChangeRefund) -> RefundState:
-    """After the mall's yes: the seat, the counts and the quotas; the team is completed with refunds, or failed."""
+    """Releases seat, counts and quotas after the mall agreed; the team becomes completed_with_refunds, or failed."""
     async with transaction(database) as conn:
         order, refund = await _lock(conn, change)
         if refund["answer"] != "agreed" or refund["released_at"] is not None:
@@ -51,7 +51,7 @@ UPDATE refunds SET status = 'rejected', answer = 'vetoed', finished_at = $3,
 
 
 async def reject_refund(database: Database, change: ChangeRefund) -> RefundState:
-    """The compensation: the order is paid again, with its seat and its counts as they were. Not after a yes."""
+    """Compensates: the order is paid again, with its seat and counts unchanged. Does nothing after the mall agreed."""
     async with transaction(database) as conn:
         order, refund = await _lock(conn, change)
         if refund["question"] and refund["answer"] != "agreed" and refund["finished_at"] is None:
@@ -68,42 +68,42 @@ UPDATE refunds SET status = 'done', finished_at = $3, operator = coalesce(nullif
 """
 
 
-# It was finished when it began. Its note says that the mall was told elsewhere: nothing else writes one.
+# An unpaid refund is done from its begin. Its note states that the mall was told by other means; nothing else writes one.
 CLOSE_UNPAID = "UPDATE refunds SET operator = $3, note = $4 WHERE order_id = $1 AND attempt = $2"
-# Whoever says that the mall was told elsewhere ends what is still on its way: nobody tells it again.
+# An operator who closes a refund manually states that the mall was told by other means, so pending deliveries end.
 GIVE_UP = f"UPDATE deliveries SET status = 'dead', finished_at = $2 WHERE event_id = ANY($1::text[]) AND {IS_PENDING}"
 
 
 async def finish_refund(database: Database, change: ChangeRefund) -> RefundState:
-    """The mall has been told; by an operator, when the change names one."""
+    """Finishes a refund after the mall was told; by other means if the change names an operator."""
     async with transaction(database) as conn:
         order, refund = await _lock(conn, change)
         if refund["released_at"] is not None and refund["finished_at"] is None:
             await conn.execute(REFUNDED, change.order_id)
             await conn.execute(FINISH, change.order_id, change.attempt, change.now, change.operator, change.note)
             if change.operator:
-                await conn.execute(GIVE_UP, _told(refund), change.now)
+                await conn.execute(GIVE_UP, _event_ids(refund), change.now)
         elif refund["kind"] == RefundKind.UNPAID and change.operator:
             note = change.note or "told outside the platform"
             await conn.execute(CLOSE_UNPAID, change.order_id, change.attempt, change.operator, note)
-            await conn.execute(GIVE_UP, _told(refund), change.now)
+            await conn.execute(GIVE_UP, _event_ids(refund), change.now)
         return await _current(conn, order, change)
 
 
 FLAG = """
 UPDATE refunds SET status = $3, operator = coalesce(nullif($4, ''), operator) WHERE order_id = $1 AND attempt = $2
 """
-# What waits for its next try is due at once, too.
-REVIVE = f"{MAKE_DUE} AND status <> 'delivered'"
+# Pending deliveries become due at once, too.
+REDELIVER = f"{MAKE_DUE} AND status <> 'delivered'"
 
 
 async def flag_refund(database: Database, change: ChangeRefund) -> RefundState:
-    """The mall did not answer: it waits for an operator."""
+    """Flags a refund whose mall does not answer: it waits for an operator."""
     return await _flag(database, change, RefundStatus.ATTENTION)
 
 
 async def resume_refund(database: Database, change: ChangeRefund) -> RefundState:
-    """The mall is told again what it did not take."""
+    """Makes the refund's undelivered events due again."""
     return await _flag(database, change, RefundStatus.AWAITING_MALL)
 
 
@@ -114,12 +114,12 @@ async def _flag(database: Database, change: ChangeRefund, status: RefundStatus) 
         if refund["finished_at"] is None:
             await conn.execute(FLAG, change.order_id, change.attempt, status, change.operator)
         if status is RefundStatus.AWAITING_MALL and (is_unpaid or refund["finished_at"] is None):
-            await conn.execute(REVIVE, _told(refund), change.now)
+            await conn.execute(REDELIVER, _event_ids(refund), change.now)
         return await _current(conn, order, change)
 
 
-def _told(refund: Row) -> list[str]:
-    """The events that a refund may have."""
+def _event_ids(refund: Row) -> list[str]:
+    """Returns the ids of the events that the refund may have."""
     if refund["kind"] == RefundKind.UNPAID:
         return [event_id(EventType.ORDER_CANCELLED, refund["order_id"])]
     kinds = (EventType.ORDER_REFUND_REQUESTED, EventType.ORDER_REFUNDED)
@@ -127,7 +127,7 @@ def _told(refund: Row) -> list[str]:
 
 
 async def _lock(conn: Connection, change: ChangeRefund) -> tuple[Row, Row]:
-    """The order and its refund, locked after team and order: the mall's answer is written under the refund's lock alone."""
+    """Locks team, order and refund, in this order. record_attempt writes the mall's answer under the refund's lock alone."""
     order = await fetch_one(conn, LOCK_ORDER, change.order_id)
     return order, await fetch_one(conn, ATTEMPT, change.order_id, change.attempt)
 

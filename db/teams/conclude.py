@@ -1,4 +1,4 @@
-"""Ending a forming team, and giving it more time: one guard, whoever asks."""
+"""Concluding a forming team, and extending its deadline: every way goes through the same guard, status = forming."""
 
 from datetime import datetime
 
@@ -24,7 +24,7 @@ MEMBERS = "SELECT out_trade_no, status, lock_expires_at FROM orders WHERE team_i
 
 
 async def conclude_team(database: Database, request: ConcludeTeam) -> ConcludedTeam:
-    """Completes or fails a forming team by its rows; a repeat, and whoever comes second, gets what is true now."""
+    """Completes or fails a forming team by its rows; a repeat, or the loser of a race, gets the present state."""
     async with transaction(database) as conn:
         team = await fetch_one(conn, LOCK_TEAM, request.team_id)
         members = await conn.fetch(MEMBERS, request.team_id)
@@ -34,12 +34,12 @@ async def conclude_team(database: Database, request: ConcludeTeam) -> ConcludedT
             return _unchanged(team, members, wait)
         conclusion = conclude(request.decision, paid=team["complete_count"], min_count=team["min_count"])
         if conclusion is None:
-            return _unchanged(team, members, "Nobody has paid yet, so there is nobody to complete the team with.")
+            return _unchanged(team, members, "No member has paid, so the team cannot be completed.")
         return await _conclude(conn, team, members, conclusion, request.now)
 
 
 def _not_yet(team: Row, members: list[Row], now: datetime) -> str:
-    """Why the deadline does not end the team now; empty when it does."""
+    """Returns why the deadline does not end the team now; empty if it does."""
     if now < team["deadline"]:
         return f"Its deadline is {team['deadline']:%Y-%m-%d %H:%M:%S} UTC."
     unpaid = [member["lock_expires_at"] for member in members if member["status"] == OrderStatus.LOCKED]

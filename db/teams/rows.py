@@ -1,4 +1,4 @@
-"""How a team's and its seats' rows become messages."""
+"""Converts rows of a team and its orders to messages."""
 
 from collections.abc import Iterable
 
@@ -18,7 +18,7 @@ SELECT o.out_trade_no, o.user_id, o.status, o.live, o.lock_expires_at, t.payment
 
 
 def team_row(row: Row) -> TeamRow:
-    """The message of a row that has COLUMNS."""
+    """Converts a row with COLUMNS."""
     has_failed = row["status"] == TeamStatus.FAILED
     return TeamRow(
         status=row["status"],
@@ -29,7 +29,7 @@ def team_row(row: Row) -> TeamRow:
 
 
 def seat_row(row: Row) -> SeatRow:
-    """The message of a row of SEATS."""
+    """Converts a row of SEATS."""
     is_unpaid = row["status"] == OrderStatus.LOCKED
     return SeatRow(
         out_trade_no=row["out_trade_no"],
@@ -45,7 +45,7 @@ async def read_team_row(conn: Connection, team_id: str) -> TeamRow:
 
 
 async def read_seats(conn: Connection, team_id: str, out_trade_nos: Iterable[str]) -> list[SeatRow]:
-    """One answer for each number; an order that the team does not have has no status."""
+    """Returns one entry per number; an order that the team does not have has no status."""
     numbers = list(dict.fromkeys(out_trade_nos))
     found = {row["out_trade_no"]: seat_row(row) for row in await conn.fetch(SEATS, team_id, numbers)} if numbers else {}
     return [found.get(number) or SeatRow(out_trade_no=number) for number in numbers]

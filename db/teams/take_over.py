@@ -1,4 +1,4 @@
-"""What a team's workflow has to know and to do, read from the rows alone."""
+"""Reads from the rows what a team's workflow has to know and to do."""
 
 from db.core.connection import Database, connection
 from db.core.planner_hints import IS_PENDING
@@ -10,7 +10,7 @@ LIVE_SEATS = """
 SELECT o.out_trade_no, o.user_id, o.status, o.live, o.lock_expires_at, t.payment_grace
   FROM orders o JOIN teams t USING (team_id) WHERE o.team_id = $1 AND o.live ORDER BY o.locked_at, o.out_trade_no
 """
-# A refund's events, and the cancellation of an unpaid order by its buyer or an operator, are its own workflow's to deliver.
+# Events of a refund, and the cancellation of an order by its buyer or an operator, are delivered by the refund's workflow.
 UNDELIVERED = f"""
 SELECT DISTINCT e.event_id FROM events e JOIN deliveries d USING (event_id)
  WHERE e.team_id = $1 AND d.{IS_PENDING} AND e.type NOT IN ('order.refund_requested', 'order.refunded')
@@ -21,7 +21,7 @@ OWED = "SELECT count(*) FROM orders WHERE team_id = $1 AND status = 'paid'"
 
 
 async def take_over(database: Database, team_id: str) -> TeamRows:
-    """Reads a team's rows as they are at one moment: the version answered is that of the seats answered."""
+    """Reads a team's rows in one snapshot, so that version and seats belong together."""
     async with connection(database) as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         team = await conn.fetchrow(TEAM, team_id)
         if team is None:

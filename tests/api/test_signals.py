@@ -62,7 +62,7 @@ async def test_complete_changes_nothing_where_nobody_has_paid(shop: Shop, tempor
     offer = await shop.sell()
     order = await offer.seat()
     await send(shop, temporal, by, order["team_id"], "complete", {})
-    await until_details(team_workflow(temporal, order["team_id"]), say="Nobody has paid yet")
+    await until_details(team_workflow(temporal, order["team_id"]), say="No member has paid")
     assert (await shop.team(order["team_id"]))["status"] == "forming"
     assert await shop.order(order["out_trade_no"]) == order
 

@@ -158,7 +158,7 @@ async def test_complete_needs_somebody_who_has_paid(time: WorkflowEnvironment, d
     await team.join(2)
     await team.handle.signal("complete", {"operator": "ann", "reason": "enough"})
     await time.sleep(timedelta(seconds=1))
-    assert "Nobody has paid yet" in await team.details()
+    assert "No member has paid" in await team.details()
     await team.pay(1)
     await team.handle.signal("complete", {"operator": "ann", "reason": "enough"})
     await time.sleep(timedelta(seconds=1))
