@@ -100,7 +100,7 @@ async def test_an_ending_refunds_everybody_whose_team_is_not_complete(shop: Shop
     seen = {"teams": 3, "amount": "160.00", "reason": "sold out"}
     begun = (await shop.ops.post(path(offer, "/ending"), seen)).ok(202)
     assert (begun["teams_total"], begun["refunds_total"], begun["amount_total"]) == (3, 2, "160.00")
-    assert (begun["reason"], begun["workflow"]["id"]) == ("sold out", f"ending-{offer.campaign_id}")
+    assert (begun["reason"], begun["workflow"]["id"]) == ("sold out", f"campaign-shutdown-{offer.campaign_id}")
     assert (await shop.ops.get(path(offer))).ok()["status"] == "ended"
     (await offer.lock()).refused("campaign_inactive", 409)
 
