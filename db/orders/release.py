@@ -17,7 +17,8 @@ from domain.seats import team_after_release
 
 LOCK_TEAM = "SELECT * FROM teams WHERE team_id = $1 FOR UPDATE"
 
-# Twin of domain.seats.is_overdue, where $4 is `now` less the grace. The quotas are locked in the order of their keys before
+# Twin of domain.seats.is_overdue, where $4 is `now` less the grace. A transaction has one version ($5), whatever else it
+# changes. The quotas are locked in the order of their keys before
 # they change, so that two teams that release seats of the same buyers at the same time cannot wait for each other.
 CANCEL_LOCKED = """
 WITH cancelled AS (
@@ -37,7 +38,7 @@ WITH cancelled AS (
     FROM (SELECT campaign_id, count(*) AS seats FROM quotas GROUP BY campaign_id) given
    WHERE s.campaign_id = given.campaign_id
 ), team AS (
-  UPDATE teams SET lock_count = lock_count - given.seats, version = version + 1
+  UPDATE teams SET lock_count = lock_count - given.seats, version = $5
     FROM (SELECT count(*) AS seats FROM cancelled) given
    WHERE team_id = $1 AND given.seats > 0
 )
@@ -62,14 +63,13 @@ async def cancel_locked(
         now: when.
         expired_by: only those whose payment window was over at this moment; None: all of them.
     """
-    cancelled: list[Row] = await conn.fetch(CANCEL_LOCKED, team["team_id"], reason, now, expired_by)
+    cancelled: list[Row] = await conn.fetch(CANCEL_LOCKED, team["team_id"], reason, now, expired_by, team["version"] + 1)
     await record_order_events(conn, EventType.ORDER_CANCELLED, [row["order_id"] for row in cancelled], now, reason=reason)
     return cancelled
 
 
 ABANDON = """
-UPDATE teams SET status = 'failed', fail_reason = $2, failed_at = $3, version = version + 1
- WHERE team_id = $1 AND lock_count = 0
+UPDATE teams SET status = 'failed', fail_reason = $2, failed_at = $3 WHERE team_id = $1 AND lock_count = 0
 """
 
 

@@ -44,6 +44,8 @@ class TeamState(BaseModel):
     """the highest that an answer had"""
     read_version: int = 0
     """the version of the latest read of all rows"""
+    unseen_versions: set[int] = set()
+    """below `version`, and of no answer yet: of a step under way, or of a change that this workflow has not heard of"""
     must_read_rows: bool = False
     notes: list[str] = []
 
@@ -102,6 +104,8 @@ class TeamState(BaseModel):
         """Takes over the answer of one transaction, whatever the order in which answers arrive."""
         if answer.repeated or (answer.team.status is not self.status and not answer.decides_team):
             self.must_read_rows = True
+        self.unseen_versions.update(range(self.version + 1, answer.team.version))
+        self.unseen_versions.discard(answer.team.version)
         self._apply_team(answer)
         for row in answer.seats:
             self._apply_seat(row, answer.team.version)
@@ -111,6 +115,7 @@ class TeamState(BaseModel):
         if rows.team.version < self.version:
             return False
         self.read_version = rows.team.version
+        self.unseen_versions = set()
         self.seats = {}
         self._apply_team(rows)
         for row in rows.seats:

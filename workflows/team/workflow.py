@@ -68,6 +68,7 @@ class TeamWorkflow:
         """a run that continues another one reads the rows before it answers anybody"""
         self._locking: set[str] = set()
         self._first_lock_ended = False
+        self._steps_under_way = 0
         self._refunds_started = False
         self._deliveries = Deliveries()
         self._log = OperatorLog(self._details, self._state.notes)
@@ -225,7 +226,8 @@ class TeamWorkflow:
     async def _sleep_until_due(self) -> None:
         """Sleeps until an unpaid seat or the deadline is due, or something has changed.
 
-        A lock restarts the timer only when its seat is due first, which it is when no other seat was unpaid.
+        A lock restarts the timer only when its seat is due first, which it is when no other seat was unpaid. A delivery that
+        ends does not wake it: it is looked at with the next event.
         """
         due, reason = self._state.next_due(workflow.now())
 
@@ -236,7 +238,6 @@ class TeamWorkflow:
                 or state.must_read_rows
                 or state.is_decidable(workflow.now())
                 or state.next_due(workflow.now()).moment < due
-                or self._deliveries.any_finished
                 or self._is_long()
             )
 
@@ -374,7 +375,14 @@ class TeamWorkflow:
     # --- transactions, and what they change ---
 
     async def _local_first(self, activity: Activity[ArgumentT, AnswerT], argument: ArgumentT, summary: str) -> AnswerT:
-        return await execute_local_first(activity, argument, summary=summary, local=self._team.local_activities)
+        self._steps_under_way += 1
+        try:
+            return await execute_local_first(activity, argument, summary=summary, local=self._team.local_activities)
+        except FailureError:
+            self._state.must_read_rows = True  # the transaction may be committed all the same
+            raise
+        finally:
+            self._steps_under_way -= 1
 
     async def _transaction(self, activity: Activity[ArgumentT, AnswerT], argument: ArgumentT, summary: str) -> AnswerT:
         """For an update: a failure becomes its answer, and a defect is flagged."""
@@ -388,6 +396,8 @@ class TeamWorkflow:
 
     def _apply(self, answer: TeamAnswer) -> None:
         self._state.apply(answer)
+        if self._state.unseen_versions and not self._steps_under_way:
+            self._state.must_read_rows = True
         self._show_status()
         self._deliveries.start(answer.event_ids, f"deliver {len(answer.event_ids)} event(s): team {answer.team.status}")
 

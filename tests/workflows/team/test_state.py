@@ -82,6 +82,18 @@ def test_a_repeated_answer_makes_it_read_the_rows() -> None:
     assert state.must_read_rows
 
 
+def test_a_version_that_no_answer_had_is_noticed_until_its_answer_comes() -> None:
+    state = TeamState()
+    state.apply(answer(1, seat("a")))
+    state.apply(answer(3, seat("c")))
+    assert state.unseen_versions == {2}
+    state.apply(answer(2, seat("b")))
+    assert state.unseen_versions == set()
+    state.apply(answer(5, seat("d")))
+    assert state.replace(answer(6, seat("a")))
+    assert state.unseen_versions == set()
+
+
 def test_an_answer_that_is_older_than_the_rows_that_were_read_is_dropped() -> None:
     state = TeamState()
     state.apply(answer(1, seat("a")))

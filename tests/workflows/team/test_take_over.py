@@ -19,6 +19,7 @@ from domain.messages.orders import SettlePayment
 from domain.messages.refunds import OpenRefund
 from tests.api.receiver import Receiver, listening
 from tests.workflows.play import SECRET, SOURCE, Play, assert_view_equals_rows, publish, working
+from workflows.team.workflow import TeamWorkflow
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 FEW_EVENTS = 60
@@ -154,6 +155,36 @@ async def test_a_lock_whose_answer_is_lost_is_found_before_the_team_is_given_up(
     await time.sleep(20 * MINUTE)
     assert await status_of(database, team) is TeamStatus.FAILED
     assert await team.handle.result() == "failed"
+
+
+async def test_an_answer_that_skips_a_version_makes_the_workflow_read_the_rows(
+    time: WorkflowEnvironment, database: Database, queue: str
+) -> None:
+    """Between its own steps somebody else has changed the team: nobody needs to say so."""
+    team = await play(time, database, queue)
+    await team.open()
+    await team.join(2)
+    await pay_behind_its_back(time, database, team, 2)
+    await team.pay(1)
+    await assert_view_equals_rows(team, database)
+    await team.handle.signal("close")
+
+
+async def test_a_run_that_continues_another_one_reads_the_rows_before_it_answers(
+    time: WorkflowEnvironment, database: Database, queue: str
+) -> None:
+    """What the run before had answered may be lost with the task in which it continued as new."""
+    team = await play(time, database, queue, target_count=2)
+    await team.open()
+    stale = await team.handle.query(TeamWorkflow.view)
+    await team.join(2)
+    await team.pay(1)
+    await team.handle.terminate()
+    handle = await time.client.start_workflow(TeamWorkflow.run, team.input(stale), id=team.handle.id, task_queue=queue)
+    assert (await team.pay(2)).team.status is TeamStatus.COMPLETED
+    await assert_view_equals_rows(team, database)
+    await time.sleep(8 * DAY)
+    assert await handle.result() == "completed, 2 paid"
 
 
 async def test_a_hint_makes_the_workflow_read_the_rows(time: WorkflowEnvironment, database: Database, queue: str) -> None:
