@@ -100,21 +100,37 @@ class TeamState(BaseModel):
 
     # --- what corrects it ---
 
-    def apply(self, answer: TeamAnswer) -> None:
-        """Takes over the answer of one transaction, whatever the order in which answers arrive."""
-        if answer.repeated or (answer.team.status is not self.status and not answer.decides_team):
+    def apply(self, answer: TeamAnswer, *, is_last: bool = True) -> None:
+        """Takes over the answer of one transaction, whatever the order in which answers arrive.
+
+        Where something happened that this workflow did not cause, the rows have to be read: another status, a version that no
+        answer had, or one that is lower than before, which rows restored from a backup have.
+
+        Args:
+            answer: what the transaction says.
+            is_last: no other transaction of this workflow is under way, whose answer may explain the version.
+        """
+        is_restored = is_last and answer.team.version < self.version
+        if answer.repeated or is_restored or (answer.team.status is not self.status and not answer.decides_team):
             self.must_read_rows = True
         self.unseen_versions.update(range(self.version + 1, answer.team.version))
         self.unseen_versions.discard(answer.team.version)
         self._apply_team(answer)
         for row in answer.seats:
             self._apply_seat(row, answer.team.version)
+        if self.unseen_versions and is_last:
+            self.must_read_rows = True
 
-    def replace(self, rows: TeamAnswer) -> bool:
-        """Takes over all rows; returns whether they were at least as new as every answer before, else nothing changes."""
-        if rows.team.version < self.version:
+    def replace(self, rows: TeamAnswer, known_before: int) -> bool:
+        """Takes over all rows, unless an answer that came during the read is newer: then it returns False.
+
+        Args:
+            rows: what was read.
+            known_before: the view's version when the read began. Rows below it were restored from a backup, and hold.
+        """
+        if known_before <= rows.team.version < self.version:
             return False
-        self.read_version = rows.team.version
+        self.version = self.read_version = rows.team.version
         self.unseen_versions = set()
         self.seats = {}
         self._apply_team(rows)

@@ -14,11 +14,10 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.interfaces import CallbackActivities, OrderActivities, RefundStartActivities, TeamActivities
+    from activities.interfaces import OrderActivities, RefundStartActivities
     from domain.errors import ErrorCode
     from domain.lifecycle import PaymentOutcome, TeamDecision
     from domain.messages.base import WorkflowFailure
-    from domain.messages.callbacks import ReviveCallbacks
     from domain.messages.orders import (
         HeldSeat,
         LockSeat,
@@ -28,25 +27,15 @@ with workflow.unsafe.imports_passed_through():
         SettledPayment,
         SettlePayment,
     )
-    from domain.messages.refunds import RefundByOperator, RefundInput, StartTeamRefunds
-    from domain.messages.signals import ExtendSignal, OperatorSignal, RefundSignal, ResendCallbacksSignal
-    from domain.messages.teams import ConcludedTeam, ConcludeTeam, ExtendTeam, MemberLeft, TakeOver, TeamAnswer
+    from domain.messages.refunds import RefundInput
+    from domain.messages.signals import OperatorSignal
+    from domain.messages.teams import MemberLeft
     from workflows.activity_calls import (
-        Activity,
-        AnswerT,
-        ArgumentT,
-        execute_batched,
-        execute_local_first,
         execute_with_retries,
-        is_defect,
         refusal,
-        refusal_of,
     )
-    from workflows.deliveries import Deliveries
-    from workflows.details import moment, team_details
-    from workflows.operator_log import OperatorLog
-    from workflows.search_attributes import TEAM_STATUS
-    from workflows.task_queues import CALLBACKS_QUEUE, REFUNDS_QUEUE
+    from workflows.task_queues import REFUNDS_QUEUE
+    from workflows.team.operator_signals import TeamOperatorSignals
     from workflows.team.state import TeamInput, TeamState
 
 FIRST_SEAT_WITHIN = timedelta(minutes=1)
@@ -57,21 +46,13 @@ LOCK, SETTLE = "lock", "settle"
 
 
 @workflow.defn
-class TeamWorkflow:
+class TeamWorkflow(TeamOperatorSignals):
     @workflow.init
     def __init__(self, team: TeamInput) -> None:
         # A handler may run before run() does: all that it reads is made here.
-        self._team = team
-        self._state = team.state or TeamState()
-        self._shown_status = self._state.status
-        self._has_read_rows = team.state is None
-        """a run that continues another one reads the rows before it answers anybody"""
+        super().__init__(team)
         self._locking: set[str] = set()
         self._first_lock_ended = False
-        self._steps_under_way = 0
-        self._refunds_started = False
-        self._deliveries = Deliveries()
-        self._log = OperatorLog(self._details, self._state.notes)
 
     @workflow.run
     async def run(self, team: TeamInput) -> str:  # noqa: ARG002 - __init__ has it
@@ -130,61 +111,6 @@ class TeamWorkflow:
                 task_queue=REFUNDS_QUEUE,
             )
         return settled
-
-    # --- what operators ask for: any JSON is accepted, and parsed here ---
-
-    @workflow.signal(description='Give the team more time: {"minutes": 60, "operator": "you"}')
-    async def extend(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
-        signal = self._log.parse(ExtendSignal, payload, surplus, "extend")
-        if signal is None:
-            return
-        if self._state.deadline is None or not self._state.is_forming:
-            self._log.note(f"extend changed nothing: the team is {self._state.status}.")
-            return
-        extend = ExtendTeam(team_id=self._team.team_id, deadline=self._state.deadline + timedelta(minutes=signal.minutes))
-        extended = await execute_with_retries(TeamActivities.extend_team, extend, summary=f"extend by {signal.minutes} min")
-        self._apply(extended)
-        by = signal.operator or "an operator"
-        self._log.note(f"extend by {signal.minutes} min by {by}: {moment(extended.team.deadline)}.")
-
-    @workflow.signal(description='Complete the team with who has paid: {"operator": "you", "reason": "why"}')
-    async def complete(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
-        if signal := self._log.parse(OperatorSignal, payload, surplus, "complete"):
-            await self._conclude_by_operator(TeamDecision.COMPLETE, "complete", signal)
-
-    @workflow.signal(description='Fail the team now; who has paid gets the money back: {"operator": "you", "reason": "why"}')
-    async def close(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
-        if signal := self._log.parse(OperatorSignal, payload, surplus, "close"):
-            await self._conclude_by_operator(TeamDecision.CLOSE, "close", signal)
-
-    @workflow.signal(description='Undo a member\'s order: {"out_trade_no": "T1", "reason": "why", "operator": "you"}')
-    async def refund(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
-        signal = self._log.parse(RefundSignal, payload, surplus, "refund")
-        if signal is None:
-            return
-        number, by = signal.out_trade_no, signal.operator or "an operator"
-        request = RefundByOperator(team_id=self._team.team_id, now=workflow.now(), **signal.model_dump())
-        outcome = await execute_with_retries(
-            RefundStartActivities.start_refund_by_operator,
-            request,
-            summary=f"start a refund of {number}",
-            task_queue=REFUNDS_QUEUE,
-        )
-        self._log.note(f"refund of {number} by {by}: {outcome}.")
-
-    @workflow.signal(description='Deliver again what was given up of this team\'s events: {"operator": "you"}')
-    async def resend_callbacks(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
-        signal = self._log.parse(ResendCallbacksSignal, payload, surplus, "resend_callbacks")
-        if signal is None:
-            return
-        revive = ReviveCallbacks(team_id=self._team.team_id, now=workflow.now())
-        summary = "make dead callbacks due again"
-        revived = await execute_with_retries(
-            CallbackActivities.revive_callbacks, revive, summary=summary, task_queue=CALLBACKS_QUEUE
-        )
-        count, by = len(revived.event_ids), signal.operator or "an operator"
-        self._log.note(f"resend_callbacks by {by}: {f'{count} event(s) are sent again' if count else 'nothing was given up'}.")
-        self._deliveries.start(revived.event_ids, "deliver again", again=True)
 
     # --- hints that the rows have changed ---
 
@@ -268,23 +194,6 @@ class TeamWorkflow:
         if self._is_decidable():
             await workflow.sleep(CONCLUDE_AGAIN, summary="an unpaid seat may still be paid for")
 
-    async def _conclude(self, decision: TeamDecision) -> ConcludedTeam:
-        conclude = ConcludeTeam(team_id=self._team.team_id, decision=decision, now=workflow.now())
-        concluded = await self._local_first(TeamActivities.conclude_team, conclude, f"conclude the team: {decision}")
-        self._apply(concluded)
-        if concluded.owed:
-            self._log.note(f"Owed back to {len(concluded.owed)} paid member(s): {', '.join(concluded.owed[:10])}.")
-            await self._start_refunds(len(concluded.owed))
-        return concluded
-
-    async def _conclude_by_operator(self, decision: TeamDecision, name: str, signal: OperatorSignal) -> None:
-        if not self._state.has_seat:
-            self._log.note(f"{name} changed nothing: the team has no seat yet.")
-            return
-        concluded = await self._conclude(decision)
-        by, reason = signal.operator or "an operator", signal.reason or "no reason given"
-        self._log.note(f"{name} by {by} ({reason}): {concluded.detail}")
-
     @asynccontextmanager
     async def _cancel_closes_team(self) -> AsyncIterator[None]:
         """A cancel of a forming team's workflow is `close`."""
@@ -328,41 +237,6 @@ class TeamWorkflow:
         is_idle = not self._deliveries.are_under_way and workflow.all_handlers_finished()
         return self._state.is_window_over(workflow.now()) and is_idle
 
-    async def _take_over(self) -> bool:
-        """Replaces the view by the rows, and does what they say is still to be done; returns whether there is a team."""
-        while True:
-            self._state.must_read_rows = False
-            request = TakeOver(team_id=self._team.team_id)
-            taken = await self._local_first(TeamActivities.take_over, request, "take over the team's rows")
-            if taken.rows is None:
-                break
-            # A hint, or a newer answer, that came during the read makes it stale.
-            if self._state.replace(taken.rows) and not self._state.must_read_rows:
-                break
-        self._has_read_rows = True
-        if taken.rows is None:
-            return False
-        self._show_status()
-        self._deliveries.start(taken.rows.event_ids, "deliver what the rows have undelivered")
-        if taken.owed and not self._refunds_started:
-            await self._start_refunds(taken.owed)
-        return True
-
-    async def _start_refunds(self, count: int) -> None:
-        """Once a run: from then on each refund has a workflow of its own."""
-        self._refunds_started = True
-        await execute_batched(
-            RefundStartActivities.start_team_refunds,
-            StartTeamRefunds(team_id=self._team.team_id),
-            summary=f"start {count} refund(s)",
-            task_queue=REFUNDS_QUEUE,
-        )
-
-    def _collect_finished_deliveries(self) -> None:
-        for failure in self._deliveries.collect():
-            self._log.flag(needs_attention=True)
-            self._log.note(failure)
-
     def _is_long(self) -> bool:
         return workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished()
 
@@ -372,35 +246,6 @@ class TeamWorkflow:
             state = self._state.model_copy(update={"seats": self._state.live_seats, "notes": self._log.notes})
             workflow.continue_as_new(self._team.model_copy(update={"state": state}))
 
-    # --- transactions, and what they change ---
-
-    async def _local_first(self, activity: Activity[ArgumentT, AnswerT], argument: ArgumentT, summary: str) -> AnswerT:
-        self._steps_under_way += 1
-        try:
-            return await execute_local_first(activity, argument, summary=summary, local=self._team.local_activities)
-        except FailureError:
-            self._state.must_read_rows = True  # the transaction may be committed all the same
-            raise
-        finally:
-            self._steps_under_way -= 1
-
-    async def _transaction(self, activity: Activity[ArgumentT, AnswerT], argument: ArgumentT, summary: str) -> AnswerT:
-        """For an update: a failure becomes its answer, and a defect is flagged."""
-        try:
-            return await self._local_first(activity, argument, summary)
-        except FailureError as exc:
-            if is_defect(exc):
-                self._log.flag(needs_attention=True)
-                self._log.note(f"a defect stopped this step: {summary}: {refusal_of(exc).message}")
-            raise refusal_of(exc) from exc
-
-    def _apply(self, answer: TeamAnswer) -> None:
-        self._state.apply(answer)
-        if self._state.unseen_versions and not self._steps_under_way:
-            self._state.must_read_rows = True
-        self._show_status()
-        self._deliveries.start(answer.event_ids, f"deliver {len(answer.event_ids)} event(s): team {answer.team.status}")
-
     def _apply_settlement(self, out_trade_no: str, settled: SettledPayment) -> None:
         self._apply(settled)
         if settled.outcome is PaymentOutcome.REFUNDING:
@@ -408,17 +253,8 @@ class TeamWorkflow:
         elif settled.outcome is PaymentOutcome.RESEATED:
             self._log.note(f"{out_trade_no} was paid late, and got a free seat again.")
 
-    def _show_status(self) -> None:
-        if self._state.status is not self._shown_status:
-            self._shown_status = self._state.status
-            workflow.upsert_search_attributes([TEAM_STATUS.value_set(self._state.status)])
-        self._log.show()
-
     def _is_decidable(self) -> bool:
         return self._state.is_forming and self._state.is_decidable(workflow.now())
 
     def _is_open(self) -> bool:
         return self._state.deadline is not None and workflow.now() < self._state.deadline
-
-    def _details(self, notes: list[str]) -> str:
-        return team_details(self._state, self._team.target_count, notes)

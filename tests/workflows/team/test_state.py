@@ -85,19 +85,20 @@ def test_a_repeated_answer_makes_it_read_the_rows() -> None:
 def test_a_version_that_no_answer_had_is_noticed_until_its_answer_comes() -> None:
     state = TeamState()
     state.apply(answer(1, seat("a")))
-    state.apply(answer(3, seat("c")))
-    assert state.unseen_versions == {2}
-    state.apply(answer(2, seat("b")))
-    assert state.unseen_versions == set()
+    state.apply(answer(3, seat("c")), is_last=False)
+    assert (state.unseen_versions, state.must_read_rows) == ({2}, False)
+    state.apply(answer(2, seat("b")), is_last=False)
+    assert (state.unseen_versions, state.must_read_rows) == (set(), False)
     state.apply(answer(5, seat("d")))
-    assert state.replace(answer(6, seat("a")))
+    assert (state.unseen_versions, state.must_read_rows) == ({4}, True)
+    assert state.replace(answer(6, seat("a")), state.version)
     assert state.unseen_versions == set()
 
 
 def test_an_answer_that_is_older_than_the_rows_that_were_read_is_dropped() -> None:
     state = TeamState()
     state.apply(answer(1, seat("a")))
-    assert state.replace(answer(4, seat("b", OrderStatus.PAID)))
+    assert state.replace(answer(4, seat("b", OrderStatus.PAID)), state.version)
     state.apply(answer(3, seat("a")))
     assert statuses(state) == {"b": OrderStatus.PAID}
     assert state.version == 4
@@ -106,8 +107,17 @@ def test_an_answer_that_is_older_than_the_rows_that_were_read_is_dropped() -> No
 def test_rows_that_are_older_than_an_answer_are_not_taken_over() -> None:
     state = TeamState()
     state.apply(answer(5, seat("a")))
-    assert not state.replace(answer(4))
+    assert not state.replace(answer(4), known_before=4)
     assert statuses(state) == {"a": OrderStatus.LOCKED}
+
+
+def test_rows_that_were_restored_from_a_backup_hold() -> None:
+    state = TeamState()
+    state.apply(answer(5, seat("a")), is_last=False)
+    state.apply(answer(3, seat("a", None)))
+    assert state.must_read_rows
+    assert state.replace(answer(3), known_before=5)
+    assert (statuses(state), state.version) == ({}, 3)
 
 
 def test_a_late_lock_does_not_bring_a_released_seat_back() -> None:
@@ -150,7 +160,7 @@ def test_reading_the_rows_at_any_moment_leads_to_the_same_view(
     state = TeamState()
     for index in sorted(kept):
         state.apply(answers[index])
-    assert state.replace(rows)
+    assert state.replace(rows, state.version)
     for one in data.draw(st.permutations([*answers[read_after:], *(answers[index] for index in kept)])):
         state.apply(one)
     live = {number: status for number, status in dict(changes).items() if status in {OrderStatus.LOCKED, OrderStatus.PAID}}

@@ -67,7 +67,7 @@ async def lose_order(_: WorkflowEnvironment, database: Database, team: Play, buy
         give_back = "UPDATE user_quotas SET live = live - 1 WHERE (campaign_id, source, user_id) = ($1, $2, $3)"
         await conn.execute(give_back, *order.values())
         await conn.execute("DELETE FROM orders WHERE order_id = $1", team.order(buyer))
-        release = "UPDATE teams SET lock_count = lock_count - 1, version = version + 1 WHERE team_id = $1"
+        release = "UPDATE teams SET lock_count = lock_count - 1, version = version - 1 WHERE team_id = $1"
         await conn.execute(release, team.team)
 
 

@@ -1,0 +1,119 @@
+"""The steps that a team's workflow and its operators' signals share: transactions, and what follows from their answers."""
+
+from temporalio import workflow
+from temporalio.exceptions import FailureError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.interfaces import RefundStartActivities, TeamActivities
+    from domain.lifecycle import TeamDecision
+    from domain.messages.refunds import StartTeamRefunds
+    from domain.messages.teams import ConcludedTeam, ConcludeTeam, TakeOver, TeamAnswer
+    from workflows.activity_calls import (
+        Activity,
+        AnswerT,
+        ArgumentT,
+        execute_batched,
+        execute_local_first,
+        is_defect,
+        refusal_of,
+    )
+    from workflows.deliveries import Deliveries
+    from workflows.details import team_details
+    from workflows.operator_log import OperatorLog
+    from workflows.search_attributes import TEAM_STATUS
+    from workflows.task_queues import REFUNDS_QUEUE
+    from workflows.team.state import TeamInput, TeamState
+
+
+class TeamSteps:
+    def __init__(self, team: TeamInput) -> None:
+        self._team = team
+        self._state = team.state or TeamState()
+        self._shown_status = self._state.status
+        self._has_read_rows = team.state is None
+        """a run that continues another one reads the rows before it answers anybody"""
+        self._steps_under_way = 0
+        self._refunds_started = False
+        self._deliveries = Deliveries()
+        self._log = OperatorLog(self._details, self._state.notes)
+
+    async def _local_first(self, activity: Activity[ArgumentT, AnswerT], argument: ArgumentT, summary: str) -> AnswerT:
+        self._steps_under_way += 1
+        try:
+            return await execute_local_first(activity, argument, summary=summary, local=self._team.local_activities)
+        except FailureError:
+            self._state.must_read_rows = True  # the transaction may be committed all the same
+            raise
+        finally:
+            self._steps_under_way -= 1
+
+    async def _transaction(self, activity: Activity[ArgumentT, AnswerT], argument: ArgumentT, summary: str) -> AnswerT:
+        """For an update: a failure becomes its answer, and a defect is flagged."""
+        try:
+            return await self._local_first(activity, argument, summary)
+        except FailureError as exc:
+            if is_defect(exc):
+                self._log.flag(needs_attention=True)
+                self._log.note(f"a defect stopped this step: {summary}: {refusal_of(exc).message}")
+            raise refusal_of(exc) from exc
+
+    def _apply(self, answer: TeamAnswer) -> None:
+        self._state.apply(answer, is_last=not self._steps_under_way)
+        self._show_status()
+        self._deliveries.start(answer.event_ids, f"deliver {len(answer.event_ids)} event(s): team {answer.team.status}")
+
+    async def _conclude(self, decision: TeamDecision) -> ConcludedTeam:
+        conclude = ConcludeTeam(team_id=self._team.team_id, decision=decision, now=workflow.now())
+        concluded = await self._local_first(TeamActivities.conclude_team, conclude, f"conclude the team: {decision}")
+        self._apply(concluded)
+        if concluded.owed:
+            self._log.note(f"Owed back to {len(concluded.owed)} paid member(s): {', '.join(concluded.owed[:10])}.")
+            await self._start_refunds(len(concluded.owed))
+        return concluded
+
+    async def _start_refunds(self, count: int) -> None:
+        """Once a run: from then on each refund has a workflow of its own."""
+        self._refunds_started = True
+        await execute_batched(
+            RefundStartActivities.start_team_refunds,
+            StartTeamRefunds(team_id=self._team.team_id),
+            summary=f"start {count} refund(s)",
+            task_queue=REFUNDS_QUEUE,
+        )
+
+    async def _take_over(self) -> bool:
+        """Replaces the view by the rows, and does what they say is still to be done; returns whether there is a team."""
+        while True:
+            self._state.must_read_rows = False
+            known_before = self._state.version
+            request = TakeOver(team_id=self._team.team_id)
+            taken = await self._local_first(TeamActivities.take_over, request, "take over the team's rows")
+            if taken.rows is None:
+                break
+            # A hint, or a newer answer, that came during the read makes it stale.
+            if self._state.replace(taken.rows, known_before) and not self._state.must_read_rows:
+                break
+        self._has_read_rows = True
+        if taken.rows is None:
+            return False
+        self._show_status()
+        self._deliveries.start(taken.rows.event_ids, "deliver what the rows have undelivered")
+        if taken.owed and not self._refunds_started:
+            await self._start_refunds(taken.owed)
+        return True
+
+    def _collect_finished_deliveries(self) -> None:
+        for failure in self._deliveries.collect():
+            self._log.flag(needs_attention=True)
+            self._log.note(failure)
+
+    # --- what operators see ---
+
+    def _show_status(self) -> None:
+        if self._state.status is not self._shown_status:
+            self._shown_status = self._state.status
+            workflow.upsert_search_attributes([TEAM_STATUS.value_set(self._state.status)])
+        self._log.show()
+
+    def _details(self, notes: list[str]) -> str:
+        return team_details(self._state, self._team.target_count, notes)
