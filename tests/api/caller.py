@@ -62,6 +62,9 @@ def _workflow_links(body: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - an
 
 
 class Caller:
+    calls = 0
+    """The number of calls that all callers have made."""
+
     def __init__(self, http: aiohttp.ClientSession, base_url: str, key: str | None) -> None:
         self._http = http
         self.base_url = base_url
@@ -87,6 +90,7 @@ class Caller:
 
     async def call(self, method: str, path: str, headers: Mapping[str, str] | None = None, **content: Any) -> Answer:  # noqa: ANN401
         authorization = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        Caller.calls += 1
         began = time.monotonic()
         async with self._http.request(
             method, self.base_url + path, headers={**authorization, **(headers or {})}, **content

@@ -13,9 +13,10 @@ pytestmark = pytest.mark.usefixtures("one_line_and_nothing_written")
 @pytest.mark.parametrize(
     "path", ["/v1/orders?user_id=u&limit={}", "/v1/ops/orders?limit={}", "/v1/ops/teams?limit={}", "/v1/ops/campaigns?limit={}"]
 )
-@pytest.mark.parametrize("limit", ["0", "101", "-1", "1.5", "", "x", "9" * 30, "9" * 5000, "1e1"], ids=lambda limit: limit[:9])
-async def test_a_bad_limit_is_refused(shop: Shop, path: str, limit: str) -> None:
-    (await caller(shop, path).get(path.format(limit))).refused("invalid_request", 422)
+async def test_a_bad_limit_is_refused(shop: Shop, subtests: pytest.Subtests, path: str) -> None:
+    for limit in ("0", "101", "-1", "1.5", "", "x", "9" * 30, "9" * 5000, "1e1"):
+        with subtests.test(limit[:9]):
+            (await caller(shop, path).get(path.format(limit))).refused("invalid_request", 422)
 
 
 def cursor(text: str) -> str:
@@ -38,20 +39,21 @@ NO_CURSOR = {
 @pytest.mark.parametrize(
     "path", ["/v1/orders?user_id=u", "/v1/ops/orders", "/v1/ops/teams", "/v1/ops/campaigns", "/v1/ops/callbacks"]
 )
-@pytest.mark.parametrize("made_up", NO_CURSOR.values(), ids=NO_CURSOR)
-async def test_a_made_up_cursor_is_refused(shop: Shop, path: str, made_up: str) -> None:
-    (await caller(shop, path).call("GET", path, params={"cursor": made_up})).refused("invalid_request", 422)
+async def test_a_made_up_cursor_is_refused(shop: Shop, subtests: pytest.Subtests, path: str) -> None:
+    for name, made_up in NO_CURSOR.items():
+        with subtests.test(name):
+            (await caller(shop, path).call("GET", path, params={"cursor": made_up})).refused("invalid_request", 422)
 
 
-@pytest.mark.parametrize("row_id", ["", "a b", "x", "-", str(2**31), str(10**30), "9" * 100], ids=lambda row_id: row_id[:12])
-async def test_a_made_up_cursor_without_a_campaign_is_refused(shop: Shop, row_id: str) -> None:
-    made_up = cursor(f"2026-01-01T00:00:00Z {row_id}")
-    (await shop.ops.get("/v1/ops/campaigns", cursor=made_up)).refused("invalid_request", 422)
+async def test_a_made_up_cursor_without_a_campaign_is_refused(shop: Shop, subtests: pytest.Subtests) -> None:
+    for row_id in ("", "a b", "x", "-", str(2**31), str(10**30), "9" * 100):
+        with subtests.test(row_id[:12]):
+            made_up = cursor(f"2026-01-01T00:00:00Z {row_id}")
+            (await shop.ops.get("/v1/ops/campaigns", cursor=made_up)).refused("invalid_request", 422)
 
 
-@pytest.mark.parametrize(
-    ("path", "query"),
-    [
+async def test_a_bad_filter_is_refused(shop: Shop, subtests: pytest.Subtests) -> None:
+    filters: list[tuple[str, dict[str, str]]] = [
         ("/v1/orders", {}),
         *[("/v1/orders", {"user_id": value}) for value in ("", "a b", "\x00", "x" * 65)],
         *[("/v1/ops/orders", {"campaign_id": value}) for value in ("x", "", "1.5", str(2**31), str(10**30))],
@@ -62,16 +64,14 @@ async def test_a_made_up_cursor_without_a_campaign_is_refused(shop: Shop, row_id
         ("/v1/ops/teams", {"status": "lost"}),
         ("/v1/ops/teams", {"goods_id": "'"}),
         ("/v1/ops/campaigns", {"status": "lost"}),
-    ],
-    ids=lambda value: ascii(value)[:50],
-)
-async def test_a_bad_filter_is_refused(shop: Shop, path: str, query: dict[str, str]) -> None:
-    (await caller(shop, path).call("GET", path, params=query)).refused("invalid_request", 422)
+    ]
+    for path, query in filters:
+        with subtests.test(ascii((path, query))[:60]):
+            (await caller(shop, path).call("GET", path, params=query)).refused("invalid_request", 422)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
+async def test_an_odd_id_in_the_path_is_refused(shop: Shop, subtests: pytest.Subtests) -> None:
+    for path in (
         "/v1/orders/%00",
         "/v1/orders/a%20b",
         "/v1/orders/%F0%9F%98%80",
@@ -89,18 +89,15 @@ async def test_a_bad_filter_is_refused(shop: Shop, path: str, query: dict[str, s
         f"/v1/ops/campaigns/{10**30}",
         "/v1/ops/campaigns/" + "9" * 5000,
         "/v1/ops/campaigns/-1",
-    ],
-    ids=lambda path: path[:40],
-)
-async def test_an_odd_id_in_the_path_is_refused(shop: Shop, path: str) -> None:
-    answer = await caller(shop, path).get(path)
-    assert answer.code in {"invalid_request", "campaign_not_found"}
-    answer.refused(str(answer.code), answer.status)
+    ):
+        with subtests.test(path[:40]):
+            answer = await caller(shop, path).get(path)
+            assert answer.code in {"invalid_request", "campaign_not_found"}
+            answer.refused(str(answer.code), answer.status)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
+async def test_an_unknown_path_is_not_found(shop: Shop, subtests: pytest.Subtests) -> None:
+    for path in (
         "/",
         "/v1",
         "/v1/",
@@ -111,10 +108,9 @@ async def test_an_odd_id_in_the_path_is_refused(shop: Shop, path: str) -> None:
         "/%00",
         "/..%2f..%2fetc/passwd",
         "/" + "x" * 9000,
-    ],
-)
-async def test_an_unknown_path_is_not_found(shop: Shop, path: str) -> None:
-    (await shop.mall.get(path)).refused("not_found", 404)
+    ):
+        with subtests.test(path[:40]):
+            (await shop.mall.get(path)).refused("not_found", 404)
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,10 @@ NO_OBJECT = {
 
 
 @pytest.mark.parametrize("call", ["order", "payment", "campaign", "change"])
-@pytest.mark.parametrize("body", NO_OBJECT.values(), ids=NO_OBJECT)
-async def test_what_is_no_json_object_is_refused(shop: Shop, call: str, body: bytes) -> None:
-    (await send(shop, call, body)).refused("invalid_request", 422)
+async def test_what_is_no_json_object_is_refused(shop: Shop, subtests: pytest.Subtests, call: str) -> None:
+    for name, body in NO_OBJECT.items():
+        with subtests.test(name):
+            (await send(shop, call, body)).refused("invalid_request", 422)
 
 
 @pytest.mark.parametrize(

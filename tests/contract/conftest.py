@@ -8,7 +8,7 @@ from embedded.stack import Stack
 from tests.stack_fixture import running_stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def stack() -> AsyncIterator[Stack]:
     async with running_stack() as running:
         yield running

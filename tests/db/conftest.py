@@ -52,7 +52,7 @@ class Server:
         return f"{self.database_url.rpartition('/')[0]}/{database}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def server() -> AsyncIterator[Server]:
     path = Path(tempfile.mkdtemp(prefix="groupbuy-test-"))
     directory, binaries = DataDir(path), find_postgres()
@@ -76,7 +76,7 @@ async def server() -> AsyncIterator[Server]:
         shutil.rmtree(path)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def pool(server: Server) -> AsyncIterator[Database]:
     """All connections are opened beforehand, so that no runner of the first race waits for one."""
     pool = Database(server.database_url, size=CONNECTIONS)

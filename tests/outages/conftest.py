@@ -1,21 +1,42 @@
-"""A stack for each test that breaks one. They run one after the other: each of them wants the machine for itself."""
+"""A stack that is broken by one test after the other, and is whole again in between."""
 
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 
+from embedded import supervisor
 from embedded.stack import Stack
 from tests.api.caller import Caller, http_session
+from tests.api.polling import until
 from tests.api.receiver import Receiver, listening
 from tests.api.shop import Shop
-from tests.outages.crowd import Crowd
+from tests.outages.crowd import EVENTUALLY, Crowd
 from tests.stack_fixture import running_stack
 
+PARTS = ("postgres", "temporal", "worker-1", "mall", "api")
 
-@pytest.fixture
+
+@pytest.fixture(scope="package")
 async def stack() -> AsyncIterator[Stack]:
-    async with running_stack() as running:
-        yield running
+    with pytest.MonkeyPatch.context() as patch:
+        # What dies often is restarted ever later: here it dies by intention, and no test waits for the deaths of the last one.
+        patch.setattr(supervisor, "LAST_RESTART_AFTER", 1.0)
+        async with running_stack() as running:
+            yield running
+
+
+@pytest.fixture(autouse=True)
+async def everything_runs(stack: Stack, shop: Shop) -> AsyncIterator[None]:
+    yield
+
+    async def is_whole() -> bool:
+        try:
+            return all(stack.part(name).pid for name in PARTS) and (await shop.mall.get("/readyz")).status == 200
+        except aiohttp.ClientConnectionError:
+            return False
+
+    await until(is_whole, bool, EVENTUALLY)
 
 
 @pytest.fixture

@@ -14,8 +14,6 @@ from tests.api.polling import until
 from tests.api.shop import Json, Shop
 from tests.outages.crowd import EVENTUALLY, Crowd
 
-pytestmark = pytest.mark.xdist_group("outages")
-
 
 @asynccontextmanager
 async def held(stack: Stack, sql: str, value: object) -> AsyncIterator[asyncpg.Connection]:

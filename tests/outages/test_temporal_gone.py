@@ -13,8 +13,6 @@ from tests.outages.crowd import EVENTUALLY, Crowd
 
 SECONDS = float(os.environ.get("GROUPBUY_TEST_OUTAGE_SECONDS", "12"))
 
-pytestmark = pytest.mark.xdist_group("outages")
-
 
 @pytest.mark.timeout(300)
 async def test_trade_goes_on_after_temporal_was_gone(stack: Stack, shop: Shop, crowd: Crowd) -> None:

@@ -8,8 +8,6 @@ import pytest
 from embedded.stack import Stack
 from tests.outages.crowd import Crowd
 
-pytestmark = pytest.mark.xdist_group("outages")
-
 
 @pytest.mark.timeout(300)
 async def test_trade_goes_on_while_the_worker_is_killed_again_and_again(stack: Stack, crowd: Crowd) -> None:

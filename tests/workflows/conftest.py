@@ -17,6 +17,7 @@ from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import (
+    Client,
     FetchWorkflowHistoryEventsInput,
     Interceptor,
     OutboundInterceptor,
@@ -35,7 +36,7 @@ TEST_SERVER = Path(sys.executable).with_name("temporal-test-server")
 ATTRIBUTES = {key.name: IndexedValueType.ValueType(key.indexed_value_type) for key in search_attributes.ALL}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def services() -> AsyncIterator[Stack]:
     """PostgreSQL with our schema, and Temporal's own server."""
     folder = tempfile.mkdtemp(prefix="groupbuy-")
@@ -47,7 +48,13 @@ async def services() -> AsyncIterator[Stack]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
+async def client(services: Stack) -> Client:
+    """Of Temporal's own server: the one that skips time does not survive the death of a worker."""
+    return await Client.connect(services.addresses.temporal_address, data_converter=data_converter)
+
+
+@pytest.fixture(scope="package")
 async def database(services: Stack) -> AsyncIterator[Database]:
     made = Database(services.addresses.database_url, size=8)
     yield made

@@ -1,4 +1,4 @@
-"""A worker that dies at one point: `python -m tests.workflows.crashing_worker <point> <queue>`.
+"""A worker that dies at one point, in a process that is forked from a server which has imported everything.
 
 A point is a step and a side of it, for example `db.refunds.steps.release_refund:after`: when the step has been committed, and
 before anybody knows. The process kills itself there, as an operator's SIGKILL or the kernel's would.
@@ -7,23 +7,30 @@ before anybody knows. The process kills itself there, as an operator's SIGKILL o
 import asyncio
 import functools
 import importlib
+import multiprocessing
 import os
 import signal
-import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from multiprocessing.connection import Connection
 from typing import Any
 
+from temporalio.client import Client, Interceptor, OutboundInterceptor, StartWorkflowInput, WorkflowHandle
 from temporalio.worker import Worker
 
 import worker
 from activities.callbacks.deliver import CallbackActivities
 from db.core.connection import Database
+from embedded.addresses import Addresses
 from tests.workflows.play import callback_activities
 from workflows import activity_calls, deliveries
 from workflows.client import connect
 
 SOON = timedelta(seconds=1)
+
+FORK_SERVER = multiprocessing.get_context("forkserver")
+FORK_SERVER.set_forkserver_preload([__name__])
 
 
 def die(side: str, step: Callable[..., Awaitable[Any]], occurrence: int) -> Callable[..., Awaitable[Any]]:
@@ -44,21 +51,56 @@ def die(side: str, step: Callable[..., Awaitable[Any]], occurrence: int) -> Call
     return last_step
 
 
-async def main(point: str, queue: str) -> None:
+class _ShortTasks(Interceptor):
+    """Workflows that the worker starts have workflow tasks that time out soon: also the first one may die with it."""
+
+    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:  # noqa: A002 - the SDK's name
+        return _ShortTasksOutbound(next)
+
+
+class _ShortTasksOutbound(OutboundInterceptor):
+    async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:  # noqa: A002 - the SDK's name
+        input.task_timeout = SOON
+        return await super().start_workflow(input)
+
+
+@asynccontextmanager
+async def crashing(addresses: Addresses, point: str, queue: str) -> AsyncIterator[None]:
+    """Runs a worker that dies at this point; at the end of the block it has died."""
+    ready, ready_in_child = FORK_SERVER.Pipe(duplex=False)
+    process = FORK_SERVER.Process(target=run, args=(addresses, point, queue, ready_in_child), daemon=True)
+    with ready:
+        process.start()
+        ready_in_child.close()
+        try:
+            await asyncio.to_thread(ready.recv)
+            yield
+            await asyncio.to_thread(process.join, 20)
+            assert process.exitcode == -signal.SIGKILL
+        finally:
+            process.kill()
+            await asyncio.to_thread(process.join)
+            process.close()
+
+
+def run(addresses: Addresses, point: str, queue: str, ready: Connection) -> None:
+    os.environ["TEMPORAL_ADDRESS"] = addresses.temporal_address
+    asyncio.run(_run(addresses.database_url, point, queue, ready))
+
+
+async def _run(database_url: str, point: str, queue: str, ready: Connection) -> None:
     # What a dead worker had in hand is missed soon.
-    deliveries.DELIVERY = activity_calls.BATCH = SOON
+    deliveries.DELIVERY = activity_calls.BATCH = activity_calls.TRANSACTION = SOON
     setattr(worker, "Worker", functools.partial(Worker, sticky_queue_schedule_to_start_timeout=SOON))  # noqa: B010 - a class, to mypy
     path, side, *nth = point.split(":")
     owner_path, _, name = path.rpartition(".")
     owner: Any = CallbackActivities if owner_path == "mall" else importlib.import_module(owner_path)
     name = {"send": "_send"}.get(name, name)
     setattr(owner, name, die(side, getattr(owner, name), int(nth[0]) if nth else 1))
-    database = Database(os.environ["GROUPBUY_DATABASE_URL"], size=4)
-    client = await connect()
+    database = Database(database_url, size=4)
+    config = (await connect()).config()
+    config["interceptors"] = [_ShortTasks()]
+    client = Client(**config)
     async with callback_activities(database) as callbacks, worker.all_workers(client, database, callbacks, queue):
-        print("ready", flush=True)  # noqa: T201 - the test waits for it
+        ready.send("ready")
         await asyncio.Event().wait()
-
-
-if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2]))

@@ -11,16 +11,9 @@ from db.core.connection import Database
 from domain.schemas.audiences import AudienceRule, ImportStatus
 from embedded.stack import Stack
 from tests.workflows.audiences import LONG_AGO, Audience
-from tests.workflows.crashing_worker import SOON
+from tests.workflows.crashing_worker import SOON, crashing
 from tests.workflows.play import Play, publish, working
-from tests.workflows.test_refund_crashes import crashing
 from workflows import activity_calls as steps
-from workflows.client import data_converter
-
-
-@pytest.fixture(scope="session")
-async def client(services: Stack) -> Client:
-    return await Client.connect(services.addresses.temporal_address, data_converter=data_converter)
 
 
 def rule() -> AudienceRule:
@@ -54,7 +47,7 @@ async def test_a_job_goes_on_wherever_its_worker_dies(
     await audience.uploaded("former")
     import_id = await audience.begin(rule())
 
-    async with crashing(services, point, "unused"):
+    async with crashing(services.addresses, point, "unused"):
         await audience.start(import_id)
     async with working(client, database):
         result = await audience.handle(import_id).result()

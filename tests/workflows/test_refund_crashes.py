@@ -2,13 +2,8 @@
 
 import asyncio
 import contextlib
-import os
-import signal
-import sys
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 
 import pytest
 from aiohttp import web
@@ -23,10 +18,9 @@ from db.teams.queries import read_team
 from domain.messages.callbacks import Address
 from embedded.stack import Stack
 from tests.api.receiver import listening
-from tests.workflows.crashing_worker import SOON
+from tests.workflows.crashing_worker import SOON, crashing
 from tests.workflows.play import SECRET, SOURCE, Play, assert_view_equals_rows, publish, working
-from workflows import deliveries
-from workflows.client import data_converter
+from workflows import activity_calls, deliveries
 
 VETO = {"code": "refund_rejected", "detail": "shipped already"}
 
@@ -96,44 +90,12 @@ STORIES: dict[str, tuple[Story, Story, str, list[str], list[str]]] = {
 CASES = [(story, point) for story, (*_, points, _) in STORIES.items() for point in points]
 
 
-@pytest.fixture(scope="session")
-async def client(services: Stack) -> Client:
-    """Of Temporal's own server: the one that skips time does not survive the death of a worker."""
-    return await Client.connect(services.addresses.temporal_address, data_converter=data_converter)
-
-
-@asynccontextmanager
-async def crashing(services: Stack, point: str, queue: str) -> AsyncIterator[None]:
-    """A worker that will die at this point; at the end it has."""
-    addresses = services.addresses
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-P", "-m", "tests.workflows.crashing_worker", point, queue),
-        env={
-            **os.environ,
-            "TEMPORAL_ADDRESS": addresses.temporal_address,
-            "GROUPBUY_DATABASE_URL": addresses.database_url,
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-        },
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        assert (await process.stdout.readline()).strip() == b"ready"
-        yield
-        async with asyncio.timeout(20):
-            assert await process.wait() == -signal.SIGKILL
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
 @pytest.mark.parametrize(("story", "point"), CASES, ids=lambda value: value.rpartition(".")[2])
 async def test_the_same_end_wherever_the_worker_dies(
     client: Client, database: Database, services: Stack, monkeypatch: pytest.MonkeyPatch, story: str, point: str
 ) -> None:
     monkeypatch.setattr(deliveries, "DELIVERY", SOON)
+    monkeypatch.setattr(activity_calls, "TRANSACTION", SOON)
     before, act, end, _, told = STORIES[story]
     campaign, campaign_id, goods_id = await publish(database)
     queue = f"test-{uuid.uuid4().hex}"
@@ -144,7 +106,7 @@ async def test_the_same_end_wherever_the_worker_dies(
         team = Play(client, queue, campaign, campaign_id, goods_id, callback=callback, task_timeout=SOON)
         async with working(client, database, queue):
             await before(team)
-        async with crashing(services, point, queue):
+        async with crashing(services.addresses, point, queue):
             acting = asyncio.create_task(act(team))
         async with working(client, database, queue):
             # The caller does what a mall does that got no answer.

@@ -88,6 +88,8 @@ async def test_a_payment_in_the_grace_is_settled(time: WorkflowEnvironment, data
 async def test_a_team_whose_last_member_leaves_is_abandoned(time: WorkflowEnvironment, database: Database, queue: str) -> None:
     team = await play(time, database, queue)
     handle = await team.open()
+    # Apart: the test server fails a workflow task that cancels a timer which fires during that task.
+    await time.sleep(MINUTE)
     await team.join(2)
     await time.sleep(16 * MINUTE)
     assert await handle.result() == "failed"
@@ -169,22 +171,21 @@ async def test_complete_needs_somebody_who_has_paid(time: WorkflowEnvironment, d
     assert "close by bob (no reason given): The team was completed already." in await team.details()
 
 
-@pytest.mark.parametrize(
-    "payload",
-    ["text", "", ["a"], [], 7, 0, False, {"operator": {"no": "text"}}, {"unknown": 1}, {"reason": "x" * 501}],
-    ids=str,
-)
 async def test_an_unusable_signal_changes_nothing_and_is_explained(
-    time: WorkflowEnvironment, database: Database, queue: str, payload: object
+    time: WorkflowEnvironment, database: Database, queue: str, subtests: pytest.Subtests
 ) -> None:
-    team = await play(time, database, queue)
-    await team.open()
-    await team.handle.signal("close", payload)
-    await team.handle.signal("extend", payload)
-    details = await team.details()
-    assert "close changed nothing" in details
-    assert "extend changed nothing" in details
-    assert await status_of(database, team) is TeamStatus.FORMING
+    unusable: list[object] = ["text", "", ["a"], [], 7, 0, False]
+    unusable += [{"operator": {"no": "text"}}, {"unknown": 1}, {"reason": "x" * 501}]
+    for payload in unusable:
+        with subtests.test(str(payload)[:40]):
+            team = await play(time, database, queue)
+            await team.open()
+            await team.handle.signal("close", payload)
+            await team.handle.signal("extend", payload)
+            details = await team.details()
+            assert "close changed nothing" in details
+            assert "extend changed nothing" in details
+            assert await status_of(database, team) is TeamStatus.FORMING
 
 
 async def test_a_signal_with_two_payloads_changes_nothing(time: WorkflowEnvironment, database: Database, queue: str) -> None:
