@@ -68,6 +68,13 @@ async def server() -> AsyncIterator[Server]:
         postgres.finish_initdb()
         await supervisor.start(postgres.part(environment))
         await postgres.create_database()
+        conn = await asyncpg.connect(postgres.url)
+        # What these tests write need not survive a crash of the machine.
+        for setting in ("fsync", "full_page_writes"):
+            await conn.execute(f"ALTER SYSTEM SET {setting} = off")
+        await conn.execute("ALTER DATABASE groupbuy SET synchronous_commit = off")
+        await conn.execute("SELECT pg_reload_conf()")
+        await conn.close()
         await asyncio.to_thread(upgrade, postgres.url)
         yield Server(postgres.url)
     finally:
