@@ -409,28 +409,6 @@ async def test_paid_members_of_a_team_that_failed_without_a_workflow_get_their_m
     await shop.until_order(order, "refunded")
 
 
-BOOKED_BEFORE = """
-WITH freed AS (
-  UPDATE orders SET status = 'refunding', live = false, payment_outcome = 'refunding', payment_reason = 'amount_mismatch',
-                    paid_amount = 12.34, paid_at = $2, payment_reported_at = $2
-   WHERE order_id = $1 RETURNING team_id, user_id, campaign_id
-), quota AS (UPDATE user_quotas q SET live = 0 FROM freed WHERE (q.user_id, q.campaign_id) = (freed.user_id, freed.campaign_id))
-UPDATE teams t SET lock_count = 1 FROM freed WHERE t.team_id = freed.team_id
-"""
-
-
-async def test_a_payment_that_an_old_worker_marked_as_owed_goes_back(
-    shop: Shop, receiver: Receiver, temporal: Client, database: asyncpg.Connection
-) -> None:
-    offer = await shop.sell()
-    _, order = await offer.seats(2, callback=receiver.callback())
-    await database.execute(BOOKED_BEFORE, order["order_id"], now())
-    await temporal.get_schedule_handle(SCHEDULE_ID).trigger()
-    await shop.until_order(order, "refunded")
-    [told] = await receiver.of_type("order.refunded")
-    assert (told.data["amount"], told.data["reason"]) == ("12.34", "amount_mismatch")
-
-
 async def test_a_refund_reads_in_the_temporal_ui(shop: Shop, receiver: Receiver, temporal: Client) -> None:
     order = await untold_refund(shop, receiver)
     workflow = refund_workflow(temporal, order)

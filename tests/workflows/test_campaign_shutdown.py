@@ -72,7 +72,7 @@ async def test_every_forming_team_is_closed_and_paid_back(time: WorkflowEnvironm
         assert await status(database, complete) is TeamStatus.COMPLETED
         assert await half.handle.result() == "failed"
         shown = await ending.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
-        assert "| teams | 3 | 3 | 0 completed before their turn |" in shown.current_details
+        assert "| teams | 3 | 3 | 0 completed before they were closed |" in shown.current_details
         assert "by ann (sold out): done." in shown.current_details
 
         again = await end(time.client, campaign_id)
@@ -83,8 +83,8 @@ async def test_every_forming_team_is_closed_and_paid_back(time: WorkflowEnvironm
 async def test_teams_whose_workflows_do_not_listen_are_closed_by_their_rows(
     time: WorkflowEnvironment, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(activities.campaigns, "LOOKS", 1)
-    monkeypatch.setattr(activities.campaigns, "AT_ONCE", 1)
+    monkeypatch.setattr(activities.campaigns, "CLOSED_WITHIN", 0.0)
+    monkeypatch.setattr(activities.campaigns, "BATCH", 1)
     monkeypatch.setattr(activities.campaigns, "TEAMS_PER_CALL", 1)
     campaign, campaign_id, goods_id = await publish(database)
     async with working(time.client, database) as queue:
