@@ -30,8 +30,9 @@ up: $(VENV)/.runs ## start everything on this machine and print the addresses
 demo: $(VENV)/.runs ## play a team and every kind of refund, on the running stack or on one of its own
 	@$(BIN)/groupbuy demo
 
+# A run starts a hundred Python processes: without bytecode files each of them would compile the modules again.
 test: setup ## run all tests
-	$(BIN)/pytest
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest
 
 soak: setup ## random buyers, operators and crashes for MINUTES (10), on a stack of its own
 	$(BIN)/python -m tests.soak.run --minutes $(or $(MINUTES),10)

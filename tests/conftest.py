@@ -1,29 +1,37 @@
-"""Which xdist process runs what: a folder whose tests share servers is one process's, and the longest work comes first.
+"""Which xdist process runs what: tests that share servers are one process's, and the longest work comes first.
 
-The servers start with the folder's first test and stop with its last, so at any time only those run that are tested.
+Servers start with the first test that needs them and stop with the last, so that at any time only those run that are tested.
 """
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-WITH_SERVERS = ("api", "outages", "workflows", "db", "stack", "soak", "contract")
-"""From the longest to the shortest. The modules of the other folders follow one by one and fill the gaps."""
+SHARED = ("tests/api", "tests/outages", "tests/workflows", "tests/db")
+"""Folders whose tests share servers."""
+APART = ("tests/workflows/test_replay.py",)
+"""Modules of those folders that need none of the servers."""
+LONGEST_FIRST = (*SHARED, "tests/stack/test_up.py", "tests/soak/test_market.py", "tests/contract/test_anything.py", *APART)
 
 
-def folder(nodeid: str) -> str:
-    return nodeid.split("/")[1]
+def unit(nodeid: str) -> str:
+    """What one process runs as a whole: a folder of `SHARED`, or else a module."""
+    module = nodeid.partition("::")[0]
+    folders = (folder for folder in SHARED if module.startswith(f"{folder}/") and module not in APART)
+    return next(folders, module)
 
 
-class FolderScheduling(LoadScopeScheduling):  # type: ignore[misc]
+class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
-        module = nodeid.partition("::")[0]
-        return folder(module) if folder(module) in WITH_SERVERS else module
+        return unit(nodeid)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FolderScheduling:
-    return FolderScheduling(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> UnitScheduling:
+    return UnitScheduling(config, log)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    ranks = {name: rank for rank, name in enumerate(WITH_SERVERS)}
-    items.sort(key=lambda item: ranks.get(folder(item.nodeid), len(ranks)))
+    ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(unit(item.nodeid), len(ranks)))
+    # xdist runs one test per id.
+    assert len({item.nodeid for item in items}) == len(items), "two tests have the same id"

@@ -59,39 +59,43 @@ async def ask(who: Caller, method: str, path: str) -> Answer:
     return await who.call(method, path) if method == "GET" else await who.call(method, path, json=BODIES.get(path, {}))
 
 
-@pytest.mark.parametrize(("method", "path"), MALL_CALLS)
-async def test_a_key_of_operations_is_no_mall_s(shop: Shop, method: str, path: str) -> None:
-    (await ask(shop.ops, method, path)).refused("forbidden", 403)
+async def test_a_key_of_operations_is_no_mall_s(shop: Shop, subtests: pytest.Subtests) -> None:
+    for method, path in MALL_CALLS:
+        with subtests.test(f"{method} {path}"):
+            (await ask(shop.ops, method, path)).refused("forbidden", 403)
 
 
-@pytest.mark.parametrize(("method", "path"), OPS_CALLS)
-async def test_a_mall_s_key_is_none_of_operations(shop: Shop, method: str, path: str) -> None:
-    (await ask(shop.mall, method, path)).refused("forbidden", 403)
+async def test_a_mall_s_key_is_none_of_operations(shop: Shop, subtests: pytest.Subtests) -> None:
+    for method, path in OPS_CALLS:
+        with subtests.test(f"{method} {path}"):
+            (await ask(shop.mall, method, path)).refused("forbidden", 403)
 
 
-@pytest.mark.parametrize(("method", "path"), [*MALL_CALLS, *OPS_CALLS])
-async def test_without_a_key_nothing_is_done(shop: Shop, method: str, path: str) -> None:
-    answer = await ask(shop.mall.with_key(None), method, path)
-    answer.refused("unauthorized", 401)
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
+async def test_without_a_key_nothing_is_done(shop: Shop, subtests: pytest.Subtests) -> None:
+    for method, path in [*MALL_CALLS, *OPS_CALLS]:
+        with subtests.test(f"{method} {path}"):
+            answer = await ask(shop.mall.with_key(None), method, path)
+            answer.refused("unauthorized", 401)
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-@pytest.mark.parametrize(
-    "authorization",
-    [
-        "",
-        "Bearer",
-        "Bearer ",
-        "Bearer unknown",
-        "Bearer gb_mall_",
-        "Basic dXNlcjpwYXNz",
-        "Bearer " + "x" * 4000,
-        "Bearer \xe9\xff",
-        "Bearer a b",
-        "\xff",
-    ],
-    ids=lambda text: ascii(text)[:24],
-)
-async def test_an_unknown_key_is_refused(shop: Shop, authorization: str) -> None:
-    headers = {"Authorization": authorization}
-    (await shop.mall.with_key(None).call("GET", "/v1/orders/x", headers=headers)).refused("unauthorized", 401)
+UNKNOWN = [
+    "",
+    "Bearer",
+    "Bearer ",
+    "Bearer unknown",
+    "Bearer gb_mall_",
+    "Basic dXNlcjpwYXNz",
+    "Bearer " + "x" * 4000,
+    "Bearer \xe9\xff",
+    "Bearer a b",
+    "\xff",
+]
+
+
+async def test_an_unknown_key_is_refused(shop: Shop, subtests: pytest.Subtests) -> None:
+    for authorization in UNKNOWN:
+        with subtests.test(ascii(authorization)[:24]):
+            headers = {"Authorization": authorization}
+            answer = await shop.mall.with_key(None).call("GET", "/v1/orders/x", headers=headers)
+            answer.refused("unauthorized", 401)

@@ -324,7 +324,7 @@ async def test_the_statement_that_cancels_expired_orders_cancels_those_of_is_ove
             expired_by = NOW - timedelta(seconds=grace)
 
             cancelled = await case.conn.fetch(
-                release.CANCEL_LOCKED, case.member.team_id, CancelReason.LOCK_TIMEOUT, NOW, expired_by
+                release.CANCEL_LOCKED, case.member.team_id, CancelReason.LOCK_TIMEOUT, NOW, expired_by, 2
             )
 
             expected = status is OrderStatus.LOCKED and is_overdue(expires_at, grace, NOW)
