@@ -67,13 +67,13 @@ class Receiver:
     def at(self, path: str) -> list[Received]:
         return [one for one in self.received if one.path == path]
 
-    async def of_type(self, kind: str, count: int = 1, *, path: str = "/callbacks", within: float = 20) -> list[Received]:
+    async def of_type(self, kind: str, count: int = 1, *, path: str = "/callbacks") -> list[Received]:
         """The requests of this type at an address, as soon as there are so many."""
 
         async def come() -> list[Received]:
             return [one for one in self.at(path) if one.type == kind]
 
-        return await until(come, lambda found: len(found) >= count, within)
+        return await until(come, lambda found: len(found) >= count)
 
     async def listen(self) -> None:
         app = web.Application()

@@ -64,7 +64,7 @@ async def test_one_buyer_gets_one_seat_of_a_team_however_often_he_asks(shop: Sho
 
 
 async def test_seats_given_up_during_a_rush_are_sold_again_and_never_doubled(shop: Shop) -> None:
-    offer = await shop.sell(target_count=4, lock_ttl=1, payment_grace=0)
+    offer = await shop.sell(target_count=4, lock_ttl=2, payment_grace=0)
     opener = await offer.seat()
     await shop.settle(opener)
     sold = 0

@@ -216,7 +216,7 @@ async def test_a_key_is_replaced_without_a_gap(shop: Shop) -> None:
     async def used() -> Any:  # noqa: ANN401
         return (await shop.ops.get("/v1/ops/keys", source=source)).ok()["data"]
 
-    await until(used, lambda keys: all(key["last_used_at"] for key in keys), 3)
+    await until(used, lambda keys: all(key["last_used_at"] for key in keys))
 
 
 # --- who changed what ---

@@ -30,11 +30,11 @@ async def listening(listener: Listener) -> AsyncIterator[None]:
     assert not listener.is_listening
 
 
-async def until_listening(listener: Listener, *, expected: bool = True, within: float = 5) -> None:
+async def until_listening(listener: Listener, *, expected: bool = True) -> None:
     async def is_listening() -> bool:
         return listener.is_listening
 
-    await until(is_listening, lambda value: value is expected, within)
+    await until(is_listening, lambda value: value is expected)
 
 
 class CachedSwitch:
@@ -160,7 +160,7 @@ async def test_a_lost_connection_disables_the_cache_until_it_is_back(
         assert await shop.value("SELECT pg_terminate_backend($1)", pid)
         await shop.execute("DELETE FROM switches")
         await shop.block("s01", f"c{pid}")
-        await until_listening(listener, expected=False, within=2)
+        await until_listening(listener, expected=False)
         assert f"c{pid}" in await switch.get()
         await until_listening(listener)
         assert f"c{pid}" in await switch.get()
@@ -183,7 +183,7 @@ async def test_a_silent_connection_disables_the_cache(switch: CachedSwitch, monk
     with monkeypatch.context() as patched:
         patched.setattr("asyncpg.Connection.fetchval", no_answer)
         await silent.wait()
-        await until_listening(listener, expected=False, within=2)
+        await until_listening(listener, expected=False)
     await switch.get()
     assert switch.reads == 2
     await until_listening(listener)
@@ -197,7 +197,7 @@ async def test_request_counts_reach_every_process(shop: Shop, server: Server) ->
         async def notices() -> list[str]:
             return received
 
-        assert await until(notices, bool, 2) == ['["p1", {"s01": 7}]']
+        assert await until(notices, bool) == ['["p1", {"s01": 7}]']
 
 
 async def test_an_unreachable_database_is_retried_without_an_error() -> None:
