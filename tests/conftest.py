@@ -6,11 +6,11 @@ Servers start with the first test that needs them and stop with the last, so tha
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-SHARED = ("tests/api", "tests/outages", "tests/workflows", "tests/db")
+SHARED = ("tests/api", "tests/outages", "tests/db", "tests/workflows")
 """Folders whose tests share servers."""
 APART = ("tests/workflows/test_replay.py",)
 """Modules of those folders that need none of the servers."""
-LONGEST_FIRST = (*SHARED, "tests/stack/test_up.py", "tests/soak/test_market.py", "tests/contract/test_anything.py", *APART)
+LONGEST_FIRST = (*SHARED, "tests/contract/test_anything.py", "tests/soak/test_market.py", "tests/stack/test_up.py", *APART)
 
 
 def unit(nodeid: str) -> str:

@@ -65,10 +65,10 @@ class _ShortTasksOutbound(OutboundInterceptor):
 
 
 @asynccontextmanager
-async def crashing(addresses: Addresses, point: str, queue: str) -> AsyncIterator[None]:
+async def crashing(addresses: Addresses, point: str, queue: str, namespace: str = "default") -> AsyncIterator[None]:
     """Runs a worker that dies at this point; at the end of the block it has died."""
     ready, ready_in_child = FORK_SERVER.Pipe(duplex=False)
-    process = FORK_SERVER.Process(target=run, args=(addresses, point, queue, ready_in_child), daemon=True)
+    process = FORK_SERVER.Process(target=run, args=(addresses, point, queue, namespace, ready_in_child), daemon=True)
     with ready:
         process.start()
         ready_in_child.close()
@@ -83,8 +83,8 @@ async def crashing(addresses: Addresses, point: str, queue: str) -> AsyncIterato
             process.close()
 
 
-def run(addresses: Addresses, point: str, queue: str, ready: Connection) -> None:
-    os.environ["TEMPORAL_ADDRESS"] = addresses.temporal_address
+def run(addresses: Addresses, point: str, queue: str, namespace: str, ready: Connection) -> None:
+    os.environ |= {"TEMPORAL_ADDRESS": addresses.temporal_address, "TEMPORAL_NAMESPACE": namespace}
     asyncio.run(_run(addresses.database_url, point, queue, ready))
 
 

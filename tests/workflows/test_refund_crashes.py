@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 
 import pytest
 from aiohttp import web
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
@@ -18,9 +21,11 @@ from db.teams.queries import read_team
 from domain.messages.callbacks import Address
 from embedded.stack import Stack
 from tests.api.receiver import listening
+from tests.workflows.conftest import ATTRIBUTES
 from tests.workflows.crashing_worker import SOON, crashing
 from tests.workflows.play import SECRET, SOURCE, Play, assert_view_equals_rows, publish, working
 from workflows import activity_calls, deliveries
+from workflows.client import data_converter
 
 VETO = {"code": "refund_rejected", "detail": "shipped already"}
 
@@ -90,12 +95,53 @@ STORIES: dict[str, tuple[Story, Story, str, list[str], list[str]]] = {
 CASES = [(story, point) for story, (*_, points, _) in STORIES.items() for point in points]
 
 
+CONCURRENT_CASES = 4
+
+
+@pytest.fixture(scope="module")
+async def running_cases(
+    request: pytest.FixtureRequest, services: Stack, database: Database
+) -> AsyncIterator[dict[tuple[str, str], asyncio.Task[None]]]:
+    """Runs the selected cases a few at once, for each of them waits most of the time until Temporal misses the dead worker.
+
+    Each has a namespace of its own, so that no worker of another case takes its steps.
+    """
+    slots = asyncio.Semaphore(CONCURRENT_CASES)
+
+    async def run(story: str, point: str) -> None:
+        async with slots:
+            await check_the_end(await new_namespace(services), database, services, story, point)
+
+    module = [item for item in request.session.items if isinstance(item, pytest.Function) and item.path == request.path]
+    selected = {(item.callspec.params["story"], item.callspec.params["point"]) for item in module}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deliveries, "DELIVERY", SOON)
+        patch.setattr(activity_calls, "TRANSACTION", SOON)
+        tasks = {case: asyncio.create_task(run(*case)) for case in CASES if case in selected}
+        yield tasks
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+
+async def new_namespace(services: Stack) -> Client:
+    address, name = services.addresses.temporal_address, f"case-{uuid.uuid4().hex}"
+    client = await Client.connect(address, namespace=name, data_converter=data_converter)
+    new = RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=Duration(seconds=86_400))
+    await client.workflow_service.register_namespace(new)
+    attributes = AddSearchAttributesRequest(namespace=name, search_attributes=ATTRIBUTES)
+    await client.operator_service.add_search_attributes(attributes)
+    return client
+
+
 @pytest.mark.parametrize(("story", "point"), CASES, ids=lambda value: value.rpartition(".")[2])
 async def test_the_same_end_wherever_the_worker_dies(
-    client: Client, database: Database, services: Stack, monkeypatch: pytest.MonkeyPatch, story: str, point: str
+    running_cases: dict[tuple[str, str], asyncio.Task[None]], story: str, point: str
 ) -> None:
-    monkeypatch.setattr(deliveries, "DELIVERY", SOON)
-    monkeypatch.setattr(activity_calls, "TRANSACTION", SOON)
+    await running_cases[story, point]
+
+
+async def check_the_end(client: Client, database: Database, services: Stack, story: str, point: str) -> None:
     before, act, end, _, told = STORIES[story]
     campaign, campaign_id, goods_id = await publish(database)
     queue = f"test-{uuid.uuid4().hex}"
@@ -106,7 +152,7 @@ async def test_the_same_end_wherever_the_worker_dies(
         team = Play(client, queue, campaign, campaign_id, goods_id, callback=callback, task_timeout=SOON)
         async with working(client, database, queue):
             await before(team)
-        async with crashing(services.addresses, point, queue):
+        async with crashing(services.addresses, point, queue, client.namespace):
             acting = asyncio.create_task(act(team))
         async with working(client, database, queue):
             # The caller does what a mall does that got no answer.
