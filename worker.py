@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 import uvloop
 from pydantic import ValidationError
@@ -37,7 +38,7 @@ from workflows.payment import PaymentWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.redelivery import RedeliveryWorkflow, SampleWorkflow
 from workflows.refund import RefundWorkflow
-from workflows.starters import ensure_schedule, refund_starter, team_closer
+from workflows.starters import close_team, ensure_schedule, start_refund
 from workflows.task_queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
 from workflows.team.workflow import TeamWorkflow
 
@@ -103,9 +104,9 @@ def refund_worker(
     client: Client, database: Database, threads: ThreadPoolExecutor, runner: WorkflowRunner | None = None
 ) -> Worker:
     """Runs what many may ask for at once: refunds, audience imports, campaign shutdowns. Few of them run side by side."""
-    refunds, starts = RefundActivities(database), RefundStartActivities(database, refund_starter(client))
+    refunds, starts = RefundActivities(database), RefundStartActivities(database, partial(start_refund, client))
     audiences = AudienceActivities(database)
-    campaigns = CampaignActivities(database, team_closer(client), refund_starter(client))
+    campaigns = CampaignActivities(database, partial(close_team, client), partial(start_refund, client))
     return Worker(
         client,
         task_queue=REFUNDS_QUEUE,

@@ -5,7 +5,7 @@ A start names one workflow at a time for its subject. Where it may run again, th
 
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Protocol, TypedDict
+from typing import Any, TypedDict
 
 from temporalio.client import (
     Client,
@@ -112,17 +112,9 @@ def payment_options(payment: PaymentInput) -> StartOptions:
     return _options(workflow_id, REFUNDS_QUEUE, f"Payment of order {payment.out_trade_no}, mall {payment.source}")
 
 
-class StartsRefund(Protocol):
-    async def __call__(self, refund: RefundInput) -> None: ...
-
-
-def refund_starter(client: Client) -> StartsRefund:
-    """Starts refunds that nobody waits for."""
-
-    async def start(refund: RefundInput) -> None:
-        await client.start_workflow(RefundWorkflow.run, refund, **refund_options(refund))
-
-    return start
+async def start_refund(client: Client, refund: RefundInput) -> None:
+    """Starts a refund that no caller waits for, unless it runs already."""
+    await client.start_workflow(RefundWorkflow.run, refund, **refund_options(refund))
 
 
 async def signal_refund(client: Client, refund: RefundInput, signal: str, payload: dict[str, Any]) -> None:
@@ -132,24 +124,15 @@ async def signal_refund(client: Client, refund: RefundInput, signal: str, payloa
     )
 
 
-class ClosesTeam(Protocol):
-    async def __call__(self, team_id: str, *, operator: str, reason: str) -> bool: ...
-
-
-def team_closer(client: Client) -> ClosesTeam:
+async def close_team(client: Client, team_id: str, *, operator: str, reason: str) -> bool:
     """Signals `close` to a team's workflow; returns whether there is one."""
-
-    async def close(team_id: str, *, operator: str, reason: str) -> bool:
-        try:
-            handle = client.get_workflow_handle(team_workflow_id(team_id))
-            await handle.signal("close", {"operator": operator, "reason": reason})
-        except RPCError as exc:
-            if exc.status is RPCStatusCode.NOT_FOUND:
-                return False
-            raise
-        return True
-
-    return close
+    try:
+        await client.get_workflow_handle(team_workflow_id(team_id)).signal("close", {"operator": operator, "reason": reason})
+    except RPCError as exc:
+        if exc.status is RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return True
 
 
 async def start_audience_import(client: Client, audience_id: str, import_id: int) -> None:

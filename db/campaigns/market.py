@@ -42,7 +42,7 @@ WITH own AS MATERIALIZED (
   SELECT * FROM listed ORDER BY mine DESC, {BEST_FIRST} LIMIT $6
 )
 SELECT t.*, ARRAY(SELECT user_id || ' ' || status FROM orders o
-                   WHERE o.team_id = t.team_id AND live ORDER BY locked_at LIMIT {MEMBERS_SHOWN}) AS members
+                   WHERE o.team_id = t.team_id AND live ORDER BY locked_at, out_trade_no LIMIT {MEMBERS_SHOWN}) AS members
   FROM shown t ORDER BY mine DESC, {BEST_FIRST}
 """
 

@@ -17,9 +17,9 @@ from domain.seats import team_after_release
 
 LOCK_TEAM = "SELECT * FROM teams WHERE team_id = $1 FOR UPDATE"
 
-# Twin of domain.seats.is_overdue, where $4 is `now` less the grace. A transaction has one version ($5), whatever else it
-# changes. The quotas are locked in the order of their keys before
-# they change, so that two teams that release seats of the same buyers at the same time cannot wait for each other.
+# Twin of domain.seats.is_overdue, where $4 is `now` less the grace. $5 is the team's version, one higher than before the
+# transaction, whatever else that changes. The quotas are locked in the order of their keys before they change, so that two
+# teams that release seats of the same buyers at the same time cannot wait for each other.
 CANCEL_LOCKED = """
 WITH cancelled AS (
   UPDATE orders SET status = 'cancelled', live = false, cancel_reason = $2, cancelled_at = $3
