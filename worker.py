@@ -37,7 +37,7 @@ from workflows.client import connect
 from workflows.payment import PaymentWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.redelivery import RedeliveryWorkflow, SampleWorkflow
-from workflows.refund import RefundWorkflow
+from workflows.refund.workflow import RefundWorkflow
 from workflows.starters import close_team, ensure_schedule, start_refund
 from workflows.task_queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
 from workflows.team.workflow import TeamWorkflow

@@ -39,7 +39,7 @@ from workflows.audience_import import AudienceImportWorkflow
 from workflows.campaign_shutdown import CampaignShutdownWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.redelivery import RESEND, RedeliveryWorkflow, SampleWorkflow
-from workflows.refund import RefundWorkflow
+from workflows.refund.workflow import RefundWorkflow
 from workflows.search_attributes import CAMPAIGN_ID, MALL, TEAM_STATUS
 from workflows.task_queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
 from workflows.team.state import TeamInput

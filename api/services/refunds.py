@@ -13,7 +13,7 @@ from domain.errors import ErrorCode, GroupBuyError, Refusal
 from domain.messages.refunds import RefundInput, RefundRequest, RefundState
 from domain.schemas.refunds import Refund
 from settings import Settings
-from workflows.refund import REQUEST, RefundWorkflow
+from workflows.refund.workflow import REQUEST, RefundWorkflow
 from workflows.starters import refund_options, signal_refund
 
 

@@ -34,7 +34,7 @@ from domain.schemas.goods import Goods
 from tests.api.polling import until
 from worker import all_workers
 from workflows.payment import BOOK, PaymentWorkflow
-from workflows.refund import REQUEST, RefundWorkflow
+from workflows.refund.workflow import REQUEST, RefundWorkflow
 from workflows.starters import payment_options, refund_options, team_start
 from workflows.team.state import TeamInput, TeamState
 from workflows.team.workflow import LOCK, SETTLE, TeamWorkflow

@@ -12,52 +12,32 @@ from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.interfaces import RefundActivities
-    from domain.ids import event_id, order_id, team_workflow_id
-    from domain.lifecycle import MallAnswer, RefundKind, RefundStatus
+    from domain.ids import event_id
+    from domain.lifecycle import MallAnswer, RefundKind
     from domain.messages.base import WorkflowFailure
-    from domain.messages.refunds import ChangeRefund, OpenRefund, RefundInput, RefundRequest, RefundState
+    from domain.messages.refunds import RefundRequest, RefundState
     from domain.messages.signals import CloseManuallySignal, DecideSignal, ResendSignal
-    from domain.messages.teams import MemberLeft
     from domain.schemas.events import EventType
-    from workflows.activity_calls import Activity, application_error_of, execute_local_first, is_defect, refusal_of
-    from workflows.deliveries import start_delivery
-    from workflows.details import refund_details
-    from workflows.operator_inbox import OperatorInbox
-    from workflows.operator_log import OperatorLog
-    from workflows.operator_signals import UnusablePayloadError, parse_signal
+    from workflows.activity_calls import refusal_of
+    from workflows.refund.steps import RefundSteps
     from workflows.saga import Saga, run_to_completion
-    from workflows.search_attributes import MALL, OUT_TRADE_NO, REFUND_KIND, REFUND_STATUS
 
 # Callers name the update: the SDK types one that has a description as if its result were a coroutine.
 REQUEST = "request"
 REQUEST_WITHIN = timedelta(minutes=1)
-MEMBER_LEFT = "member_left"
 NOT_ASKED = "decide changed nothing: the mall is not being asked."
-# While it waits for a person: the callback may have been made due again by somebody who did not signal this workflow.
-FIRST_CHECK, LATEST_CHECK = timedelta(minutes=1), timedelta(days=1)
 
 
 @workflow.defn
-class RefundWorkflow:
+class RefundWorkflow(RefundSteps):
     @workflow.init
     def __init__(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401 - an operator may have written it
         # A handler may run before run() does: all that it reads is made here.
-        self._input: RefundInput | None = None
-        self._unusable = ""
-        try:
-            self._input = parse_signal(RefundInput, payload, surplus)
-        except UnusablePayloadError as exc:
-            self._unusable = str(exc)
-        self._refund: RefundState | None = None
+        super().__init__(payload, surplus)
         self._refused: ApplicationError | None = None
-        self._is_asking = False
         self._may_ask = True
         """until it is known that the mall is not, or no longer, to be asked"""
-        self._team_knows = False
-        self._shown: tuple[RefundKind, RefundStatus] | None = None
         self._saga = Saga(self._flag_defect)
-        self._inbox = OperatorInbox(self._refuse_cancel_when_released)
-        self._log = OperatorLog(lambda notes: refund_details(self._input, self._refund, notes))
 
     @workflow.run
     async def run(self, payload: Any = None, *surplus: Any) -> str:  # noqa: ANN401, ARG002 - __init__ has them
@@ -189,142 +169,3 @@ class RefundWorkflow:
         if closed is not None:
             self._log.note(f"close_manually by {closed.operator or 'an operator'}: {closed.note or 'no note'}.")
         self._log.flag(needs_attention=False)
-
-    # --- telling the mall ---
-
-    async def _deliver(self, event_ids: list[str], what: str) -> None:
-        """Until the mall has taken these events, or an operator has said that it need not."""
-        check_after: timedelta | None = None
-        while True:
-            delivery = start_delivery(event_ids, summary=f"{what}: {self._order.out_trade_no}")
-            await self._inbox.wait(lambda: delivery.done() or self._operator_intervened())  # noqa: B023 - awaited in this turn
-            if delivery.done() and not self._operator_intervened():
-                exc = delivery.exception()
-                if exc is None and delivery.result().dead == 0:
-                    break
-                if check_after is None:
-                    await self._escalate_to_operator(f"{what}: {exc or 'it did not take it'}.")
-                check_after = min(2 * check_after, LATEST_CHECK) if check_after else FIRST_CHECK
-                if not await self._inbox.wait(self._operator_intervened, check_after, "check whether the mall was told"):
-                    continue
-            check_after = None
-            delivery.cancel()
-            self._log.flag(needs_attention=False)
-            if not await self._resend():
-                return
-        self._log.flag(needs_attention=False)
-
-    async def _escalate_to_operator(self, reason: str) -> None:
-        self._log.note(f"{reason} It waits for resend, close_manually{' or decide' if self._is_asking else ''}.")
-        await self._change(RefundActivities.flag_refund, "wait for an operator")
-        self._log.flag(needs_attention=True)
-
-    async def _resend(self) -> bool:
-        """Makes the callback due again where an operator wants that; returns whether one does."""
-        signal, self._inbox.resend = self._inbox.resend, None
-        if signal is None:
-            return False
-        self._log.note(f"resend by {signal.operator or 'an operator'}.")
-        await self._change(RefundActivities.resume_refund, "tell the mall again", signal.operator)
-        return True
-
-    def _operator_intervened(self) -> bool:
-        is_taken_back = self._is_asking and self._inbox.cancelled
-        return is_taken_back or self._inbox.has_message
-
-    def _refuse_cancel_when_released(self) -> None:
-        if self._refund is not None and not self._awaits_consent():
-            self._log.note("cancel was refused: the mall must be told, or nobody returns the money.")
-            self._log.flag(needs_attention=True)
-
-    # --- the transactions ---
-
-    async def _open(self, request: RefundRequest) -> RefundState:
-        order = self._order
-        opened = await execute_local_first(
-            RefundActivities.open_refund,
-            OpenRefund(
-                order_id=order_id(order.source, order.out_trade_no),
-                out_trade_no=order.out_trade_no,
-                attempt=order.attempt,
-                reason=request.reason,
-                operator=request.operator,
-                force=request.force,
-                now=workflow.now(),
-            ),
-            summary=f"undo {order.out_trade_no}",
-        )
-        await self._apply(opened)
-        return opened
-
-    async def _change(
-        self,
-        activity: Activity[ChangeRefund, RefundState],
-        summary: str,
-        operator: str = "",
-        note: str = "",
-        answer: MallAnswer | None = None,
-    ) -> RefundState:
-        """Moves the refund on; a cancel of the workflow does not interrupt it."""
-        change = ChangeRefund(
-            order_id=self._state.order_id,
-            attempt=self._state.attempt,
-            now=workflow.now(),
-            operator=operator,
-            note=note,
-            answer=answer,
-        )
-
-        async def change_and_apply() -> RefundState:
-            changed = await execute_local_first(activity, change, summary=summary)
-            await self._apply(changed)
-            return changed
-
-        return await run_to_completion(change_and_apply(), self._inbox.record_cancel)
-
-    async def _apply(self, state: RefundState) -> None:
-        """Takes over what the rows say; the team's workflow hears of a member who left, also after a repeated transaction."""
-        self._refund = state
-        self._show()
-        if not state.left_live_team or self._team_knows:
-            return
-        self._team_knows = True
-        left = MemberLeft(out_trade_no=self._order.out_trade_no)
-        try:
-            await workflow.get_external_workflow_handle(team_workflow_id(state.team_id)).signal(MEMBER_LEFT, left)
-        except FailureError:
-            self._log.note("The team's workflow has ended; its rows are what counts.")
-
-    @property
-    def _order(self) -> RefundInput:
-        assert self._input is not None  # noqa: S101 - run() has looked
-        return self._input
-
-    @property
-    def _state(self) -> RefundState:
-        assert self._refund is not None  # noqa: S101 - it is open in every step that asks
-        return self._refund
-
-    def _awaits_consent(self) -> bool:
-        refund = self._refund
-        return refund is not None and refund.needs_consent and not refund.released and not refund.is_over
-
-    # --- what operators see ---
-
-    def _show(self) -> None:
-        self._log.show()
-        if self._refund is None:
-            return
-        shown = (self._refund.kind, self._refund.status)
-        if self._shown is None:
-            whose = [MALL.value_set(self._order.source), OUT_TRADE_NO.value_set(self._order.out_trade_no)]
-            workflow.upsert_search_attributes([*whose, REFUND_KIND.value_set(shown[0]), REFUND_STATUS.value_set(shown[1])])
-        elif shown != self._shown:
-            workflow.upsert_search_attributes([REFUND_STATUS.value_set(shown[1])])
-        self._shown = shown
-
-    def _flag_defect(self, exc: BaseException) -> None:
-        cause = application_error_of(exc)
-        if is_defect(exc) and cause is not None:
-            self._log.note(f"a defect stopped it: {cause.message}")
-        self._log.flag(needs_attention=is_defect(exc))
