@@ -10,7 +10,7 @@ from api.http.responses import mark_replayed
 from api.openapi.declarations import NOT_SOLD, SEAT_REFUSED, refuses, repeats
 from db.orders.queries import OrderFilter, list_orders, read_order
 from domain.errors import ErrorCode, Refusal
-from domain.schemas.orders import NewOrder, OpsOrder, Order, Payment, Settlement
+from domain.schemas.orders import NewOrder, Order, Payment, Settlement
 from domain.types import Identifier
 
 router = APIRouter(prefix="/v1/orders", tags=["mall"])
@@ -48,9 +48,7 @@ async def get_orders(
     """List a buyer's orders, newest first."""
     filters = OrderFilter(source=mall.source, user_id=user_id)
     rows = await list_orders(container.database, filters, position(cursor), limit + 1)
-    found: Page[OpsOrder] = page(container.links.fill_all(rows), limit, lambda order: (order.locked_at, order.order_id))
-    orders = [Order(**{name: getattr(order, name) for name in Order.model_fields}) for order in found.data]
-    return Page(data=orders, next_cursor=found.next_cursor)
+    return page(container.links.fill_all(rows), limit, lambda order: (order.locked_at, order.order_id))
 
 
 @router.post(

@@ -126,7 +126,7 @@ async def read_order_and_team(database: Database, source: str, out_trade_no: str
     """
     async with connection(database) as conn:
         row = await fetch_one(conn, ORDER_AND_TEAM, source, out_trade_no)
-    return _record(row["order"]), team_from_row(row["team"], row["members"])
+    return _record(row["order"]), team_from_row(row["team"], row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +144,18 @@ class OrderFilter:
 OWED = "(o.status = 'refunding' OR o.status = 'paid' AND t.status = 'failed')"
 
 
-async def list_orders(database: Database, filters: OrderFilter, after: Position | None, limit: int) -> list[OpsOrder]:
-    """Returns orders, newest first."""
+async def list_orders(database: Database, filters: OrderFilter, after: Position | None, limit: int) -> list[Order]:
+    """Returns orders as their mall sees them, newest first."""
+    return [_record(row).order for row in await _fetch(database, filters, after, limit)]
+
+
+async def list_ops_orders(database: Database, filters: OrderFilter, after: Position | None, limit: int) -> list[OpsOrder]:
+    """Returns orders as operators see them, newest first."""
+    rows = await _fetch(database, filters, after, limit)
+    return [OpsOrder(**_record(row).order.model_dump(), source=row["source"], owed=row["owed"]) for row in rows]
+
+
+async def _fetch(database: Database, filters: OrderFilter, after: Position | None, limit: int) -> list[Row]:
     conditions = Conditions()
     for name in ("source", "user_id", "team_id", "campaign_id", "status", "out_trade_no"):
         conditions.equal(f"o.{name}", getattr(filters, name))
@@ -156,8 +166,7 @@ async def list_orders(database: Database, filters: OrderFilter, after: Position 
          WHERE {conditions} ORDER BY o.locked_at DESC, o.order_id DESC LIMIT {int(limit)}
     """
     async with connection(database) as conn:
-        rows = await conn.fetch(sql, *conditions.values)
-    return [OpsOrder(**_record(row).order.model_dump(), source=row["source"], owed=row["owed"]) for row in rows]
+        return await conn.fetch(sql, *conditions.values)
 
 
 def _record(row: Row) -> OrderRecord:

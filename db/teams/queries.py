@@ -11,15 +11,18 @@ from domain.schemas.workflows import WorkflowLink
 
 MEMBERS = """
 (SELECT array_agg((m.user_id, m.out_trade_no, m.status) ORDER BY m.locked_at, m.out_trade_no)
-   FROM orders m WHERE m.team_id = t.team_id) AS members"""
+   FROM orders m WHERE m.team_id = t.team_id AND m.live) AS members,
+-- All less the live ones, because an index alone counts all, and lock_count is the number of live ones.
+(SELECT count(*) FROM orders m WHERE m.team_id = t.team_id) - t.lock_count AS left_count"""
+"""The live members of team t, which are at most its target_count, and how many have left."""
 TEAM = f"SELECT t.*, {MEMBERS} FROM teams t WHERE t.team_id = $1 AND ($2::text IS NULL OR t.source = $2)"
 
 
 async def read_team(database: Database, source: str | None, team_id: str) -> Team | None:
-    """Reads a team with all its orders, of the given mall or (None) of any mall."""
+    """Reads a team with its live members, of the given mall or (None) of any mall."""
     async with connection(database) as conn:
         row = await conn.fetchrow(TEAM, team_id, source)
-    return None if row is None else team_from_row(row, row["members"])
+    return None if row is None else team_from_row(row, row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ async def list_teams(database: Database, filters: TeamFilter, after: Position | 
     ]
 
 
-def team_from_row(row: Row, members: list[tuple[str, str, str]]) -> Team:
+def team_from_row(row: Row, members: Row) -> Team:
+    """Converts a row of `teams`, and the row that has MEMBERS."""
     return Team(
         team_id=row["team_id"],
         campaign_id=row["campaign_id"],
@@ -60,7 +64,8 @@ def team_from_row(row: Row, members: list[tuple[str, str, str]]) -> Team:
         completed_at=row["completed_at"],
         members=[
             Member(user_id=user_id, out_trade_no=out_trade_no, status=OrderStatus(status))
-            for user_id, out_trade_no, status in members
+            for user_id, out_trade_no, status in members["members"] or ()
         ],
+        left_count=members["left_count"],
         workflow=WorkflowLink(id=team_workflow_id(row["team_id"])),
     )

@@ -6,7 +6,7 @@ from domain.types import Moment, Schema
 
 
 class Member(Schema):
-    """An order of a team."""
+    """A live order of a team."""
 
     user_id: str
     out_trade_no: str
@@ -14,7 +14,7 @@ class Member(Schema):
 
 
 class Team(Schema):
-    """A team with the orders of everybody who ever had a seat in it."""
+    """A team with those who hold a seat in it."""
 
     team_id: str
     campaign_id: int
@@ -27,6 +27,9 @@ class Team(Schema):
     deadline: Moment
     completed_at: Moment | None
     members: list[Member]
+    """live orders only; `GET /v1/teams/{team_id}/orders` has all"""
+    left_count: int
+    """orders that no longer hold a seat"""
     workflow: WorkflowLink
 
 

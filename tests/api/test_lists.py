@@ -37,6 +37,23 @@ async def test_paging_gives_each_row_once_newest_first(shop: Shop, limit: int) -
         assert pages[-1]
 
 
+async def test_a_team_s_orders_are_paged_through_those_who_left_among_them(shop: Shop) -> None:
+    offer = await shop.sell()
+    opener, leaver = await offer.seats(2)
+    (await shop.refund(leaver)).ok(202)
+    joiner = await offer.seat(team_id=opener["team_id"])
+    path = f"/v1/teams/{opener['team_id']}/orders"
+    pages = await all_pages(shop.mall, path, limit=2)
+    assert pages == [[joiner, {**leaver, "status": "cancelled", "cancel_reason": "buyer"}], [opener]]
+    team = await shop.team(opener["team_id"])
+    assert ([member["out_trade_no"] for member in team["members"]], team["left_count"]) == (
+        [opener["out_trade_no"], joiner["out_trade_no"]],
+        1,
+    )
+    for caller, address in ((shop.other_mall, path), (shop.mall, "/v1/teams/t-none/orders")):
+        assert (await caller.get(address)).code == "team_not_found"
+
+
 async def test_rows_made_meanwhile_disturb_no_paging(shop: Shop) -> None:
     offer = await shop.sell()
     orders = [await offer.seat() for _ in range(4)]

@@ -76,4 +76,4 @@ async def test_seats_given_up_during_a_rush_are_sold_again_and_never_doubled(sho
         for order in won:
             await shop.until_order(order, "cancelled")
     team = await shop.team(opener["team_id"])
-    assert (team["lock_count"], team["complete_count"], len(team["members"])) == (1, 1, 1 + sold)
+    assert (team["lock_count"], team["complete_count"], len(team["members"]), team["left_count"]) == (1, 1, 1, sold)

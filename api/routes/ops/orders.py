@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from api.dependencies import ContainerDep, OpsDep
 from api.http.pagination import Cursor, Limit, Page, page, position
 from api.http.query_params import CampaignQuery
-from db.orders.queries import OrderFilter, list_orders
+from db.orders.queries import OrderFilter, list_ops_orders
 from domain.lifecycle import OrderStatus
 from domain.schemas.orders import OpsOrder
 from domain.types import Identifier, TeamId
@@ -37,5 +37,5 @@ async def get_orders(
         out_trade_no=out_trade_no,
         owed=owed,
     )
-    rows = await list_orders(container.database, filters, position(cursor), limit + 1)
+    rows = await list_ops_orders(container.database, filters, position(cursor), limit + 1)
     return page(container.links.fill_all(rows), limit, lambda order: (order.locked_at, order.order_id))
