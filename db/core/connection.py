@@ -34,6 +34,7 @@ INFRASTRUCTURE_FAILURES = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,  # after a failover, the server at the other end is a standby now
 )
 """Temporary failures: the same transaction can be retried."""
 
@@ -90,6 +91,12 @@ class Database:
             conn, _ = self._idle.pop()
             await conn.close(timeout=ACQUIRE_TIMEOUT)
 
+    def drop_idle(self) -> None:
+        """Ends the idle connections: those to a server that became a standby would answer reads with old rows."""
+        while self._idle:
+            conn, _ = self._idle.pop()
+            conn.terminate()
+
     def _reuse(self) -> Connection | None:
         while self._idle:
             conn, used = self._idle.pop()
@@ -140,6 +147,8 @@ class connection:  # noqa: N801 - used like a function: `async with connection(d
         if exc is not None and (isinstance(exc, INFRASTRUCTURE_FAILURES) or not isinstance(exc, Exception)):
             # After a timeout or cancellation a statement may still run on it, which would fail the next user's statement.
             self._conn.terminate()
+        if isinstance(exc, asyncpg.ReadOnlySQLTransactionError):
+            self._database.drop_idle()
         self._database.release(self._conn)
 
 

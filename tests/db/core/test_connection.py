@@ -97,6 +97,23 @@ async def test_a_cancelled_lock_releases_its_connection_and_its_repeat_takes_one
     assert (await shop.team_row(opener))["lock_count"] == 6
 
 
+async def test_a_server_that_became_a_standby_is_an_infrastructure_failure_and_its_connections_are_dropped(
+    shop: Shop, doomed: Database
+) -> None:
+    """After a failover whose connections live on, every write on them is refused with 25006."""
+    campaign = await shop.campaign()
+    async with connection(doomed) as one, connection(doomed) as other:
+        for conn in (one, other):
+            await conn.execute("SET default_transaction_read_only = on")
+
+    with pytest.raises(INFRASTRUCTURE_FAILURES):
+        await Shop(doomed).lock(shop.opener(campaign))
+
+    assert one.is_closed()
+    assert other.is_closed()
+    await Shop(doomed).lock(shop.opener(campaign))
+
+
 async def test_a_transaction_rolls_back_on_an_exception(database: Database) -> None:
     async def write() -> None:
         async with transaction(database) as conn:
