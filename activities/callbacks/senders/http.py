@@ -14,6 +14,7 @@ from typing import Any, Literal
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
 from activities.callbacks.formats import FORMATS, UnsendableError
 from activities.callbacks.senders.base import MAX_TEXT, SendResult
@@ -25,6 +26,8 @@ from domain.schemas.events import EventType
 GONE, CONFLICT = 410, 409
 MAX_BODY = 4096
 """bytes of an answer that are read"""
+MAX_VETO = 65536
+"""bytes of an answer that may be a veto"""
 MAX_RETRY_AFTER = timedelta(days=30)
 RESOLVER_THREADS = 64
 
@@ -88,15 +91,15 @@ class HttpSender:
             return SendResult(None, str(exc))
         http = self._local if delivery.local else self._public
         headers = {"Content-Type": content.content_type, "User-Agent": "groupbuy"} | content.headers
+        is_question = delivery.type == EventType.ORDER_REFUND_REQUESTED
         try:
             async with http.post(delivery.address, data=content.body, headers=headers, allow_redirects=False) as response:
-                answer = await _read_beginning(response)
                 status = response.status
+                answer = await _read_beginning(response, MAX_VETO if is_question and status == CONFLICT else MAX_BODY)
                 retry_after = _parse_retry_after(response.headers.get("Retry-After"), now)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
             return SendResult(None, _error(exc))
         body = answer.decode(errors="replace")
-        is_question = delivery.type == EventType.ORDER_REFUND_REQUESTED
         if 200 <= status < 300 and body_format.is_acknowledged(answer):
             return SendResult(status, None, answer=MallAnswer.AGREED if is_question else None, body=body)
         if 200 <= status < 300:
@@ -128,10 +131,10 @@ async def http_sender(timeout_seconds: float, resolver: AbstractResolver | None 
         await own_resolver.close()
 
 
-async def _read_beginning(response: aiohttp.ClientResponse) -> bytes:
-    """Returns up to MAX_BODY bytes of a body, however large it is and however slowly it arrives."""
+async def _read_beginning(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Returns up to `limit` bytes of a body, however large it is and however slowly it arrives."""
     read = bytearray()
-    while len(read) < MAX_BODY and (chunk := await response.content.read(MAX_BODY - len(read))):
+    while len(read) < limit and (chunk := await response.content.read(limit - len(read))):
         read += chunk
     if not response.content.at_eof():
         # Without this the rest would be read before the connection serves another callback.
@@ -148,8 +151,9 @@ class Veto(BaseModel):
 
 def _parse_veto(body: bytes) -> Veto | None:
     try:
-        return Veto.model_validate_json(body)
-    except ValidationError:
+        # A body that was not read to its end is no complete JSON; its beginning is as much of a no.
+        return Veto.model_validate(from_json(body, allow_partial="trailing-strings" if len(body) >= MAX_VETO else "off"))
+    except (ValidationError, ValueError):
         return None
 
 

@@ -15,7 +15,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from standardwebhooks import Webhook
 
 from activities.callbacks.senders import http as module
-from activities.callbacks.senders.http import MAX_BODY, HttpSender, http_sender
+from activities.callbacks.senders.base import MAX_TEXT
+from activities.callbacks.senders.http import MAX_BODY, MAX_VETO, HttpSender, http_sender
 from domain.lifecycle import MallAnswer
 from domain.schemas.events import EventType
 from embedded.ports import HOST
@@ -160,8 +161,20 @@ async def test_a_question_is_answered_by_2xx_or_a_veto(mall: Mall, sender: HttpS
     mall.answers_with(409, '{"code": "refund_rejected", "detail": "packed"}')
     result = await sender.send(question, NOW)
     assert (result.error, result.answer, result.note) == (None, MallAnswer.VETOED, "packed")
-    mall.answers_with(409, "no")
-    assert (await sender.send(question, NOW)).error == "answered 409"
+    for other in ("no", '{"code": "refund_rejected"'):
+        mall.answers_with(409, other)
+        assert (await sender.send(question, NOW)).error == "answered 409"
+
+
+async def test_a_veto_of_any_length_is_a_veto(mall: Mall, sender: HttpSender) -> None:
+    question = delivery(mall.url, type=EventType.ORDER_REFUND_REQUESTED)
+    for veto in (
+        {"detail": "包" * MAX_BODY, "code": "refund_rejected"},
+        {"code": "refund_rejected", "detail": "包" * MAX_VETO},
+    ):
+        mall.answers_with(409, json.dumps(veto, ensure_ascii=False))
+        result = await sender.send(question, NOW)
+        assert (result.error, result.answer, result.note) == (None, MallAnswer.VETOED, "包" * MAX_TEXT)
 
 
 async def test_a_name_server_that_hangs_holds_up_no_other_name(mall: Mall, monkeypatch: pytest.MonkeyPatch) -> None:
