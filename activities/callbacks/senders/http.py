@@ -1,23 +1,21 @@
 """Callbacks over HTTP: to registered hosts at public addresses, without redirects, within a timeout."""
 
-import asyncio
 import errno
 import socket
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import partial
 from typing import Any, Literal
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from activities.callbacks.formats import FORMATS, UnsendableError
 from activities.callbacks.senders.base import MAX_TEXT, SendResult
+from activities.callbacks.senders.names import MALL, MallResolver
 from db.callbacks.deliveries import Delivery
 from domain.addresses import is_public, url_refusal
 from domain.lifecycle import MallAnswer
@@ -29,7 +27,6 @@ MAX_BODY = 4096
 MAX_VETO = 65536
 """bytes of an answer that may be a veto"""
 MAX_RETRY_AFTER = timedelta(days=30)
-RESOLVER_THREADS = 64
 
 AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 
@@ -50,31 +47,6 @@ def public_socket(address: AddressInfo) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
-class ThreadedResolver(AbstractResolver):
-    """Resolves names in threads of its own: a name server that hangs blocks one of them for each name, and no other work."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(RESOLVER_THREADS, "names")
-
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
-        look_up = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
-        return [
-            ResolveResult(
-                hostname=host,
-                host=str(endpoint[0]),
-                port=int(endpoint[1]),
-                family=address_family,
-                proto=protocol,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address_family, _, protocol, _, endpoint in found
-        ]
-
-    async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
 class HttpSender:
     def __init__(self, public: aiohttp.ClientSession, local: aiohttp.ClientSession) -> None:
         self._public = public
@@ -91,6 +63,7 @@ class HttpSender:
             return SendResult(None, str(exc))
         http = self._local if delivery.local else self._public
         headers = {"Content-Type": content.content_type, "User-Agent": "groupbuy"} | content.headers
+        MALL.set(delivery.source)
         is_question = delivery.type == EventType.ORDER_REFUND_REQUESTED
         try:
             async with http.post(delivery.address, data=content.body, headers=headers, allow_redirects=False) as response:
@@ -112,14 +85,14 @@ class HttpSender:
 @asynccontextmanager
 async def http_sender(timeout_seconds: float, resolver: AbstractResolver | None = None) -> AsyncIterator[HttpSender]:
     """Yields a sender, whose connections are closed when the block ends."""
-    own_resolver = ThreadedResolver()
+    own_resolver = MallResolver()
 
     def session(**guard: Any) -> aiohttp.ClientSession:  # noqa: ANN401
         # No limit of connections: the per-mall limit bounds them, and a common one would let one mall hold up another.
-        # No name is cached; a TTL of 0 only joins lookups that run at the same time.
+        # No name is cached: the address is checked at every attempt.
         # Idle connections are closed after 4 s: many servers close them after 5 s, and a callback must not meet that.
         connector = aiohttp.TCPConnector(
-            limit=0, ttl_dns_cache=0, keepalive_timeout=4, resolver=resolver or own_resolver, **guard
+            limit=0, use_dns_cache=False, keepalive_timeout=4, resolver=resolver or own_resolver, **guard
         )
         timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         return aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +17,8 @@ from standardwebhooks import Webhook
 from activities.callbacks.senders import http as module
 from activities.callbacks.senders.base import MAX_TEXT
 from activities.callbacks.senders.http import MAX_BODY, MAX_VETO, HttpSender, http_sender
+from activities.callbacks.senders.names import LOOK_UPS_OF_A_MALL
+from db.callbacks.deliveries import Delivery
 from domain.lifecycle import MallAnswer
 from domain.schemas.events import EventType
 from embedded.ports import HOST
@@ -177,28 +179,59 @@ async def test_a_veto_of_any_length_is_a_veto(mall: Mall, sender: HttpSender) ->
         assert (result.error, result.answer, result.note) == (None, MallAnswer.VETOED, "包" * MAX_TEXT)
 
 
-async def test_a_name_server_that_hangs_holds_up_no_other_name(mall: Mall, monkeypatch: pytest.MonkeyPatch) -> None:
-    released, lookups = threading.Event(), []
+@pytest.fixture
+def hanging_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[str], threading.Event]]:
+    """Every name leads to this machine; look-ups of those below `.hangs` are noted, and wait for the event."""
+    begun: list[str] = []
+    released = threading.Event()
 
     def look_up(host: str, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
-        if host == "hangs.test":
-            lookups.append(host)
+        if host.endswith(".hangs"):
+            begun.append(host)
             released.wait(10)
         return real(HOST, *arguments, **named)
 
     real = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    hosts = ("hangs.test", "mall.test")
+    yield begun, released
+    released.set()
+
+
+async def test_names_that_hang_hold_up_their_own_mall_alone(
+    mall: Mall, hanging_names: tuple[list[str], threading.Event]
+) -> None:
+    begun, released = hanging_names
+    names = [f"{number}.hangs" for number in range(50)]
+
+    def to(source: str, host: str, port: int) -> Delivery:
+        return delivery(f"http://{host}:{port}/", source=source, hosts=(host,))
+
     async with http_sender(5) as sender:
-        hanging = [
-            asyncio.create_task(sender.send(delivery(f"http://hangs.test:{mall.port}/", hosts=hosts), NOW)) for _ in range(100)
-        ]
-        result = await sender.send(delivery(f"http://mall.test:{mall.port}/", hosts=hosts), NOW)
-        assert result.error is None
-        assert not any(each.done() for each in hanging)
+        same = [asyncio.create_task(sender.send(to("s01", "0.hangs", port), NOW)) for port in (mall.port, *range(1, 20))]
+        others = [asyncio.create_task(sender.send(to("s01", name, mall.port), NOW)) for name in names[1:]]
+        for _ in range(3):
+            assert (await sender.send(to("s02", "mall.test", mall.port), NOW)).error is None
+        assert begun == names[:LOOK_UPS_OF_A_MALL]
+        assert not any(each.done() for each in (*same, *others))
         released.set()
-        assert {result.error for result in await asyncio.gather(*hanging)} == {None}
-    assert len(lookups) == 1
+        assert {result.error for result in await asyncio.gather(*others)} == {None}
+        assert (await same[0]).error is None
+        await asyncio.gather(*same)  # nobody listens at the other ports
+    assert sorted(begun) == sorted(names)
+
+
+async def test_a_look_up_that_nobody_waits_for_leaves_the_queue(
+    mall: Mall, hanging_names: tuple[list[str], threading.Event]
+) -> None:
+    begun, released = hanging_names
+    names = [f"{number}.hangs" for number in range(50)]
+    async with http_sender(0.3) as sender:
+        attempts = [sender.send(delivery(f"http://{name}:{mall.port}/", hosts=names), NOW) for name in names]
+        assert {result.error for result in await asyncio.gather(*attempts)} == {"no answer in time"}
+        released.set()
+        assert (await sender.send(delivery(f"http://mall.test:{mall.port}/"), NOW)).error is None
+    # Those that were begun cannot be stopped, and keep their slots until they end.
+    assert begun == names[:LOOK_UPS_OF_A_MALL]
 
 
 # --- the legacy format ---
