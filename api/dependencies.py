@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security.base import SecurityBase
 
@@ -84,3 +84,4 @@ ReadingMallDep = Annotated[MallAccess, Depends(_MallKey(Scope.READ))]
 """A mall whose key may read, whatever the method."""
 OpsDep = Annotated[OpsAccess, Depends(_OpsKey(Scope.OPS))]
 AdminDep = Annotated[OpsAccess, Depends(_OpsKey(Scope.ADMIN))]
+Confirm = Annotated[bool, Query(description="accept a change that may lose money")]

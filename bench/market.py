@@ -15,7 +15,7 @@ CAMPAIGN_ROWS = f"""
 INSERT INTO campaigns SELECT (jsonb_populate_record(c, jsonb_build_object('campaign_id', {FIRST_CAMPAIGN} + n))).*
   FROM campaigns c, {NUMBERS} WHERE c.campaign_id = 100124
 """
-CAMPAIGN_GOODS = f"INSERT INTO campaign_goods SELECT {FIRST_CAMPAIGN} + n, 's01', 'c01', 'bench-' || n, true FROM {NUMBERS}"
+CAMPAIGN_GOODS = f"INSERT INTO campaign_goods SELECT {FIRST_CAMPAIGN} + n, 's01', 'c01', 'bench-' || n FROM {NUMBERS}"
 # Three of four teams have one member, the fourth has two, of whom one has paid.
 TEAMS = f"""
 INSERT INTO teams (team_id, source, campaign_id, campaign_version, goods_id, original_price, discount, target_count, lock_ttl,

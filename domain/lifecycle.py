@@ -273,6 +273,9 @@ def conclude(decision: TeamDecision, *, paid: int, min_count: int | None) -> Con
 
 # --- campaigns ---
 
+SELLING = frozenset({CampaignStatus.ACTIVE, CampaignStatus.PAUSED, CampaignStatus.DRAINING})
+"""Statuses in which a campaign's window is taken: no other campaign of these may sell the same goods in it."""
+
 
 def require_transition(before: CampaignStatus, after: CampaignStatus) -> None:
     """Raises Refusal where a campaign may not go from one status to the other.

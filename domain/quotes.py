@@ -1,11 +1,13 @@
 """Quotes: the price of an offer for one buyer, and whether the buyer may take a seat."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import IntEnum
 
 from domain.eligibility import RULES, Facts, Rule, SeatIntent, is_visible
-from domain.lifecycle import CampaignStatus
+from domain.lifecycle import SELLING, CampaignStatus
 from domain.pricing import Discount, pay_price
 from domain.schemas.campaigns import AudienceScope
 from domain.schemas.quotes import ExplainedQuote, Quote, RuleResult
@@ -36,6 +38,31 @@ class Offer:
     goods_id: str
     goods_name: str
     original_price: Decimal
+
+
+class OfferRank(IntEnum):
+    """Which of several campaigns for the same goods is offered: the lowest rank, and of one rank the nearest in time."""
+
+    OPEN = 0
+    """its window is now; only one campaign's is"""
+    AHEAD = 1
+    OVER = 2
+    UNOFFERED = 3
+    """a draft, or ended: of these the latest changed"""
+
+
+def rank_offer(status: CampaignStatus, starts_at: datetime, ends_at: datetime, now: datetime) -> tuple[OfferRank, timedelta]:
+    """Returns the rank of a campaign's offer, and its distance in time; the least is offered."""
+    if status not in SELLING:
+        return OfferRank.UNOFFERED, timedelta()
+    if ends_at <= now:
+        return OfferRank.OVER, now - ends_at
+    return (OfferRank.AHEAD, starts_at - now) if starts_at > now else (OfferRank.OPEN, timedelta())
+
+
+def choose_offer(offers: Sequence[Offer], now: datetime) -> Offer:
+    """Returns the one that is offered now, of offers whose campaigns are sorted by their latest change."""
+    return min(offers, key=lambda offer: rank_offer(offer.status, offer.starts_at, offer.ends_at, now))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from api.runtime.cache import Cache
 from api.runtime.statistics import StatisticsCache
 from db.campaigns.market import MarketViewer, market_teams
-from db.campaigns.offers import read_buyer_state, read_offer
+from db.campaigns.offers import read_buyer_state, read_offers
 from db.core.connection import Connection, Database, connection
 from db.settings.switches import read_switches
 from domain.eligibility import SeatIntent, is_visible
-from domain.quotes import Offer, QuoteContext, quote, quote_context
+from domain.quotes import Offer, QuoteContext, choose_offer, quote, quote_context
 from domain.schemas.market import Market
 from domain.schemas.quotes import QuoteRequest
 from domain.switches import Switches
@@ -27,9 +27,10 @@ class QuoteService:
         Raises:
             Refusal: goods_not_found, campaign_not_found.
         """
-        offer, switches = await self._offer(source, request), await self._switches()
+        now = datetime.now(UTC)
+        offer, switches = await self._offer(source, request, now), await self._switches()
         async with connection(self._database) as conn:
-            return await _context(conn, offer, switches, request.user_id, datetime.now(UTC))
+            return await _context(conn, offer, switches, request.user_id, now)
 
     async def market(self, source: str, request: QuoteRequest, limit: int) -> Market:
         """Returns a quote with at most `limit` teams to join; buyers who may not see the offer see only their own teams.
@@ -37,7 +38,8 @@ class QuoteService:
         Raises:
             Refusal: goods_not_found, campaign_not_found.
         """
-        offer, switches, now = await self._offer(source, request), await self._switches(), datetime.now(UTC)
+        now = datetime.now(UTC)
+        offer, switches = await self._offer(source, request, now), await self._switches()
         async with connection(self._database) as conn:
             context = await _context(conn, offer, switches, request.user_id, now)
             viewer = MarketViewer(source, offer.campaign_id, request.goods_id, request.user_id, is_visible(context.facts))
@@ -45,15 +47,17 @@ class QuoteService:
         statistics = await self._statistics.get(source, offer.campaign_id)
         return Market(quote=quote(context), teams=teams, statistics=statistics)
 
-    async def _offer(self, source: str, request: QuoteRequest) -> Offer:
+    async def _offer(self, source: str, request: QuoteRequest, now: datetime) -> Offer:
         key = (source, request.channel, request.goods_id, request.campaign_id)
 
-        async def read() -> Offer:
+        async def read() -> list[Offer]:
             async with connection(self._database) as conn:
-                return await read_offer(conn, *key)
+                return await read_offers(conn, *key, now)
 
-        # Which campaign sells the goods depends on every campaign, so a change of any of them invalidates the offer.
-        return await self._cache.get(("offer", *key), read, lambda offer: ["campaign", f"goods/{offer.goods_id}"])
+        # Which campaign sells the goods depends on every campaign, so a change of any of them invalidates the offers. Time
+        # does, too: one may begin or end while they are cached.
+        offers = await self._cache.get(("offers", *key), read, lambda _: ["campaign", f"goods/{request.goods_id}"])
+        return choose_offer(offers, now)
 
     async def _switches(self) -> Switches:
         return await self._cache.get("switches", lambda: read_switches(self._database), lambda _: ["switch"])

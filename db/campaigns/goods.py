@@ -2,19 +2,37 @@
 
 from datetime import datetime
 
+from db.campaigns.store import IS_SELLING, ONE_CHANGE_AT_A_TIME
 from db.core.connection import Database, connection, transaction
 from db.settings.audit import record_change
+from domain.campaigns import price_risks, require_confirmation
+from domain.pricing import parse_discount
 from domain.schemas.goods import Goods
 
+SOLD_BY = f"""
+SELECT DISTINCT c.campaign_id, c.discount FROM campaign_goods JOIN campaigns c USING (campaign_id)
+ WHERE goods_id = $1 AND {IS_SELLING} AND c.ends_at > $2
+"""
 SAVE_GOODS = """
 INSERT INTO goods (goods_id, name, original_price) VALUES ($1, $2, $3)
 ON CONFLICT (goods_id) DO UPDATE SET name = excluded.name, original_price = excluded.original_price
 """
 
 
-async def save_goods(database: Database, goods: Goods, *, by: str, now: datetime) -> None:
-    """Creates goods or changes their name and price. Running teams keep their price."""
+async def save_goods(database: Database, goods: Goods, *, by: str, now: datetime, confirmed: bool = False) -> None:
+    """Creates goods or changes their name and price. Running teams keep their price.
+
+    Raises:
+        ConfirmationRequired: campaigns sell these goods at another price, and the request is not `confirmed`.
+    """
     async with transaction(database) as conn:
+        await conn.execute(ONE_CHANGE_AT_A_TIME)
+        before = await conn.fetchrow(READ_GOODS, goods.goods_id)
+        if before is not None:
+            rows = await conn.fetch(SOLD_BY, goods.goods_id, now)
+            sold = {row["campaign_id"]: parse_discount(row["discount"]) for row in rows}
+            risks = price_risks(goods.goods_id, before["original_price"], goods.original_price, sold)
+            require_confirmation(risks, confirmed=confirmed)
         await conn.execute(SAVE_GOODS, goods.goods_id, goods.name, goods.original_price)
         await record_change(conn, f"goods/{goods.goods_id}", goods, by=by, now=now)
 

@@ -29,12 +29,17 @@ c.min_count, c.lock_ttl, c.payment_grace, c.team_ttl, c.refund_window, c.take_li
 g.goods_id, g.name AS goods_name, g.original_price
 """
 OFFER_TABLES = "campaign_goods b JOIN campaigns c USING (campaign_id) JOIN goods g USING (goods_id)"
-SELECT_OFFER = """
+# Twin of domain.quotes.rank_offer, at $5.
+OFFERS_IN_ORDER = """
+  CROSS JOIN LATERAL (
+    SELECT CASE WHEN c.status IN ('draft', 'ended') THEN 3 WHEN c.ends_at <= $5 THEN 2 WHEN c.starts_at > $5 THEN 1 ELSE 0 END
+  ) AS offered (rank)
  WHERE b.source = $1 AND b.channel = $2 AND b.goods_id = $3 AND ($4::int IS NULL OR b.campaign_id = $4)
- ORDER BY b.active DESC, c.status IN ('draft', 'ended'), c.updated_at DESC
- LIMIT 1
+ ORDER BY offered.rank, CASE offered.rank WHEN 1 THEN c.starts_at - $5 WHEN 2 THEN $5 - c.ends_at END, c.updated_at DESC
 """
-OFFER = f"SELECT {OFFER_COLUMNS} FROM {OFFER_TABLES} {SELECT_OFFER}"
+OFFERS_AHEAD = 20
+"""more than begin or end while an offer is cached"""
+OFFERS = f"SELECT {OFFER_COLUMNS} FROM {OFFER_TABLES} {OFFERS_IN_ORDER} LIMIT {OFFERS_AHEAD}"
 
 # $1 campaign, $2 source, $3 user, $4 the campaign's audience, $5 the discount's.
 BUYER_STATE = f"""
@@ -47,13 +52,13 @@ SELECT coalesce((SELECT live FROM user_quotas WHERE campaign_id = $1 AND source 
 QUOTE_CONTEXT = f"""
 SELECT {OFFER_COLUMNS},
        coalesce(q.live, 0) AS live_orders, s.stock - s.live AS stock_left,
-       {is_member("c.audience", "$5")} AS in_audience,
-       {is_member("c.discount ->> 'audience'", "$5")} AS in_discount_audience,
+       {is_member("c.audience", "$6")} AS in_audience,
+       {is_member("c.discount ->> 'audience'", "$6")} AS in_discount_audience,
        {SWITCHES} AS switches
   FROM {OFFER_TABLES}
-  LEFT JOIN user_quotas q ON q.campaign_id = c.campaign_id AND q.source = b.source AND q.user_id = $5
+  LEFT JOIN user_quotas q ON q.campaign_id = c.campaign_id AND q.source = b.source AND q.user_id = $6
   LEFT JOIN campaign_stock s ON s.campaign_id = c.campaign_id
- {SELECT_OFFER}
+ {OFFERS_IN_ORDER} LIMIT 1
 """
 
 GOODS_EXIST = "SELECT EXISTS (SELECT FROM goods WHERE goods_id = $1)"
@@ -68,27 +73,30 @@ async def read_quote_context(
 ) -> QuoteContext:
     """Reads the campaign that sells these goods in this channel, and the buyer's state.
 
-    The campaign is the named one, else the active one, else the latest one.
+    The campaign is the named one, else the one that domain.quotes.rank_offer ranks first.
 
     Raises:
         Refusal: goods_not_found, campaign_not_found.
     """
-    row = await conn.fetchrow(QUOTE_CONTEXT, source, request.channel, request.goods_id, request.campaign_id, request.user_id)
+    goods = (source, request.channel, request.goods_id, request.campaign_id)
+    row = await conn.fetchrow(QUOTE_CONTEXT, *goods, now, request.user_id)
     if row is None:
         raise await _not_sold(conn, source, request.channel, request.goods_id, request.campaign_id)
     return quote_context(_offer(row), _buyer_state(row, request.user_id), parse_switches(row["switches"]), intent, now)
 
 
-async def read_offer(conn: Connection, source: str, channel: str, goods_id: str, campaign_id: int | None) -> Offer:
-    """Reads the offer alone, chosen as in read_quote_context.
+async def read_offers(
+    conn: Connection, source: str, channel: str, goods_id: str, campaign_id: int | None, now: datetime
+) -> list[Offer]:
+    """Reads the offers of these goods in this channel, of the named campaign or of each, those to be offered first on top.
 
     Raises:
         Refusal: goods_not_found, campaign_not_found.
     """
-    row = await conn.fetchrow(OFFER, source, channel, goods_id, campaign_id)
-    if row is None:
+    rows = await conn.fetch(OFFERS, source, channel, goods_id, campaign_id, now)
+    if not rows:
         raise await _not_sold(conn, source, channel, goods_id, campaign_id)
-    return _offer(row)
+    return [_offer(row) for row in rows]
 
 
 async def read_buyer_state(conn: Connection, offer: Offer, user_id: str) -> BuyerState:

@@ -36,7 +36,6 @@ ON CONFLICT DO NOTHING RETURNING campaign_id
 """
 # BLOCK_SEAT_CHANGES keeps buyers waiting until commit, so these statements are few and short.
 END_CAMPAIGN = "UPDATE campaigns SET status = 'ended', version = $2, updated_at = $3 WHERE campaign_id = $1"
-DEACTIVATE_GOODS = "UPDATE campaign_goods SET active = false WHERE campaign_id = $1 AND active"
 INSERT_TEAMS = """
 INSERT INTO campaign_shutdown_teams (campaign_id, team_id)
 SELECT campaign_id, team_id FROM teams WHERE campaign_id = $1 AND status = 'forming'
@@ -61,7 +60,6 @@ async def begin_shutdown(database: Database, request: BeginShutdown) -> None:
             changes = {"status": CampaignStatus.ENDED, "version": campaign.version + 1, "updated_at": request.now}
             ended = campaign.model_copy(update=changes)
             await conn.execute(END_CAMPAIGN, request.campaign_id, ended.version, request.now)
-            await conn.execute(DEACTIVATE_GOODS, request.campaign_id)
             await record_version(conn, ended, request.operator)
         await conn.execute(INSERT_TEAMS, request.campaign_id)
         # Recorded even if the campaign was ended before: the shutdown also returns the money of its running teams.

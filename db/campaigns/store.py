@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import asyncpg
@@ -10,11 +11,12 @@ from db.campaigns.versions import record_version
 from db.core.connection import Connection, Database, Row, connection, transaction
 from domain.campaigns import campaign_risks, require_confirmation
 from domain.errors import ErrorCode, Refusal
-from domain.lifecycle import CampaignStatus, require_transition
+from domain.lifecycle import SELLING, CampaignStatus, require_transition
 from domain.schemas.campaigns import Campaign, CampaignFields, NewCampaign
 
 FREE_CAMPAIGN_ID = "SELECT coalesce(max(campaign_id), 100000) + 1 FROM campaigns WHERE campaign_id < 1000000000"
-CAMPAIGN_IDS = 7_242_004
+ONE_CHANGE_AT_A_TIME = "SELECT pg_advisory_xact_lock(7242004)"
+"""ids, windows and prices are checked against other campaigns; taken before any row lock"""
 
 COLUMNS = (
     "campaign_id", "version", "name", "status", "starts_at", "ends_at", "target_count", "min_count", "lock_ttl",
@@ -34,12 +36,12 @@ async def create_campaign(database: Database, new: NewCampaign, *, by: str, now:
     """Creates a campaign under its own id, or under the next free one.
 
     Raises:
-        Refusal: campaign_conflict (the id is taken, or another active campaign sells these goods in the same channel),
+        Refusal: campaign_conflict (the id is taken, or another campaign sells these goods in the same channel and time),
             goods_not_found, audience_not_found.
         ConfirmationRequired: it has a risk (domain/campaigns.py), and the request is not `confirmed`.
     """
     async with transaction(database) as conn:
-        await conn.execute("SELECT pg_advisory_xact_lock($1)", CAMPAIGN_IDS)
+        await conn.execute(ONE_CHANGE_AT_A_TIME)
         campaign_id = new.campaign_id or await conn.fetchval(FREE_CAMPAIGN_ID)
         campaign = Campaign(**_fields(new), campaign_id=campaign_id, version=1, updated_at=now)
         try:
@@ -47,8 +49,9 @@ async def create_campaign(database: Database, new: NewCampaign, *, by: str, now:
         except asyncpg.UniqueViolationError:
             raise Refusal(ErrorCode.CAMPAIGN_CONFLICT, f"There is a campaign {campaign_id} already.") from None
         await _require_audiences(conn, campaign)
-        await _save_goods_and_stock(conn, campaign)
-        require_confirmation(campaign_risks(None, campaign, now), confirmed=confirmed)
+        prices = await _save_goods(conn, campaign)
+        await _save_stock(conn, campaign)
+        require_confirmation(campaign_risks(None, campaign, prices, now), confirmed=confirmed)
         await record_version(conn, campaign, by)
     return campaign
 
@@ -78,6 +81,7 @@ async def change_campaign(
         pydantic.ValidationError: the fields contradict each other.
     """
     async with transaction(database) as conn:
+        await conn.execute(ONE_CHANGE_AT_A_TIME)
         if "stock" in changes:
             # A new stock counter starts at the number of live orders: none may come or go while they are counted.
             await conn.execute(BLOCK_SEAT_CHANGES)
@@ -87,9 +91,10 @@ async def change_campaign(
         campaign = Campaign(**_fields(fields), campaign_id=campaign_id, version=before.version + 1, updated_at=now)
         await conn.execute(UPDATE_CAMPAIGN, *_values(campaign))
         await _require_audiences(conn, campaign)
-        await _save_goods_and_stock(conn, campaign)
+        prices = await _save_goods(conn, campaign)
+        await _save_stock(conn, campaign)
         await record_version(conn, campaign, by)
-        require_confirmation(campaign_risks(before, campaign, now), confirmed=confirmed)
+        require_confirmation(campaign_risks(before, campaign, prices, now), confirmed=confirmed)
     return campaign
 
 
@@ -162,8 +167,46 @@ async def _require_audiences(conn: Connection, campaign: Campaign) -> None:
 
 
 REMOVE_GOODS = "DELETE FROM campaign_goods WHERE campaign_id = $1"
-ADD_GOODS = "INSERT INTO campaign_goods (campaign_id, source, channel, goods_id, active) VALUES ($1, $2, $3, $4, $5)"
-KNOWN_GOODS = "SELECT goods_id FROM goods WHERE goods_id = ANY($1::text[])"
+ADD_GOODS = """
+INSERT INTO campaign_goods (campaign_id, source, channel, goods_id)
+SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[])
+"""
+PRICES = "SELECT goods_id, original_price FROM goods WHERE goods_id = ANY($1::text[])"
+# Twin of domain.lifecycle.SELLING.
+IS_SELLING = "c.status IN ('active', 'paused', 'draining')"
+OVERLAPPING = f"""
+SELECT c.campaign_id, c.status, c.starts_at, c.ends_at, mine.source, mine.channel, mine.goods_id
+  FROM campaign_goods mine JOIN campaign_goods other USING (source, channel, goods_id)
+  JOIN campaigns c ON c.campaign_id = other.campaign_id
+ WHERE mine.campaign_id = $1 AND other.campaign_id <> $1 AND {IS_SELLING} AND c.starts_at < $3 AND c.ends_at > $2
+ ORDER BY c.starts_at, c.campaign_id LIMIT 1
+"""
+
+
+async def _save_goods(conn: Connection, campaign: Campaign) -> dict[str, Decimal]:
+    """Saves which goods the campaign sells where; returns their prices."""
+    named = {goods.goods_id for goods in campaign.goods}
+    prices = {row["goods_id"]: row["original_price"] for row in await conn.fetch(PRICES, list(named))}
+    if missing := named - prices.keys():
+        raise Refusal(ErrorCode.GOODS_NOT_FOUND, f"There are no goods {', '.join(sorted(missing))}.")
+    await conn.execute(REMOVE_GOODS, campaign.campaign_id)
+    columns = zip(*((goods.source, goods.channel, goods.goods_id) for goods in campaign.goods), strict=True)
+    await conn.execute(ADD_GOODS, campaign.campaign_id, *columns)
+    if campaign.status in SELLING:
+        await _require_free_window(conn, campaign)
+    return prices
+
+
+async def _require_free_window(conn: Connection, campaign: Campaign) -> None:
+    """ONE_CHANGE_AT_A_TIME makes this check hold until commit."""
+    other = await conn.fetchrow(OVERLAPPING, campaign.campaign_id, campaign.starts_at, campaign.ends_at)
+    if other is not None:
+        raise Refusal(
+            ErrorCode.CAMPAIGN_CONFLICT,
+            f"Campaign {other['campaign_id']} ({other['status']}) sells {other['goods_id']} in channel {other['channel']} of "
+            f"{other['source']} from {other['starts_at']:%Y-%m-%d %H:%M:%S} to {other['ends_at']:%Y-%m-%d %H:%M:%S} UTC.",
+        )
+
 
 DELETE_STOCK = "DELETE FROM campaign_stock WHERE campaign_id = $1"
 UPDATE_STOCK = "UPDATE campaign_stock SET stock = $2 WHERE campaign_id = $1 RETURNING campaign_id"
@@ -173,21 +216,7 @@ SELECT $1, $2, (SELECT count(*) FROM orders WHERE campaign_id = $1 AND live)
 """
 
 
-async def _save_goods_and_stock(conn: Connection, campaign: Campaign) -> None:
-    named = {goods.goods_id for goods in campaign.goods}
-    known = {row["goods_id"] for row in await conn.fetch(KNOWN_GOODS, list(named))}
-    if missing := named - known:
-        raise Refusal(ErrorCode.GOODS_NOT_FOUND, f"There are no goods {', '.join(sorted(missing))}.")
-    await conn.execute(REMOVE_GOODS, campaign.campaign_id)
-    active = campaign.status is CampaignStatus.ACTIVE
-    try:
-        for goods in sorted(campaign.goods, key=lambda goods: (goods.source, goods.channel, goods.goods_id)):
-            await conn.execute(ADD_GOODS, campaign.campaign_id, goods.source, goods.channel, goods.goods_id, active)
-    except asyncpg.UniqueViolationError:
-        raise Refusal(
-            ErrorCode.CAMPAIGN_CONFLICT,
-            f"Another active campaign sells {goods.goods_id} in channel {goods.channel} of {goods.source}.",
-        ) from None
+async def _save_stock(conn: Connection, campaign: Campaign) -> None:
     if campaign.stock is None:
         await conn.execute(DELETE_STOCK, campaign.campaign_id)
         return

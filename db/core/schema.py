@@ -117,8 +117,6 @@ campaign_goods = Table(
     Column("source", Text, primary_key=True),
     Column("channel", Text, primary_key=True),
     Column("goods_id", ForeignKey("goods.goods_id"), primary_key=True),
-    Column("active", Boolean, nullable=False, comment="the campaign's status is active"),
-    Index("campaign_goods_one_active_idx", "source", "channel", "goods_id", unique=True, postgresql_where=text("active")),
     Index("campaign_goods_channel_idx", "source", "channel", "goods_id"),
 )
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from embedded.demo_data import CHANNEL, SOURCE
+from tests.api.polling import until_moment
 from tests.api.shop import Shop, campaign_of, fresh, moment, moment_of
 
 
@@ -87,19 +88,30 @@ async def test_unknown_campaigns_and_goods_are_not_found(shop: Shop) -> None:
     await offer.seat()
 
 
-async def test_goods_have_one_active_campaign_per_source_and_channel(shop: Shop) -> None:
-    offer = await shop.sell()
-    new = campaign_of(offer.goods_id)
-    (await shop.ops.post("/v1/ops/campaigns", new)).refused("campaign_conflict", 409)
-    second = (await shop.ops.post("/v1/ops/campaigns", {**new, "status": "draft"})).ok(201)["campaign_id"]
-    activate = shop.ops.patch(f"/v1/ops/campaigns/{second}", {"status": "active"})
-    (await activate).refused("campaign_conflict", 409)
-    elsewhere = {**new, "goods": [{**new["goods"][0], "channel": "c02"}]}
-    (await shop.ops.post("/v1/ops/campaigns", elsewhere)).ok(201)
-    assert (await offer.quote())["campaign_id"] == offer.campaign_id
-    await offer.change(status="draining")
-    (await shop.ops.patch(f"/v1/ops/campaigns/{second}", {"status": "active"})).ok()
+async def test_campaigns_for_the_same_goods_follow_each_other_by_their_times(shop: Shop) -> None:
+    offer = await shop.sell(status="draft")
+    new = campaign_of(offer.goods_id, starts_at=moment(timedelta(hours=1)), ends_at=moment(timedelta(hours=2)))
+    second = (await shop.ops.post("/v1/ops/campaigns", new)).ok(201)["campaign_id"]
+    (await offer.lock()).refused("campaign_not_open", 409)
     assert (await offer.quote())["campaign_id"] == second
+    conflict = await shop.ops.patch(f"/v1/ops/campaigns/{offer.campaign_id}", {"status": "paused"})
+    assert f"Campaign {second} (active)" in conflict.refused("campaign_conflict", 409)["detail"]
+
+    handover = moment_of(moment(timedelta(seconds=3)))
+    for campaign_id, window in ((offer.campaign_id, {"ends_at": handover}), (second, {"starts_at": handover})):
+        change = {"status": "active", **{name: value.isoformat() for name, value in window.items()}}
+        (await shop.ops.patch(f"/v1/ops/campaigns/{campaign_id}", change)).ok()
+    assert (await offer.quote())["campaign_id"] == offer.campaign_id
+    opener = await offer.seat()
+    assert opener["campaign_id"] == offer.campaign_id
+    # Nobody changes anything: the offer that is cached ends all the same.
+    await until_moment(handover)
+    quote = await offer.quote()
+    assert (quote["campaign_id"], quote["joinable"]) == (second, True)
+    assert (await offer.seat())["campaign_id"] == second
+
+    elsewhere = {**campaign_of(offer.goods_id), "goods": [{**new["goods"][0], "channel": "c02"}]}
+    (await shop.ops.post("/v1/ops/campaigns", elsewhere)).ok(201)
 
 
 async def test_of_many_active_campaigns_created_at_once_one_is(shop: Shop) -> None:

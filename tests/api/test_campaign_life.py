@@ -44,6 +44,17 @@ async def test_what_may_lose_money_is_done_when_it_is_confirmed(shop: Shop) -> N
     assert (await shop.ops.patch(f"{activate}?confirm=true", {"status": "active"})).ok()["version"] == 2
     assert (await shop.ops.patch(activate, {"name": "Accepted before"})).ok()["version"] == 3
 
+    goods_id = await shop.put_goods()
+    steep = campaign_of(goods_id, discount={"plan": "cut", "expr": "95"}, audience="vip")
+    (await shop.ops.put("/v1/ops/audiences/vip", {"name": "VIP"})).ok()
+    problem = (await shop.ops.post("/v1/ops/campaigns", steep)).refused("confirmation_required", 409)
+    assert [error["field"] for error in problem["errors"]] == ["discount", "audience_scope"]
+    (await shop.ops.post("/v1/ops/campaigns?confirm=true", steep)).ok(201)
+    goods, dearer = f"/v1/ops/goods/{goods_id}", {"name": "A book", "original_price": "200.00"}
+    problem = (await shop.ops.put(goods, dearer)).refused("confirmation_required", 409)
+    assert [error["field"] for error in problem["errors"]] == ["original_price"]
+    assert (await shop.ops.put(f"{goods}?confirm=true", dearer)).ok()["original_price"] == "200.00"
+
 
 async def test_every_version_is_kept_and_a_team_names_its_own(shop: Shop) -> None:
     offer = await shop.sell()

@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import product
+from itertools import permutations, product
 
 import asyncpg
 import pytest
 
 from db.campaigns.market import MarketViewer, market_teams
+from db.campaigns.offers import read_offers
 from db.core.connection import Connection, Row, transaction
 from db.orders import lock, queries, release, settle
 from domain.eligibility import STATUSES_WITH_SEATS, Facts, SeatIntent, check_stock, check_take_limit
@@ -30,6 +31,7 @@ from domain.lifecycle import (
     decide_payment,
 )
 from domain.limits import LAPSE_MEMORY
+from domain.quotes import choose_offer, rank_offer
 from domain.seats import can_take_seat, is_overdue, keep_until, lock_expiry, team_after_release
 from domain.switches import MallChannel, Switches
 from tests.db.shop import CHANNEL, GRACE, LOCK_TTL, NOW, PAY_PRICE, PRICE, SOURCE, Member, Shop
@@ -289,6 +291,25 @@ async def test_the_statement_that_opens_a_team_needs_a_campaign_in_a_status_with
         assert isinstance(taken, asyncpg.Record) is expected
         if isinstance(taken, asyncpg.Record):
             assert taken["lock_expires_at"] == lock_expiry(NOW, campaign.lock_ttl, deadline)
+
+
+async def test_the_campaign_that_is_offered_is_the_one_of_rank_offer(shop: Shop, cases: Cases) -> None:
+    campaign = await shop.campaign()
+    campaigns = [campaign, await shop.campaign(status="draft", goods=campaign.goods)]
+    sold = (SOURCE, CHANNEL, campaign.goods[0].goods_id, None)
+    hour = timedelta(hours=1)
+    windows = [(NOW + begin * hour, NOW + (begin + 1) * hour) for begin in (-2, -1, 0, 1)]
+    for placed, statuses in product(permutations(windows, 2), product(CampaignStatus, repeat=2)):
+        async with cases.case() as case:
+            for each, status, (starts_at, ends_at) in zip(campaigns, statuses, placed, strict=True):
+                sql = "UPDATE campaigns SET (status, starts_at, ends_at) = ($2, $3, $4) WHERE campaign_id = $1"
+                await case.conn.execute(sql, each.campaign_id, status, starts_at, ends_at)
+
+            found = await read_offers(case.conn, *sold, NOW)
+
+            ranks = [rank_offer(offer.status, offer.starts_at, offer.ends_at, NOW) for offer in found]
+            assert ranks == sorted(ranks), (statuses, placed)
+            assert choose_offer(found, NOW) is found[0]
 
 
 # --- released seats ---

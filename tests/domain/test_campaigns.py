@@ -1,15 +1,17 @@
 """The fields of a campaign, and its changes that need a confirmation."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import product
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from domain.campaigns import campaign_risks, require_confirmation
+from domain.campaigns import campaign_risks, price_risks, require_confirmation
 from domain.errors import ConfirmationRequired, ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus, require_transition
+from domain.pricing import Discount
 from domain.schemas.campaigns import AudienceScope, Campaign, CampaignFields, NewCampaign
 
 GOODS = {"source": "s01", "channel": "c01", "goods_id": "9890001"}
@@ -150,6 +152,12 @@ def test_ended_is_the_only_final_status_of_a_campaign(before: CampaignStatus, af
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 ACTIVE: dict[str, Any] = {"status": "active"}
 OVER: dict[str, Any] = {"ends_at": "2026-04-01T00:00:00Z"}
+PRICES = {"9890001": Decimal("100.00"), "cheap": Decimal("0.05")}
+CHEAP = {"goods": [GOODS | {"goods_id": "cheap"}]}
+
+
+def cut(expr: str, plan: str = "cut") -> dict[str, Any]:
+    return ACTIVE | {"discount": {"plan": plan, "expr": expr}}
 
 
 @pytest.mark.parametrize(
@@ -163,12 +171,31 @@ OVER: dict[str, Any] = {"ends_at": "2026-04-01T00:00:00Z"}
         (ACTIVE | OVER, ACTIVE | OVER | {"name": "Other"}, []),  # accepted before
         (ACTIVE | OVER, ACTIVE | {"ends_at": "2026-03-01T00:00:00Z"}, ["ends_at"]),
         (ACTIVE, OVER | {"status": "ended"}, []),
+        (None, cut("90"), []),
+        (None, cut("90.01"), ["discount"]),
+        (None, cut("90.01") | {"status": "draft"}, []),
+        (cut("90.01") | {"status": "draft"}, cut("90.01"), ["discount"]),
+        (cut("90.01") | {"status": "paused"}, cut("90.01"), []),  # accepted before
+        (cut("90.01"), cut("90.01") | {"name": "Other"}, []),
+        (cut("90.01"), cut("95"), ["discount"]),
+        (None, cut("100"), ["discount"]),
+        (None, cut("0.05", "rate"), ["discount"]),
+        (None, cut("9.99", "fixed"), ["discount"]),
+        (None, cut("100,95", "full_cut"), ["discount"]),
+        (None, cut("0.04") | CHEAP, ["discount"]),  # 0.01
+        (None, cut("20") | CHEAP, ["discount"]),
+        (None, cut("0.01", "fixed") | CHEAP, []),
+        (None, cut("0.03") | CHEAP, []),
+        (None, cut("20") | {"goods": [GOODS, CHEAP["goods"][0], CHEAP["goods"][0] | {"channel": "c02"}]}, ["discount"]),
+        (None, ACTIVE | {"audience": "vip"}, ["audience_scope"]),
+        (None, ACTIVE | {"audience": "vip", "audience_scope": ["join"]}, []),
+        (ACTIVE | {"audience": "vip"}, ACTIVE | {"audience": "vip", "name": "Other"}, []),
     ],
 )
 def test_a_change_that_may_lose_money_needs_a_confirmation(
     before: dict[str, Any] | None, after: dict[str, Any], fields: list[str]
 ) -> None:
-    risks = campaign_risks(None if before is None else campaign(**before), campaign(**after), NOW)
+    risks = campaign_risks(None if before is None else campaign(**before), campaign(**after), PRICES, NOW)
 
     assert [risk.field for risk in risks] == fields
     require_confirmation(risks, confirmed=True)
@@ -179,3 +206,15 @@ def test_a_change_that_may_lose_money_needs_a_confirmation(
         require_confirmation(risks, confirmed=False)
     assert refused.value.code is ErrorCode.CONFIRMATION_REQUIRED
     assert list(refused.value.risks) == list(risks)
+
+
+def test_another_price_of_goods_that_campaigns_sell_names_what_each_would_sell_them_for() -> None:
+    sold = {2: Discount(plan="cut", expr="20"), 1: Discount(plan="rate", expr="0.5")}
+
+    assert price_risks("g", Decimal(100), Decimal(100), sold) == []
+    assert price_risks("g", Decimal(100), Decimal(80), {}) == []
+    assert [risk.message for risk in price_risks("g", Decimal(100), Decimal("21.00"), sold)] == [
+        "Campaign 1 sells g for 50.00, and would for 10.50.",
+        "Campaign 2 sells g for 80.00, and would for 1.00.",
+        "Campaign 2: g costs 21.00, and would be sold for 1.00: 95.2 % less.",
+    ]

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError, WithJsonSchema
 
-from api.dependencies import ContainerDep, OpsDep
+from api.dependencies import Confirm, ContainerDep, OpsDep
 from api.http.pagination import Cursor, Limit, Page, campaign_position, page
 from api.http.responses import mark_replayed
 from api.openapi.declarations import refuses, repeats
@@ -26,7 +26,6 @@ NOT_SAVED = refuses(
     ErrorCode.CAMPAIGN_CONFLICT, ErrorCode.GOODS_NOT_FOUND, ErrorCode.AUDIENCE_NOT_FOUND, ErrorCode.CONFIRMATION_REQUIRED
 )
 CampaignPath = Annotated[int, Path(ge=1, le=MAX_CAMPAIGN_ID)]
-Confirm = Annotated[bool, Query(description="accept a change that may lose money")]
 
 # A PATCH may hold any of the fields that a campaign is created with, under the same rules, and requires none.
 CHANGES_SCHEMA = {

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter
 
-from api.dependencies import ContainerDep, OpsDep
+from api.dependencies import Confirm, ContainerDep, OpsDep
+from api.openapi.declarations import refuses
 from db.campaigns.goods import read_goods, save_goods
 from domain.errors import ErrorCode, Refusal
 from domain.schemas.goods import Goods
@@ -18,11 +19,13 @@ class GoodsFields(Schema):
     original_price: Price
 
 
-@router.put("/{goods_id}")
-async def put_goods(goods_id: Identifier, fields: GoodsFields, ops: OpsDep, container: ContainerDep) -> Goods:
-    """Create goods, or change them."""
+@router.put("/{goods_id}", openapi_extra=refuses(ErrorCode.CONFIRMATION_REQUIRED))
+async def put_goods(
+    goods_id: Identifier, fields: GoodsFields, ops: OpsDep, container: ContainerDep, confirm: Confirm = False
+) -> Goods:
+    """Create goods, or change them. Another price of goods that campaigns sell is to be confirmed."""
     goods = Goods(goods_id=goods_id, name=fields.name, original_price=fields.original_price)
-    await save_goods(container.database, goods, by=ops.key_name, now=datetime.now(UTC))
+    await save_goods(container.database, goods, by=ops.key_name, now=datetime.now(UTC), confirmed=confirm)
     return goods
 
 

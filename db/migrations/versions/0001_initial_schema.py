@@ -317,19 +317,11 @@ def upgrade() -> None:
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("channel", sa.Text(), nullable=False),
         sa.Column("goods_id", sa.Text(), nullable=False),
-        sa.Column("active", sa.Boolean(), nullable=False, comment="the campaign's status is active"),
         sa.ForeignKeyConstraint(["campaign_id"], ["campaigns.campaign_id"], name=op.f("campaign_goods_campaign_id_fkey")),
         sa.ForeignKeyConstraint(["goods_id"], ["goods.goods_id"], name=op.f("campaign_goods_goods_id_fkey")),
         sa.PrimaryKeyConstraint("campaign_id", "source", "channel", "goods_id", name=op.f("campaign_goods_pkey")),
     )
     op.create_index("campaign_goods_channel_idx", "campaign_goods", ["source", "channel", "goods_id"], unique=False)
-    op.create_index(
-        "campaign_goods_one_active_idx",
-        "campaign_goods",
-        ["source", "channel", "goods_id"],
-        unique=True,
-        postgresql_where=sa.text("active"),
-    )
     op.create_table(
         "campaign_shutdowns",
         sa.Column("campaign_id", sa.Integer(), nullable=False),

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -102,18 +103,56 @@ async def test_unknown_goods_are_refused_and_nothing_is_stored(shop: Shop) -> No
     assert len(await changes_of(shop, f"campaign/{campaign.campaign_id}")) == 1
 
 
-async def test_only_one_active_campaign_sells_goods_in_a_channel(shop: Shop) -> None:
-    for _ in range(20):
-        active = await shop.campaign()
-        drafts = [await shop.campaign(status="draft", goods=active.goods) for _ in range(3)]
-        elsewhere = CampaignGoods(source=SOURCE, channel="c02", goods_id=active.goods[0].goods_id)
-        assert await change(shop, drafts[0], status="active") is ErrorCode.CAMPAIGN_CONFLICT
+async def test_one_campaign_at_a_time_sells_goods_in_a_channel(shop: Shop) -> None:
+    for _ in range(10):
+        running = await shop.campaign()
+        drafts = [await shop.campaign(status="draft", goods=running.goods) for _ in range(4)]
+        elsewhere = CampaignGoods(source=SOURCE, channel="c02", goods_id=running.goods[0].goods_id)
+        for status in ("active", "paused", "draining"):
+            assert isinstance(await change(shop, running, status=status), Campaign)
+            assert await change(shop, drafts[0], status=status) is ErrorCode.CAMPAIGN_CONFLICT
         assert isinstance(await change(shop, drafts[0], status="active", goods=[elsewhere]), Campaign)
-        assert isinstance(await change(shop, active, status="paused"), Campaign)
 
-        answers = await shop.race(*(change(shop, draft, status="active") for draft in (active, *drafts[1:])))
+        # One that follows, which the one before must not reach into.
+        follows: dict[str, Any] = {"starts_at": running.ends_at, "ends_at": running.ends_at + timedelta(days=1)}
+        assert await change(shop, drafts[1], status="active", **follows | {"starts_at": NOW}) is ErrorCode.CAMPAIGN_CONFLICT
+        assert isinstance(await change(shop, drafts[1], status="active", **follows), Campaign)
+        assert await change(shop, running, ends_at=running.ends_at + timedelta(seconds=1)) is ErrorCode.CAMPAIGN_CONFLICT
 
-        assert [answer for answer in answers if not isinstance(answer, Campaign)] == [ErrorCode.CAMPAIGN_CONFLICT] * 2
+        # Of several that are published for the time that one leaves, one is.
+        assert isinstance(await change(shop, running, status="ended"), Campaign)
+        answers = await shop.race(*(change(shop, draft, status="active") for draft in drafts[2:]))
+        assert [answer for answer in answers if not isinstance(answer, Campaign)] == [ErrorCode.CAMPAIGN_CONFLICT]
+
+
+async def test_a_campaign_that_is_probably_a_mistake_is_stored_when_it_is_confirmed(shop: Shop) -> None:
+    campaign = await shop.campaign(status="draft", discount={"plan": "cut", "expr": "95"})
+
+    assert await change(shop, campaign, status="active") is ErrorCode.CONFIRMATION_REQUIRED
+    assert await read_campaign(shop.database, campaign.campaign_id) == campaign
+    await change_campaign(shop.database, campaign.campaign_id, {"status": "active"}, by="ann", now=NOW, confirmed=True)
+
+
+async def test_another_price_of_goods_that_are_sold_is_stored_when_it_is_confirmed(shop: Shop) -> None:
+    campaign = await shop.campaign(status="draft")
+    goods_id = campaign.goods[0].goods_id
+
+    async def put(price: int, *, confirmed: bool = False) -> ErrorCode | None:
+        goods = Goods(goods_id=goods_id, name="Other", original_price=Decimal(price))
+        try:
+            await save_goods(shop.database, goods, by="tests", now=NOW, confirmed=confirmed)
+        except Refusal as refusal:
+            assert (await read_goods(shop.database, goods_id)) != goods
+            return refusal.code
+        return None
+
+    assert await put(99) is None
+    await change(shop, campaign, status="paused")
+    assert await put(99) is None
+    assert await put(98) is ErrorCode.CONFIRMATION_REQUIRED
+    assert await put(98, confirmed=True) is None
+    await shop.execute("UPDATE campaigns SET ends_at = $1", NOW)
+    assert await put(97) is None
 
 
 async def test_concurrent_activations_for_the_same_goods_do_not_deadlock(shop: Shop) -> None:
