@@ -72,7 +72,8 @@ async def _pending(database: Database, event_ids: list[str]) -> list[Row]:
         return await conn.fetch(PENDING, event_ids)
 
 
-DeliveryStatus = Literal["delivered", "pending", "dead"]
+DeliveryStatus = Literal["delivered", "pending", "dead", "closed"]
+"""closed: needs no delivery, because its question is answered, or an operator told the mall by other means"""
 
 
 @dataclass(frozen=True, slots=True)

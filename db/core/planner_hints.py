@@ -7,6 +7,7 @@ meaning of the condition, but keeps it from matching these indexes.
 
 IS_FORMING = """status COLLATE "C" = 'forming'"""
 IS_PENDING = """status COLLATE "C" = 'pending'"""
+IS_UNDELIVERED = """status COLLATE "C" IN ('pending', 'dead')"""
 
 
 def equal_pair(columns: str, values: str) -> str:

@@ -398,7 +398,7 @@ deliveries = Table(
     _moment("since"),
     _moment("next_attempt_at"),
     _moment("finished_at", nullable=True),
-    CheckConstraint("status IN ('pending', 'delivered', 'dead')", name="status"),
+    CheckConstraint("status IN ('pending', 'delivered', 'dead', 'closed')", name="status"),
     Index("deliveries_pending_idx", "next_attempt_at", postgresql_where=text("status = 'pending'")),
     Index("deliveries_dead_idx", "finished_at", postgresql_where=text("status = 'dead'")),
 )

@@ -2,13 +2,16 @@
 
 from db.callbacks.redelivery import MAKE_DUE
 from db.core.connection import Connection, Database, Row, fetch_one, transaction
-from db.core.planner_hints import IS_PENDING
+from db.core.planner_hints import IS_UNDELIVERED
 from db.orders.release import LOCK_ORDER, RETURNED, release_seat
 from db.refunds.open import ATTEMPT, SET_STATUS, record_refunded, refund_state
 from domain.ids import event_id
 from domain.lifecycle import OrderStatus, RefundKind, RefundStatus, TeamStatus
 from domain.messages.refunds import ChangeRefund, RefundState
 from domain.schemas.events import EventType
+
+# Ends the deliveries of an answered question, and of what the mall was told by other means.
+CLOSE = f"UPDATE deliveries SET status = 'closed', finished_at = $2 WHERE event_id = ANY($1::text[]) AND {IS_UNDELIVERED}"
 
 # --- the mall's answer, and what follows ---
 
@@ -20,11 +23,12 @@ UPDATE refunds SET answer = $3, status = 'awaiting_mall', operator = coalesce(nu
 
 
 async def answer_refund(database: Database, change: ChangeRefund) -> RefundState:
-    """Stores an operator's answer for the mall; the first answer holds."""
+    """Stores an operator's answer for the mall, and closes the question; the first answer holds."""
     async with transaction(database) as conn:
-        order, _ = await _lock(conn, change)
+        order, refund = await _lock(conn, change)
         values = (change.answer, change.operator, change.note)
         await conn.execute(ANSWER, change.order_id, change.attempt, *values)
+        await conn.execute(CLOSE, [refund["question"]], change.now)
         return await _current(conn, order, change)
 
 
@@ -57,6 +61,7 @@ async def reject_refund(database: Database, change: ChangeRefund) -> RefundState
         if refund["question"] and refund["answer"] != "agreed" and refund["finished_at"] is None:
             await conn.execute(SET_STATUS, change.order_id, OrderStatus.PAID)
             await conn.execute(REJECT, change.order_id, change.attempt, change.now, change.operator, change.note)
+            await conn.execute(CLOSE, [refund["question"]], change.now)
         return await _current(conn, order, change)
 
 
@@ -70,8 +75,6 @@ UPDATE refunds SET status = 'done', finished_at = $3, operator = coalesce(nullif
 
 # An unpaid refund is done from its begin. Its note states that the mall was told by other means; nothing else writes one.
 CLOSE_UNPAID = "UPDATE refunds SET operator = $3, note = $4 WHERE order_id = $1 AND attempt = $2"
-# An operator who closes a refund manually states that the mall was told by other means, so pending deliveries end.
-GIVE_UP = f"UPDATE deliveries SET status = 'dead', finished_at = $2 WHERE event_id = ANY($1::text[]) AND {IS_PENDING}"
 
 
 async def finish_refund(database: Database, change: ChangeRefund) -> RefundState:
@@ -82,19 +85,19 @@ async def finish_refund(database: Database, change: ChangeRefund) -> RefundState
             await conn.execute(REFUNDED, change.order_id)
             await conn.execute(FINISH, change.order_id, change.attempt, change.now, change.operator, change.note)
             if change.operator:
-                await conn.execute(GIVE_UP, _event_ids(refund), change.now)
+                await conn.execute(CLOSE, _next_event(refund), change.now)
         elif refund["kind"] == RefundKind.UNPAID and change.operator:
             note = change.note or "told outside the platform"
             await conn.execute(CLOSE_UNPAID, change.order_id, change.attempt, change.operator, note)
-            await conn.execute(GIVE_UP, _event_ids(refund), change.now)
+            await conn.execute(CLOSE, _next_event(refund), change.now)
         return await _current(conn, order, change)
 
 
 FLAG = """
 UPDATE refunds SET status = $3, operator = coalesce(nullif($4, ''), operator) WHERE order_id = $1 AND attempt = $2
 """
-# Pending deliveries become due at once, too.
-REDELIVER = f"{MAKE_DUE} AND status <> 'delivered'"
+# Pending deliveries become due at once, too; a closed one never again.
+REDELIVER = f"{MAKE_DUE} AND {IS_UNDELIVERED}"
 
 
 async def flag_refund(database: Database, change: ChangeRefund) -> RefundState:
@@ -114,16 +117,17 @@ async def _flag(database: Database, change: ChangeRefund, status: RefundStatus) 
         if refund["finished_at"] is None:
             await conn.execute(FLAG, change.order_id, change.attempt, status, change.operator)
         if status is RefundStatus.AWAITING_MALL and (is_unpaid or refund["finished_at"] is None):
-            await conn.execute(REDELIVER, _event_ids(refund), change.now)
+            await conn.execute(REDELIVER, _next_event(refund), change.now)
         return await _current(conn, order, change)
 
 
-def _event_ids(refund: Row) -> list[str]:
-    """Returns the ids of the events that the refund may have."""
+def _next_event(refund: Row) -> list[str]:
+    """Returns the event that the mall has to get next: the question until it is answered, then the fact; none in between."""
     if refund["kind"] == RefundKind.UNPAID:
         return [event_id(EventType.ORDER_CANCELLED, refund["order_id"])]
-    kinds = (EventType.ORDER_REFUND_REQUESTED, EventType.ORDER_REFUNDED)
-    return [event_id(kind, refund["order_id"], refund["attempt"]) for kind in kinds]
+    if refund["released_at"] is not None:
+        return [event_id(EventType.ORDER_REFUNDED, refund["order_id"], refund["attempt"])]
+    return [refund["question"]] if refund["answer"] is None else []
 
 
 async def _lock(conn: Connection, change: ChangeRefund) -> tuple[Row, Row]:

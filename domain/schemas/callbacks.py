@@ -31,7 +31,7 @@ class OpsCallback(Schema):
     kind: Literal["http", "amqp"]
     address: str
     format: Literal["standard", "original"]
-    status: Literal["pending", "delivered", "dead"]
+    status: Literal["pending", "delivered", "dead", "closed"]
     attempts: int
     """since the delivery was last made due"""
     since: Moment

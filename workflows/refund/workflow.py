@@ -47,7 +47,8 @@ class RefundWorkflow(RefundSteps):
             self._saga.compensate_with(self._make_paid_again)
             await self._begin()
             if self._awaits_consent():
-                await self._ask_mall()
+                if self._state.answer is None:
+                    await self._ask_mall()
                 await self._release_seat()
             self._close_decision_window()
             self._saga.commit()

@@ -28,7 +28,7 @@ class RedeliveryRange(Schema):
 async def get_callbacks(
     _ops: OpsDep,
     container: ContainerDep,
-    status: Literal["pending", "delivered", "dead"] | None = None,
+    status: Literal["pending", "delivered", "dead", "closed"] | None = None,
     source: Identifier | None = None,
     type: EventType | None = None,  # noqa: A002 - the name of the query's parameter
     event_id: Identifier | None = None,

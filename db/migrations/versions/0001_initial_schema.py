@@ -355,7 +355,7 @@ def upgrade() -> None:
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("status IN ('pending', 'delivered', 'dead')", name=op.f("deliveries_status_check")),
+        sa.CheckConstraint("status IN ('pending', 'delivered', 'dead', 'closed')", name=op.f("deliveries_status_check")),
         sa.ForeignKeyConstraint(["event_id"], ["events.event_id"], name=op.f("deliveries_event_id_fkey")),
         sa.PrimaryKeyConstraint("event_id", "kind", "address", "format", name=op.f("deliveries_pkey")),
     )

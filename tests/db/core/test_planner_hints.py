@@ -30,7 +30,7 @@ BY_KEY = {
     "record team event": outbox.TEAM_EVENT,
     "read pending deliveries": deliveries.PENDING,
     "record attempt": deliveries.RECORD_ATTEMPT,
-    "give up deliveries": refunds.GIVE_UP,
+    "close deliveries": refunds.CLOSE,
 }
 BIG = {"orders", "teams", "events", "deliveries", "refunds"}
 SCAN = re.compile(r"Seq Scan on (\w+)|using (\w+) on (\w+)|Bitmap Index Scan on (\w+)")

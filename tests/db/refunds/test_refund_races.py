@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 
 import pytest
 
-from db.callbacks.deliveries import Attempt, pending_deliveries, record_attempt
+from db.callbacks.deliveries import Attempt, Delivery, pending_deliveries, record_attempt
 from db.core.connection import transaction
 from db.core.invariants import violations
 from db.refunds.steps import answer_refund, finish_refund, flag_refund, reject_refund, release_refund, resume_refund
@@ -288,9 +288,8 @@ async def requested(shop: Shop, campaign: Campaign) -> tuple[Member, ChangeRefun
     return member, ChangeRefund(order_id=member.order_id, attempt=1, now=NOW)
 
 
-async def mall_answers(shop: Shop, change: ChangeRefund, answer: MallAnswer) -> RefundState:
+async def mall_answers(shop: Shop, change: ChangeRefund, delivery: Delivery, answer: MallAnswer) -> RefundState:
     """Records the mall's answer, and executes the answer that holds (the first one)."""
-    (delivery,) = await pending_deliveries(shop.database, [event_id(REQUESTED, change.order_id)])
     reply = Attempt(NOW, 5, 200 if answer is AGREED else 409, None, "delivered", NOW, answer, note="says the mall")
     await record_attempt(shop.database, delivery, reply)
     released = await release_refund(shop.database, change)
@@ -305,8 +304,9 @@ async def test_the_malls_answer_races_against_an_operators(shop: Shop, mall: Mal
     for round_ in range(ROUNDS):
         member, change = await requested(shop, campaign)
         operator = shop.answer(member, AGREED) if operators is AGREED else reject_refund(shop.database, change)
+        (delivery,) = await pending_deliveries(shop.database, [event_id(REQUESTED, member.order_id)])
 
-        await duel(shop, round_, member, mall_answers(shop, change, mall), operator, LOCK_REFUND_OF)
+        await duel(shop, round_, member, mall_answers(shop, change, delivery, mall), operator, LOCK_REFUND_OF)
 
         refund = await shop.refund_row(member)
         agreed = refund["answer"] == AGREED

@@ -476,7 +476,7 @@ async def test_an_unpaid_refund_closed_manually_needs_no_attention(shop: Shop) -
     assert (await shop.finish(member)).note == "told outside the platform"
     assert await list_attention(shop.database, None, 9) == []
     assert await refunds_in_progress(shop.database, member.order_id) == []
-    assert [tuple(row) for row in await shop.rows(CANCELLED)] == [("dead", 9)]
+    assert [tuple(row) for row in await shop.rows(CANCELLED)] == [("closed", 9)]
 
 
 async def test_an_unchecked_refund_is_found_once_per_interval(shop: Shop) -> None:
