@@ -11,7 +11,7 @@ import uvloop
 from activities.callbacks.senders.amqp import EXCHANGE
 from bench.load import Stopwatch, serve
 
-ROUTING_KEY = "bench.callbacks"
+ROUTING_KEY = "s01.bench.callbacks"
 BODY = json.dumps(
     {
         "type": "team.failed",

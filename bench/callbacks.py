@@ -29,7 +29,7 @@ CALLBACKS_PER_SECOND = 500
 """callbacks that are redelivered, per second that a round is long"""
 DELIVERED_WITHIN = 120.0
 POLL_EVERY = 0.02
-TEAMS_ROUTING_KEY = "bench.teams"
+TEAMS_ROUTING_KEY = "s01.bench.teams"
 
 OnCallback = Callable[[str], None]
 """Called with the team's id."""

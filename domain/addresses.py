@@ -1,4 +1,4 @@
-"""Where a callback may be sent: to a host that its mall has registered, at a public address."""
+"""Where a callback may be sent: to a host that its mall has registered, at a public address; with a routing key of its own."""
 
 import ipaddress
 from collections.abc import Collection
@@ -14,6 +14,10 @@ NOT_PUBLIC = (
     ipaddress.ip_network("2001::/23"),
     ipaddress.ip_network("2002::/16"),
 )
+
+
+RESERVED = "topic."
+"""begins the routing keys of the legacy format, whose malls all consume the same ones"""
 
 
 def is_public(address: str) -> bool:
@@ -41,4 +45,24 @@ def url_refusal(url: str, hosts: Collection[str]) -> str | None:
         return "It must not contain a user name or a password."
     if parsed.raw_host.lower() not in {host.strip("[]").lower() for host in hosts}:
         return f"{parsed.raw_host} is not a registered host of the mall."
+    return None
+
+
+def default_routing_key_prefixes(source: str) -> list[str]:
+    """Returns the prefixes of a mall for which none are registered."""
+    return [prefix for prefix in [f"{source}."] if prefix != RESERVED]
+
+
+def routing_key_refusal(key: str, prefixes: Collection[str], *, legacy: bool = False) -> str | None:
+    """Returns why a mall with these prefixes may not be told with a routing key, in a sentence; None where it may.
+
+    Args:
+        key: the routing key.
+        prefixes: the mall's registered ones.
+        legacy: whether the events go in the legacy format.
+    """
+    if key.startswith(RESERVED):
+        return None if legacy else f"{RESERVED}… is reserved for the legacy format."
+    if not any(key.startswith(prefix) for prefix in prefixes):
+        return f"{key} is under no registered routing key prefix of the mall."
     return None

@@ -77,6 +77,7 @@ async def seed(database_url: str, mall_url: str, keys: DemoKeys) -> None:
                     callback_hosts=("127.0.0.1", "localhost"),
                     webhook_secrets=(keys.webhook_secret,),
                     local=True,
+                    routing_key_prefixes=(f"{SOURCE}.", "demo_mall"),
                     request_limit=REQUEST_LIMIT,
                 ),
             )

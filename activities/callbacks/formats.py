@@ -9,6 +9,7 @@ from standardwebhooks import Webhook
 
 from db.callbacks.deliveries import Delivery
 from domain.lifecycle import RefundKind
+from domain.messages.callbacks import CallbackFormat
 from domain.schemas.events import EventType
 from domain.types import rfc3339
 
@@ -86,7 +87,8 @@ class LegacyFormat:
         return answer.strip().strip(b'"') == b"success"
 
 
-FORMATS: dict[str, Format] = {"standard": StandardFormat(), "original": LegacyFormat()}
+LEGACY: CallbackFormat = "original"
+FORMATS: dict[str, Format] = {"standard": StandardFormat(), LEGACY: LegacyFormat()}
 
 
 def envelope(delivery: Delivery) -> bytes:
@@ -96,6 +98,8 @@ def envelope(delivery: Delivery) -> bytes:
             "type": delivery.type,
             "timestamp": rfc3339(delivery.occurred_at),
             "sequence": delivery.sequence,
+            # A consumer of several malls' queues could not tell them apart: sequences are per mall.
+            **({"source": delivery.source} if delivery.kind == "amqp" else {}),
             "data": json.loads(delivery.data),
         }
     )

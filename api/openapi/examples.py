@@ -39,6 +39,7 @@ SAMPLES: Json = {
     "timestamp": _AT,
     "url": "https://mall.example/callbacks/groupbuy",
     "callback_hosts": ["mall.example"],
+    "routing_key_prefixes": ["s01."],
     "audience_id": "loyal",
     "min_orders": 2,
     "min_amount": "100.00",

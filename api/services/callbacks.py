@@ -16,9 +16,9 @@ from db.callbacks.deliveries import DeliveryStatus
 from db.callbacks.redelivery import RedeliverySlice, redeliver_event, redeliver_range
 from db.core.connection import Database
 from db.settings.keys import MallAccess
-from domain.addresses import url_refusal
+from domain.addresses import routing_key_refusal, url_refusal
 from domain.errors import ErrorCode, Refusal, Unavailable
-from domain.messages.callbacks import Address, Sample, SampleReply
+from domain.messages.callbacks import Address, CallbackFormat, Sample, SampleReply
 from domain.schemas.callback_settings import AmqpCallback, Callback
 from domain.schemas.events import SAMPLES, EventType
 from settings import Settings
@@ -114,22 +114,26 @@ class CallbackService:
             return
 
 
-def callback_address(mall: MallAccess, callback: Callback | None) -> Address | None:
+def callback_address(
+    mall: MallAccess, callback: Callback | None, callback_format: CallbackFormat = "standard"
+) -> Address | None:
     """Returns where events are sent: to this callback, else to the mall's default, which may be None.
 
     Raises:
-        Refusal: invalid_request, when the callback's host is not one of the mall's.
+        Refusal: invalid_request, when the callback's host or routing key is not one of the mall's.
     """
     match callback:
         case None:
             return mall.callback
         case AmqpCallback(routing_key=routing_key):
-            return Address(kind="amqp", address=routing_key)
+            if refused := routing_key_refusal(routing_key, mall.routing_key_prefixes, legacy=callback_format == "original"):
+                raise Refusal(ErrorCode.INVALID_REQUEST, f"callback.routing_key: {refused}")
+            return Address(kind="amqp", address=routing_key, format=callback_format)
         case http:
             url = str(http.url)
             if refused := url_refusal(url, mall.callback_hosts):
                 raise Refusal(ErrorCode.INVALID_REQUEST, f"callback.url: {refused}")
-            return Address(kind="http", address=url)
+            return Address(kind="http", address=url, format=callback_format)
 
 
 def _count(due: RedeliverySlice) -> int:

@@ -45,7 +45,7 @@ class OrderService:
         # Temporal refuses an update beyond a workflow's limit of updates in flight, and aborts those that are.
         self._teams = KeyedLimit[str](settings.updates_per_team)
 
-    async def lock(self, mall: MallAccess, new: NewOrder, callback_format: CallbackFormat | None = None) -> tuple[Order, bool]:
+    async def lock(self, mall: MallAccess, new: NewOrder, callback_format: CallbackFormat = "standard") -> tuple[Order, bool]:
         """Holds a seat, opening a team where none is named; returns the order, and whether it existed before.
 
         Raises:
@@ -196,10 +196,7 @@ class OrderService:
         return self._client.get_workflow_handle_for(TeamWorkflow.run, team_workflow_id(team))
 
 
-def _seat_request(mall: MallAccess, new: NewOrder, callback_format: CallbackFormat | None) -> SeatRequest:
-    callback = callback_address(mall, new.callback)
-    if callback is not None and callback_format is not None:
-        callback = callback.model_copy(update={"format": callback_format})
+def _seat_request(mall: MallAccess, new: NewOrder, callback_format: CallbackFormat) -> SeatRequest:
     return SeatRequest(
         source=mall.source,
         out_trade_no=new.out_trade_no,
@@ -209,7 +206,7 @@ def _seat_request(mall: MallAccess, new: NewOrder, callback_format: CallbackForm
         campaign_id=new.campaign_id,
         team_id=new.team_id or team_id(mall.source, new.out_trade_no),
         opens_team=new.team_id is None,
-        callback=callback,
+        callback=callback_address(mall, new.callback, callback_format),
     )
 
 

@@ -36,6 +36,7 @@ class Delivery:
     secrets: tuple[str, ...] = field(repr=False)
     hosts: tuple[str, ...]
     """the hosts that the mall has registered at present"""
+    routing_key_prefixes: tuple[str, ...]
     local: bool
     attempts: int
     since: datetime
@@ -48,7 +49,8 @@ class Delivery:
 
 PENDING = f"""
 SELECT d.event_id, d.kind, d.address, d.format, m.source, e.type, e.occurred_at, e.sequence, e.data,
-       m.webhook_secrets AS secrets, m.callback_hosts AS hosts, m.local, d.attempts, d.since, d.next_attempt_at,
+       m.webhook_secrets AS secrets, m.callback_hosts AS hosts, m.routing_key_prefixes, m.local,
+       d.attempts, d.since, d.next_attempt_at,
        o.order_id, o.user_id, o.campaign_id
   FROM deliveries d JOIN events e USING (event_id) JOIN malls m USING (source) LEFT JOIN orders o USING (order_id)
  WHERE d.event_id = ANY($1::text[]) AND d.{IS_PENDING}
@@ -64,7 +66,8 @@ async def pending_deliveries(database: Database, event_ids: list[str]) -> list[D
         for source in sorted(unnumbered):
             await assign_sequences(database, source)
         rows = await _pending(database, event_ids)
-    return [Delivery(**{**row, "secrets": tuple(row["secrets"]), "hosts": tuple(row["hosts"])}) for row in rows]
+    arrays = ("secrets", "hosts", "routing_key_prefixes")
+    return [Delivery(**{**row, **{name: tuple(row[name]) for name in arrays}}) for row in rows]
 
 
 async def _pending(database: Database, event_ids: list[str]) -> list[Row]:
@@ -153,7 +156,7 @@ async def delivery_progress(database: Database, event_ids: list[str]) -> Deliver
         return DeliveryProgress(**await fetch_one(conn, PROGRESS, event_ids))
 
 
-READ_CALLBACK_SETTINGS = "SELECT webhook_secrets, callback_hosts, local FROM malls WHERE source = $1"
+READ_CALLBACK_SETTINGS = "SELECT webhook_secrets, callback_hosts, routing_key_prefixes, local FROM malls WHERE source = $1"
 
 
 async def sample_delivery(database: Database, sample: Sample) -> Delivery:
@@ -172,6 +175,7 @@ async def sample_delivery(database: Database, sample: Sample) -> Delivery:
         data=sample.data,
         secrets=tuple(mall["webhook_secrets"]),
         hosts=tuple(mall["callback_hosts"]),
+        routing_key_prefixes=tuple(mall["routing_key_prefixes"]),
         local=mall["local"],
         attempts=0,
         since=sample.now,

@@ -51,6 +51,7 @@ malls = Table(
     Column("callback_kind", Text, comment="default callback of orders that name none"),
     Column("callback_address", Text),
     Column("callback_hosts", ARRAY(Text), nullable=False, comment="hosts that callbacks may be sent to, without ports"),
+    Column("routing_key_prefixes", ARRAY(Text), nullable=False, comment="what routing keys of callbacks begin with"),
     Column("webhook_secrets", ARRAY(Text), nullable=False, comment="newest first; two are valid during a rotation"),
     Column("local", Boolean, nullable=False, comment="callbacks may be sent to private addresses"),
     Column(

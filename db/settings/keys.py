@@ -36,6 +36,7 @@ class MallAccess:
     source: str
     callback: Address | None
     callback_hosts: frozenset[str]
+    routing_key_prefixes: tuple[str, ...]
     key_id: str = ""
     scopes: frozenset[Scope] = MALL_SCOPES
     """including implied scopes"""
@@ -54,7 +55,8 @@ class OpsAccess:
 
 
 READ_ACCESS = """
-SELECT k.key_id, k.name, k.scopes, m.source, m.callback_kind, m.callback_address, m.callback_hosts, m.request_limit
+SELECT k.key_id, k.name, k.scopes, m.source, m.callback_kind, m.callback_address, m.callback_hosts, m.routing_key_prefixes,
+       m.request_limit
   FROM api_keys k LEFT JOIN malls m USING (source)
  WHERE k.key_hash = $1 AND k.revoked_at IS NULL
 """
@@ -74,13 +76,14 @@ async def read_access(database: Database, key: str) -> MallAccess | OpsAccess | 
         source=row["source"],
         callback=Address(kind=kind, address=row["callback_address"]) if kind else None,
         callback_hosts=frozenset(row["callback_hosts"]),
+        routing_key_prefixes=tuple(row["routing_key_prefixes"]),
         key_id=row["key_id"],
         scopes=expand_scopes(map(Scope, row["scopes"])),
         request_limit=row["request_limit"],
     )
 
 
-READ_MALL_ACCESS = "SELECT callback_hosts, request_limit FROM malls WHERE source = $1"
+READ_MALL_ACCESS = "SELECT callback_hosts, routing_key_prefixes, request_limit FROM malls WHERE source = $1"
 
 
 async def read_mall_without_key(database: Database, source: str, named: str) -> MallAccess | None:
@@ -89,8 +92,14 @@ async def read_mall_without_key(database: Database, source: str, named: str) -> 
         row = await conn.fetchrow(READ_MALL_ACCESS, source)
     if row is None:
         return None
-    hosts, limit = frozenset(row["callback_hosts"]), row["request_limit"]
-    return MallAccess(key_name=named, source=source, callback=None, callback_hosts=hosts, request_limit=limit)
+    return MallAccess(
+        key_name=named,
+        source=source,
+        callback=None,
+        callback_hosts=frozenset(row["callback_hosts"]),
+        routing_key_prefixes=tuple(row["routing_key_prefixes"]),
+        request_limit=row["request_limit"],
+    )
 
 
 NOTE_USES = """

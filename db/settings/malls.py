@@ -5,36 +5,57 @@ from datetime import datetime
 
 from db.core.connection import Connection, Database, Row, connection, fetch_one, transaction
 from db.settings.audit import record_change
+from domain.addresses import default_routing_key_prefixes, routing_key_refusal
 from domain.errors import ErrorCode, Refusal
 from domain.schemas.callback_settings import AmqpCallback, Callback, HttpCallback
 from domain.schemas.malls import REQUEST_LIMIT, Mall, MallFields
 
 COLUMNS = """
-source, name, callback_kind, callback_address, callback_hosts, local, request_limit,
+source, name, callback_kind, callback_address, callback_hosts, routing_key_prefixes, local, request_limit,
 cardinality(webhook_secrets) AS webhook_secrets"""
 
 PUT_MALL = f"""
-INSERT INTO malls (source, name, callback_kind, callback_address, callback_hosts, local, request_limit, webhook_secrets)
-VALUES ($1, $2, $3, $4, $5, $6, $7, '{{}}')
-ON CONFLICT (source) DO UPDATE SET (name, callback_kind, callback_address, callback_hosts, local, request_limit)
-  = (excluded.name, excluded.callback_kind, excluded.callback_address, excluded.callback_hosts, excluded.local,
-     excluded.request_limit)
+INSERT INTO malls
+  (source, name, callback_kind, callback_address, callback_hosts, routing_key_prefixes, local, request_limit, webhook_secrets)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '{{}}')
+ON CONFLICT (source) DO UPDATE
+   SET (name, callback_kind, callback_address, callback_hosts, routing_key_prefixes, local, request_limit)
+     = (excluded.name, excluded.callback_kind, excluded.callback_address, excluded.callback_hosts,
+        excluded.routing_key_prefixes, excluded.local, excluded.request_limit)
 RETURNING {COLUMNS}
 """
 
 
 async def put_mall(database: Database, source: str, fields: MallFields, *, by: str, now: datetime) -> Mall:
-    """Creates a mall or replaces its settings; its webhook secrets stay."""
+    """Creates a mall or replaces its settings; its webhook secrets stay.
+
+    Raises:
+        Refusal: invalid_request, where its callback's routing key is none of its own.
+    """
+    prefixes = fields.routing_key_prefixes
+    if prefixes is None:
+        prefixes = default_routing_key_prefixes(source)
     match fields.callback:
         case None:
             kind = address = None
         case AmqpCallback(routing_key=routing_key):
             kind, address = "amqp", routing_key
+            if refusal := routing_key_refusal(routing_key, prefixes):
+                raise Refusal(ErrorCode.INVALID_REQUEST, f"callback.routing_key: {refusal}")
         case http:
             kind, address = "http", str(http.url)
     async with transaction(database) as conn:
         row = await fetch_one(
-            conn, PUT_MALL, source, fields.name, kind, address, fields.callback_hosts, fields.local, fields.request_limit
+            conn,
+            PUT_MALL,
+            source,
+            fields.name,
+            kind,
+            address,
+            fields.callback_hosts,
+            prefixes,
+            fields.local,
+            fields.request_limit,
         )
         return await _record_mall(conn, row, by, now)
 
@@ -120,15 +141,17 @@ class MallRecord:
     webhook_secrets: tuple[str, ...]
     local: bool
     request_limit: int = REQUEST_LIMIT
+    routing_key_prefixes: tuple[str, ...] = ()
 
 
 SAVE_MALL = """
-INSERT INTO malls (source, name, callback_kind, callback_address, callback_hosts, webhook_secrets, local, request_limit)
-VALUES ($1, $2, CASE WHEN $3::text IS NOT NULL THEN 'http' END, $3, $4, $5, $6, $7)
+INSERT INTO malls
+  (source, name, callback_kind, callback_address, callback_hosts, webhook_secrets, local, request_limit, routing_key_prefixes)
+VALUES ($1, $2, CASE WHEN $3::text IS NOT NULL THEN 'http' END, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (source) DO UPDATE
-   SET (name, callback_kind, callback_address, callback_hosts, webhook_secrets, local, request_limit)
+   SET (name, callback_kind, callback_address, callback_hosts, webhook_secrets, local, request_limit, routing_key_prefixes)
      = (excluded.name, excluded.callback_kind, excluded.callback_address, excluded.callback_hosts,
-        excluded.webhook_secrets, excluded.local, excluded.request_limit)
+        excluded.webhook_secrets, excluded.local, excluded.request_limit, excluded.routing_key_prefixes)
 """
 
 
@@ -144,6 +167,7 @@ async def save_mall(database: Database, mall: MallRecord) -> None:
             list(mall.webhook_secrets),
             mall.local,
             mall.request_limit,
+            list(mall.routing_key_prefixes),
         )
 
 

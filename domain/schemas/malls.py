@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from domain.addresses import url_refusal
+from domain.addresses import RESERVED, url_refusal
 from domain.schemas.callback_settings import Callback, HttpCallback
 from domain.types import Name, Schema
 
@@ -18,6 +18,18 @@ Host = Annotated[
 ]
 Hosts = Annotated[list[Host], Field(max_length=100), AfterValidator(_lowered)]
 
+
+def _not_reserved(prefix: str) -> str:
+    if prefix.startswith(RESERVED):
+        raise ValueError(f"{RESERVED}… is reserved for the legacy format.")
+    return prefix
+
+
+Prefix = Annotated[
+    str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$"), AfterValidator(_not_reserved)
+]
+Prefixes = Annotated[list[Prefix], Field(max_length=100)]
+
 REQUEST_LIMIT = 2000
 
 
@@ -29,6 +41,8 @@ class MallFields(Schema):
     """where events are sent when an order has no callback of its own"""
     callback_hosts: Hosts = Field(default_factory=list)
     """hosts that callbacks may be sent to, without ports"""
+    routing_key_prefixes: Prefixes | None = None
+    """what routing keys of callbacks begin with; null: the source and a dot"""
     local: Annotated[bool, Field(strict=True)] = False
     """callbacks may be sent to private addresses"""
     request_limit: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = REQUEST_LIMIT

@@ -104,7 +104,7 @@ async def test_an_address_that_is_away_holds_up_no_other(shop: Shop, receiver: R
 
 
 async def test_without_a_broker_that_callback_alone_is_dead(shop: Shop, receiver: Receiver, outbox: Outbox) -> None:
-    queue = {"kind": "amqp", "routing_key": "topic.team_success"}
+    queue = {"kind": "amqp", "routing_key": "s01.orders"}
     orders = await complete(shop, queue, receiver.callback())
     await outbox.until(orders[0]["team_id"], [("delivered", 1), ("dead", 1)])
     assert (await shop.order(orders[0]["out_trade_no"]))["status"] == "paid"
@@ -117,3 +117,11 @@ async def test_without_a_broker_that_callback_alone_is_dead(shop: Shop, receiver
 async def test_a_host_that_the_mall_has_not_registered_is_refused(shop: Shop, url: str) -> None:
     offer = await shop.sell()
     (await offer.lock(callback={"kind": "http", "url": url})).refused("invalid_request", 422)
+
+
+@pytest.mark.parametrize("key", ["s011.orders", "topic.team_refund"])
+async def test_a_routing_key_that_is_not_the_mall_s_is_refused(shop: Shop, key: str) -> None:
+    callback = {"kind": "amqp", "routing_key": key}
+    (await (await shop.sell()).lock(callback=callback)).refused("invalid_request", 422)
+    sample = {"type": "team.failed", "callback": callback}
+    (await shop.mall.post("/v1/events/test", sample)).refused("invalid_request", 422)

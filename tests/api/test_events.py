@@ -191,7 +191,7 @@ async def test_what_a_sample_meets_is_said(shop: Shop, receiver: Receiver, datab
     assert (said["delivered"], said["http_status"], said["error"], said["body"]) == (False, 500, "answered 500", "oops")
     away = await send({"kind": "http", "url": f"http://{HOST}:{free_port()}/"})
     assert (away["delivered"], away["http_status"]) == (False, None)
-    queue = await send({"kind": "amqp", "routing_key": "x"})
+    queue = await send({"kind": "amqp", "routing_key": "s01.x"})
     assert queue["error"] == "no broker is configured for amqp callbacks"
     assert await database.fetchval("SELECT count(*) FROM events") == events
 

@@ -183,7 +183,7 @@ async def test_an_unpaid_refund_that_the_mall_did_not_take_is_resent_or_closed(
 
 async def test_without_a_broker_a_refund_waits_and_nothing_else_does(shop: Shop) -> None:
     offer = await shop.sell(target_count=2, stock=2)
-    queue = {"kind": "amqp", "routing_key": "topic.orders"}
+    queue = {"kind": "amqp", "routing_key": "s01.orders"}
     orders = await offer.seats(2, callback=queue)
     await shop.settle(*orders)
     assert (await shop.refund(orders[0])).ok(202)["kind"] == "paid_formed"

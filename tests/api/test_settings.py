@@ -95,6 +95,7 @@ async def test_a_mall_is_admitted_changed_and_listed(shop: Shop) -> None:
         "name": "A mall",
         "callback": {"kind": "http", "url": "https://mall.example:8443/callbacks"},
         "callback_hosts": ["mall.example"],
+        "routing_key_prefixes": ["mall."],
         "local": False,
         "request_limit": 50,
     }
@@ -104,6 +105,10 @@ async def test_a_mall_is_admitted_changed_and_listed(shop: Shop) -> None:
     changed = {**fields, "callback": {"kind": "amqp", "routing_key": "mall.events"}}
     (await shop.ops.put(path, changed)).ok()
     assert (await shop.ops.get(path)).ok() == {**mall, "callback": changed["callback"]}
+    del changed["routing_key_prefixes"]
+    (await shop.ops.put(path, changed)).refused("invalid_request", 422)
+    own = {**changed, "callback": {"kind": "amqp", "routing_key": f"{source}.events"}}
+    assert (await shop.ops.put(path, own)).ok()["routing_key_prefixes"] == [f"{source}."]
 
     found: list[Json] = []
     page: Json = {"next_cursor": ""}

@@ -70,7 +70,7 @@ async def test_teams_can_be_searched_by_mall_campaign_and_status(shop: Shop, tem
 
 async def test_a_team_with_a_dead_callback_needs_attention(shop: Shop, temporal: Client) -> None:
     offer = await shop.sell(target_count=2)
-    orders = await offer.seats(2, callback={"kind": "amqp", "routing_key": "topic.team_success"})
+    orders = await offer.seats(2, callback={"kind": "amqp", "routing_key": "s01.orders"})
     await shop.settle(*orders)
 
     async def found() -> list[str]:

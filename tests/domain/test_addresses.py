@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.addresses import is_public, url_refusal
+from domain.addresses import default_routing_key_prefixes, is_public, routing_key_refusal, url_refusal
 
 HOSTS = ("mall.example", "Shop.Example", "[2606:4700::1111]")
 
@@ -59,3 +59,26 @@ def test_a_refusal_of_another_url_contains_no_password(url: str) -> None:
     refused = url_refusal(url, HOSTS)
     assert refused
     assert "secret" not in refused
+
+
+@pytest.mark.parametrize(
+    ("key", "prefixes", "standard", "legacy"),
+    [
+        ("s01.orders", ["s01."], True, True),
+        ("orders.s01", ["s01.", "orders.s01"], True, True),
+        ("s01", ["s01."], False, False),
+        ("s011.orders", ["s01."], False, False),
+        ("s01.orders", [], False, False),
+        ("topic.team_success", [], False, True),
+        ("topic.team_refund", ["t", "topic."], False, True),
+        ("topics.s01", ["topics."], True, True),
+    ],
+)
+def test_a_routing_key_is_the_mall_s_own(key: str, prefixes: list[str], standard: bool, legacy: bool) -> None:
+    assert (routing_key_refusal(key, prefixes) is None) is standard
+    assert (routing_key_refusal(key, prefixes, legacy=True) is None) is legacy
+
+
+def test_prefixes_are_the_source_where_none_are_registered() -> None:
+    assert default_routing_key_prefixes("s01") == ["s01."]
+    assert default_routing_key_prefixes("topic") == []

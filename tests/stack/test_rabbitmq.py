@@ -10,6 +10,7 @@ from aio_pika import DeliveryMode
 from aio_pika.abc import AbstractIncomingMessage
 from standardwebhooks import Webhook
 
+from embedded.demo_data import SOURCE
 from embedded.plan import Options
 from embedded.stack import Stack
 from mall.amqp_receiver import EXCHANGE
@@ -19,7 +20,7 @@ from tests.api.polling import until
 from tests.api.shop import Json, Shop, fresh
 from tests.broker import BROKER, Queue, queue
 
-KEY = fresh("orders")
+KEY = f"{SOURCE}.{fresh('orders')}"
 
 
 @pytest.fixture
@@ -57,7 +58,8 @@ async def _standard_format(shop: Shop, secret: str, broker_queue: Queue) -> None
     assert (message.routing_key, message.message_id, message.type) == (KEY, event["event_id"], "team.completed")
     assert message.delivery_mode == DeliveryMode.PERSISTENT
     headers = {name: str(value) for name, value in message.headers.items()}
-    assert Webhook(secret).verify(message.body, headers) == {name: event[name] for name in event if name != "event_id"}
+    told = {name: event[name] for name in event if name != "event_id"}
+    assert Webhook(secret).verify(message.body, headers) == {**told, "source": SOURCE}
     assert sorted(event["data"]["out_trade_nos"]) == sorted(order["out_trade_no"] for order in orders)
 
 
@@ -100,7 +102,9 @@ async def _legacy_format(shop: Shop, broker_queue: Queue) -> None:
 
 
 async def _unroutable_message_is_an_error(shop: Shop) -> None:
-    orders = await (await shop.sell(target_count=2)).seats(2, callback={"kind": "amqp", "routing_key": fresh("nowhere")})
+    orders = await (await shop.sell(target_count=2)).seats(
+        2, callback={"kind": "amqp", "routing_key": f"{SOURCE}.{fresh('nowhere')}"}
+    )
     await shop.settle(*orders)
 
     async def errors() -> list[str]:

@@ -181,7 +181,8 @@ class Play:
 
 async def publish(database: Database, **changes: object) -> tuple[CampaignFields, int, str]:
     """A campaign of its own for a test: team of 3 at 80.00 instead of 100.00; `changes` to its fields."""
-    await save_mall(database, MallRecord(SOURCE, "Test mall", None, ("127.0.0.1",), (SECRET,), local=True))
+    mall = MallRecord(SOURCE, "Test mall", None, ("127.0.0.1",), (SECRET,), local=True, routing_key_prefixes=("own.",))
+    await save_mall(database, mall)
     goods_id, now = f"goods-{uuid.uuid4().hex[:8]}", datetime.now(UTC)
     await save_goods(database, Goods(goods_id=goods_id, name="a book", original_price=Decimal("100.00")), by="test", now=now)
     fields: dict[str, object] = {

@@ -13,9 +13,10 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
 from yarl import URL
 
-from activities.callbacks.formats import FORMATS, UnsendableError
+from activities.callbacks.formats import FORMATS, LEGACY, UnsendableError
 from activities.callbacks.senders.base import MAX_TEXT, SendResult
 from db.callbacks.deliveries import Delivery
+from domain.addresses import routing_key_refusal
 
 EXCHANGE = "group_buy_market_exchange"
 CONCURRENT_MESSAGES = 100
@@ -46,6 +47,8 @@ class AmqpSender:
     async def send(self, delivery: Delivery, now: datetime) -> SendResult:
         if self._url is None:
             return SendResult(None, "no broker is configured for amqp callbacks", is_final=True)
+        if refusal := routing_key_refusal(delivery.address, delivery.routing_key_prefixes, legacy=delivery.format == LEGACY):
+            return SendResult(None, f"the routing key is refused: {refusal}")
         try:
             content = FORMATS[delivery.format].content(delivery, now)
         except UnsendableError as exc:

@@ -143,6 +143,9 @@ def upgrade() -> None:
             "callback_hosts", sa.ARRAY(sa.Text()), nullable=False, comment="hosts that callbacks may be sent to, without ports"
         ),
         sa.Column(
+            "routing_key_prefixes", sa.ARRAY(sa.Text()), nullable=False, comment="what routing keys of callbacks begin with"
+        ),
+        sa.Column(
             "webhook_secrets", sa.ARRAY(sa.Text()), nullable=False, comment="newest first; two are valid during a rotation"
         ),
         sa.Column("local", sa.Boolean(), nullable=False, comment="callbacks may be sent to private addresses"),

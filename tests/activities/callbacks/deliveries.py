@@ -24,6 +24,7 @@ def delivery(address: str, **fields: Any) -> Delivery:  # noqa: ANN401
         "data": '{"team_id": "t1", "campaign_id": 100123, "completion": "target", "out_trade_nos": ["n1", "n2"]}',
         "secrets": (SECRET,),
         "hosts": ("127.0.0.1", "localhost", "mall.test"),
+        "routing_key_prefixes": ("own.", "nobody."),
         "local": True,
         "attempts": 0,
         "since": NOW,

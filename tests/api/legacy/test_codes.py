@@ -74,6 +74,7 @@ async def test_a_field_that_is_missing_null_or_mistyped_is_illegal(mall: OldMall
         {"notifyType": "HTTP", "notifyUrl": "http://elsewhere.example/notify"},
         {"notifyType": "SMS", "notifyUrl": NOWHERE},
         {"notifyType": "MQ", "notifyMQ": "no routing key"},
+        {"notifyType": "MQ", "notifyMQ": "of.another.mall"},
     ],
 )
 async def test_an_address_that_cannot_be_called_is_illegal(shop: Shop, mall: OldMall, notify: Json) -> None:

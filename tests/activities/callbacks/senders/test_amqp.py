@@ -42,7 +42,16 @@ async def test_a_message_has_what_a_mall_verifies_and_deduplicates_by(sender: Am
     assert (message.delivery_mode, message.content_type) == (DeliveryMode.PERSISTENT, "application/json")
     assert message.routing_key == "own.key"
     headers = {name: str(value) for name, value in message.headers.items()}
-    assert Webhook(SECRET).verify(message.body, headers)["sequence"] == 7
+    body = Webhook(SECRET).verify(message.body, headers)
+    assert (body["sequence"], body["source"]) == (7, "s01")
+
+
+async def test_another_party_s_queue_is_not_written_to(sender: AmqpSender, broker_queue: Queue) -> None:
+    await broker_queue.bind("#")
+    for key, fields in (("owner.key", {}), ("topic.team_refund", REFUNDED), ("owner.key", {"format": "original"})):
+        result = await sender.send(delivery(key, kind="amqp", **fields), NOW)
+        assert str(result.error).startswith("the routing key is refused: ")
+    assert await broker_queue.is_empty()
 
 
 @pytest.mark.parametrize(
