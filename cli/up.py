@@ -42,6 +42,7 @@ def _summary(addresses: Addresses, seconds: float) -> str:
 groupbuy is ready, {seconds:.1f} s
 
   API             {a.api_url}  (documentation: {a.api_url}/docs)
+  legacy format   {a.legacy_url}/api/v1/gbm
   demo mall       {a.mall_url}
   Temporal UI     {a.temporal_ui_url or "-"}
   Temporal        {a.temporal_address}

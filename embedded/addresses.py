@@ -12,6 +12,7 @@ class Addresses:
     """The contract of `groupbuy up --json`: these names, in one line."""
 
     api_url: str
+    legacy_url: str
     temporal_address: str
     temporal_ui_url: str | None
     mall_url: str

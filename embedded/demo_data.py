@@ -10,6 +10,7 @@ from db.settings.audit import list_changes
 from db.settings.keys import save_key
 from db.settings.malls import MallRecord, move_callback, save_mall
 from domain.lifecycle import CampaignStatus
+from domain.networks import LOOPBACK
 from domain.pricing import Discount, DiscountPlan
 from domain.schemas.campaigns import DAY, MINUTE, CampaignGoods, NewCampaign
 from domain.schemas.goods import Goods
@@ -79,6 +80,7 @@ async def seed(database_url: str, mall_url: str, keys: DemoKeys) -> None:
                     local=True,
                     routing_key_prefixes=(f"{SOURCE}.", "demo_mall"),
                     request_limit=REQUEST_LIMIT,
+                    legacy_networks=LOOPBACK,
                 ),
             )
         await save_key(database, keys.mall_key, name="demo mall", source=SOURCE, now=now)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from domain.networks import LOOPBACK
 from embedded.data_dir import DEFAULT_DATA_DIR, DataDir
 from embedded.keys import DemoKeys, demo_keys
 from embedded.ports import HOST, Ports
@@ -18,6 +19,7 @@ class Options:
 
     data_dir: Path = DEFAULT_DATA_DIR
     api_port: int = 0
+    legacy_port: int = 0
     temporal_port: int = 0
     ui_port: int = 0
     mall_port: int = 0
@@ -36,6 +38,7 @@ class Options:
         data_dir: Path,
         *,
         api_port: int = 0,
+        legacy_port: int = 0,
         temporal_port: int = 0,
         ui_port: int = 0,
         mall_port: int = 0,
@@ -45,6 +48,7 @@ class Options:
         return cls(
             data_dir=data_dir,
             api_port=api_port,
+            legacy_port=legacy_port,
             temporal_port=temporal_port,
             ui_port=ui_port,
             mall_port=mall_port,
@@ -65,6 +69,7 @@ class Plan:
     temporal_ui_url: str | None
     amqp_url: str | None
     api_port: int
+    legacy_port: int
     mall_port: int
     keys: DemoKeys
 
@@ -77,6 +82,7 @@ class Plan:
         """
         ports = Ports()
         api_port = ports.reserve("the API", options.api_port, "--api-port")
+        legacy_port = ports.reserve("the legacy format", options.legacy_port, "--legacy-port")
         mall_port = ports.reserve("the demo mall", options.mall_port, "--mall-port")
         embedded_temporal = embedded_postgres = None
         if temporal:
@@ -93,6 +99,7 @@ class Plan:
             temporal_ui_url=embedded_temporal.ui_url if embedded_temporal else options.temporal_ui_url,
             amqp_url=options.amqp_url,
             api_port=api_port,
+            legacy_port=legacy_port,
             mall_port=mall_port,
             keys=demo_keys(directory.keys),
         )
@@ -100,6 +107,10 @@ class Plan:
     @property
     def api_url(self) -> str:
         return f"http://{HOST}:{self.api_port}"
+
+    @property
+    def legacy_url(self) -> str:
+        return f"http://{HOST}:{self.legacy_port}"
 
     @property
     def mall_url(self) -> str:
@@ -111,6 +122,16 @@ class Plan:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         # The SDK also reads a file in the user's home: the profile there may be of a cloud, with its TLS and keys.
         return kept | {"TEMPORAL_CONFIG_FILE": os.devnull} if self.temporal else kept
+
+    def api_environment(self) -> dict[str, str]:
+        """Returns the environment of the API."""
+        application = self.application_environment()
+        return {
+            "GROUPBUY_LEGACY_DCC_NETWORKS": ", ".join(map(str, LOOPBACK)),
+            **application,
+            "GROUPBUY_API_PORT": str(self.api_port),
+            "GROUPBUY_LEGACY_PORT": str(self.legacy_port),
+        }
 
     def application_environment(self) -> dict[str, str]:
         """Returns the environment of worker and API."""

@@ -45,6 +45,7 @@ class Stack:
         plan = self._plan
         return Addresses(
             api_url=plan.api_url,
+            legacy_url=plan.legacy_url,
             temporal_address=plan.temporal_address,
             temporal_ui_url=plan.temporal_ui_url,
             mall_url=plan.mall_url,
@@ -150,8 +151,7 @@ class Stack:
         for name in self._workers:
             yield name, Part(self._python(name, "worker", environment=environment, stop_within=6), _has_printed_ready)
 
-        environment = {**environment, "GROUPBUY_API_PORT": str(plan.api_port)}
-        api = self._python("api", "api", environment=environment, stop_within=3)
+        api = self._python("api", "api", environment=plan.api_environment(), stop_within=3)
         yield f"API at {plan.api_url}", Part(api, lambda _: responds(f"{plan.api_url}/readyz"))
 
         environment = {

@@ -1,4 +1,4 @@
-"""The bodies of callbacks: Standard Webhooks 1.0 (docs/callbacks.md), and the legacy format (docs/legacy-format.md)."""
+"""The bodies of callbacks: Standard Webhooks 1.0 (docs/callbacks.md), and the legacy format (docs/original-format.md)."""
 
 import json
 from dataclasses import dataclass

@@ -27,8 +27,6 @@ SECONDS = Histogram(
 OK, NOT_MODIFIED, FIRST_ERROR, PAYLOAD_TOO_LARGE, INTERNAL_ERROR = 200, 304, 400, 413, 500
 
 OPERATIONS = "/v1/ops/"
-LEGACY = "/api/v1/gbm/"
-"""its GET requests may change something"""
 EXTRA_HEADERS = "groupbuy.headers"
 """the key of the ASGI scope for headers that are added to the answer, whatever its status"""
 
@@ -36,14 +34,15 @@ EXTRA_HEADERS = "groupbuy.headers"
 class RequestMiddleware:
     """Plain ASGI, which costs a few microseconds where a BaseHTTPMiddleware costs a task."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, answers_head: bool = True) -> None:
         self._app = app
+        self._answers_head = answers_head
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if scope["method"] == "HEAD" and not scope["path"].startswith(LEGACY):
+        if scope["method"] == "HEAD" and self._answers_head:
             # Answered as GET; the server omits the body.
             scope = {**scope, "method": "GET"}
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Answers in the legacy format (docs/legacy-format.md): the platform's objects with its names, numbers and codes."""
+"""Answers in the legacy format (docs/original-format.md): the platform's objects with its names, numbers and codes."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,15 +14,15 @@ ORDER_STATUS = {OrderStatus.LOCKED: 0, OrderStatus.PAID: 1}
 UNDONE = 2
 
 
-def locked(order: Order) -> dict[str, object]:
-    return {
+def locked(order: Order, *, for_earlier_mall: bool) -> dict[str, object]:
+    data: dict[str, object] = {
         "orderId": order.order_id,
         "originalPrice": order.original_price,
         "deductionPrice": order.deduction,
         "payPrice": order.pay_price,
         "tradeOrderStatus": ORDER_STATUS.get(order.status, UNDONE),
-        "teamId": order.team_id,
     }
+    return data if for_earlier_mall else {**data, "teamId": order.team_id}
 
 
 TIMED_OUT = {CancelReason.LOCK_TIMEOUT, CancelReason.TEAM_FAILED}

@@ -1,144 +1,107 @@
-"""The routes of the legacy format. Every answer is 200 with the format's envelope."""
+"""The routes of the legacy format. Every answer to who may call is 200 with the format's envelope."""
 
-import logging
-from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ValidationError
-from starlette.exceptions import HTTPException
 
 from api.container import Container
 from api.dependencies import ContainerDep
 from api.legacy import answers
-from api.legacy.ip_allowlist import require_allowed_address
+from api.legacy.access import Caller
+from api.legacy.enveloped_route import DCC, FOR_PAGES, PREFIX, Answer, EnvelopedRoute, invalid_fields, legacy_malls, response
 from api.legacy.switches import switch_of
-from api.legacy.wire import Code, ConfigRequest, Envelope, LockRequest, OrderRequest, SettlementRequest, code_of, envelope
-from db.core.connection import INFRASTRUCTURE_FAILURES
+from api.legacy.wire import Code, ConfigRequest, Envelope, LockRequest, OrderRequest, SettlementRequest
 from db.legacy import known_sources, own_numbers
 from db.orders.queries import read_order
-from db.settings.keys import MallAccess, read_mall_without_key
+from db.settings.keys import MallAccess
 from db.settings.switches import set_switch
-from domain.errors import MEANINGS, ErrorCode, GroupBuyError, Refusal
+from domain.errors import MEANINGS, ErrorCode, Refusal
 from domain.messages.refunds import RefundRequest
+from domain.networks import is_in
 from domain.schemas.orders import Order, Payment
 from domain.schemas.quotes import QuoteRequest
 from domain.types import MAX_CAMPAIGN_ID
 
-log = logging.getLogger("groupbuy.api")
-
 TEAMS_SHOWN = 10
-BY, BY_DCC = "original", "original dcc"
-"""as the audit names the legacy format"""
+BY_DCC = "original dcc"
+"""as the audit names the legacy format's switches"""
 
 
-class Answer(NamedTuple):
-    code: Code
-    info: str
-    data: object = None
+async def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
 
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+CallerDep = Annotated[Caller, Depends(_caller)]
+
+router = APIRouter(prefix=PREFIX, tags=["legacy"], route_class=EnvelopedRoute)
 
 
-class EnvelopedRoute(APIRoute):
-    """Checks the caller's address, and puts every answer and error into the envelope."""
-
-    def get_route_handler(self) -> Handler:
-        handle = super().get_route_handler()
-
-        async def enveloped(request: Request) -> Response:
-            settings = request.app.state.container.settings
-            peer = request.client.host if request.client else None
-            require_allowed_address(peer, request.headers, settings.original_networks, settings.trusted_proxies)
-            try:
-                return await handle(request)
-            except RequestValidationError as exc:
-                answer = Answer(Code.ILLEGAL_PARAMETER, _invalid_fields(exc.errors()))
-            except HTTPException:  # a body that cannot be decoded
-                answer = Answer(Code.ILLEGAL_PARAMETER, _invalid_fields([]))
-            except GroupBuyError as exc:
-                answer = Answer(code_of(exc.code), exc.detail)
-            except INFRASTRUCTURE_FAILURES as exc:
-                log.warning("the database did not serve a request: %s: %s", type(exc).__name__, exc)
-                answer = Answer(Code.UNKNOWN_FAILURE, "The database is unavailable; repeat the same request.")
-            except Exception:
-                log.exception("unexpected error")
-                answer = Answer(Code.UNKNOWN_FAILURE, "This is a defect of the platform; it has been logged.")
-            return _response(answer)
-
-        return enveloped
-
-
-def _invalid_fields(errors: Sequence[Any]) -> str:
-    # Without the input, which may be large and may hold secrets.
-    fields = [".".join(map(str, error["loc"]))[:64] for error in errors[:20]]
-    return f"Missing or malformed: {', '.join(fields) or 'body'}."
-
-
-def _response(answer: Answer) -> Response:
-    return Response(envelope(*answer), media_type="application/json")
-
-
-router = APIRouter(prefix="/api/v1/gbm", tags=["legacy"], route_class=EnvelopedRoute)
-
-
-@router.post("/index/query_group_buy_market_config", response_model=Envelope)
-async def query_config(body: ConfigRequest, container: ContainerDep) -> Response:
+@router.post(FOR_PAGES, response_model=Envelope)
+async def query_config(body: ConfigRequest, container: ContainerDep, caller: CallerDep) -> Response:
     """Get the price of goods, the teams that can be joined, and how many took part."""
-    return _response(await _config(container, body))
+    return response(await _config(container, caller, body))
+
+
+@router.options(FOR_PAGES, include_in_schema=False)
+async def preflight_query_config(request: Request) -> Response:
+    """Tell a browser that a page may make this call."""
+    wanted = request.headers.get("access-control-request-headers", "content-type")
+    headers = {"Access-Control-Allow-Methods": "POST", "Access-Control-Allow-Headers": wanted, "Access-Control-Max-Age": "600"}
+    return Response(status_code=204, headers=headers)
 
 
 @router.post("/trade/lock_market_pay_order", response_model=Envelope)
-async def lock(body: LockRequest, container: ContainerDep) -> Response:
+async def lock(body: LockRequest, container: ContainerDep, caller: CallerDep) -> Response:
     """Hold a seat; without teamId, open a team."""
-    return _response(await _lock(container, body))
+    return response(await _lock(container, caller, body))
 
 
 @router.post("/trade/settlement_market_pay_order", response_model=Envelope)
-async def settle(body: SettlementRequest, container: ContainerDep) -> Response:
+async def settle(body: SettlementRequest, container: ContainerDep, caller: CallerDep) -> Response:
     """Report the payment of an order at its price."""
-    return _response(await _settle(container, body))
+    return response(await _settle(container, caller, body))
 
 
 @router.post("/trade/refund_market_pay_order", response_model=Envelope)
-async def refund(body: OrderRequest, container: ContainerDep) -> Response:
+async def refund(body: OrderRequest, container: ContainerDep, caller: CallerDep) -> Response:
     """Undo an order."""
-    return _response(await _refund(container, body))
+    return response(await _refund(container, caller, body))
 
 
-@router.get("/dcc/update_config", response_model=Envelope)
+@router.get(DCC, response_model=Envelope)
 async def update_config(container: ContainerDep, key: str = "", value: str = "") -> Response:
     """Set a switch by its legacy name."""
-    return _response(await _update_config(container, key, value))
+    return response(await _update_config(container, key, value))
 
 
-async def _config(container: Container, body: ConfigRequest) -> Answer:
-    await _mall(container, body.source)
+async def _config(container: Container, caller: Caller, body: ConfigRequest) -> Answer:
+    await _mall(container, caller, body.source)
     request = QuoteRequest(goods_id=body.goods_id, channel=body.channel, user_id=body.user_id)
     market = await container.quotes.market(body.source, request, TEAMS_SHOWN)
     if refusal := answers.config_refusal(market):
         raise Refusal(refusal, f"{MEANINGS[refusal].title}.")
-    numbers = await own_numbers(container.database, [team.team_id for team in market.teams if team.mine], body.user_id)
+    # Not to a page: whoever opens it can name any buyer.
+    own_teams = [team.team_id for team in market.teams if team.mine and caller.origin is None]
+    numbers = await own_numbers(container.database, own_teams, body.user_id)
     return Answer(Code.SUCCESS, "success", answers.config(market, numbers, body.user_id, datetime.now(UTC)))
 
 
-async def _lock(container: Container, body: LockRequest) -> Answer:
+async def _lock(container: Container, caller: Caller, body: LockRequest) -> Answer:
     if not 0 < body.activity_id <= MAX_CAMPAIGN_ID:
         raise Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"There is no campaign {body.activity_id}.")
     try:
         new = body.new_order
     except ValidationError as exc:
-        raise Refusal(ErrorCode.INVALID_REQUEST, _invalid_fields(exc.errors())) from None
-    order, _ = await container.orders.lock(await _mall(container, body.source), new, "original")
-    return Answer(Code.SUCCESS, "success", answers.locked(order))
+        raise Refusal(ErrorCode.INVALID_REQUEST, invalid_fields(exc.errors())) from None
+    order, _ = await container.orders.lock(await _mall(container, caller, body.source), new, "original")
+    return Answer(Code.SUCCESS, "success", answers.locked(order, for_earlier_mall=body.is_of_earlier_mall))
 
 
-async def _settle(container: Container, body: SettlementRequest) -> Answer:
-    mall, order = await _order(container, body)
+async def _settle(container: Container, caller: Caller, body: SettlementRequest) -> Answer:
+    mall, order = await _order(container, caller, body)
     payment = Payment(amount=order.pay_price, paid_at=body.out_trade_time)
     settlement, _ = await container.orders.pay(mall, body.out_trade_no, payment)
     if refusal := answers.settlement_refusal(settlement):
@@ -146,8 +109,8 @@ async def _settle(container: Container, body: SettlementRequest) -> Answer:
     return Answer(Code.SUCCESS, "success", answers.settled(settlement.order))
 
 
-async def _refund(container: Container, body: OrderRequest) -> Answer:
-    _, order = await _order(container, body)
+async def _refund(container: Container, caller: Caller, body: OrderRequest) -> Answer:
+    _, order = await _order(container, caller, body)
     try:
         found, repeated = await container.refunds.refund(body.source, body.out_trade_no, RefundRequest())
     except Refusal as exc:
@@ -171,23 +134,25 @@ async def _update_config(container: Container, key: str, value: str) -> Answer:
     return Answer(Code.SUCCESS, "success", data=True)
 
 
-async def _mall(container: Container, source: str) -> MallAccess:
+async def _mall(container: Container, caller: Caller, source: str) -> MallAccess:
     """Returns the mall that a request names, within its request limit.
 
     Raises:
-        Refusal: mall_not_found, rate_limited.
+        Refusal: mall_not_found, also for a mall that this caller may not act for; rate_limited.
     """
-    mall = await container.cache.get(
-        (BY, source), lambda: read_mall_without_key(container.database, source, BY), lambda _: [f"mall/{source}"]
-    )
-    if mall is None:
-        raise Refusal(ErrorCode.MALL_NOT_FOUND, f"There is no mall {source}.")
-    if not container.rate_limiter.take(source, mall.request_limit).allowed:
-        raise Refusal(ErrorCode.RATE_LIMITED, f"{source} may send {mall.request_limit} requests per second.")
-    return mall
+    mall = (await legacy_malls(container)).get(source)
+    is_page = caller.origin is not None
+    if mall is None or not (is_page or is_in(caller.address, mall.networks)):
+        detail = f"There is no mall {source} that {caller.address} may act for (legacy_networks)."
+        raise Refusal(ErrorCode.MALL_NOT_FOUND, detail)
+    # Pages are counted apart: buyers' browsers must not use up what the mall itself may send.
+    limit = mall.access.request_limit
+    if not container.rate_limiter.take(f"{source}/pages" if is_page else source, limit).allowed:
+        raise Refusal(ErrorCode.RATE_LIMITED, f"{source} may send {limit} requests per second.")
+    return mall.access
 
 
-async def _order(container: Container, body: OrderRequest) -> tuple[MallAccess, Order]:
+async def _order(container: Container, caller: Caller, body: OrderRequest) -> tuple[MallAccess, Order]:
     """Returns the order of this buyer in this channel.
 
     Raises:
@@ -195,7 +160,7 @@ async def _order(container: Container, body: OrderRequest) -> tuple[MallAccess, 
     """
     unknown = Refusal(ErrorCode.ORDER_NOT_FOUND, f"{body.user_id} has no order {body.out_trade_no} in {body.channel}.")
     try:
-        mall = await _mall(container, body.source)
+        mall = await _mall(container, caller, body.source)
     except Refusal as exc:
         raise (unknown if exc.code is ErrorCode.MALL_NOT_FOUND else exc) from None
     record = await read_order(container.database, body.source, body.out_trade_no)

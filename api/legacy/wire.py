@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 from domain.errors import ErrorCode
@@ -111,9 +111,12 @@ class ConfigRequest(LegacyRequest):
     goods_id: Identifier
 
 
+NotifyUrl = Annotated[str | None, BeforeValidator(_blank_is_none), Field(examples=[NOTIFY_URL])]
+
+
 class NotifyConfig(LegacyRequest):
     notify_type: Literal["HTTP", "MQ"]
-    notify_url: Annotated[str | None, BeforeValidator(_blank_is_none), Field(examples=[NOTIFY_URL])] = None
+    notify_url: NotifyUrl = None
     notify_mq: Annotated[str | None, BeforeValidator(_blank_is_none), Field(alias="notifyMQ", examples=[TEAM_SUCCESS])] = None
 
     @model_validator(mode="after")
@@ -131,6 +134,8 @@ class NotifyConfig(LegacyRequest):
 
 
 class LockRequest(LegacyRequest):
+    """A request of either generation of malls: the later one sends notifyConfigVO, the earlier one notifyUrl instead."""
+
     user_id: Identifier
     team_id: Annotated[TeamId | None, BeforeValidator(_blank_is_none)] = None
     activity_id: Annotated[int, Field(strict=True)]
@@ -138,11 +143,25 @@ class LockRequest(LegacyRequest):
     source: Source
     channel: Identifier
     out_trade_no: Identifier
-    notify_config: Annotated[NotifyConfig, Field(alias="notifyConfigVO")]
+    notify_url: NotifyUrl = None
+    notify_config: Annotated[NotifyConfig | None, Field(alias="notifyConfigVO", validate_default=True)] = None
+
+    @field_validator("notify_config")
+    @classmethod
+    def _has_an_address(cls, notify_config: NotifyConfig | None, others: ValidationInfo) -> NotifyConfig | None:
+        if notify_config is None and others.data.get("notify_url") is None:
+            raise ValueError("it is missing, and so is notifyUrl")
+        return notify_config
+
+    @property
+    def is_of_earlier_mall(self) -> bool:
+        """Whether the answer must have the earlier generation's fields alone: to its parser an unknown field is an error."""
+        return self.notify_config is None
 
     @property
     def new_order(self) -> NewOrder:
         """Raises pydantic.ValidationError for values that are not valid in an order."""
+        notify = self.notify_config or NotifyConfig(notifyType="HTTP", notifyUrl=self.notify_url)
         return NewOrder(
             out_trade_no=self.out_trade_no,
             user_id=self.user_id,
@@ -150,7 +169,7 @@ class LockRequest(LegacyRequest):
             channel=self.channel,
             campaign_id=self.activity_id,
             team_id=self.team_id,
-            callback=self.notify_config.callback,
+            callback=notify.callback,
         )
 
 
@@ -174,7 +193,7 @@ class SettlementRequest(OrderRequest):
 
 
 class Envelope(BaseModel):
-    """The body of every answer: `code` 0000 is success; docs/legacy-format.md lists `data` for each call."""
+    """The body of every answer: `code` 0000 is success; docs/original-format.md lists `data` for each call."""
 
     code: Code
     info: str

@@ -22,7 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import CIDR, JSONB
 
 metadata = MetaData(
     naming_convention={
@@ -56,6 +56,13 @@ malls = Table(
     Column("local", Boolean, nullable=False, comment="callbacks may be sent to private addresses"),
     Column(
         "request_limit", Integer, nullable=False, server_default="2000", comment="requests per second; above it, rate_limited"
+    ),
+    Column(
+        "legacy_networks",
+        ARRAY(CIDR),
+        nullable=False,
+        server_default="{}",
+        comment="from where the legacy format, which has no credentials, may act for the mall",
     ),
     CheckConstraint("request_limit > 0", name="request_limit"),
 )

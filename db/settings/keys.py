@@ -83,25 +83,6 @@ async def read_access(database: Database, key: str) -> MallAccess | OpsAccess | 
     )
 
 
-READ_MALL_ACCESS = "SELECT callback_hosts, routing_key_prefixes, request_limit FROM malls WHERE source = $1"
-
-
-async def read_mall_without_key(database: Database, source: str, named: str) -> MallAccess | None:
-    """Returns the access of a mall that is identified by other means than a key; `named` takes the place of the key's name."""
-    async with connection(database) as conn:
-        row = await conn.fetchrow(READ_MALL_ACCESS, source)
-    if row is None:
-        return None
-    return MallAccess(
-        key_name=named,
-        source=source,
-        callback=None,
-        callback_hosts=frozenset(row["callback_hosts"]),
-        routing_key_prefixes=tuple(row["routing_key_prefixes"]),
-        request_limit=row["request_limit"],
-    )
-
-
 NOTE_USES = """
 UPDATE api_keys k SET last_used_at = u.used_at
   FROM unnest($1::text[], $2::timestamptz[]) AS u (key_id, used_at)

@@ -1,7 +1,9 @@
 """Malls: callback settings, request limit and webhook secrets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network
 
 from db.core.connection import Connection, Database, Row, connection, fetch_one, transaction
 from db.settings.audit import record_change
@@ -11,17 +13,17 @@ from domain.schemas.callback_settings import AmqpCallback, Callback, HttpCallbac
 from domain.schemas.malls import REQUEST_LIMIT, Mall, MallFields
 
 COLUMNS = """
-source, name, callback_kind, callback_address, callback_hosts, routing_key_prefixes, local, request_limit,
+source, name, callback_kind, callback_address, callback_hosts, routing_key_prefixes, local, request_limit, legacy_networks,
 cardinality(webhook_secrets) AS webhook_secrets"""
 
 PUT_MALL = f"""
-INSERT INTO malls
-  (source, name, callback_kind, callback_address, callback_hosts, routing_key_prefixes, local, request_limit, webhook_secrets)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '{{}}')
+INSERT INTO malls (source, name, callback_kind, callback_address, callback_hosts, routing_key_prefixes, local, request_limit,
+                   legacy_networks, webhook_secrets)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '{{}}')
 ON CONFLICT (source) DO UPDATE
-   SET (name, callback_kind, callback_address, callback_hosts, routing_key_prefixes, local, request_limit)
+   SET (name, callback_kind, callback_address, callback_hosts, routing_key_prefixes, local, request_limit, legacy_networks)
      = (excluded.name, excluded.callback_kind, excluded.callback_address, excluded.callback_hosts,
-        excluded.routing_key_prefixes, excluded.local, excluded.request_limit)
+        excluded.routing_key_prefixes, excluded.local, excluded.request_limit, excluded.legacy_networks)
 RETURNING {COLUMNS}
 """
 
@@ -56,6 +58,7 @@ async def put_mall(database: Database, source: str, fields: MallFields, *, by: s
             prefixes,
             fields.local,
             fields.request_limit,
+            fields.legacy_networks,
         )
         return await _record_mall(conn, row, by, now)
 
@@ -142,16 +145,19 @@ class MallRecord:
     local: bool
     request_limit: int = REQUEST_LIMIT
     routing_key_prefixes: tuple[str, ...] = ()
+    legacy_networks: Sequence[IPv4Network | IPv6Network] = ()
 
 
 SAVE_MALL = """
-INSERT INTO malls
-  (source, name, callback_kind, callback_address, callback_hosts, webhook_secrets, local, request_limit, routing_key_prefixes)
-VALUES ($1, $2, CASE WHEN $3::text IS NOT NULL THEN 'http' END, $3, $4, $5, $6, $7, $8)
+INSERT INTO malls (source, name, callback_kind, callback_address, callback_hosts, webhook_secrets, local, request_limit,
+                   routing_key_prefixes, legacy_networks)
+VALUES ($1, $2, CASE WHEN $3::text IS NOT NULL THEN 'http' END, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (source) DO UPDATE
-   SET (name, callback_kind, callback_address, callback_hosts, webhook_secrets, local, request_limit, routing_key_prefixes)
+   SET (name, callback_kind, callback_address, callback_hosts, webhook_secrets, local, request_limit, routing_key_prefixes,
+        legacy_networks)
      = (excluded.name, excluded.callback_kind, excluded.callback_address, excluded.callback_hosts,
-        excluded.webhook_secrets, excluded.local, excluded.request_limit, excluded.routing_key_prefixes)
+        excluded.webhook_secrets, excluded.local, excluded.request_limit, excluded.routing_key_prefixes,
+        excluded.legacy_networks)
 """
 
 
@@ -168,6 +174,7 @@ async def save_mall(database: Database, mall: MallRecord) -> None:
             mall.local,
             mall.request_limit,
             list(mall.routing_key_prefixes),
+            list(mall.legacy_networks),
         )
 
 

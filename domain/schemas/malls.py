@@ -5,6 +5,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from domain.addresses import RESERVED, url_refusal
+from domain.networks import Network
 from domain.schemas.callback_settings import Callback, HttpCallback
 from domain.types import Name, Schema
 
@@ -47,6 +48,8 @@ class MallFields(Schema):
     """callbacks may be sent to private addresses"""
     request_limit: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = REQUEST_LIMIT
     """requests per second"""
+    legacy_networks: Annotated[list[Network], Field(max_length=100)] = Field(default_factory=list)
+    """from where the legacy format, which has no credentials, may act for the mall; empty: from nowhere"""
 
     @model_validator(mode="after")
     def _callback_is_registered(self) -> Self:

@@ -5,8 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,8 @@ import pytest
 from cli.admin import issue_key
 from embedded.demo_data import CHANNEL, SOURCE
 from embedded.errors import StackError
-from embedded.ports import HOST, free_port
 from embedded.stack import Stack
+from tests.api.another_api import another_api
 from tests.api.caller import Answer, Caller
 from tests.api.polling import until
 from tests.api.shop import Json, Shop, fresh
@@ -98,6 +96,7 @@ async def test_a_mall_is_admitted_changed_and_listed(shop: Shop) -> None:
         "routing_key_prefixes": ["mall."],
         "local": False,
         "request_limit": 50,
+        "legacy_networks": ["10.1.0.0/16", "fd00::/8"],
     }
     mall = (await shop.ops.put(path, fields)).ok()
     assert mall == {**fields, "source": source, "webhook_secrets": 0}
@@ -351,30 +350,9 @@ async def test_openapi_says_who_needs_a_key(shop: Shop) -> None:
 # --- more than one process, and none ---
 
 
-@asynccontextmanager
-async def another_api(stack: Stack, shop: Shop) -> AsyncIterator[Caller]:
-    port = free_port()
-    environment = {**stack._plan.application_environment(), "GROUPBUY_API_PORT": str(port)}
-    process = await asyncio.create_subprocess_exec(sys.executable, "-P", "-m", "api", env=environment)
-    caller = Caller(shop.mall._http, f"http://{HOST}:{port}", shop.mall.key)
-
-    async def ready() -> bool:
-        try:
-            return (await caller.get("/readyz")).status == 200
-        except OSError:
-            return False
-
-    try:
-        await until(ready, bool)
-        yield caller
-    finally:
-        process.terminate()
-        await process.wait()
-
-
 async def test_a_revoked_key_is_refused_by_every_process_within_a_second(stack: Stack, shop: Shop) -> None:
     key, created = await new_key(shop, SOURCE, "read")
-    async with another_api(stack, shop) as there:
+    async with another_api(stack, shop.mall) as there:
         for caller in (key, there.with_key(key.key)):
             for _ in range(3):
                 (await caller.get("/v1/orders", user_id="u")).ok()

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from jsonschema_rs import validator_for
 
-from api.app import create_app
+from api.app import create_app, create_legacy_app
 from api.legacy.wire import LockRequest
 from domain.errors import MEANINGS, ErrorCode
 from domain.schemas.audiences import AudienceRule
@@ -19,10 +19,11 @@ from domain.switches import Switches
 
 METHODS = {"get", "put", "post", "patch", "delete"}
 APP: FastAPI = create_app()
-DOCUMENT = APP.openapi()
+DOCUMENT, LEGACY_DOCUMENT = APP.openapi(), create_legacy_app().openapi()
 OPERATIONS = {
     f"{method.upper()} {path}": operation
-    for path, item in DOCUMENT["paths"].items()
+    for document in (DOCUMENT, LEGACY_DOCUMENT)
+    for path, item in document["paths"].items()
     for method, operation in item.items()
     if method in METHODS
 }
@@ -108,5 +109,6 @@ def test_every_event_is_a_webhook() -> None:
 
 
 def _errors_of(value: object, schema: Any) -> list[str]:  # noqa: ANN401
-    whole = {**schema, "components": DOCUMENT["components"]}
+    components = {"schemas": LEGACY_DOCUMENT["components"]["schemas"] | DOCUMENT["components"]["schemas"]}
+    whole = {**schema, "components": components}
     return [error.message for error in validator_for(whole, validate_formats=True).iter_errors(value)]

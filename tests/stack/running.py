@@ -17,7 +17,7 @@ import psutil
 from embedded.orphans import PidFile, stop_orphans
 
 GROUPBUY = Path(sys.executable).with_name("groupbuy")
-FREE_PORTS = {"--api-port": 0, "--temporal-port": 0, "--ui-port": 0, "--mall-port": 0}
+FREE_PORTS = {"--api-port": 0, "--legacy-port": 0, "--temporal-port": 0, "--ui-port": 0, "--mall-port": 0}
 
 
 def until(condition: Callable[[], object], within: float = 60) -> None:

@@ -42,7 +42,7 @@ async def test_callbacks_over_rabbitmq(stack: Stack, broker_queue: Queue) -> Non
         keys = (stack.addresses.mall_key, stack.addresses.ops_key, None)
         shop = Shop(*(Caller(http, stack.addresses.api_url, key) for key in keys))
         await _standard_format(shop, stack.addresses.webhook_secret, broker_queue)
-        await _legacy_format(shop, broker_queue)
+        await _legacy_format(shop, OldMall(Caller(http, stack.addresses.legacy_url, None)), broker_queue)
         await _unroutable_message_is_an_error(shop)
         await _demo_mall_receives(shop, Caller(http, stack.addresses.mall_url, None))
         assert await shop.violations() == []
@@ -63,9 +63,9 @@ async def _standard_format(shop: Shop, secret: str, broker_queue: Queue) -> None
     assert sorted(event["data"]["out_trade_nos"]) == sorted(order["out_trade_no"] for order in orders)
 
 
-async def _legacy_format(shop: Shop, broker_queue: Queue) -> None:
-    mall, offer = OldMall(shop), await shop.sell(target_count=2)
-    opening = lock_request(offer, notifyConfigVO={"notifyType": "MQ"})
+async def _legacy_format(shop: Shop, mall: OldMall, broker_queue: Queue) -> None:
+    offer = await shop.sell(target_count=2)
+    opening = lock_request(offer, notifyConfigVO={"notifyType": "MQ", "notifyUrl": None, "notifyMQ": None})
     opened = await mall.lock(opening)
     # A mall with a notifyUrl for completion receives refunds over RabbitMQ.
     joining = lock_request(offer, teamId=opened["teamId"])

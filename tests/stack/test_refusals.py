@@ -19,6 +19,7 @@ Start = Callable[..., Up]
     ("flag", "part"),
     [
         ("--api-port", "the API"),
+        ("--legacy-port", "the legacy format"),
         ("--mall-port", "the demo mall"),
         ("--temporal-port", "Temporal"),
         ("--ui-port", "Temporal's UI"),

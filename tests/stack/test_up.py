@@ -18,6 +18,7 @@ Start = Callable[..., Up]
 
 FIELDS = [
     "api_url",
+    "legacy_url",
     "temporal_address",
     "temporal_ui_url",
     "mall_url",
@@ -90,7 +91,7 @@ def test_the_json_line_then_every_part_works_then_no_process_is_left(up: Start, 
 def test_two_stacks_run_side_by_side_but_not_on_one_directory_or_port(up: Start, new_dir: Callable[[], Path]) -> None:
     one, two = up(new_dir(), "--json"), up(new_dir(), "--json")
     first, second = one.json(), two.json()
-    for address in ("api_url", "temporal_address", "temporal_ui_url", "mall_url", "database_url"):
+    for address in ("api_url", "legacy_url", "temporal_address", "temporal_ui_url", "mall_url", "database_url"):
         assert first[address] != second[address]
     for key in ("mall_key", "ops_key", "webhook_secret"):
         assert first[key] != second[key]

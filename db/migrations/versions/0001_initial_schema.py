@@ -156,6 +156,13 @@ def upgrade() -> None:
             nullable=False,
             comment="requests per second; above it, rate_limited",
         ),
+        sa.Column(
+            "legacy_networks",
+            sa.ARRAY(postgresql.CIDR()),
+            server_default="{}",
+            nullable=False,
+            comment="from where the legacy format, which has no credentials, may act for the mall",
+        ),
         sa.CheckConstraint("request_limit > 0", name=op.f("malls_request_limit_check")),
         sa.PrimaryKeyConstraint("source", name=op.f("malls_pkey")),
     )

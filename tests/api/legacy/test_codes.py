@@ -23,11 +23,6 @@ from tests.api.shop import Json, Shop, fresh, moment
 
 
 @pytest.fixture
-def mall(shop: Shop) -> OldMall:
-    return OldMall(shop)
-
-
-@pytest.fixture
 async def switches(mall: OldMall, database: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection]:
     """What a test has set is unset at its end."""
     yield database

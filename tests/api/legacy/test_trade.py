@@ -11,11 +11,6 @@ from tests.api.legacy.client import CONFIG, LOCK, NOWHERE, OldMall, lock_request
 from tests.api.shop import Json, Shop, fresh
 
 
-@pytest.fixture
-def mall(shop: Shop) -> OldMall:
-    return OldMall(shop)
-
-
 async def test_a_team_from_the_first_seat_to_the_last_payment(shop: Shop, mall: OldMall) -> None:
     offer = await shop.sell(target_count=2)
     opening = lock_request(offer)
