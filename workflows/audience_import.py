@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.interfaces import AudienceActivities
     from domain.messages.audiences import AudienceImportInput, FailImport
     from workflows.activity_calls import application_error_of, execute_batched, execute_with_retries
+    from workflows.markdown import quote
     from workflows.saga import ends_workflow
     from workflows.task_queues import REFUNDS_QUEUE
 
@@ -18,7 +19,7 @@ class AudienceImportWorkflow:
     @workflow.run
     async def run(self, audience: AudienceImportInput) -> str:
         try:
-            summary = f"import members of audience {audience.audience_id}"
+            summary = f"import members of audience {quote(audience.audience_id)}"
             state = await execute_batched(
                 AudienceActivities.import_members, audience, summary=summary, task_queue=REFUNDS_QUEUE
             )

@@ -9,6 +9,7 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from activities.interfaces import CallbackActivities
     from domain.messages.callbacks import Deliver, Delivered
+    from workflows.markdown import quote
     from workflows.task_queues import CALLBACKS_QUEUE
 
 # Longer than an attempt that begins in the activity's tenth second may take (settings.py bounds it). After a crash of the
@@ -67,5 +68,5 @@ class Deliveries:
             if exc is not None:
                 self._abandoned.update(event_ids)
             if dead := len(event_ids) if exc else handle.result().dead:
-                failures.append(f"{dead} callback(s) could not be delivered: {exc or 'given up'}.")
+                failures.append(f"{dead} callback(s) could not be delivered: {quote(exc) if exc else 'given up'}.")
         return failures

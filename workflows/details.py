@@ -8,6 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.lifecycle import OrderStatus
     from domain.messages.campaigns import ShutdownInput, ShutdownState
     from domain.messages.refunds import RefundInput, RefundState
+    from workflows.markdown import quote
     from workflows.team.state import TeamState
 
 SEATS_SHOWN = 50
@@ -33,7 +34,7 @@ def team_details(state: TeamState, target_count: int, notes: list[str]) -> str:
         for out_trade_no, seat in list(seats.items())[:SEATS_SHOWN]:
             is_unpaid = seat.status is OrderStatus.LOCKED and seat.keep_until is not None
             kept = moment(seat.keep_until) if is_unpaid and seat.keep_until else ""
-            lines.append(f"| {out_trade_no} | {seat.user_id} | {seat.status} | {kept} |")
+            lines.append(f"| {quote(out_trade_no)} | {quote(seat.user_id)} | {seat.status} | {kept} |")
         if len(seats) > SEATS_SHOWN:
             lines.append(f"\n… and {len(seats) - SEATS_SHOWN} more.")
     return "\n".join([*lines, *(f"\n{note}" for note in notes)])
@@ -43,21 +44,21 @@ def refund_details(order: RefundInput | None, refund: RefundState | None, notes:
     """What is undone and how far, and what operators did."""
     lines = []
     if order is not None:
-        lines.append(f"Order **{order.out_trade_no}** of {order.source}.")
+        lines.append(f"Order **{quote(order.out_trade_no)}** of {quote(order.source)}.")
     if refund is not None:
         seat = "free" if refund.released else "held"
         answer = refund.answer or ("asked" if refund.needs_consent else "not asked")
-        columns = (refund.attempt, refund.kind, refund.status, seat, answer, f"{refund.team_id}: {refund.team_status}")
+        columns = (refund.attempt, refund.kind, refund.status, seat, answer, f"{quote(refund.team_id)}: {refund.team_status}")
         lines += ["", "| refund | kind | status | seat | the mall's answer | team |", "|---|---|---|---|---|---|"]
         lines.append(f"| {' | '.join(map(str, columns))} |")
         if refund.note:
-            lines.append(f"\nNote: {refund.note}")
+            lines.append(f"\nNote: {quote(refund.note)}")
     return "\n".join([*lines, *(f"\n{note}" for note in notes)])
 
 
 def shutdown_details(shutdown: ShutdownInput, state: ShutdownState) -> str:
     """Who ends which campaign, and how far that is."""
-    by, reason = shutdown.operator or "an operator", shutdown.reason or "no reason given"
+    by, reason = quote(shutdown.operator) or "an operator", quote(shutdown.reason) or "no reason given"
     lines = [
         f"Campaign **{shutdown.campaign_id}** is ended by {by} ({reason}): {'done' if state.finished else 'under way'}.",
         "",

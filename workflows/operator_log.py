@@ -23,6 +23,7 @@ class OperatorLog:
         workflow.set_current_details(self._render(self.notes))
 
     def note(self, text: str) -> None:
+        """`text` is Markdown: what others wrote in it is quoted."""
         self.notes = [*self.notes, f"{moment(workflow.now())}: {text}"][-NOTES:]
         self.show()
 

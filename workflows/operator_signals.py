@@ -7,6 +7,8 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel, ValidationError
 
+    from workflows.markdown import SUMMARY_PART, quote
+
 SignalT = TypeVar("SignalT", bound=BaseModel)
 
 
@@ -33,4 +35,6 @@ def parse_signal(expected: type[SignalT], payload: object, surplus: tuple[object
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the payload"
+        if first["type"] == "extra_forbidden":  # a name that the sender chose
+            where = quote(where, SUMMARY_PART)
         raise UnusablePayloadError(f"{where}: {first['msg']}.") from None

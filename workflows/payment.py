@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.messages.refunds import RefundInput
     from workflows.activity_calls import execute_local_first, execute_with_retries, is_defect, refusal_of
     from workflows.deliveries import Deliveries
+    from workflows.markdown import quote
     from workflows.operator_log import OperatorLog
 
 # Callers name the update: the SDK types one that has a description as if its result were a coroutine.
@@ -54,13 +55,13 @@ class PaymentWorkflow:
     async def book(self, report: PaymentReport) -> SettledPayment:
         """Answers with the outcome; another amount than was reported before fails the update."""
         payment = SettlePayment(report=report, now=workflow.now())
-        summary = f"book {report.amount} for {report.out_trade_no}"
+        summary = f"book {report.amount} for {quote(report.out_trade_no)}"
         try:
             settled = await execute_local_first(OrderActivities.settle_payment, payment, summary=summary)
         except FailureError as exc:
             self._refused = refusal_of(exc)
             if is_defect(exc):
-                self._log.note(f"a defect stopped this step: {summary}: {self._refused.message}")
+                self._log.note(f"a defect stopped this step: {summary}: {quote(self._refused.message)}")
                 self._log.flag(needs_attention=True)
             raise self._refused from exc
         if settled.refund_attempt is not None:
@@ -68,7 +69,7 @@ class PaymentWorkflow:
             await execute_with_retries(
                 RefundStartActivities.start_refund,
                 RefundInput(source=report.source, out_trade_no=report.out_trade_no, attempt=settled.refund_attempt),
-                summary=f"start the refund of {report.out_trade_no}",
+                summary=f"start the refund of {quote(report.out_trade_no)}",
             )
         self._settled = settled
         self._log.show()
@@ -96,7 +97,7 @@ class PaymentWorkflow:
             return  # it has ended: its rows are what counts
 
     def _details(self, notes: list[str]) -> str:
-        lines = [f"Payment of order **{self._payment.out_trade_no}** of {self._payment.source}."]
+        lines = [f"Payment of order **{quote(self._payment.out_trade_no)}** of {quote(self._payment.source)}."]
         if self._settled is not None:
             reason = f", {self._settled.reason}" if self._settled.reason else ""
             lines.append(f"Outcome: **{self._settled.outcome}**{reason}.")

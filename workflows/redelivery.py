@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.messages.callbacks import Redeliver, Sample, SampleReply
     from domain.messages.signals import ResendSignal
     from workflows.deliveries import DELIVERY, ONE_ATTEMPT, start_delivery
+    from workflows.markdown import quote
     from workflows.operator_log import OperatorLog
     from workflows.task_queues import CALLBACKS_QUEUE
 
@@ -43,7 +44,7 @@ class RedeliveryWorkflow:
     def resend(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401 - an operator may have written it
         if signal := self._log.parse(ResendSignal, payload, surplus, "resend"):
             self._again = True
-            self._log.note(f"resend by {signal.operator or 'somebody'}.")
+            self._log.note(f"resend by {quote(signal.operator) or 'somebody'}.")
 
 
 @workflow.defn

@@ -37,6 +37,7 @@ from domain.messages.payments import PaymentInput
 from domain.messages.refunds import RefundInput
 from workflows.audience_import import AudienceImportWorkflow
 from workflows.campaign_shutdown import CampaignShutdownWorkflow
+from workflows.markdown import SUMMARY_PART, quote
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.redelivery import RESEND, RedeliveryWorkflow, SampleWorkflow
 from workflows.refund.workflow import RefundWorkflow
@@ -45,7 +46,6 @@ from workflows.task_queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
 from workflows.team.state import TeamInput
 from workflows.team.workflow import TeamWorkflow
 
-SUMMARY_BYTES = 200
 START_WITHIN = timedelta(seconds=5)
 SCHEDULE_ID = "groupbuy-reconciliation"
 
@@ -64,23 +64,19 @@ def _options(workflow_id: str, task_queue: str, summary: str) -> StartOptions:
         task_queue=task_queue,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        static_summary=fit_summary(summary),
+        static_summary=summary,
     )
-
-
-def fit_summary(text: str) -> str:
-    """Cut to the bytes that Temporal takes; a Chinese character has three."""
-    return text.encode()[:SUMMARY_BYTES].decode(errors="ignore")
 
 
 def team_start(
     team: TeamInput, *, task_queue: str = TRADE_QUEUE, task_timeout: timedelta | None = None
 ) -> WithStartWorkflowOperation[TeamWorkflow, str]:
     """The start of a team's workflow, which comes with its opener's lock."""
+    goods, mall = quote(team.goods_name, SUMMARY_PART), quote(team.source)
     options = _options(
         team_workflow_id(team.team_id),
         task_queue,
-        f"Team of {team.target_count} for {team.goods_name}, campaign {team.campaign_id}, mall {team.source}",
+        f"Team of {team.target_count} for {goods}, campaign {team.campaign_id}, mall {mall}",
     )
     # A team that never had a seat ended as failed: its opener may try again. Any other end is for ever.
     options["id_reuse_policy"] = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
@@ -103,13 +99,15 @@ def refund_options(refund: RefundInput) -> StartOptions:
     """The start options of a refund's workflow: one for each attempt."""
     attempt = refund.attempt or 1
     workflow_id = refund_workflow_id(order_id(refund.source, refund.out_trade_no), attempt)
-    return _options(workflow_id, REFUNDS_QUEUE, f"Refund {attempt} of order {refund.out_trade_no}, mall {refund.source}")
+    number, mall = quote(refund.out_trade_no), quote(refund.source)
+    return _options(workflow_id, REFUNDS_QUEUE, f"Refund {attempt} of order {number}, mall {mall}")
 
 
 def payment_options(payment: PaymentInput) -> StartOptions:
     """The start options of a payment's workflow: one for each order."""
     workflow_id = payment_workflow_id(order_id(payment.source, payment.out_trade_no))
-    return _options(workflow_id, REFUNDS_QUEUE, f"Payment of order {payment.out_trade_no}, mall {payment.source}")
+    number, mall = quote(payment.out_trade_no), quote(payment.source)
+    return _options(workflow_id, REFUNDS_QUEUE, f"Payment of order {number}, mall {mall}")
 
 
 async def start_refund(client: Client, refund: RefundInput) -> None:
@@ -138,7 +136,7 @@ async def close_team(client: Client, team_id: str, *, operator: str, reason: str
 async def start_audience_import(client: Client, audience_id: str, import_id: int) -> None:
     """Lets an audience's rule import its members, and those that were replaced be deleted."""
     options = _options(
-        audience_workflow_id(audience_id, import_id), REFUNDS_QUEUE, f"Import {import_id} of audience {audience_id}"
+        audience_workflow_id(audience_id, import_id), REFUNDS_QUEUE, f"Import {import_id} of audience {quote(audience_id)}"
     )
     await client.start_workflow(
         AudienceImportWorkflow.run,
@@ -161,10 +159,11 @@ async def start_campaign_shutdown(client: Client, shutdown: ShutdownInput) -> No
 
 async def start_redelivery(client: Client, workflow_id: str, event_ids: list[str], *, operator: str) -> None:
     """Lets these events be delivered again; where that runs already, its wait for a later attempt ends."""
+    summary = f"Delivers {len(event_ids)} event(s) again, for {quote(operator, SUMMARY_PART)}"
     await client.start_workflow(
         RedeliveryWorkflow.run,
         Redeliver(event_ids=event_ids),
-        **_options(workflow_id, CALLBACKS_QUEUE, f"Delivers {len(event_ids)} event(s) again, for {operator}"),
+        **_options(workflow_id, CALLBACKS_QUEUE, summary),
         start_signal=RESEND,
         start_signal_args=[{"operator": operator[:128]}],
     )
@@ -176,7 +175,7 @@ async def execute_sample(client: Client, sample: Sample) -> SampleReply:
     Raises:
         WorkflowFailureError: it is not known whether it was sent.
     """
-    summary = f"A sample of {sample.type} for mall {sample.source}"
+    summary = f"A sample of {sample.type} for mall {quote(sample.source)}"
     options = _options(f"callback-{sample.event_id}", CALLBACKS_QUEUE, summary)
     return await client.execute_workflow(SampleWorkflow.run, sample, **options)
 

@@ -126,7 +126,7 @@ async def test_an_ending_refunds_everybody_whose_team_is_not_complete(shop: Shop
     again = await shop.ops.post(path(offer, "/ending"))
     assert again.replayed
     assert again.body == done
-    assert "sold out): done." in await details(temporal.get_workflow_handle(begun["workflow"]["id"]))
+    assert "`sold out`): done." in await details(temporal.get_workflow_handle(begun["workflow"]["id"]))
 
 
 async def test_plainly_ended_a_campaign_lets_its_teams_run_and_may_be_ended_with_them_later(shop: Shop) -> None:

@@ -16,6 +16,7 @@ from tests.api.polling import until
 from tests.api.receiver import Receiver
 from tests.api.shop import Json, Shop, fresh, now
 from tests.api.signals import Handle, details, team_workflow, until_details
+from workflows.markdown import quote
 from workflows.starters import SCHEDULE_ID
 from workflows.task_queues import REFUNDS_QUEUE
 
@@ -126,7 +127,8 @@ async def test_decide_answers_for_the_mall(shop: Shop, receiver: Receiver, tempo
     assert (team["status"], team["complete_count"]) == (("completed_with_refunds", 1) if approve else ("completed", 2))
     workflow = refund_workflow(temporal, order)
     await ended(workflow, WorkflowExecutionStatus.COMPLETED if approve else WorkflowExecutionStatus.FAILED)
-    assert f"{refund['answer']} in the mall's place by {refund['operator']}: {refund['note']}." in await details(workflow)
+    said = f"{refund['answer']} in the mall's place by {quote(refund['operator'])}: {quote(refund['note'])}."
+    assert said in await details(workflow)
 
 
 @by_http_and_signal

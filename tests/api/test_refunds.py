@@ -119,7 +119,7 @@ async def test_a_veto_leaves_everything_as_it_was(shop: Shop, receiver: Receiver
     assert await shop.team(orders[0]["team_id"]) == before
     workflow = refund_workflow(temporal, orders[0])
     await until(lambda: status_of(workflow), lambda seen: seen is WorkflowExecutionStatus.FAILED)
-    assert "Note: shipped already" in await details(workflow)
+    assert "Note: `shipped already`" in await details(workflow)
     # A later request is a new attempt, with a question of its own.
     again = (await shop.refund(orders[0])).ok(202)
     assert again["workflow"]["id"] == f"refund-{orders[0]['order_id']}-2"

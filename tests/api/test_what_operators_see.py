@@ -12,7 +12,7 @@ async def test_the_summary_says_what_the_team_is(shop: Shop, temporal: Client) -
     order = await offer.seat()
     description = await team_workflow(temporal, order["team_id"]).describe()
     summary = await description.static_summary()
-    assert summary == f"Team of 3 for A book, campaign {offer.campaign_id}, mall s01"
+    assert summary == f"Team of 3 for `A book`, campaign {offer.campaign_id}, mall s01"
 
 
 async def test_the_details_are_a_table_of_the_seats(shop: Shop, temporal: Client) -> None:

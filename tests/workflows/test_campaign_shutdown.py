@@ -73,7 +73,7 @@ async def test_every_forming_team_is_closed_and_paid_back(time: WorkflowEnvironm
         assert await half.handle.result() == "failed"
         shown = await ending.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
         assert "| teams | 3 | 3 | 0 completed before they were closed |" in shown.current_details
-        assert "by ann (sold out): done." in shown.current_details
+        assert "by ann (`sold out`): done." in shown.current_details
 
         again = await end(time.client, campaign_id)
         assert await again.result() == await ending.result()

@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.activity_calls import Activity, application_error_of, execute_local_first, is_defect
     from workflows.deliveries import start_delivery
     from workflows.details import refund_details
+    from workflows.markdown import quote
     from workflows.operator_inbox import OperatorInbox
     from workflows.operator_log import OperatorLog
     from workflows.operator_signals import UnusablePayloadError, parse_signal
@@ -54,7 +55,7 @@ class RefundSteps:
                 force=request.force,
                 now=workflow.now(),
             ),
-            summary=f"undo {order.out_trade_no}",
+            summary=f"undo {quote(order.out_trade_no)}",
         )
         await self._apply(opened)
         return opened
@@ -117,14 +118,14 @@ class RefundSteps:
         """Until the mall has taken these events, or an operator has said that it need not."""
         check_after: timedelta | None = None
         while True:
-            delivery = start_delivery(event_ids, summary=f"{what}: {self._order.out_trade_no}")
+            delivery = start_delivery(event_ids, summary=f"{what}: {quote(self._order.out_trade_no)}")
             await self._inbox.wait(lambda: delivery.done() or self._operator_intervened())  # noqa: B023 - awaited in this turn
             if delivery.done() and not self._operator_intervened():
                 exc = delivery.exception()
                 if exc is None and delivery.result().dead == 0:
                     break
                 if check_after is None:
-                    await self._escalate_to_operator(f"{what}: {exc or 'it did not take it'}.")
+                    await self._escalate_to_operator(f"{what}: {quote(exc) if exc else 'it did not take it'}.")
                 check_after = min(2 * check_after, LATEST_CHECK) if check_after else FIRST_CHECK
                 if not await self._inbox.wait(self._operator_intervened, check_after, "check whether the mall was told"):
                     continue
@@ -145,7 +146,7 @@ class RefundSteps:
         signal, self._inbox.resend = self._inbox.resend, None
         if signal is None:
             return False
-        self._log.note(f"resend by {signal.operator or 'an operator'}.")
+        self._log.note(f"resend by {quote(signal.operator) or 'an operator'}.")
         await self._change(RefundActivities.resume_refund, "tell the mall again", signal.operator)
         return True
 
@@ -175,5 +176,5 @@ class RefundSteps:
     def _flag_defect(self, exc: BaseException) -> None:
         cause = application_error_of(exc)
         if is_defect(exc) and cause is not None:
-            self._log.note(f"a defect stopped it: {cause.message}")
+            self._log.note(f"a defect stopped it: {quote(cause.message)}")
         self._log.flag(needs_attention=is_defect(exc))

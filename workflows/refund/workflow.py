@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.messages.signals import CloseManuallySignal, DecideSignal, ResendSignal
     from domain.schemas.events import EventType
     from workflows.activity_calls import refusal_of
+    from workflows.markdown import SUMMARY_PART, quote
     from workflows.refund.steps import RefundSteps
     from workflows.saga import Saga, run_to_completion
 
@@ -126,7 +127,7 @@ class RefundWorkflow(RefundSteps):
         """The first answer stands: it may be the mall's, which was on its way."""
         is_veto = isinstance(signal, DecideSignal) and not signal.approve
         answer = MallAnswer.VETOED if is_veto else MallAnswer.AGREED
-        by, note = signal.operator or "an operator", signal.note.rstrip(".") or "no note"
+        by, note = quote(signal.operator, SUMMARY_PART) or "an operator", quote(signal.note.rstrip(".")) or "no note"
         state = await self._change(RefundActivities.answer_refund, f"{answer} by {by}", signal.operator, signal.note, answer)
         late = "" if state.answer is answer else f" It changed nothing: the mall had {state.answer} before."
         self._log.note(f"{answer} in the mall's place by {by}: {note}.{late}")
@@ -168,5 +169,5 @@ class RefundWorkflow(RefundSteps):
             operator, note = (closed.operator or "an operator", closed.note) if closed else ("", "")
             await self._change(RefundActivities.finish_refund, "the mall knows", operator, note)
         if closed is not None:
-            self._log.note(f"close_manually by {closed.operator or 'an operator'}: {closed.note or 'no note'}.")
+            self._log.note(f"close_manually by {quote(closed.operator) or 'an operator'}: {quote(closed.note) or 'no note'}.")
         self._log.flag(needs_attention=False)

@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
         execute_with_retries,
     )
     from workflows.details import moment
+    from workflows.markdown import SUMMARY_PART, quote
     from workflows.task_queues import CALLBACKS_QUEUE, REFUNDS_QUEUE
     from workflows.team.steps import TeamSteps
 
@@ -32,7 +33,7 @@ class TeamOperatorSignals(TeamSteps):
         extend = ExtendTeam(team_id=self._team.team_id, deadline=self._state.deadline + timedelta(minutes=signal.minutes))
         extended = await execute_with_retries(TeamActivities.extend_team, extend, summary=f"extend by {signal.minutes} min")
         self._apply(extended)
-        by = signal.operator or "an operator"
+        by = quote(signal.operator) or "an operator"
         self._log.note(f"extend by {signal.minutes} min by {by}: {moment(extended.team.deadline)}.")
 
     @workflow.signal(description='Complete the team with who has paid: {"operator": "you", "reason": "why"}')
@@ -50,7 +51,7 @@ class TeamOperatorSignals(TeamSteps):
         signal = self._log.parse(RefundSignal, payload, surplus, "refund")
         if signal is None:
             return
-        number, by = signal.out_trade_no, signal.operator or "an operator"
+        number, by = quote(signal.out_trade_no, SUMMARY_PART), quote(signal.operator) or "an operator"
         request = RefundByOperator(team_id=self._team.team_id, now=workflow.now(), **signal.model_dump())
         outcome = await execute_with_retries(
             RefundStartActivities.start_refund_by_operator,
@@ -70,7 +71,7 @@ class TeamOperatorSignals(TeamSteps):
         revived = await execute_with_retries(
             CallbackActivities.revive_callbacks, revive, summary=summary, task_queue=CALLBACKS_QUEUE
         )
-        count, by = len(revived.event_ids), signal.operator or "an operator"
+        count, by = len(revived.event_ids), quote(signal.operator) or "an operator"
         self._log.note(f"resend_callbacks by {by}: {f'{count} event(s) are sent again' if count else 'nothing was given up'}.")
         self._deliveries.start(revived.event_ids, "deliver again", again=True)
 
@@ -79,5 +80,5 @@ class TeamOperatorSignals(TeamSteps):
             self._log.note(f"{name} changed nothing: the team has no seat yet.")
             return
         concluded = await self._conclude(decision)
-        by, reason = signal.operator or "an operator", signal.reason or "no reason given"
+        by, reason = quote(signal.operator) or "an operator", quote(signal.reason) or "no reason given"
         self._log.note(f"{name} by {by} ({reason}): {concluded.detail}")

@@ -13,6 +13,7 @@ from domain.lifecycle import OrderStatus, TeamStatus
 from domain.messages.base import WorkflowMessage
 from domain.messages.teams import SeatRow, TeamAnswer
 from domain.types import Moment
+from workflows.markdown import quote
 
 
 class Seat(WorkflowMessage):
@@ -83,7 +84,7 @@ class TeamState(BaseModel):
 
     def next_due(self, now: datetime) -> Due:
         """The earliest of the unpaid seats' ends and the deadline; `now` where neither is ahead."""
-        dues = [Due(keep_until, f"payment of {number}") for number, keep_until in self._unpaid()]
+        dues = [Due(keep_until, f"payment of {quote(number)}") for number, keep_until in self._unpaid()]
         if self.deadline is not None and now < self.deadline:
             dues.append(Due(self.deadline, "deadline of the team"))
         return min(dues, default=Due(now, "now"))

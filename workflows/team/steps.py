@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.deliveries import Deliveries
     from workflows.details import team_details
+    from workflows.markdown import quote
     from workflows.operator_log import OperatorLog
     from workflows.search_attributes import TEAM_STATUS
     from workflows.task_queues import REFUNDS_QUEUE
@@ -54,7 +55,7 @@ class TeamSteps:
         except FailureError as exc:
             if is_defect(exc):
                 self._log.flag(needs_attention=True)
-                self._log.note(f"a defect stopped this step: {summary}: {refusal_of(exc).message}")
+                self._log.note(f"a defect stopped this step: {summary}: {quote(refusal_of(exc).message)}")
             raise refusal_of(exc) from exc
 
     def _apply(self, answer: TeamAnswer) -> None:
@@ -67,7 +68,7 @@ class TeamSteps:
         concluded = await self._local_first(TeamActivities.conclude_team, conclude, f"conclude the team: {decision}")
         self._apply(concluded)
         if concluded.owed:
-            self._log.note(f"Owed back to {len(concluded.owed)} paid member(s): {', '.join(concluded.owed[:10])}.")
+            self._log.note(f"Owed back to {len(concluded.owed)} paid member(s): {', '.join(map(quote, concluded.owed[:10]))}.")
             await self._start_refunds(len(concluded.owed))
         return concluded
 

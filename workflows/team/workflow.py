@@ -34,6 +34,7 @@ with workflow.unsafe.imports_passed_through():
         execute_with_retries,
         refusal,
     )
+    from workflows.markdown import quote
     from workflows.task_queues import REFUNDS_QUEUE
     from workflows.team.operator_signals import TeamOperatorSignals
     from workflows.team.state import TeamInput, TeamState
@@ -78,7 +79,7 @@ class TeamWorkflow(TeamOperatorSignals):
         self._locking.add(request.out_trade_no)
         try:
             lock = LockSeat(request=request, now=workflow.now())
-            answer = await self._transaction(OrderActivities.lock_seat, lock, f"lock a seat for {request.user_id}")
+            answer = await self._transaction(OrderActivities.lock_seat, lock, f"lock a seat for {quote(request.user_id)}")
         finally:
             self._locking.discard(request.out_trade_no)
             self._first_lock_ended = True
@@ -99,7 +100,7 @@ class TeamWorkflow(TeamOperatorSignals):
     async def settle(self, report: PaymentReport) -> SettledPayment:
         await workflow.wait_condition(lambda: self._has_read_rows)
         payment = SettlePayment(report=report, now=workflow.now())
-        summary = f"settle {report.amount} for {report.out_trade_no}"
+        summary = f"settle {report.amount} for {quote(report.out_trade_no)}"
         settled = await self._transaction(OrderActivities.settle_payment, payment, summary)
         self._apply_settlement(report.out_trade_no, settled)
         if settled.refund_attempt is not None:
@@ -107,7 +108,7 @@ class TeamWorkflow(TeamOperatorSignals):
             await execute_with_retries(
                 RefundStartActivities.start_refund,
                 RefundInput(source=report.source, out_trade_no=report.out_trade_no, attempt=settled.refund_attempt),
-                summary=f"start the refund of {report.out_trade_no}",
+                summary=f"start the refund of {quote(report.out_trade_no)}",
                 task_queue=REFUNDS_QUEUE,
             )
         return settled
@@ -249,9 +250,9 @@ class TeamWorkflow(TeamOperatorSignals):
     def _apply_settlement(self, out_trade_no: str, settled: SettledPayment) -> None:
         self._apply(settled)
         if settled.outcome is PaymentOutcome.REFUNDING:
-            self._log.note(f"{out_trade_no} was paid, and its money is owed back: {settled.reason}.")
+            self._log.note(f"{quote(out_trade_no)} was paid, and its money is owed back: {settled.reason}.")
         elif settled.outcome is PaymentOutcome.RESEATED:
-            self._log.note(f"{out_trade_no} was paid late, and got a free seat again.")
+            self._log.note(f"{quote(out_trade_no)} was paid late, and got a free seat again.")
 
     def _is_decidable(self) -> bool:
         return self._state.is_forming and self._state.is_decidable(workflow.now())
