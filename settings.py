@@ -58,6 +58,16 @@ class Settings(BaseSettings):
         default=8.0, description="seconds after which a request is answered `temporarily_unavailable`"
     )
 
+    http_connections: PositiveInt = Field(default=2000, description="connections that one API process has at most")
+    http_url_bytes: PositiveInt = Field(default=8192, description="bytes of a request's address at most")
+    http_header_bytes: PositiveInt = Field(default=32768, description="bytes of a request's header at most")
+    http_header_timeout: PositiveFloat = Field(
+        default=10.0, description="seconds in which a request's header arrives, and the first byte of a new connection"
+    )
+    http_body_timeout: PositiveFloat = Field(
+        default=15.0, description="seconds in which a request's body arrives; of an upload, each 64 KiB"
+    )
+
     amqp_url: SecretStr | None = Field(default=None, description="RabbitMQ, e.g. amqp://user:password@127.0.0.1:5672/")
     # At most 18 s: an attempt begins within 10 s of its activity, whose timeout is 30 s (workflows/activity_calls.py).
     callback_timeout: PositiveFloat = Field(default=15.0, le=18.0, description="timeout of a callback attempt, in seconds")

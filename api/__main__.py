@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import socket
 import sys
 from contextlib import suppress
@@ -9,8 +10,17 @@ from contextlib import suppress
 import uvicorn
 from pydantic import ValidationError
 
+from api.http.connections import HttpLimits
+from api.http.protocol import bounded_protocol
 from domain.types import validation_message
 from settings import Settings
+
+log = logging.getLogger("groupbuy.api")
+
+KEEP_ALIVE = 75.0
+"""seconds; longer than clients keep idle connections, because a request sent while the server closes one would be lost"""
+OTHER_FILES = 200
+"""connections to PostgreSQL and Temporal, and whatever else is open"""
 
 
 def main() -> int:
@@ -32,15 +42,22 @@ def main() -> int:
     except OSError as exc:
         print(f"api: {exc}", file=sys.stderr)  # noqa: T201
         return 1
+    limits = HttpLimits(
+        connections=_allow_connections(settings.http_connections),
+        url_bytes=settings.http_url_bytes,
+        header_bytes=settings.http_header_bytes,
+        header_timeout=settings.http_header_timeout,
+        body_timeout=settings.http_body_timeout,
+        keep_alive=KEEP_ALIVE,
+    )
     config = uvicorn.Config(
         "api.app:create_server_app",
         factory=True,
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=3,
-        # Longer than clients keep idle connections, because a request sent while the server closes one would be lost.
-        timeout_keep_alive=75,
         server_header=False,
+        http=bounded_protocol(limits),
         # The legacy format needs the address of the TCP peer (api/legacy/access.py).
         proxy_headers=False,
     )
@@ -52,6 +69,21 @@ def main() -> int:
 def _listen(host: str, port: int) -> socket.socket:
     """Raises OSError; the message names the address."""
     return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+
+
+def _allow_connections(count: int) -> int:
+    """Returns how many connections this process may have, after raising its limit of open files where it can.
+
+    Without a free file a server accepts nobody, and so could not close a connection for a new one.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + OTHER_FILES
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        log.warning("GROUPBUY_HTTP_CONNECTIONS is %d, but this process may have %d open files", count, hard)
+    return max(allowed - OTHER_FILES, 1)
 
 
 if __name__ == "__main__":
