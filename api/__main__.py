@@ -10,6 +10,7 @@ from contextlib import suppress
 import uvicorn
 from pydantic import ValidationError
 
+from api.http.access_log import configure_access_log
 from api.http.connections import HttpLimits
 from api.http.protocol import bounded_protocol
 from domain.types import validation_message
@@ -31,6 +32,7 @@ def main() -> int:
             print(f"api: GROUPBUY_{str(error['loc'][0]).upper()}: {validation_message(error['msg'])}", file=sys.stderr)  # noqa: T201
         return 2
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_access_log()
     listeners = [(os.environ.get("GROUPBUY_API_HOST", "127.0.0.1"), int(os.environ.get("GROUPBUY_API_PORT", "8000")))]
     if settings.legacy_port is not None:
         listeners.append((settings.legacy_host, settings.legacy_port))

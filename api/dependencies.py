@@ -7,11 +7,15 @@ from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security.base import SecurityBase
 
 from api.container import Container
+from api.http.access_log import KEY_ID, REQUEST_ID, peer
+from api.http.addresses import client_address
 from api.http.middleware import EXTRA_HEADERS
 from api.http.query_params import require_known_params
 from api.runtime.api_keys import KeyOwner
 from db.settings.keys import MallAccess, OpsAccess
 from domain.errors import ErrorCode, Refusal
+from domain.messages.acts import Author
+from domain.schemas.audit import Via
 from domain.scopes import Scope
 
 
@@ -40,6 +44,7 @@ class _Key(SecurityBase):
         if scheme.lower() == "bearer" and key:
             owner: KeyOwner | None = await request.app.state.container.api_keys.owner(key.strip())
             if owner is not None:
+                request.scope[KEY_ID] = owner.key_id
                 return owner
         raise Refusal(ErrorCode.UNAUTHORIZED, "Send a valid API key: Authorization: Bearer <key>.")
 
@@ -62,15 +67,22 @@ class _MallKey(_Key):
 
 
 class _OpsKey(_Key):
-    """Accepts a key of operations with the scope."""
+    """Accepts a key of operations with the scope; returns who asks, as the audit names them."""
 
-    async def __call__(self, request: Request) -> OpsAccess:
+    async def __call__(self, request: Request) -> Author:
         owner = await self._owner(request)
         if not isinstance(owner, OpsAccess):
             raise Refusal(ErrorCode.FORBIDDEN, f"This needs a key of operations with the scope {self._scope}.")
         _require_scope(owner, self._scope)
         require_known_params(request)
-        return owner
+        proxies = request.app.state.container.settings.trusted_proxies
+        return Author(
+            operator=owner.key_name,
+            via=Via.API,
+            key_id=owner.key_id,
+            request_id=request.scope[REQUEST_ID],
+            address=client_address(peer(request.scope), request.headers.getlist("x-forwarded-for"), proxies),
+        )
 
 
 def _require_scope(owner: KeyOwner, scope: Scope) -> None:
@@ -82,6 +94,6 @@ MallDep = Annotated[MallAccess, Depends(_MallKey(Scope.TRADE))]
 """A mall whose key may read, and for other methods than GET trade."""
 ReadingMallDep = Annotated[MallAccess, Depends(_MallKey(Scope.READ))]
 """A mall whose key may read, whatever the method."""
-OpsDep = Annotated[OpsAccess, Depends(_OpsKey(Scope.OPS))]
-AdminDep = Annotated[OpsAccess, Depends(_OpsKey(Scope.ADMIN))]
+OpsDep = Annotated[Author, Depends(_OpsKey(Scope.OPS))]
+AdminDep = Annotated[Author, Depends(_OpsKey(Scope.ADMIN))]
 Confirm = Annotated[bool, Query(description="accept a change that may lose money")]

@@ -13,12 +13,14 @@ from bench.rounds import percentile
 from db.audiences.imports import begin_import, finish_import
 from db.audiences.store import is_member, save_audience
 from db.core.connection import Database, connection
+from domain.messages.acts import command_line_author
 
 MEMBERS = 10_000_000
 BATCH = 1_000_000
 QUERIES = 20_000
 CALLERS = (1, 16)
 GOAL_MS = 1.0
+AUTHOR = command_line_author("bench")
 AUDIENCE = "bench"
 INSERT_MEMBERS = """
 INSERT INTO audience_members (import_id, user_id)
@@ -51,8 +53,8 @@ async def measure(database_url: str, members: int) -> list[Latencies]:
 
 async def _seed(database: Database, database_url: str, members: int) -> None:
     now = datetime.now(UTC)
-    await save_audience(database, AUDIENCE, "For the bench", by="bench", now=now)
-    import_id = await begin_import(database, AUDIENCE, None, by="bench", now=now)
+    await save_audience(database, AUDIENCE, "For the bench", by=AUTHOR, now=now)
+    import_id = await begin_import(database, AUDIENCE, None, by=AUTHOR, now=now)
     conn = await asyncpg.connect(database_url)  # not from the pool: a batch takes longer than its statement timeout
     try:
         for begin in range(1, members + 1, BATCH):

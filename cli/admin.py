@@ -11,11 +11,14 @@ from api.runtime.api_keys import new_key
 from db.core.connection import INFRASTRUCTURE_FAILURES, Database
 from db.settings.keys import create_key
 from domain.errors import Refusal
+from domain.messages.acts import command_line_author
 from domain.schemas.keys import NewKey
 from domain.scopes import Scope
 from domain.types import validation_message
 from embedded.addresses import running_stack
 from embedded.errors import StackError
+
+AUTHOR = command_line_author("the command line")
 
 
 async def issue_key(database_url: str, name: str, source: str | None, scopes: Sequence[str]) -> str:
@@ -33,7 +36,7 @@ async def issue_key(database_url: str, name: str, source: str | None, scopes: Se
     try:
         database = Database(database_url, size=1)
         try:
-            await create_key(database, key, new, by="the command line", now=datetime.now(UTC))
+            await create_key(database, key, new, by=AUTHOR, now=datetime.now(UTC))
         finally:
             await database.close()
     except Refusal as refusal:

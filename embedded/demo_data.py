@@ -6,16 +6,18 @@ from decimal import Decimal
 from db.campaigns.goods import save_goods
 from db.campaigns.store import create_campaign, read_campaign
 from db.core.connection import Database
-from db.settings.audit import list_changes
+from db.settings.audit import ChangeFilter, list_changes
 from db.settings.keys import save_key
 from db.settings.malls import MallRecord, move_callback, save_mall
 from domain.lifecycle import CampaignStatus
+from domain.messages.acts import command_line_author
 from domain.networks import LOOPBACK
 from domain.pricing import Discount, DiscountPlan
 from domain.schemas.campaigns import DAY, MINUTE, CampaignGoods, NewCampaign
 from domain.schemas.goods import Goods
 from embedded.keys import DemoKeys
 
+AUTHOR = command_line_author("demo")
 SOURCE, CHANNEL = "s01", "c01"
 REQUEST_LIMIT = 100_000
 """per second; so high because benchmarks trade as the demo mall, too"""
@@ -66,7 +68,7 @@ async def seed(database_url: str, mall_url: str, keys: DemoKeys) -> None:
     now = datetime.now(UTC)
     try:
         callback = f"{mall_url}/callbacks"
-        if await list_changes(database, f"mall/{SOURCE}", None, None, 1):
+        if await list_changes(database, ChangeFilter(subject=f"mall/{SOURCE}"), None, 1):
             await move_callback(database, SOURCE, "http://127.0.0.1:%/callbacks", callback)
         else:
             await save_mall(
@@ -88,7 +90,7 @@ async def seed(database_url: str, mall_url: str, keys: DemoKeys) -> None:
         for goods, new in zip(DEMO_GOODS, DEMO_CAMPAIGNS, strict=True):
             assert new.campaign_id is not None  # noqa: S101 - the demo campaigns have their ids
             if await read_campaign(database, new.campaign_id) is None:
-                await save_goods(database, goods, by="demo", now=now)
-                await create_campaign(database, new, by="demo", now=now)
+                await save_goods(database, goods, by=AUTHOR, now=now)
+                await create_campaign(database, new, by=AUTHOR, now=now)
     finally:
         await database.close()

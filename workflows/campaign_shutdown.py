@@ -12,6 +12,7 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.interfaces import CampaignActivities
+    from domain.messages.acts import signal_author
     from domain.messages.campaigns import BeginShutdown, CloseTeams, ReadShutdown, ShutdownInput, ShutdownState
     from workflows.activity_calls import execute_batched, execute_with_retries
     from workflows.deliveries import ONE_ATTEMPT, start_delivery
@@ -51,9 +52,8 @@ class CampaignShutdownWorkflow:
 
     async def _begin(self) -> None:
         shutdown = self._shutdown
-        begin = BeginShutdown(
-            campaign_id=shutdown.campaign_id, operator=self._operator, reason=shutdown.reason, now=workflow.now()
-        )
+        author = shutdown.author or signal_author(shutdown.operator)
+        begin = BeginShutdown(campaign_id=shutdown.campaign_id, author=author, reason=shutdown.reason, now=workflow.now())
         await execute_with_retries(
             CampaignActivities.begin_shutdown, begin, summary="end the campaign", task_queue=REFUNDS_QUEUE
         )

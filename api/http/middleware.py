@@ -1,6 +1,5 @@
 """Around every request: a limit on its body, metrics, a log line when it failed, and an ETag for reads."""
 
-import logging
 import re
 import time
 from contextlib import suppress
@@ -11,10 +10,9 @@ from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http.access_log import OPERATIONS, REQUEST_ID, REQUEST_ID_HEADER, new_request_id, write_access_line
 from api.http.problems import problem
 from domain.errors import ErrorCode
-
-log = logging.getLogger("groupbuy.access")
 
 BODY_LIMIT = 64 * 1024
 UPLOAD_LIMIT = 1024**3
@@ -24,9 +22,8 @@ REQUESTS = Counter("groupbuy_requests_total", "Requests answered", ["method", "r
 SECONDS = Histogram(
     "groupbuy_request_seconds", "Time to answer", ["route"], buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 )
-OK, NOT_MODIFIED, FIRST_ERROR, PAYLOAD_TOO_LARGE, INTERNAL_ERROR = 200, 304, 400, 413, 500
+OK, NOT_MODIFIED, PAYLOAD_TOO_LARGE, INTERNAL_ERROR = 200, 304, 413, 500
 
-OPERATIONS = "/v1/ops/"
 EXTRA_HEADERS = "groupbuy.headers"
 """the key of the ASGI scope for headers that are added to the answer, whatever its status"""
 
@@ -46,6 +43,7 @@ class RequestMiddleware:
             # Answered as GET; the server omits the body.
             scope = {**scope, "method": "GET"}
         started = time.perf_counter()
+        request_id = scope[REQUEST_ID] = new_request_id()
         received, limit = 0, _body_limit(scope)
         status: int | None = None
         held: Message | None = None
@@ -65,8 +63,8 @@ class RequestMiddleware:
                 return
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if extra := scope.get(EXTRA_HEADERS):
-                    message = {**message, "headers": [*message["headers"], *extra]}
+                extra = (*scope.get(EXTRA_HEADERS, ()), (REQUEST_ID_HEADER, request_id.encode()))
+                message = {**message, "headers": [*message["headers"], *extra]}
                 if not is_read and scope["path"].startswith(OPERATIONS):
                     _invalidate_cache(scope)
                 if is_tagged and status == OK:
@@ -86,7 +84,9 @@ class RequestMiddleware:
             if received > limit and status is None:
                 status = PAYLOAD_TOO_LARGE
                 detail = f"A body may have at most {limit} bytes."
-                await problem(ErrorCode.INVALID_REQUEST, detail, status=status)(scope, receive, send)
+                answer = problem(ErrorCode.INVALID_REQUEST, detail, status=status)
+                answer.headers[REQUEST_ID_HEADER.decode()] = request_id
+                await answer(scope, receive, send)
         finally:
             _record(scope, status or INTERNAL_ERROR, time.perf_counter() - started)
 
@@ -96,9 +96,7 @@ def _record(scope: Scope, status: int, seconds: float) -> None:
     route_path = getattr(route, "path", "none")
     REQUESTS.labels(scope["method"], route_path, status).inc()
     SECONDS.labels(route_path).observe(seconds)
-    if status >= FIRST_ERROR:
-        path = scope["path"][:200].encode("unicode_escape").decode()
-        log.info("%s %s %d %.0f ms", scope["method"], path, status, seconds * 1000)
+    write_access_line(scope, status, seconds)
 
 
 def _body_limit(scope: Scope) -> int:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from api.container import Container
 from api.dependencies import ContainerDep
+from api.http.access_log import REQUEST_ID
 from api.legacy import answers
 from api.legacy.access import Caller
 from api.legacy.enveloped_route import DCC, FOR_PAGES, PREFIX, Answer, EnvelopedRoute, invalid_fields, legacy_malls, response
@@ -18,8 +19,10 @@ from db.orders.queries import read_order
 from db.settings.keys import MallAccess
 from db.settings.switches import set_switch
 from domain.errors import MEANINGS, ErrorCode, Refusal
+from domain.messages.acts import Author
 from domain.messages.refunds import RefundRequest
 from domain.networks import is_in
+from domain.schemas.audit import Via
 from domain.schemas.orders import Order, Payment
 from domain.schemas.quotes import QuoteRequest
 from domain.types import MAX_CAMPAIGN_ID
@@ -72,9 +75,13 @@ async def refund(body: OrderRequest, container: ContainerDep, caller: CallerDep)
 
 
 @router.get(DCC, response_model=Envelope)
-async def update_config(container: ContainerDep, key: str = "", value: str = "") -> Response:
+async def update_config(
+    container: ContainerDep, caller: CallerDep, request: Request, key: str = "", value: str = ""
+) -> Response:
     """Set a switch by its legacy name."""
-    return response(await _update_config(container, key, value))
+    address = str(caller.address)
+    author = Author(operator=BY_DCC, via=Via.API, request_id=request.scope[REQUEST_ID], address=address)
+    return response(await _update_config(container, author, key, value))
 
 
 async def _config(container: Container, caller: Caller, body: ConfigRequest) -> Answer:
@@ -121,7 +128,7 @@ async def _refund(container: Container, caller: Caller, body: OrderRequest) -> A
     return Answer(Code.SUCCESS, "success", answers.refunded(order, "repeat" if repeated else "success", info))
 
 
-async def _update_config(container: Container, key: str, value: str) -> Answer:
+async def _update_config(container: Container, author: Author, key: str, value: str) -> Answer:
     try:
         switch = switch_of(key, value, await known_sources(container.database))
     except ValidationError:
@@ -129,7 +136,7 @@ async def _update_config(container: Container, key: str, value: str) -> Answer:
     except ValueError as exc:
         raise Refusal(ErrorCode.INVALID_REQUEST, f"{exc}.") from None
     if switch is not None:
-        await set_switch(container.database, *switch, by=BY_DCC, now=datetime.now(UTC))
+        await set_switch(container.database, *switch, by=author, now=datetime.now(UTC))
         container.cache.invalidate_all()
     return Answer(Code.SUCCESS, "success", data=True)
 

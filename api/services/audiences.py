@@ -16,6 +16,7 @@ from db.audiences.store import read_import
 from db.core.connection import INFRASTRUCTURE_FAILURES, Database
 from domain.audience_upload import UploadFormat, UploadParser
 from domain.errors import ErrorCode, Refusal, Unavailable
+from domain.messages.acts import Author
 from domain.schemas.audiences import AudienceImport, AudienceRule
 from workflows.starters import start_audience_import
 
@@ -36,7 +37,7 @@ class AudienceService:
         self._answer_within = answer_within
 
     async def upload(
-        self, audience_id: str, upload_format: UploadFormat, chunks: AsyncIterator[bytes], *, by: str
+        self, audience_id: str, upload_format: UploadFormat, chunks: AsyncIterator[bytes], *, by: Author
     ) -> AudienceImport:
         """Replaces an audience's members by those that an upload names; the members stay unless it is complete.
 
@@ -60,7 +61,7 @@ class AudienceService:
             await self._start_clean_up(audience_id, import_id)
         return await read_import(self._database, import_id)
 
-    async def import_by_rule(self, audience_id: str, rule: AudienceRule, *, by: str) -> AudienceImport:
+    async def import_by_rule(self, audience_id: str, rule: AudienceRule, *, by: Author) -> AudienceImport:
         """Starts the workflow that replaces an audience's members by those who fulfil a rule.
 
         Raises:

@@ -10,6 +10,7 @@ from db.campaigns.store import read_campaign
 from db.core.connection import Database
 from domain.campaigns import require_confirmation, shutdown_risks
 from domain.errors import ErrorCode, GroupBuyError, Refusal
+from domain.messages.acts import Author
 from domain.messages.campaigns import BeginShutdown, ShutdownInput
 from domain.schemas.campaign_shutdown import NewShutdown, ShutdownPreview, ShutdownProgress, ShutdownStatus
 from settings import Settings
@@ -36,7 +37,7 @@ class CampaignService:
         return await preview_shutdown(self._database, campaign_id)
 
     async def shut_down(
-        self, campaign_id: int, request: NewShutdown, *, by: str, confirmed: bool
+        self, campaign_id: int, request: NewShutdown, *, by: Author, confirmed: bool
     ) -> tuple[ShutdownProgress, bool]:
         """Ends a campaign with its forming teams; returns the progress, and whether the shutdown had begun before.
 
@@ -50,9 +51,9 @@ class CampaignService:
             if isinstance(found, ShutdownPreview):
                 require_confirmation(shutdown_risks(request, found), confirmed=confirmed)
             if found.status is not ShutdownStatus.DONE:
-                shutdown = ShutdownInput(campaign_id=campaign_id, operator=by, reason=request.reason)
+                shutdown = ShutdownInput(campaign_id=campaign_id, operator=by.operator, author=by, reason=request.reason)
                 await start_campaign_shutdown(self._client, shutdown)
-                begin = BeginShutdown(campaign_id=campaign_id, operator=by, reason=request.reason, now=datetime.now(UTC))
+                begin = BeginShutdown(campaign_id=campaign_id, author=by, reason=request.reason, now=datetime.now(UTC))
                 await begin_shutdown(self._database, begin)
             progress = await read_shutdown(self._database, campaign_id)
         if progress is None:

@@ -12,17 +12,18 @@ from db.audiences.store import audience_not_found
 from db.core.connection import Connection, Database, Row, connection, fetch_one, transaction
 from db.settings.audit import record_change
 from domain.errors import ErrorCode, Refusal
+from domain.messages.acts import Author
 from domain.messages.audiences import ImportState
 from domain.schemas.audiences import AudienceRule, BadLine, ImportKind, ImportStatus
 
 BEGIN_IMPORT = """
 INSERT INTO audience_imports (audience_id, kind, rule, status, seen, accepted, bad, member_count, last_user, report,
-                              started_by, started_at, last_progress_at)
+                              author, started_at, last_progress_at)
 VALUES ($1, $2, $3, 'running', 0, 0, 0, 0, '', '[]', $4, $5, $5) RETURNING import_id
 """
 
 
-async def begin_import(database: Database, audience_id: str, rule: AudienceRule | None, *, by: str, now: datetime) -> int:
+async def begin_import(database: Database, audience_id: str, rule: AudienceRule | None, *, by: Author, now: datetime) -> int:
     """Begins the audience's next import, by a rule or by an upload (None), and returns its id. Fails an abandoned one first.
 
     Raises:
@@ -33,7 +34,7 @@ async def begin_import(database: Database, audience_id: str, rule: AudienceRule 
         async with transaction(database) as conn:
             await fail_abandoned_imports(conn, audience_id, now)
             content = rule.model_dump_json() if rule else None
-            return int(await conn.fetchval(BEGIN_IMPORT, audience_id, kind, content, by, now))
+            return int(await conn.fetchval(BEGIN_IMPORT, audience_id, kind, content, by.model_dump_json(), now))
     except asyncpg.ForeignKeyViolationError:
         raise audience_not_found(audience_id) from None
     except asyncpg.UniqueViolationError:
@@ -117,7 +118,8 @@ async def _put_in_force(conn: Connection, running: Row, now: datetime) -> None:
         "rule": json.loads(running["rule"]) if running["rule"] else None,
         "member_count": member_count,
     }
-    await record_change(conn, f"audience/{audience_id}", content, by=running["started_by"], now=now)
+    author = Author.model_validate_json(running["author"])
+    await record_change(conn, f"audience/{audience_id}", content, by=author, now=now)
 
 
 # --- imports by a rule: slices of users, each evaluated on its users' orders at that moment ---

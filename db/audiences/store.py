@@ -9,6 +9,7 @@ from db.core.pagination import Position
 from db.settings.audit import record_change
 from domain.errors import ErrorCode, Refusal
 from domain.ids import audience_workflow_id
+from domain.messages.acts import Author
 from domain.schemas.audiences import Audience, AudienceImport, AudienceRule, BadLine, ImportKind
 from domain.schemas.workflows import WorkflowLink
 
@@ -16,7 +17,7 @@ AUDIENCES = """
 SELECT a.audience_id, a.name, a.member_count AS members, a.created_at, a.updated_at, i.*
   FROM audiences a LEFT JOIN LATERAL (
        SELECT import_id, kind, rule, status, failure, seen, accepted, bad, member_count, report,
-              started_by, started_at, finished_at
+              author, started_at, finished_at
          FROM audience_imports WHERE audience_id = a.audience_id ORDER BY import_id DESC LIMIT 1) i ON true
 """
 READ_AUDIENCE = f"{AUDIENCES} WHERE a.audience_id = $1"
@@ -83,7 +84,7 @@ ON CONFLICT (audience_id) DO UPDATE SET name = excluded.name, updated_at = exclu
 """
 
 
-async def save_audience(database: Database, audience_id: str, name: str, *, by: str, now: datetime) -> None:
+async def save_audience(database: Database, audience_id: str, name: str, *, by: Author, now: datetime) -> None:
     """Creates an audience without members, or renames one."""
     async with transaction(database) as conn:
         await conn.execute(SAVE_AUDIENCE, audience_id, name, now)
@@ -105,7 +106,7 @@ def _audience(row: Row | dict[str, Any]) -> Audience:
     )
 
 
-SAME_NAMES = ("kind", "status", "failure", "seen", "accepted", "bad", "member_count", "started_by", "started_at", "finished_at")
+SAME_NAMES = ("kind", "status", "failure", "seen", "accepted", "bad", "member_count", "started_at", "finished_at")
 
 
 def _import(row: Row | dict[str, Any]) -> AudienceImport:
@@ -114,6 +115,7 @@ def _import(row: Row | dict[str, Any]) -> AudienceImport:
     return AudienceImport(
         **same,
         filling=row["import_id"],
+        started_by=Author.model_validate_json(row["author"]).operator,
         rule=AudienceRule.model_validate_json(row["rule"]) if is_rule else None,
         duplicates=row["accepted"] - row["member_count"],
         report=[BadLine(**bad) for bad in json.loads(row["report"])],

@@ -6,6 +6,7 @@ from db.campaigns.store import IS_SELLING, ONE_CHANGE_AT_A_TIME
 from db.core.connection import Database, connection, transaction
 from db.settings.audit import record_change
 from domain.campaigns import price_risks, require_confirmation
+from domain.messages.acts import Author
 from domain.pricing import parse_discount
 from domain.schemas.goods import Goods
 
@@ -19,7 +20,7 @@ ON CONFLICT (goods_id) DO UPDATE SET name = excluded.name, original_price = excl
 """
 
 
-async def save_goods(database: Database, goods: Goods, *, by: str, now: datetime, confirmed: bool = False) -> None:
+async def save_goods(database: Database, goods: Goods, *, by: Author, now: datetime, confirmed: bool = False) -> None:
     """Creates goods or changes their name and price. Running teams keep their price.
 
     Raises:

@@ -54,17 +54,18 @@ async def begin_shutdown(database: Database, request: BeginShutdown) -> None:
         # A concurrent lock either has opened its team before this, or finds the campaign ended: the list of teams is complete.
         await conn.execute(BLOCK_SEAT_CHANGES)
         campaign = await lock_campaign(conn, request.campaign_id)
-        if await conn.fetchval(INSERT_SHUTDOWN, request.campaign_id, request.operator, request.reason, request.now) is None:
+        shutdown = (request.campaign_id, request.author.operator, request.reason, request.now)
+        if await conn.fetchval(INSERT_SHUTDOWN, *shutdown) is None:
             return
         if campaign.status is not CampaignStatus.ENDED:
             changes = {"status": CampaignStatus.ENDED, "version": campaign.version + 1, "updated_at": request.now}
             ended = campaign.model_copy(update=changes)
             await conn.execute(END_CAMPAIGN, request.campaign_id, ended.version, request.now)
-            await record_version(conn, ended, request.operator)
+            await record_version(conn, ended, request.author)
         await conn.execute(INSERT_TEAMS, request.campaign_id)
         # Recorded even if the campaign was ended before: the shutdown also returns the money of its running teams.
         content = {"campaign_id": request.campaign_id, "reason": request.reason}
-        await record_change(conn, f"ending/{request.campaign_id}", content, by=request.operator, now=request.now)
+        await record_change(conn, f"ending/{request.campaign_id}", content, by=request.author, now=request.now)
 
 
 FORMING_TEAMS = """

@@ -12,6 +12,7 @@ from db.core.connection import Connection, Database, Row, connection, transactio
 from domain.campaigns import campaign_risks, require_confirmation
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import SELLING, CampaignStatus, require_transition
+from domain.messages.acts import Author
 from domain.schemas.campaigns import Campaign, CampaignFields, NewCampaign
 
 FREE_CAMPAIGN_ID = "SELECT coalesce(max(campaign_id), 100000) + 1 FROM campaigns WHERE campaign_id < 1000000000"
@@ -32,7 +33,9 @@ UPDATE campaigns SET ({", ".join(COLUMNS[1:])}) = ({", ".join(f"${n}" for n in r
 """
 
 
-async def create_campaign(database: Database, new: NewCampaign, *, by: str, now: datetime, confirmed: bool = False) -> Campaign:
+async def create_campaign(
+    database: Database, new: NewCampaign, *, by: Author, now: datetime, confirmed: bool = False
+) -> Campaign:
     """Creates a campaign under its own id, or under the next free one.
 
     Raises:
@@ -69,7 +72,7 @@ async def change_campaign(
     campaign_id: int,
     changes: dict[str, Any],
     *,
-    by: str,
+    by: Author,
     now: datetime,
     confirmed: bool = False,
 ) -> Campaign:

@@ -2,10 +2,11 @@
 
 from db.core.connection import Connection, Database, connection
 from db.settings.audit import record_change
+from domain.messages.acts import Author
 from domain.schemas.campaigns import Campaign, CampaignVersion
 
 
-async def record_version(conn: Connection, campaign: Campaign, by: str) -> None:
+async def record_version(conn: Connection, campaign: Campaign, by: Author) -> None:
     """Records the campaign's present version, in the transaction that makes it."""
     await record_change(conn, f"campaign/{campaign.campaign_id}", campaign, by=by, now=campaign.updated_at)
 

@@ -82,6 +82,8 @@ api_keys = Table(
         "scopes <@ CASE WHEN source IS NULL THEN ARRAY['ops', 'admin'] ELSE ARRAY['read', 'trade'] END AND scopes <> '{}'",
         name="scopes",
     ),
+    # The audit and the logs name keys: also a revoked key's name stays its own.
+    Index("api_keys_name_idx", text("lower(name)"), unique=True),
 )
 
 goods = Table(
@@ -340,7 +342,7 @@ audience_imports = Table(
     Column("member_count", BigInteger, nullable=False, comment="updated in the transactions that add members"),
     Column("last_user", Text, nullable=False, comment="rule: the last user evaluated"),
     Column("report", JSONB, nullable=False, comment="the first bad lines: line number and reason"),
-    Column("started_by", Text, nullable=False),
+    Column("author", JSONB, nullable=False, comment="who started it"),
     _moment("started_at"),
     _moment("last_progress_at"),
     _moment("finished_at", nullable=True),
@@ -430,9 +432,23 @@ changes = Table(
     metadata,
     Column("change_no", BigInteger, Identity(always=True), primary_key=True),
     _moment("changed_at"),
-    Column("changed_by", Text, nullable=False, comment="name of the API key"),
+    Column("changed_by", Text, nullable=False, comment="name of the API key, or who a signal says it is from"),
+    Column("via", Text, nullable=False, comment="the way it came"),
+    Column("key_id", Text),
+    Column("request_id", Text),
+    Column("address", Text, comment="where the request came from"),
     Column("subject", Text, nullable=False, comment="what was changed, e.g. campaign/100123"),
-    Column("content", JSONB, nullable=False, comment="the complete new content"),
+    Column("action", Text, nullable=False, comment="set, or an operator's act"),
+    Column("reason", Text),
+    Column("changed", Boolean, nullable=False, comment="false: the act changed nothing"),
+    Column("outcome", Text, comment="what came of an act"),
+    Column("content", JSONB, comment="set: the complete new content"),
+    Column("act_id", Text, comment="an act that arrives again is found by it"),
+    CheckConstraint("via IN ('api', 'signal', 'command_line')", name="via"),
+    CheckConstraint("(action = 'set') = (content IS NOT NULL)", name="content"),
+    CheckConstraint("(action = 'set') = (outcome IS NULL)", name="outcome"),
+    UniqueConstraint("act_id", "subject"),
     Index("changes_subject_idx", "subject", "change_no"),
     Index("changes_changed_by_idx", "changed_by", "change_no"),
+    comment="The audit. Append-only: a trigger refuses updates and deletes.",
 )

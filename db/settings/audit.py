@@ -1,39 +1,99 @@
-"""The audit: who changed which setting, and when."""
+"""The audit: who changed which setting or did what, by which way, when, and what came of it. The table is append-only."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import BaseModel
 
-from db.core.connection import Connection, Database, connection
+from db.core.connection import Connection, Database, Row, connection
 from db.core.pagination import Conditions
+from domain.messages.acts import Act, Author, Outcome
 from domain.schemas.audit import Change
 
-RECORD_CHANGE = "INSERT INTO changes (changed_at, changed_by, subject, content) VALUES ($1, $2, $3, $4)"
+RECORD = """
+INSERT INTO changes (changed_at, changed_by, via, key_id, request_id, address, subject, action, reason, changed, outcome,
+                     content, act_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+"""
 
 
 async def record_change(
-    conn: Connection, subject: str, content: BaseModel | Mapping[str, object], *, by: str, now: datetime
+    conn: Connection, subject: str, content: BaseModel | Mapping[str, object], *, by: Author, now: datetime
 ) -> None:
     """Records the complete new content of a subject (e.g. campaign/100123), in the transaction that changes it."""
     stored = content.model_dump_json() if isinstance(content, BaseModel) else json.dumps(content)
-    await conn.execute(RECORD_CHANGE, now, by, subject, stored)
+    await conn.execute(RECORD, now, *_author(by), subject, "set", None, True, None, stored, None)
 
 
-async def list_changes(
-    database: Database, subject: str | None, changed_by: str | None, before: int | None, limit: int
-) -> list[Change]:
-    """Returns the changes numbered below `before`, newest first. A subject without an id (`campaign`) selects the kind."""
-    conditions = Conditions()
-    if subject is not None:
-        conditions.equal("subject" if "/" in subject else "split_part(subject, '/', 1)", subject)
-    conditions.equal("changed_by", changed_by)
+async def record_act(conn: Connection, subject: str, action: str, act: Act, outcome: Outcome, now: datetime) -> Outcome:
+    """Records an operator's act with what came of it, in the transaction that does it; returns the outcome."""
+    what = (subject, action, act.reason or None, outcome.changed, outcome.detail)
+    await conn.execute(RECORD, now, *_author(act.author), *what, None, act.id)
+    return outcome
+
+
+RECORDED_OUTCOME = "SELECT changed, outcome FROM changes WHERE act_id = $1 AND subject = $2"
+
+
+async def find_outcome(conn: Connection, subject: str, act: Act) -> Outcome | None:
+    """Returns what came of this act when it arrived before; to be read under the subject's lock."""
+    row = await conn.fetchrow(RECORDED_OUTCOME, act.id, subject)
+    return Outcome(changed=row["changed"], detail=row["outcome"]) if row else None
+
+
+def _author(author: Author) -> tuple[str | None, ...]:
+    return author.operator, author.via, author.key_id, author.request_id, author.address
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFilter:
+    subject: str | None = None
+    """of one subject; without an id (`campaign`) of all of its kind"""
+    changed_by: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def conditions(self) -> Conditions:
+        conditions = Conditions()
+        if self.subject is not None:
+            conditions.equal("subject" if "/" in self.subject else "split_part(subject, '/', 1)", self.subject)
+        conditions.equal("changed_by", self.changed_by)
+        conditions.at_least("changed_at", self.since)
+        conditions.below("changed_at", self.until)
+        return conditions
+
+
+COLUMNS = ", ".join(Change.model_fields)
+
+
+async def list_changes(database: Database, filters: ChangeFilter, before: int | None, limit: int) -> list[Change]:
+    """Returns the changes numbered below `before`, newest first."""
+    conditions = filters.conditions()
     conditions.below("change_no", before)
-    sql = f"""
-        SELECT change_no, changed_at, changed_by, subject, content FROM changes
-         WHERE {conditions} ORDER BY change_no DESC LIMIT {int(limit)}
-    """
+    sql = f"SELECT {COLUMNS} FROM changes WHERE {conditions} ORDER BY change_no DESC LIMIT {int(limit)}"
     async with connection(database) as conn:
-        rows = await conn.fetch(sql, *conditions.values)
-    return [Change(**{**row, "content": json.loads(row["content"])}) for row in rows]
+        return [_change(row) for row in await conn.fetch(sql, *conditions.values)]
+
+
+EXPORTED_AT_ONCE = 500
+
+
+async def export_changes(database: Database, filters: ChangeFilter) -> AsyncIterator[list[Change]]:
+    """Returns all changes, oldest first, in slices; between two of them no connection is held."""
+    after = 0
+    while True:
+        conditions = filters.conditions()
+        conditions.add("change_no > {}", after)
+        sql = f"SELECT {COLUMNS} FROM changes WHERE {conditions} ORDER BY change_no LIMIT {EXPORTED_AT_ONCE}"
+        async with connection(database) as conn:
+            rows = await conn.fetch(sql, *conditions.values)
+        if not rows:
+            return
+        after = rows[-1]["change_no"]
+        yield [_change(row) for row in rows]
+
+
+def _change(row: Row) -> Change:
+    return Change(**{**row, "content": json.loads(row["content"]) if row["content"] else None})

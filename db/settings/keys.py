@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import asyncpg
+
 from db.core.connection import Database, connection, fetch_one, transaction
 from db.core.pagination import Conditions, Position
 from db.settings.audit import record_change
 from domain.errors import ErrorCode, Refusal
+from domain.messages.acts import Author
 from domain.messages.callbacks import Address
 from domain.schemas.keys import Key, NewKey
 from domain.schemas.malls import REQUEST_LIMIT
@@ -104,29 +107,38 @@ INSERT_KEY = "INSERT INTO api_keys (key_hash, key_id, name, source, scopes, crea
 CREATE_KEY = f"{INSERT_KEY} RETURNING {COLUMNS}"
 
 
-async def create_key(database: Database, key: str, new: NewKey, *, by: str, now: datetime) -> Key:
+async def create_key(database: Database, key: str, new: NewKey, *, by: Author, now: datetime) -> Key:
     """Stores the hash of a new key.
 
     Raises:
-        Refusal: mall_not_found.
+        Refusal: mall_not_found; invalid_request where another key, revoked or not, has this name.
     """
     async with transaction(database) as conn:
         if new.source is not None and not await conn.fetchval(MALL_EXISTS, new.source):
             raise Refusal(ErrorCode.MALL_NOT_FOUND, f"There is no mall {new.source}.")
         scopes = sorted(set(new.scopes))
-        row = await fetch_one(conn, CREATE_KEY, key_hash(key), key_id(key), new.name, new.source, scopes, now)
+        try:
+            row = await fetch_one(conn, CREATE_KEY, key_hash(key), key_id(key), new.name, new.source, scopes, now)
+        except asyncpg.UniqueViolationError:
+            taken = f"name: another key is or was called {new.name}; the audit tells keys apart by their names."
+            raise Refusal(ErrorCode.INVALID_REQUEST, taken) from None
         created = Key(**row)
         await record_change(conn, f"key/{created.key_id}", created, by=by, now=now)
     return created
 
 
-INSTALL_KEY = f"{INSERT_KEY} ON CONFLICT (key_hash) DO NOTHING"
+INSTALL_KEY = """
+INSERT INTO api_keys (key_hash, key_id, name, source, scopes, created_at)
+SELECT $1, $2, CASE WHEN EXISTS (SELECT FROM api_keys WHERE lower(name) = lower($3)) THEN $3 || ' ' || $2 ELSE $3 END,
+       $4, $5, $6
+ON CONFLICT (key_hash) DO NOTHING
+"""
 
 
 async def save_key(database: Database, key: str, *, name: str, source: str | None, now: datetime) -> None:
     """Stores a key with every scope, for a mall or (source None) for operators, without an audit record.
 
-    For installations and tests. A repeat changes nothing.
+    For installations and tests. A repeat changes nothing. A name that another key has gets the key's id beside it.
     """
     scopes = [Scope.ADMIN if source is None else Scope.TRADE]
     async with transaction(database) as conn:
@@ -147,7 +159,7 @@ REVOKE_KEY = f"UPDATE api_keys SET revoked_at = $2 WHERE key_id = $1 AND revoked
 READ_KEY = f"SELECT {COLUMNS} FROM api_keys WHERE key_id = $1"
 
 
-async def revoke_key(database: Database, key: str, *, by: str, now: datetime) -> Key:
+async def revoke_key(database: Database, key: str, *, by: Author, now: datetime) -> Key:
     """Revokes the key with this id permanently; a repeat changes nothing.
 
     Raises:

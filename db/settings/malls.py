@@ -9,6 +9,7 @@ from db.core.connection import Connection, Database, Row, connection, fetch_one,
 from db.settings.audit import record_change
 from domain.addresses import default_routing_key_prefixes, routing_key_refusal
 from domain.errors import ErrorCode, Refusal
+from domain.messages.acts import Author
 from domain.schemas.callback_settings import AmqpCallback, Callback, HttpCallback
 from domain.schemas.malls import REQUEST_LIMIT, Mall, MallFields
 
@@ -28,7 +29,7 @@ RETURNING {COLUMNS}
 """
 
 
-async def put_mall(database: Database, source: str, fields: MallFields, *, by: str, now: datetime) -> Mall:
+async def put_mall(database: Database, source: str, fields: MallFields, *, by: Author, now: datetime) -> Mall:
     """Creates a mall or replaces its settings; its webhook secrets stay.
 
     Raises:
@@ -85,7 +86,7 @@ UPDATE malls SET webhook_secrets = array_prepend($2, webhook_secrets[1:1]) WHERE
 DROP_OLD_SECRETS = f"UPDATE malls SET webhook_secrets = webhook_secrets[1:1] WHERE source = $1 RETURNING {COLUMNS}"
 
 
-async def add_webhook_secret(database: Database, source: str, secret: str, *, by: str, now: datetime) -> Mall:
+async def add_webhook_secret(database: Database, source: str, secret: str, *, by: Author, now: datetime) -> Mall:
     """Makes this the mall's newest secret; callbacks are signed with it and the previous newest one.
 
     Raises:
@@ -98,7 +99,7 @@ async def add_webhook_secret(database: Database, source: str, secret: str, *, by
         return await _record_mall(conn, row, by, now)
 
 
-async def drop_old_webhook_secrets(database: Database, source: str, *, by: str, now: datetime) -> Mall:
+async def drop_old_webhook_secrets(database: Database, source: str, *, by: Author, now: datetime) -> Mall:
     """Keeps only the mall's newest secret.
 
     Raises:
@@ -115,7 +116,7 @@ def _mall_not_found(source: str) -> Refusal:
     return Refusal(ErrorCode.MALL_NOT_FOUND, f"There is no mall {source}.")
 
 
-async def _record_mall(conn: Connection, row: Row, by: str, now: datetime) -> Mall:
+async def _record_mall(conn: Connection, row: Row, by: Author, now: datetime) -> Mall:
     mall = _mall(row)
     await record_change(conn, f"mall/{mall.source}", mall, by=by, now=now)
     return mall

@@ -6,6 +6,7 @@ from typing import Any
 
 from db.core.connection import Database, Row, connection, fetch_one, transaction
 from db.settings.audit import record_change
+from domain.messages.acts import Author
 from domain.schemas.switches import Switch
 from domain.switches import Switches
 
@@ -37,11 +38,11 @@ RETURNING name, value, version, changed_by, changed_at
 """
 
 
-async def set_switch(database: Database, name: str, switches: Switches, *, by: str, now: datetime) -> Switch:
+async def set_switch(database: Database, name: str, switches: Switches, *, by: Author, now: datetime) -> Switch:
     """Sets the named switch to its value in `switches`."""
     value: Any = switches.model_dump(mode="json")[name]
     async with transaction(database) as conn:
-        switch = _switch(await fetch_one(conn, SET_SWITCH, name, json.dumps(value), by, now))
+        switch = _switch(await fetch_one(conn, SET_SWITCH, name, json.dumps(value), by.operator, now))
         await record_change(conn, f"switch/{name}", switch, by=by, now=now)
     return switch
 

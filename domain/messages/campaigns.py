@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from domain.messages.acts import Author
 from domain.messages.base import WorkflowMessage
 from domain.types import Moment, Money
 
@@ -12,7 +13,7 @@ class BeginShutdown(WorkflowMessage):
     """Asks to end a campaign, and to record the teams that have to be closed."""
 
     campaign_id: int
-    operator: str
+    author: Author
     reason: str = ""
     now: Moment
 
@@ -73,6 +74,7 @@ class ShutdownInput(WorkflowMessage):
 
     campaign_id: int
     operator: Annotated[str, Field(max_length=128)] = ""
+    author: Annotated[Author | None, Field(description="set by the API")] = None
     reason: Annotated[str, Field(max_length=500)] = ""
     after: Annotated[str, Field(description="set by continue-as-new: the last team that was signaled to close")] = ""
     signaled: Annotated[bool, Field(description="set by continue-as-new: every team's workflow was signaled to close")] = False

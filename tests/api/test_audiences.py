@@ -17,6 +17,7 @@ from api.http.middleware import BODY_LIMIT, RequestMiddleware
 from api.services.audiences import AudienceService
 from db.core.connection import Database
 from domain.audience_upload import UploadFormat
+from domain.messages.acts import command_line_author as author
 from embedded.stack import Stack
 from tests.api.caller import Answer
 from tests.api.polling import until
@@ -139,7 +140,7 @@ async def test_an_upload_is_read_in_bounded_memory(shop: Shop, stack: Stack) -> 
     tracemalloc.start()
     try:
         service = AudienceService(database, client, answer_within=8)
-        await service.upload(audience_id, UploadFormat.CSV, pieces(), by="tests")
+        await service.upload(audience_id, UploadFormat.CSV, pieces(), by=author("tests"))
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -1,6 +1,8 @@
 """Switches, malls, keys, limits and the audit, over HTTP."""
 
 import asyncio
+import csv
+import io
 import json
 import os
 import subprocess
@@ -14,9 +16,11 @@ import pytest
 from cli.admin import issue_key
 from embedded.demo_data import CHANNEL, SOURCE
 from embedded.errors import StackError
+from embedded.ports import HOST
 from embedded.stack import Stack
 from tests.api.another_api import another_api
 from tests.api.caller import Answer, Caller
+from tests.api.conftest import Log
 from tests.api.polling import until
 from tests.api.shop import Json, Shop, fresh
 
@@ -226,7 +230,7 @@ async def test_a_key_is_replaced_without_a_gap(shop: Shop) -> None:
 # --- who changed what ---
 
 
-async def test_every_change_is_in_the_audit_without_a_secret(shop: Shop) -> None:
+async def test_every_change_is_in_the_audit_without_a_secret(shop: Shop, api_log: Log) -> None:
     administrator, theirs_key = await new_key(shop, None, "admin")
     theirs = Shop(shop.mall, administrator, shop.other_mall)
     offer = await theirs.sell()
@@ -235,7 +239,8 @@ async def test_every_change_is_in_the_audit_without_a_secret(shop: Shop) -> None
     secret = (await administrator.post(f"/v1/ops/malls/{source}/webhook_secrets")).ok(201)["webhook_secret"]
     _, created = await new_key(theirs, source, "read")
     (await delete(administrator, f"/v1/ops/keys/{created['key_id']}")).ok()
-    (await administrator.put("/v1/ops/switches/rollout", {"value": 100})).ok()
+    last = await administrator.put("/v1/ops/switches/rollout", {"value": 100})
+    assert last.ok()
 
     found: list[Json] = []
     page: Json = {"next_cursor": ""}
@@ -251,6 +256,43 @@ async def test_every_change_is_in_the_audit_without_a_secret(shop: Shop) -> None
     subject = f"campaign/{offer.campaign_id}"
     assert len((await shop.ops.get("/v1/ops/audit", subject=subject)).ok()["data"]) == 2
     (await shop.mall.get("/v1/ops/audit")).refused("forbidden", 403)
+
+    request_id = last.headers["X-Request-Id"]
+    by = {"key_id": theirs_key["key_id"], "request_id": request_id, "address": HOST}
+    assert found[0] == {**found[0], **by, "via": "api", "action": "set", "changed": True}
+
+    async def logged() -> list[Json]:
+        return [json.loads(line) for line in api_log.lines() if request_id in line]
+
+    [line] = await until(logged, bool)
+    where = {"method": "PUT", "path": "/v1/ops/switches/rollout", "status": 200, "peer": HOST}
+    assert line == {**line, **where, "logger": "groupbuy.access", "request_id": request_id, "key_id": theirs_key["key_id"]}
+
+
+async def test_the_audit_is_exported_as_csv_and_json_lines(shop: Shop) -> None:
+    administrator, key = await new_key(shop, None, "admin")
+    goods_id = fresh("goods")
+    (await administrator.put(f"/v1/ops/goods/{goods_id}", {"name": '=1+1, "書"', "original_price": "1.00"})).ok()
+    selected = {"changed_by": key["name"], "subject": "goods", "since": key["created_at"]}
+
+    [change] = (await shop.ops.get("/v1/ops/audit", **selected)).ok()["data"]
+    jsonl = await shop.ops.get("/v1/ops/audit/export", format="jsonl", **selected)
+    assert jsonl.headers["Content-Type"] == "application/jsonl"
+    assert [json.loads(line) for line in jsonl.ok().splitlines()] == [change]
+    answer = await shop.ops.get("/v1/ops/audit/export", **selected)
+    [row] = csv.DictReader(io.StringIO(answer.ok().decode(), newline=""))
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="audit.csv"'
+    assert {name: row[name] for name in ("subject", "changed_by", "key_id", "reason", "changed")} == {
+        "subject": f"goods/{goods_id}",
+        "changed_by": key["name"],
+        "key_id": key["key_id"],
+        "reason": "",
+        "changed": "true",
+    }
+    assert json.loads(row["content"]) == change["content"]
+    assert (await shop.ops.get("/v1/ops/audit/export", until=key["created_at"], changed_by=key["name"])).ok() != b""
+    (await shop.ops.get("/v1/ops/audit/export", format="xml")).refused("invalid_request", 422)
+    (await shop.mall.get("/v1/ops/audit/export")).refused("forbidden", 403)
 
 
 # --- limits ---
@@ -370,7 +412,7 @@ async def test_the_first_key_is_made_at_the_command_line(stack: Stack, shop: Sho
     addresses = stack.addresses
     made = [
         await asyncio.to_thread(create_key, "--name", "root", "--data-dir", addresses.data_dir),
-        await asyncio.to_thread(create_key, "--name", "root", environment={"GROUPBUY_DATABASE_URL": addresses.database_url}),
+        await asyncio.to_thread(create_key, "--name", "root 2", environment={"GROUPBUY_DATABASE_URL": addresses.database_url}),
     ]
     for run in made:
         assert (run.returncode, run.stderr) == (0, "")
@@ -383,6 +425,7 @@ async def test_the_first_key_is_made_at_the_command_line(stack: Stack, shop: Sho
         (url, "x", "s99", "trade", "no mall s99"),
         (url, "x", None, "trade", "^a key of operations has the scopes"),
         (url, "", None, "ops", "at least 1 character"),
+        (url, "root", None, "ops", "another key is or was called root"),
         (away, "x", None, "ops", "cannot be used"),
         ("nonsense", "x", None, "ops", "cannot be used"),
     ):

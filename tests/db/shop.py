@@ -27,6 +27,7 @@ from db.teams.conclude import conclude_team
 from domain.errors import ErrorCode, Refusal
 from domain.ids import order_id, team_id
 from domain.lifecycle import CampaignStatus, MallAnswer, OrderStatus, TeamDecision
+from domain.messages.acts import command_line_author as author
 from domain.messages.callbacks import Address
 from domain.messages.orders import (
     HeldSeat,
@@ -96,7 +97,9 @@ class Shop:
 
     async def goods(self) -> str:
         goods_id = self.fresh("g")
-        await save_goods(self.database, Goods(goods_id=goods_id, name="Book", original_price=PRICE), by="tests", now=NOW)
+        await save_goods(
+            self.database, Goods(goods_id=goods_id, name="Book", original_price=PRICE), by=author("tests"), now=NOW
+        )
         return goods_id
 
     async def campaign(self, **fields: Any) -> Campaign:  # noqa: ANN401
@@ -111,13 +114,13 @@ class Shop:
         }
         if "goods" not in fields:
             defaults["goods"] = [CampaignGoods(source=SOURCE, channel=CHANNEL, goods_id=await self.goods())]
-        return await create_campaign(self.database, NewCampaign(**defaults | fields), by="tests", now=NOW)
+        return await create_campaign(self.database, NewCampaign(**defaults | fields), by=author("tests"), now=NOW)
 
     async def audience(self, audience_id: str, *members: str) -> None:
         """Saves an audience and imports these members; without members there is no import."""
-        await save_audience(self.database, audience_id, audience_id, by="tests", now=NOW)
+        await save_audience(self.database, audience_id, audience_id, by=author("tests"), now=NOW)
         if members:
-            import_id = await begin_import(self.database, audience_id, None, by="tests", now=NOW)
+            import_id = await begin_import(self.database, audience_id, None, by=author("tests"), now=NOW)
             progress = ImportProgress(len(members), len(members), 0, ())
             await add_members(self.database, import_id, set(members), progress, NOW)
             await finish_import(self.database, import_id, NOW)

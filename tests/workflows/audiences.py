@@ -11,6 +11,7 @@ from db.audiences.imports import ImportProgress, add_members, begin_import, fini
 from db.audiences.store import read_audience, save_audience
 from db.core.connection import Database, connection
 from domain.ids import audience_workflow_id
+from domain.messages.acts import command_line_author as author
 from domain.schemas.audiences import AudienceImport, AudienceRule
 from workflows.starters import start_audience_import
 
@@ -27,12 +28,12 @@ class Audience:
     @classmethod
     async def made(cls, client: Client, database: Database) -> "Audience":
         audience_id = f"audience-{uuid.uuid4().hex[:8]}"
-        await save_audience(database, audience_id, "Best buyers", by="ann", now=datetime.now(UTC))
+        await save_audience(database, audience_id, "Best buyers", by=author("ann"), now=datetime.now(UTC))
         return cls(client, database, audience_id)
 
     async def begin(self, rule: AudienceRule | None) -> int:
         now = datetime.now(UTC)
-        self.last_import = await begin_import(self.database, self.audience_id, rule, by="ann", now=now)
+        self.last_import = await begin_import(self.database, self.audience_id, rule, by=author("ann"), now=now)
         return self.last_import
 
     async def uploaded(self, *user_ids: str) -> int:

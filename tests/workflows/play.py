@@ -24,6 +24,7 @@ from db.settings.malls import MallRecord, save_mall
 from db.teams.take_over import take_over
 from domain.ids import order_id, refund_workflow_id, team_id, team_workflow_id
 from domain.lifecycle import CampaignStatus
+from domain.messages.acts import command_line_author as author
 from domain.messages.callbacks import Address
 from domain.messages.orders import PaymentReport, SeatRequest, SettledPayment
 from domain.messages.payments import PaymentInput
@@ -184,7 +185,9 @@ async def publish(database: Database, **changes: object) -> tuple[CampaignFields
     mall = MallRecord(SOURCE, "Test mall", None, ("127.0.0.1",), (SECRET,), local=True, routing_key_prefixes=("own.",))
     await save_mall(database, mall)
     goods_id, now = f"goods-{uuid.uuid4().hex[:8]}", datetime.now(UTC)
-    await save_goods(database, Goods(goods_id=goods_id, name="a book", original_price=Decimal("100.00")), by="test", now=now)
+    await save_goods(
+        database, Goods(goods_id=goods_id, name="a book", original_price=Decimal("100.00")), by=author("test"), now=now
+    )
     fields: dict[str, object] = {
         "name": "test",
         "status": CampaignStatus.ACTIVE,
@@ -195,7 +198,7 @@ async def publish(database: Database, **changes: object) -> tuple[CampaignFields
         "target_count": 3,
     }
     new = NewCampaign.model_validate(fields | changes)
-    campaign = await create_campaign(database, new, by="test", now=now)
+    campaign = await create_campaign(database, new, by=author("test"), now=now)
     return campaign, campaign.campaign_id, goods_id
 
 

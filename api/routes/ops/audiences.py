@@ -38,7 +38,7 @@ UPLOAD: dict[str, Any] = {
 @router.put("/{audience_id}")
 async def put_audience(audience_id: Identifier, fields: AudienceFields, ops: OpsDep, container: ContainerDep) -> Audience:
     """Create an audience without members, or rename one."""
-    await save_audience(container.database, audience_id, fields.name, by=ops.key_name, now=datetime.now(UTC))
+    await save_audience(container.database, audience_id, fields.name, by=ops, now=datetime.now(UTC))
     return container.links.fill(await read_audience(container.database, audience_id))
 
 
@@ -62,13 +62,13 @@ async def post_members(audience_id: Identifier, request: Request, ops: OpsDep, c
     if content_type not in FORMATS:
         raise Refusal(ErrorCode.INVALID_REQUEST, f"Content-Type: send {', '.join(FORMATS)}.")
     chunks = request.stream()
-    return container.links.fill(await container.audiences.upload(audience_id, FORMATS[content_type], chunks, by=ops.key_name))
+    return container.links.fill(await container.audiences.upload(audience_id, FORMATS[content_type], chunks, by=ops))
 
 
 @router.post("/{audience_id}/rule", status_code=202, openapi_extra=refuses(ErrorCode.AUDIENCE_CONFLICT))
 async def post_rule(audience_id: Identifier, rule: AudienceRule, ops: OpsDep, container: ContainerDep) -> AudienceImport:
     """Replace the members by the users who fulfil a rule, all at once when its import is complete."""
-    return container.links.fill(await container.audiences.import_by_rule(audience_id, rule, by=ops.key_name))
+    return container.links.fill(await container.audiences.import_by_rule(audience_id, rule, by=ops))
 
 
 @router.get("/{audience_id}/members/{user_id}")

@@ -1,30 +1,66 @@
-"""The audit log: who changed what."""
+"""The audit log: who changed and did what."""
 
+from enum import StrEnum
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from api.dependencies import ContainerDep, OpsDep
+from api.http.exports import csv_lines, json_lines
 from api.http.pagination import Cursor, Limit, Page, number_position, page
-from db.settings.audit import list_changes
+from db.settings.audit import ChangeFilter, export_changes, list_changes
 from domain.schemas.audit import Change
-from domain.types import Name
+from domain.types import Moment, Name
 
 router = APIRouter(prefix="/v1/ops/audit", tags=["administration"])
 
 Subject = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:@/-]+$")]
 
 
+class ExportFormat(StrEnum):
+    CSV = "csv"
+    JSON_LINES = "jsonl"
+
+
+CONTENT_TYPES = {ExportFormat.CSV: "text/csv; charset=utf-8", ExportFormat.JSON_LINES: "application/jsonl"}
+
+
+async def _filters(
+    subject: Annotated[Subject | None, Query(description="`campaign/100123`, or `campaign` for all of its kind")] = None,
+    changed_by: Annotated[Name | None, Query()] = None,
+    since: Annotated[Moment | None, Query(description="at or after this time")] = None,
+    until: Annotated[Moment | None, Query(description="before this time")] = None,
+) -> ChangeFilter:
+    return ChangeFilter(subject=subject, changed_by=changed_by, since=since, until=until)
+
+
+Filters = Annotated[ChangeFilter, Depends(_filters)]
+
+
 @router.get("")
 async def get_audit(
+    _ops: OpsDep, container: ContainerDep, filters: Filters, limit: Limit = 20, cursor: Cursor = None
+) -> Page[Change]:
+    """List changes of settings and acts of operators, newest first."""
+    rows = await list_changes(container.database, filters, number_position(cursor), limit + 1)
+    return page(rows, limit, lambda change: (change.changed_at, str(change.change_no)))
+
+
+@router.get(
+    "/export",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/csv": {}, "application/jsonl": {}}, "description": "All of them, oldest first"}},
+)
+async def export_audit(
     _ops: OpsDep,
     container: ContainerDep,
-    subject: Annotated[Subject | None, Query()] = None,
-    changed_by: Annotated[Name | None, Query()] = None,
-    limit: Limit = 20,
-    cursor: Cursor = None,
-) -> Page[Change]:
-    """List changes, newest first, of one subject (`subject=campaign/100123`) or of all of its kind (`subject=campaign`)."""
-    rows = await list_changes(container.database, subject, changed_by, number_position(cursor), limit + 1)
-    return page(rows, limit, lambda change: (change.changed_at, str(change.change_no)))
+    filters: Filters,
+    format: ExportFormat = ExportFormat.CSV,  # noqa: A002
+) -> StreamingResponse:
+    """Export the audit, oldest first: `csv` for people, whose cells never begin a formula, or `jsonl` with the exact text."""
+    slices = export_changes(container.database, filters)
+    lines = csv_lines(Change, slices) if format is ExportFormat.CSV else json_lines(slices)
+    disposition = {"Content-Disposition": f'attachment; filename="audit.{format}"'}
+    return StreamingResponse(lines, media_type=CONTENT_TYPES[format], headers=disposition)

@@ -56,11 +56,11 @@ async def get_callback(event_id: Identifier, _ops: OpsDep, container: ContainerD
 @router.post("/resend", status_code=202)
 async def resend_range(body: RedeliveryRange, ops: OpsDep, container: ContainerDep) -> Redelivered:
     """Send a mall's events of a period again: the dead ones, unless another status is named."""
-    count = await container.callbacks.redeliver_range(body.source, body.since, body.until, body.status, by=ops.key_name)
+    count = await container.callbacks.redeliver_range(body.source, body.since, body.until, body.status, by=ops.operator)
     return Redelivered(count=count)
 
 
 @router.post("/{event_id}/resend", status_code=202)
 async def resend_callback(event_id: Identifier, ops: OpsDep, container: ContainerDep) -> Redelivered:
     """Send an event again now, under the same id, whether it was delivered, is pending or dead."""
-    return Redelivered(count=await container.callbacks.redeliver_event(event_id, by=ops.key_name))
+    return Redelivered(count=await container.callbacks.redeliver_event(event_id, by=ops.operator))

@@ -43,7 +43,7 @@ CampaignChanges = Annotated[dict[str, Any], WithJsonSchema(CHANGES_SCHEMA)]
 @router.post("", status_code=201, openapi_extra=NOT_SAVED)
 async def post_campaign(new: NewCampaign, ops: OpsDep, container: ContainerDep, confirm: Confirm = False) -> Campaign:
     """Create a campaign."""
-    return await create_campaign(container.database, new, by=ops.key_name, now=datetime.now(UTC), confirmed=confirm)
+    return await create_campaign(container.database, new, by=ops, now=datetime.now(UTC), confirmed=confirm)
 
 
 @router.patch("/{campaign_id}", openapi_extra=NOT_SAVED)
@@ -53,7 +53,7 @@ async def patch_campaign(
     """Change any of a campaign's fields. Running teams keep their terms."""
     now = datetime.now(UTC)
     try:
-        return await change_campaign(container.database, campaign_id, changes, by=ops.key_name, now=now, confirmed=confirm)
+        return await change_campaign(container.database, campaign_id, changes, by=ops, now=now, confirmed=confirm)
     except ValidationError as exc:
         errors = [{**error, "loc": ("body", *error["loc"])} for error in exc.errors()]
         raise RequestValidationError(errors) from exc
@@ -124,8 +124,6 @@ async def post_ending(
 
     Name in `teams` and `amount` what the preview said: the request is refused when that has changed. Or confirm any change.
     """
-    progress, replayed = await container.campaigns.shut_down(
-        campaign_id, body or NewShutdown(), by=ops.key_name, confirmed=confirm
-    )
+    progress, replayed = await container.campaigns.shut_down(campaign_id, body or NewShutdown(), by=ops, confirmed=confirm)
     mark_replayed(response, replayed=replayed)
     return container.links.fill(progress)

@@ -25,7 +25,7 @@ async def put_goods(
 ) -> Goods:
     """Create goods, or change them. Another price of goods that campaigns sell is to be confirmed."""
     goods = Goods(goods_id=goods_id, name=fields.name, original_price=fields.original_price)
-    await save_goods(container.database, goods, by=ops.key_name, now=datetime.now(UTC), confirmed=confirm)
+    await save_goods(container.database, goods, by=ops, now=datetime.now(UTC), confirmed=confirm)
     return goods
 
 

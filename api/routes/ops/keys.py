@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/ops/keys", tags=["administration"])
 async def post_key(new: NewKey, admin: AdminDep, container: ContainerDep) -> CreatedKey:
     """Create a key, shown only here. A mall may have several, so that one can be replaced without an interruption."""
     key = new_key(new.source)
-    created = await create_key(container.database, key, new, by=admin.key_name, now=datetime.now(UTC))
+    created = await create_key(container.database, key, new, by=admin, now=datetime.now(UTC))
     return CreatedKey(**created.model_dump(), key=key)
 
 
@@ -36,4 +36,4 @@ async def get_keys(
 @router.delete("/{key_id}")
 async def delete_key(key_id: Identifier, admin: AdminDep, container: ContainerDep) -> Key:
     """Revoke a key: immediately in this process, within a second in the others."""
-    return await revoke_key(container.database, key_id, by=admin.key_name, now=datetime.now(UTC))
+    return await revoke_key(container.database, key_id, by=admin, now=datetime.now(UTC))

@@ -33,7 +33,7 @@ async def get_malls(_admin: AdminDep, container: ContainerDep, limit: Limit = 20
 @router.put("/{source}")
 async def admit_mall(source: Source, fields: MallFields, admin: AdminDep, container: ContainerDep) -> Mall:
     """Create a mall, or change one. Webhook secrets are created separately."""
-    return await put_mall(container.database, source, fields, by=admin.key_name, now=datetime.now(UTC))
+    return await put_mall(container.database, source, fields, by=admin, now=datetime.now(UTC))
 
 
 @router.get("/{source}")
@@ -48,11 +48,11 @@ async def get_mall(source: Source, _admin: AdminDep, container: ContainerDep) ->
 async def rotate_webhook_secret(source: Source, admin: AdminDep, container: ContainerDep) -> NewWebhookSecret:
     """Create a webhook secret, shown only here. The previous one stays valid until it is dropped or the next one is created."""
     secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
-    mall = await add_webhook_secret(container.database, source, secret, by=admin.key_name, now=datetime.now(UTC))
+    mall = await add_webhook_secret(container.database, source, secret, by=admin, now=datetime.now(UTC))
     return NewWebhookSecret(webhook_secret=secret, valid=mall.webhook_secrets)
 
 
 @router.delete("/{source}/webhook_secrets")
 async def drop_webhook_secrets(source: Source, admin: AdminDep, container: ContainerDep) -> Mall:
     """Drop the previous webhook secret: only the newest signs from now on."""
-    return await drop_old_webhook_secrets(container.database, source, by=admin.key_name, now=datetime.now(UTC))
+    return await drop_old_webhook_secrets(container.database, source, by=admin, now=datetime.now(UTC))

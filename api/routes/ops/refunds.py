@@ -65,7 +65,7 @@ async def refund(
 ) -> Refund:
     """Undo an order; with `force`, also after the refund window."""
     body = body or ForcedRefund()
-    request = RefundRequest(reason=body.reason, operator=ops.key_name, force=body.force)
+    request = RefundRequest(reason=body.reason, operator=ops.operator, force=body.force)
     found, replayed = await container.refunds.refund_by_id(order_id, request)
     mark_replayed(response, replayed=replayed)
     return container.links.fill(found)
@@ -74,7 +74,7 @@ async def refund(
 @router.post("/refunds/{order_id}/decision", status_code=202, openapi_extra=NONE_UNDER_WAY)
 async def decide(order_id: Identifier, body: Decision, ops: OpsDep, container: ContainerDep) -> Accepted:
     """Answer for the mall, while it is being asked for its consent."""
-    payload = {"approve": body.approve, "note": body.note, "operator": ops.key_name}
+    payload = {"approve": body.approve, "note": body.note, "operator": ops.operator}
     await container.refunds.signal(order_id, "decide", payload)
     return Accepted()
 
@@ -82,7 +82,7 @@ async def decide(order_id: Identifier, body: Decision, ops: OpsDep, container: C
 @router.post("/refunds/{order_id}/resend", status_code=202, openapi_extra=NONE_UNDER_WAY)
 async def resend(order_id: Identifier, ops: OpsDep, container: ContainerDep) -> Accepted:
     """Send the refund's callback again now."""
-    await container.refunds.signal(order_id, "resend", {"operator": ops.key_name})
+    await container.refunds.signal(order_id, "resend", {"operator": ops.operator})
     return Accepted()
 
 
@@ -91,5 +91,5 @@ async def close_manually(
     order_id: Identifier, ops: OpsDep, container: ContainerDep, body: ManualClose | None = None
 ) -> Accepted:
     """Finish a refund whose mall was told outside the platform."""
-    await container.refunds.signal(order_id, "close_manually", {"note": body.note if body else "", "operator": ops.key_name})
+    await container.refunds.signal(order_id, "close_manually", {"note": body.note if body else "", "operator": ops.operator})
     return Accepted()

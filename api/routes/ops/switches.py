@@ -52,7 +52,7 @@ async def put_switch(name: Identifier, body: SwitchValue, ops: OpsDep, container
     except ValidationError as exc:
         errors = [{**error, "loc": ("body", "value", *error["loc"][1:])} for error in exc.errors()]
         raise RequestValidationError(errors) from exc
-    return await set_switch(container.database, name, switches, by=ops.key_name, now=datetime.now(UTC))
+    return await set_switch(container.database, name, switches, by=ops, now=datetime.now(UTC))
 
 
 def _require_switch(name: str) -> None:

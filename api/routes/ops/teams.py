@@ -56,19 +56,19 @@ async def get_team(team_id: TeamId, _ops: OpsDep, container: ContainerDep) -> Te
 @router.post("/{team_id}/extend", status_code=202, openapi_extra=TEAM_OVER)
 async def extend(team_id: TeamId, body: Extension, ops: OpsDep, container: ContainerDep) -> Accepted:
     """Move a forming team's deadline."""
-    await container.teams.signal(team_id, "extend", {"minutes": body.minutes, "operator": ops.key_name})
+    await container.teams.signal(team_id, "extend", {"minutes": body.minutes, "operator": ops.operator})
     return Accepted()
 
 
 @router.post("/{team_id}/complete", status_code=202, openapi_extra=TEAM_OVER)
 async def complete(team_id: TeamId, body: TeamReason, ops: OpsDep, container: ContainerDep) -> Accepted:
     """Complete a forming team with its paid members."""
-    await container.teams.signal(team_id, "complete", {"reason": body.reason, "operator": ops.key_name})
+    await container.teams.signal(team_id, "complete", {"reason": body.reason, "operator": ops.operator})
     return Accepted()
 
 
 @router.post("/{team_id}/close", status_code=202, openapi_extra=TEAM_OVER)
 async def close(team_id: TeamId, body: TeamReason, ops: OpsDep, container: ContainerDep) -> Accepted:
     """Fail a forming team, and refund its paid members."""
-    await container.teams.signal(team_id, "close", {"reason": body.reason, "operator": ops.key_name})
+    await container.teams.signal(team_id, "close", {"reason": body.reason, "operator": ops.operator})
     return Accepted()

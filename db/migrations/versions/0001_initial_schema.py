@@ -27,6 +27,14 @@ NOTIFYING_TABLES = (
     ("audiences", "audience", "audience_id", "UPDATE"),
 )
 
+KEEP_AUDIT = """
+CREATE FUNCTION groupbuy_keep_audit() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'the audit is append-only' USING ERRCODE = 'insufficient_privilege';
+END
+$$
+"""
+
 
 def upgrade() -> None:
     op.create_table(
@@ -84,10 +92,24 @@ def upgrade() -> None:
         "changes",
         sa.Column("change_no", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("changed_by", sa.Text(), nullable=False, comment="name of the API key"),
+        sa.Column("changed_by", sa.Text(), nullable=False, comment="name of the API key, or who a signal says it is from"),
+        sa.Column("via", sa.Text(), nullable=False, comment="the way it came"),
+        sa.Column("key_id", sa.Text(), nullable=True),
+        sa.Column("request_id", sa.Text(), nullable=True),
+        sa.Column("address", sa.Text(), nullable=True, comment="where the request came from"),
         sa.Column("subject", sa.Text(), nullable=False, comment="what was changed, e.g. campaign/100123"),
-        sa.Column("content", postgresql.JSONB(astext_type=sa.Text()), nullable=False, comment="the complete new content"),
+        sa.Column("action", sa.Text(), nullable=False, comment="set, or an operator's act"),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("changed", sa.Boolean(), nullable=False, comment="false: the act changed nothing"),
+        sa.Column("outcome", sa.Text(), nullable=True, comment="what came of an act"),
+        sa.Column("content", postgresql.JSONB(astext_type=sa.Text()), nullable=True, comment="set: the complete new content"),
+        sa.Column("act_id", sa.Text(), nullable=True, comment="an act that arrives again is found by it"),
+        sa.CheckConstraint("(action = 'set') = (content IS NOT NULL)", name=op.f("changes_content_check")),
+        sa.CheckConstraint("(action = 'set') = (outcome IS NULL)", name=op.f("changes_outcome_check")),
+        sa.CheckConstraint("via IN ('api', 'signal', 'command_line')", name=op.f("changes_via_check")),
         sa.PrimaryKeyConstraint("change_no", name=op.f("changes_pkey")),
+        sa.UniqueConstraint("act_id", "subject", name=op.f("changes_act_id_subject_key")),
+        comment="The audit. Append-only: a trigger refuses updates and deletes.",
     )
     op.create_index("changes_changed_by_idx", "changes", ["changed_by", "change_no"], unique=False)
     op.create_index("changes_subject_idx", "changes", ["subject", "change_no"], unique=False)
@@ -265,6 +287,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key_hash", name=op.f("api_keys_pkey")),
         sa.UniqueConstraint("key_id", name=op.f("api_keys_key_id_key")),
     )
+    op.create_index("api_keys_name_idx", "api_keys", [sa.literal_column("lower(name)")], unique=True)
     op.create_table(
         "audience_imports",
         sa.Column("import_id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -284,7 +307,7 @@ def upgrade() -> None:
             nullable=False,
             comment="the first bad lines: line number and reason",
         ),
-        sa.Column("started_by", sa.Text(), nullable=False),
+        sa.Column("author", postgresql.JSONB(astext_type=sa.Text()), nullable=False, comment="who started it"),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_progress_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
@@ -524,3 +547,8 @@ def upgrade() -> None:
             f"CREATE TRIGGER {table}_notify AFTER INSERT OR DELETE OR {update} ON {table}"
             f" FOR EACH ROW EXECUTE FUNCTION groupbuy_notify_changed('{kind}', '{column}')"
         )
+    op.execute(KEEP_AUDIT)
+    op.execute(
+        "CREATE TRIGGER changes_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON changes"
+        " FOR EACH STATEMENT EXECUTE FUNCTION groupbuy_keep_audit()"
+    )

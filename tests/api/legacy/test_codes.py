@@ -201,9 +201,9 @@ async def test_who_set_a_switch_is_kept(mall: OldMall, switches: asyncpg.Connect
     assert row is not None
     assert row["changed_by"] == "original dcc"
     assert row["value"] == '[{"source": "s02", "channel": "c02"}, {"source": "s01", "channel": "c07"}]'
-    change = await switches.fetchrow("SELECT changed_by, subject FROM changes ORDER BY change_no DESC LIMIT 1")
+    change = await switches.fetchrow("SELECT changed_by, via, address, subject FROM changes ORDER BY change_no DESC LIMIT 1")
     assert change is not None
-    assert tuple(change) == ("original dcc", "switch/blocked")
+    assert tuple(change) == ("original dcc", "api", "127.0.0.1", "switch/blocked")
 
 
 async def test_configuration_that_has_no_effect_here_is_accepted(mall: OldMall, switches: asyncpg.Connection) -> None:

@@ -21,6 +21,7 @@ from db.campaigns.store import change_campaign
 from db.core.pagination import Position
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import TeamDecision
+from domain.messages.acts import command_line_author as author
 from domain.schemas.audiences import AudienceImport, AudienceRule, ImportStatus
 from tests.db.shop import NOW, SOURCE, Member, Shop
 
@@ -37,7 +38,7 @@ async def members(shop: Shop, audience_id: str = "vip") -> set[str]:
 
 
 async def begin(shop: Shop, rule: AudienceRule | None = None, now: datetime = NOW) -> int:
-    return await begin_import(shop.database, "vip", rule, by="ann", now=now)
+    return await begin_import(shop.database, "vip", rule, by=author("ann"), now=now)
 
 
 async def add(shop: Shop, import_id: int, *user_ids: str, accepted: int = 0) -> None:
@@ -59,7 +60,7 @@ async def refused(call: Any) -> ErrorCode:  # noqa: ANN401
 
 async def test_an_audience_is_created_and_renamed_with_audit_records(shop: Shop) -> None:
     for name, by, now in (("Best buyers", "ann", NOW), ("VIP 会员", "bob", LATER)):
-        await save_audience(shop.database, "vip", name, by=by, now=now)
+        await save_audience(shop.database, "vip", name, by=author(by), now=now)
 
     found = await read_audience(shop.database, "vip")
 
@@ -75,8 +76,8 @@ async def test_an_audience_is_created_and_renamed_with_audit_records(shop: Shop)
 
 async def test_audiences_are_listed_newest_first(shop: Shop) -> None:
     for number, now in enumerate((NOW, NOW, LATER)):
-        await save_audience(shop.database, f"a{number}", "x", by="ann", now=now)
-    await save_audience(shop.database, "a0", "renamed", by="ann", now=LATER)
+        await save_audience(shop.database, f"a{number}", "x", by=author("ann"), now=now)
+    await save_audience(shop.database, "a0", "renamed", by=author("ann"), now=LATER)
 
     async def listed(after: Position | None, limit: int) -> list[str]:
         return [found.audience_id for found in await list_audiences(shop.database, after, limit)]
@@ -311,10 +312,10 @@ async def test_a_campaign_cannot_name_an_audience_that_does_not_exist(shop: Shop
     campaign = await shop.campaign()
 
     assert await refused(shop.campaign(**fields)) is ErrorCode.AUDIENCE_NOT_FOUND
-    change = change_campaign(shop.database, campaign.campaign_id, fields, by="ann", now=NOW)
+    change = change_campaign(shop.database, campaign.campaign_id, fields, by=author("ann"), now=NOW)
     assert await refused(change) is ErrorCode.AUDIENCE_NOT_FOUND
 
     assert await shop.value("SELECT count(*) FROM campaigns") == 1
     await shop.audience("unknown")
-    changed = await change_campaign(shop.database, campaign.campaign_id, fields, by="ann", now=NOW)
+    changed = await change_campaign(shop.database, campaign.campaign_id, fields, by=author("ann"), now=NOW, confirmed=True)
     assert "unknown" in (changed.audience, changed.discount.audience)

@@ -9,6 +9,7 @@ from db.campaigns.store import change_campaign
 from db.core.connection import connection
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import OrderStatus, PaymentOutcome, TeamStatus
+from domain.messages.acts import command_line_author as author
 from domain.messages.orders import HeldSeat
 from domain.quotes import quote
 from domain.schemas.campaigns import Campaign
@@ -110,7 +111,9 @@ async def test_a_team_pins_the_discount_and_each_buyer_has_an_own_price(shop: Sh
     campaign = await shop.campaign(discount={"plan": "cut", "expr": "20", "audience": "vip"})
     opener, insider = shop.opener(campaign, user="u-out"), "u-in"
     await shop.lock(opener)
-    await change_campaign(shop.database, campaign.campaign_id, {"discount": {"plan": "cut", "expr": "90"}}, by="tests", now=NOW)
+    await change_campaign(
+        shop.database, campaign.campaign_id, {"discount": {"plan": "cut", "expr": "90"}}, by=author("tests"), now=NOW
+    )
 
     joiner = shop.joiner(opener, user=insider)
     await shop.lock(joiner)

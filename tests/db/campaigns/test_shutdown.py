@@ -19,9 +19,10 @@ from db.campaigns.shutdown import (
 from db.campaigns.store import change_campaign, read_campaign
 from db.campaigns.versions import read_version
 from db.core.connection import transaction
-from db.settings.audit import list_changes
+from db.settings.audit import ChangeFilter, list_changes
 from domain.errors import ConfirmationRequired, ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus, TeamDecision
+from domain.messages.acts import command_line_author as author
 from domain.messages.campaigns import BeginShutdown, CloseTeams, ReadShutdown, ShutdownState
 from domain.schemas.campaign_shutdown import ShutdownProgress, ShutdownStatus
 from domain.schemas.campaigns import Campaign
@@ -36,7 +37,7 @@ class Shutdown:
     campaign: Campaign
 
     async def begin(self, by: str = "ann") -> None:
-        request = BeginShutdown(campaign_id=self.campaign.campaign_id, operator=by, reason="sold out", now=NOW)
+        request = BeginShutdown(campaign_id=self.campaign.campaign_id, author=author(by), reason="sold out", now=NOW)
         await begin_shutdown(self.shop.database, request)
 
     async def forming(self, after: str = "", limit: int = 100) -> list[str]:
@@ -82,7 +83,7 @@ async def test_a_shutdown_is_previewed_begun_once_and_measured_until_done(shop: 
     assert version is not None
     assert (version.changed_by, version.campaign.status) == ("ann", "ended")
     assert await read_version(shop.database, campaign.campaign_id, 3) is None
-    [change] = await list_changes(shop.database, f"ending/{campaign.campaign_id}", None, None, 10)
+    [change] = await list_changes(shop.database, ChangeFilter(subject=f"ending/{campaign.campaign_id}"), None, 10)
     assert (change.changed_by, change.changed_at) == ("ann", NOW)
     assert change.content == {"campaign_id": campaign.campaign_id, "reason": "sold out"}
     teams = sorted([paid_team[0].team_id, unpaid[0].team_id])
@@ -147,16 +148,18 @@ async def test_a_team_that_completes_during_the_shutdown_is_not_refunded(shop: S
 
 async def test_an_ended_campaign_cannot_be_reactivated(shop: Shop) -> None:
     shutdown = Shutdown(shop, campaign := await shop.campaign())
-    await change_campaign(shop.database, campaign.campaign_id, {"status": "ended"}, by="ann", now=NOW)
+    await change_campaign(shop.database, campaign.campaign_id, {"status": "ended"}, by=author("ann"), now=NOW)
 
     for status in ("active", "draft", "paused", "draining"):
         with pytest.raises(Refusal) as refused:
-            await change_campaign(shop.database, campaign.campaign_id, {"status": status}, by="ann", now=NOW, confirmed=True)
+            await change_campaign(
+                shop.database, campaign.campaign_id, {"status": status}, by=author("ann"), now=NOW, confirmed=True
+            )
         assert refused.value.code is ErrorCode.CAMPAIGN_CONFLICT
     await shutdown.begin()
     assert (await shutdown.measure()).finished
     assert await read_version(shop.database, campaign.campaign_id, 3) is None
-    assert len(await list_changes(shop.database, f"ending/{campaign.campaign_id}", None, None, 10)) == 1
+    assert len(await list_changes(shop.database, ChangeFilter(subject=f"ending/{campaign.campaign_id}"), None, 10)) == 1
 
 
 async def test_a_team_opened_during_the_shutdown_is_either_part_of_it_or_refused(shop: Shop) -> None:
@@ -205,10 +208,10 @@ async def test_a_change_that_needs_confirmation_stores_nothing(shop: Shop) -> No
     changes = {"name": "Over", "ends_at": NOW - timedelta(seconds=1)}
 
     with pytest.raises(ConfirmationRequired) as refused:
-        await change_campaign(shop.database, campaign.campaign_id, changes, by="ann", now=NOW)
+        await change_campaign(shop.database, campaign.campaign_id, changes, by=author("ann"), now=NOW)
 
     assert [risk.field for risk in refused.value.risks] == ["ends_at"]
     assert await read_campaign(shop.database, campaign.campaign_id) == campaign
     assert await read_version(shop.database, campaign.campaign_id, 2) is None
-    changed = await change_campaign(shop.database, campaign.campaign_id, changes, by="ann", now=NOW, confirmed=True)
+    changed = await change_campaign(shop.database, campaign.campaign_id, changes, by=author("ann"), now=NOW, confirmed=True)
     assert (changed.version, changed.goods[0].source) == (2, SOURCE)

@@ -12,6 +12,7 @@ from db.campaigns.goods import read_goods, save_goods
 from db.campaigns.store import change_campaign, create_campaign, list_campaigns, read_campaign
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus
+from domain.messages.acts import command_line_author as author
 from domain.schemas.campaigns import Campaign, CampaignGoods, NewCampaign
 from domain.schemas.goods import Goods
 from tests.db.shop import CHANNEL, NOW, PRICE, SOURCE, Shop
@@ -21,7 +22,7 @@ LATER = NOW + timedelta(hours=1)
 
 async def change(shop: Shop, campaign: Campaign, by: str = "tests", **changes: Any) -> Campaign | ErrorCode:  # noqa: ANN401
     try:
-        return await change_campaign(shop.database, campaign.campaign_id, changes, by=by, now=LATER)
+        return await change_campaign(shop.database, campaign.campaign_id, changes, by=author(by), now=LATER)
     except Refusal as refusal:
         return refusal.code
 
@@ -33,7 +34,7 @@ async def changes_of(shop: Shop, subject: str) -> list[tuple[str, Any]]:
 
 async def test_goods_are_saved_with_audit_records(shop: Shop) -> None:
     for name, by in (("Book", "ann"), ("Book, second edition", "bob")):
-        await save_goods(shop.database, Goods(goods_id="b1", name=name, original_price=PRICE), by=by, now=NOW)
+        await save_goods(shop.database, Goods(goods_id="b1", name=name, original_price=PRICE), by=author(by), now=NOW)
 
     found = await read_goods(shop.database, "b1")
 
@@ -96,7 +97,7 @@ async def test_unknown_goods_are_refused_and_nothing_is_stored(shop: Shop) -> No
     assert await change(shop, campaign, goods=unknown, name="new") is ErrorCode.GOODS_NOT_FOUND
     new = NewCampaign.model_validate(campaign.changed({"goods": unknown}).model_dump())
     with pytest.raises(Refusal) as refused:
-        await create_campaign(shop.database, new, by="tests", now=NOW)
+        await create_campaign(shop.database, new, by=author("tests"), now=NOW)
 
     assert refused.value.code is ErrorCode.GOODS_NOT_FOUND
     assert await list_campaigns(shop.database, None, None, 10) == [campaign]
@@ -130,7 +131,7 @@ async def test_a_campaign_that_is_probably_a_mistake_is_stored_when_it_is_confir
 
     assert await change(shop, campaign, status="active") is ErrorCode.CONFIRMATION_REQUIRED
     assert await read_campaign(shop.database, campaign.campaign_id) == campaign
-    await change_campaign(shop.database, campaign.campaign_id, {"status": "active"}, by="ann", now=NOW, confirmed=True)
+    await change_campaign(shop.database, campaign.campaign_id, {"status": "active"}, by=author("ann"), now=NOW, confirmed=True)
 
 
 async def test_another_price_of_goods_that_are_sold_is_stored_when_it_is_confirmed(shop: Shop) -> None:
@@ -140,7 +141,7 @@ async def test_another_price_of_goods_that_are_sold_is_stored_when_it_is_confirm
     async def put(price: int, *, confirmed: bool = False) -> ErrorCode | None:
         goods = Goods(goods_id=goods_id, name="Other", original_price=Decimal(price))
         try:
-            await save_goods(shop.database, goods, by="tests", now=NOW, confirmed=confirmed)
+            await save_goods(shop.database, goods, by=author("tests"), now=NOW, confirmed=confirmed)
         except Refusal as refusal:
             assert (await read_goods(shop.database, goods_id)) != goods
             return refusal.code

@@ -9,6 +9,7 @@ from db.campaigns.goods import save_goods
 from db.campaigns.store import change_campaign
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import OrderStatus, TeamDecision, TeamStatus
+from domain.messages.acts import command_line_author as author
 from domain.messages.orders import HeldSeat
 from domain.schemas.campaigns import CampaignGoods
 from domain.schemas.goods import Goods
@@ -52,9 +53,9 @@ async def test_a_team_keeps_the_terms_it_was_opened_under(shop: Shop) -> None:
     campaign = await shop.campaign()
     (opener,) = await shop.team(campaign)
     changes = {"discount": {"plan": "cut", "expr": "1"}, "target_count": 5, "lock_ttl": 1, "payment_grace": 0, "team_ttl": 1}
-    await change_campaign(shop.database, campaign.campaign_id, changes, by="tests", now=NOW)
+    await change_campaign(shop.database, campaign.campaign_id, changes, by=author("tests"), now=NOW)
     goods = Goods(goods_id=opener.request.goods_id, name="Book", original_price=Decimal("500.00"))
-    await save_goods(shop.database, goods, by="tests", now=NOW)
+    await save_goods(shop.database, goods, by=author("tests"), now=NOW)
 
     joiner = shop.joiner(opener)
     seat = await shop.lock(joiner)
@@ -68,7 +69,7 @@ async def test_running_teams_continue_with_goods_removed_from_the_campaign(shop:
     campaign = await shop.campaign()
     (opener,) = await shop.team(campaign)
     others = CampaignGoods(source=SOURCE, channel=CHANNEL, goods_id=await shop.goods())
-    await change_campaign(shop.database, campaign.campaign_id, {"goods": [others]}, by="tests", now=NOW)
+    await change_campaign(shop.database, campaign.campaign_id, {"goods": [others]}, by=author("tests"), now=NOW)
 
     assert isinstance(await shop.try_lock(shop.joiner(opener)), HeldSeat)
 
@@ -97,7 +98,7 @@ async def test_unknown_teams_goods_and_campaigns_are_refused(shop: Shop, fields:
 async def test_campaign_status_decides_about_new_seats(shop: Shop, status: str, may_join: bool) -> None:
     campaign = await shop.campaign()
     (opener,) = await shop.team(campaign)
-    await change_campaign(shop.database, campaign.campaign_id, {"status": status}, by="tests", now=NOW)
+    await change_campaign(shop.database, campaign.campaign_id, {"status": status}, by=author("tests"), now=NOW)
 
     assert await shop.try_lock(shop.opener(campaign)) is ErrorCode.CAMPAIGN_INACTIVE
     joined = await shop.try_lock(shop.joiner(opener))

@@ -11,6 +11,7 @@ from db.core.connection import transaction
 from db.core.invariants import violations
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import TeamDecision
+from domain.messages.acts import command_line_author as author
 from domain.messages.orders import HeldSeat
 from domain.schemas.campaigns import Campaign
 from tests.db.shop import NOW, OVERDUE, SOURCE, Member, Shop
@@ -123,7 +124,7 @@ async def test_a_stock_holds_across_teams(shop: Shop) -> None:
 async def test_a_stock_set_during_locks_and_releases_counts_every_live_order(shop: Shop) -> None:
     async def restock(campaign: Campaign, stock: int | None) -> None:
         try:
-            await change_campaign(shop.database, campaign.campaign_id, {"stock": stock}, by="tests", now=NOW)
+            await change_campaign(shop.database, campaign.campaign_id, {"stock": stock}, by=author("tests"), now=NOW)
         except Refusal as refused:
             assert refused.code is ErrorCode.CAMPAIGN_CONFLICT  # noqa: PT017 - one of several outcomes
 
@@ -187,7 +188,9 @@ async def test_setting_a_stock_waits_for_seat_changes_in_progress(shop: Shop, ch
         await blocker.execute(LOCK_QUOTA, campaign.campaign_id, SOURCE, buyer)
         in_progress = asyncio.create_task(seat())
         await shop.until_waiting(1)
-        counting = asyncio.create_task(change_campaign(shop.database, campaign.campaign_id, {"stock": 5}, by="tests", now=NOW))
+        counting = asyncio.create_task(
+            change_campaign(shop.database, campaign.campaign_id, {"stock": 5}, by=author("tests"), now=NOW)
+        )
         await shop.until_waiting(2)
 
     await in_progress
