@@ -23,8 +23,9 @@ class OperatorLog:
         workflow.set_current_details(self._render(self.notes))
 
     def note(self, text: str) -> None:
-        """`text` is Markdown: what others wrote in it is quoted."""
-        self.notes = [*self.notes, f"{moment(workflow.now())}: {text}"][-NOTES:]
+        """`text` is Markdown: what others wrote in it is quoted. The same note of an earlier time gives way to it."""
+        others = [note for note in self.notes if not note.endswith(f" UTC: {text}")]
+        self.notes = [*others, f"{moment(workflow.now())}: {text}"][-NOTES:]
         self.show()
 
     def flag(self, *, needs_attention: bool) -> None:

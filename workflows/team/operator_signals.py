@@ -4,17 +4,16 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.interfaces import CallbackActivities, RefundStartActivities, TeamActivities
-    from domain.lifecycle import TeamDecision
+    from domain.lifecycle import TeamDecision, TeamStatus
     from domain.messages.callbacks import ReviveCallbacks
     from domain.messages.refunds import RefundByOperator
     from domain.messages.signals import ExtendSignal, OperatorSignal, RefundSignal, ResendCallbacksSignal
     from domain.messages.teams import ExtendTeam
-    from workflows.activity_calls import (
-        execute_with_retries,
-    )
+    from workflows.activity_calls import execute_with_retries, is_defect, refusal_of
     from workflows.details import moment
     from workflows.markdown import SUMMARY_PART, quote
     from workflows.task_queues import CALLBACKS_QUEUE, REFUNDS_QUEUE
@@ -33,8 +32,11 @@ class TeamOperatorSignals(TeamSteps):
         extend = ExtendTeam(team_id=self._team.team_id, deadline=self._state.deadline + timedelta(minutes=signal.minutes))
         extended = await execute_with_retries(TeamActivities.extend_team, extend, summary=f"extend by {signal.minutes} min")
         self._apply(extended)
-        by = quote(signal.operator) or "an operator"
-        self._log.note(f"extend by {signal.minutes} min by {by}: {moment(extended.team.deadline)}.")
+        wish = f"extend by {signal.minutes} min by {quote(signal.operator) or 'an operator'}"
+        if extended.team.status is TeamStatus.FORMING:
+            self._log.note(f"{wish}: {moment(extended.team.deadline)}.")
+        else:
+            self._log.note(f"{wish} changed nothing: the team is {extended.team.status}.")
 
     @workflow.signal(description='Complete the team with who has paid: {"operator": "you", "reason": "why"}')
     async def complete(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
@@ -79,6 +81,13 @@ class TeamOperatorSignals(TeamSteps):
         if not self._state.has_seat:
             self._log.note(f"{name} changed nothing: the team has no seat yet.")
             return
-        concluded = await self._conclude(decision)
-        by, reason = quote(signal.operator) or "an operator", quote(signal.reason) or "no reason given"
-        self._log.note(f"{name} by {by} ({reason}): {concluded.detail}")
+        wish = f"{name} by {quote(signal.operator) or 'an operator'} ({quote(signal.reason) or 'no reason given'})"
+        try:
+            concluded = await self._conclude(decision)
+        except FailureError as exc:
+            # Raised from a signal's handler, it would end the workflow.
+            if not is_defect(exc):
+                raise
+            self._log.note(f"{wish} failed: {quote(refusal_of(exc).message)}")
+        else:
+            self._log.note(f"{wish}: {concluded.detail}")

@@ -39,23 +39,24 @@ class TeamSteps:
         self._log = OperatorLog(self._details, self._state.notes)
 
     async def _local_first(self, activity: Activity[ArgumentT, AnswerT], argument: ArgumentT, summary: str) -> AnswerT:
+        """Runs a transaction on the team's rows; a defect is flagged."""
         self._steps_under_way += 1
         try:
             return await execute_local_first(activity, argument, summary=summary, local=self._team.local_activities)
-        except FailureError:
+        except FailureError as exc:
             self._state.must_read_rows = True  # the transaction may be committed all the same
+            if is_defect(exc):
+                self._log.flag(needs_attention=True)
+                self._log.note(f"a defect stopped this step: {summary}: {quote(refusal_of(exc).message)}")
             raise
         finally:
             self._steps_under_way -= 1
 
     async def _transaction(self, activity: Activity[ArgumentT, AnswerT], argument: ArgumentT, summary: str) -> AnswerT:
-        """For an update: a failure becomes its answer, and a defect is flagged."""
+        """For an update: a failure becomes its answer."""
         try:
             return await self._local_first(activity, argument, summary)
         except FailureError as exc:
-            if is_defect(exc):
-                self._log.flag(needs_attention=True)
-                self._log.note(f"a defect stopped this step: {summary}: {quote(refusal_of(exc).message)}")
             raise refusal_of(exc) from exc
 
     def _apply(self, answer: TeamAnswer) -> None:

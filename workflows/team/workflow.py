@@ -30,10 +30,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.messages.refunds import RefundInput
     from domain.messages.signals import OperatorSignal
     from domain.messages.teams import MemberLeft
-    from workflows.activity_calls import (
-        execute_with_retries,
-        refusal,
-    )
+    from workflows.activity_calls import execute_with_retries, is_defect, refusal
     from workflows.markdown import quote
     from workflows.task_queues import REFUNDS_QUEUE
     from workflows.team.operator_signals import TeamOperatorSignals
@@ -41,6 +38,7 @@ with workflow.unsafe.imports_passed_through():
 
 FIRST_SEAT_WITHIN = timedelta(minutes=1)
 CONCLUDE_AGAIN = timedelta(seconds=5)
+FIRST_RETRY, LATEST_RETRY = timedelta(seconds=5), timedelta(minutes=5)
 
 # Callers name the updates: the SDK types one that has a description as if its result were a coroutine.
 LOCK, SETTLE = "lock", "settle"
@@ -54,12 +52,14 @@ class TeamWorkflow(TeamOperatorSignals):
         super().__init__(team)
         self._locking: set[str] = set()
         self._first_lock_ended = False
+        self._retry_after: timedelta | None = None
+        """how long the next pause after a defect is; None: the last steps met none"""
 
     @workflow.run
     async def run(self, team: TeamInput) -> str:  # noqa: ARG002 - __init__ has it
         await self._await_first_seat()
         while self._state.is_forming:
-            async with self._cancel_closes_team():
+            async with self._cancel_closes_team(), self._defect_is_retried():
                 await self._sleep_until_due()
                 await self._read_changed_rows()
                 await self._release_overdue_seats()
@@ -205,6 +205,22 @@ class TeamWorkflow(TeamOperatorSignals):
             if not is_cancelled_exception(exc):
                 raise
             await self._conclude_by_operator(TeamDecision.CLOSE, "cancel", OperatorSignal(reason="the workflow was cancelled"))
+
+    @asynccontextmanager
+    async def _defect_is_retried(self) -> AsyncIterator[None]:
+        """A step that a defect stopped is repeated, ever more rarely: a person has to mend the rows, and then it goes on."""
+        try:
+            yield
+        except FailureError as exc:
+            if not is_defect(exc):
+                raise
+            pause = self._retry_after or FIRST_RETRY
+            self._retry_after = min(pause * 2, LATEST_RETRY)
+            await workflow.sleep(pause, summary="a defect stopped a step, which is repeated")
+        else:
+            if self._retry_after is not None:
+                self._retry_after = None
+                self._log.flag(needs_attention=False)
 
     async def _await_refund_window(self) -> None:
         """Waits for late payments, refunds and deliveries; ends when a last read of the rows finds nothing left to do."""

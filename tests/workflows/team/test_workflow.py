@@ -8,15 +8,18 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
-from db.core.connection import Database
+from db.core.connection import Database, connection
 from db.core.invariants import violations
 from db.orders.queries import OrderFilter, list_orders
+from db.teams.conclude import conclude_team
 from db.teams.queries import read_team
 from domain.errors import ErrorCode
 from domain.ids import order_id, refund_workflow_id
-from domain.lifecycle import OrderStatus, PaymentOutcome, TeamStatus
+from domain.lifecycle import OrderStatus, PaymentOutcome, TeamDecision, TeamStatus
 from domain.messages.base import WorkflowFailure
+from domain.messages.teams import ConcludeTeam
 from tests.workflows.play import SOURCE, Play, publish, working
+from workflows.search_attributes import NEEDS_ATTENTION
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -37,6 +40,16 @@ async def status_of(database: Database, team: Play) -> TeamStatus:
     found = await read_team(database, SOURCE, team.team)
     assert found is not None
     return found.status
+
+
+async def needs_attention(team: Play) -> bool:
+    return bool((await team.handle.describe()).typed_search_attributes.get(NEEDS_ATTENTION))
+
+
+async def set_quota(database: Database, team: Play, buyer: int, *, live: int) -> None:
+    async with connection(database) as conn:
+        sql = "UPDATE user_quotas SET live = $1 WHERE user_id = $2"
+        await conn.execute(sql, live, team.request(buyer).user_id)
 
 
 async def orders_of(database: Database, team: Play) -> dict[str, tuple[OrderStatus, str | None]]:
@@ -152,6 +165,45 @@ async def test_extend_gives_the_team_more_time(time: WorkflowEnvironment, databa
     assert "extend by 120 min by ann" in await team.details()
     await time.sleep(2 * HOUR)
     assert await status_of(database, team) is TeamStatus.FAILED
+
+
+async def test_extend_that_meets_the_end_of_its_team_says_so(time: WorkflowEnvironment, database: Database, queue: str) -> None:
+    team = await play(time, database, queue)
+    await team.open()
+    now = await time.get_current_time()
+    await conclude_team(database, ConcludeTeam(team_id=team.team, decision=TeamDecision.CLOSE, now=now))
+    await team.handle.signal("extend", {"minutes": 120, "operator": "ann"})  # the workflow has not heard of the end
+    assert await team.handle.result() == "failed"
+    assert "extend by 120 min by ann changed nothing: the team is failed." in await team.details()
+
+
+async def test_a_team_whose_seats_cannot_be_released_is_flagged_and_goes_on_when_they_can(
+    time: WorkflowEnvironment, database: Database, queue: str
+) -> None:
+    team = await play(time, database, queue)
+    handle = await team.open()
+    await team.join(2)
+    await team.pay(1)
+    await set_quota(database, team, 2, live=0)  # broken by hand: giving the seat back would make it negative
+
+    await time.sleep(16 * MINUTE)
+    failure = "a defect stopped this step: release 1 unpaid seat(s): `CheckViolationError"
+    assert failure in await team.details()
+    assert await needs_attention(team)
+    await time.sleep(HOUR)
+    await handle.signal("close", {"operator": "ann", "reason": "stuck"})
+    await time.sleep(MINUTE)
+    details = await team.details()
+    assert details.count(failure) == 1
+    assert "close by ann (stuck) failed" in details
+    assert (await handle.describe()).history_length < 300  # it is repeated ever more rarely
+
+    await set_quota(database, team, 2, live=1)
+    await time.sleep(10 * MINUTE)
+    assert (await orders_of(database, team))["2"] == (OrderStatus.CANCELLED, "lock_timeout")
+    assert not await needs_attention(team)
+    await time.sleep(DAY)
+    assert await handle.result() == "failed"
 
 
 async def test_complete_needs_somebody_who_has_paid(time: WorkflowEnvironment, database: Database, queue: str) -> None:
