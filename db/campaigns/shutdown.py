@@ -1,6 +1,6 @@
 """Campaign shutdowns: a campaign is ended together with its forming teams, and the progress is counted from the rows."""
 
-from db.campaigns.store import BLOCK_SEAT_CHANGES, lock_campaign
+from db.campaigns.store import block_seat_changes, lock_campaign
 from db.campaigns.versions import record_version
 from db.core.connection import Connection, Database, Row, connection, fetch_one, transaction
 from db.settings.audit import record_change
@@ -34,7 +34,7 @@ INSERT_SHUTDOWN = """
 INSERT INTO campaign_shutdowns (campaign_id, begun_by, reason, begun_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT DO NOTHING RETURNING campaign_id
 """
-# BLOCK_SEAT_CHANGES keeps buyers waiting until commit, so these statements are few and short.
+# block_seat_changes keeps buyers waiting until commit, so these statements are few and short.
 END_CAMPAIGN = "UPDATE campaigns SET status = 'ended', version = $2, updated_at = $3 WHERE campaign_id = $1"
 INSERT_TEAMS = """
 INSERT INTO campaign_shutdown_teams (campaign_id, team_id)
@@ -52,7 +52,7 @@ async def begin_shutdown(database: Database, request: BeginShutdown) -> None:
         if await conn.fetchrow(READ_SHUTDOWN, request.campaign_id) is not None:
             return
         # A concurrent lock either has opened its team before this, or finds the campaign ended: the list of teams is complete.
-        await conn.execute(BLOCK_SEAT_CHANGES)
+        await block_seat_changes(conn)
         campaign = await lock_campaign(conn, request.campaign_id)
         shutdown = (request.campaign_id, request.author.operator, request.reason, request.now)
         if await conn.fetchval(INSERT_SHUTDOWN, *shutdown) is None:

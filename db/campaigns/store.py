@@ -60,8 +60,21 @@ async def create_campaign(
 
 
 # Every statement that takes or releases a seat writes its user's quota, so this lock waits for those in progress and blocks new
-# ones until commit. Taken before any row lock, or it could deadlock with them.
+# ones until commit.
 BLOCK_SEAT_CHANGES = "LOCK TABLE user_quotas IN SHARE MODE"
+# While it waits, all seat changes wait behind it. One that has stalled must not stop them all.
+BLOCK_WITHIN = "SET LOCAL lock_timeout = '500ms'"
+
+
+async def block_seat_changes(conn: Connection) -> None:
+    """Keeps every seat as it is until the transaction ends. Called before any row lock, or it could deadlock with them.
+
+    Raises:
+        LockNotAvailableError: a seat change in progress does not end.
+    """
+    await conn.execute(BLOCK_WITHIN)
+    await conn.execute(BLOCK_SEAT_CHANGES)
+
 
 LOCK_CAMPAIGN = "SELECT * FROM campaigns WHERE campaign_id = $1 FOR UPDATE"
 GOODS_OF = "SELECT source, channel, goods_id FROM campaign_goods WHERE campaign_id = $1 ORDER BY source, channel, goods_id"
@@ -87,7 +100,7 @@ async def change_campaign(
         await conn.execute(ONE_CHANGE_AT_A_TIME)
         if "stock" in changes:
             # A new stock counter starts at the number of live orders: none may come or go while they are counted.
-            await conn.execute(BLOCK_SEAT_CHANGES)
+            await block_seat_changes(conn)
         before = await lock_campaign(conn, campaign_id)
         fields = before.changed(changes)
         require_transition(before.status, fields.status)

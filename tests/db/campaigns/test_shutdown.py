@@ -6,6 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import asyncpg
 import pytest
 
 from db.campaigns.shutdown import (
@@ -24,6 +25,7 @@ from domain.errors import ConfirmationRequired, ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus, TeamDecision
 from domain.messages.acts import command_line_author as author
 from domain.messages.campaigns import BeginShutdown, CloseTeams, ReadShutdown, ShutdownState
+from domain.messages.orders import HeldSeat
 from domain.schemas.campaign_shutdown import ShutdownProgress, ShutdownStatus
 from domain.schemas.campaigns import Campaign
 from tests.db.shop import NOW, PAY_PRICE, SOURCE, Member, Shop
@@ -201,6 +203,25 @@ async def test_a_lock_that_read_the_campaign_before_it_ended_is_refused(shop: Sh
         await shutdown.begin()
     assert await locking is ErrorCode.CAMPAIGN_INACTIVE
     assert await shutdown.forming() == []
+
+
+async def test_a_shutdown_waits_for_no_team_and_keeps_no_buyer_waiting_behind_a_stalled_one(shop: Shop) -> None:
+    shutdown = Shutdown(shop, campaign := await shop.campaign())
+    held, stalled = await shop.team(campaign, locked=2), await shop.team(await shop.campaign(), locked=1)
+    elsewhere = shop.opener(await shop.campaign())
+    async with transaction(shop.database) as holder, asyncio.timeout(10):
+        await holder.execute("SELECT FROM teams WHERE team_id = $1 FOR UPDATE", held[0].team_id)
+        async with transaction(shop.database) as blocker:
+            # In the middle of a seat change, and its process has stopped.
+            await blocker.execute("UPDATE user_quotas SET live = live WHERE user_id = $1", stalled[0].request.user_id)
+            beginning = asyncio.ensure_future(shutdown.begin())
+            await shop.until_waiting(1)
+            assert isinstance(await shop.try_lock(elsewhere), HeldSeat)
+            with pytest.raises(asyncpg.LockNotAvailableError):  # which its workflow retries
+                await beginning
+            assert await shutdown.status() is CampaignStatus.ACTIVE
+        await shutdown.begin()
+    assert await shutdown.forming() == [held[0].team_id]
 
 
 async def test_a_change_that_needs_confirmation_stores_nothing(shop: Shop) -> None:
