@@ -5,11 +5,12 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import uvloop
 from pydantic import ValidationError
@@ -39,7 +40,7 @@ from workflows.reconciliation import ReconciliationWorkflow
 from workflows.redelivery import RedeliveryWorkflow, SampleWorkflow
 from workflows.refund.workflow import RefundWorkflow
 from workflows.starters import close_team, ensure_schedule, start_refund
-from workflows.task_queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
+from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
 from workflows.team.workflow import TeamWorkflow
 
 WORKFLOWS: list[type] = [
@@ -56,11 +57,11 @@ GRACE = timedelta(seconds=5)
 TEAMS_IN_MEMORY = 5000
 WORKFLOW_THREADS = 2
 """Python runs one of them at a time; more of them only cost hand-overs"""
-REFUND_THREADS = 1
-"""of their own: a lock does not queue behind the workflow tasks of a thousand refunds"""
-CONCURRENT_REFUNDS = 4
-"""workflow tasks, and transactions, of refunds that run side by side: the CPU and the connections that are left are for locks
-and payments"""
+REFUND_THREADS = MASS_THREADS = 1
+"""of their own: nobody's lock or refund queues behind the workflow tasks of a thousand refunds"""
+CONCURRENT_REFUNDS, CONCURRENT_MASS = 4, 2
+"""workflow tasks, and transactions, that run side by side: the CPU and the connections that are left are for locks and
+payments"""
 CONCURRENT_CALLBACKS = 2000
 """activities, which wait for malls most of their time; a mall that hangs has 20 of them, and 200 for 0.3 s each"""
 
@@ -103,33 +104,17 @@ def trade_worker(
 def refund_worker(
     client: Client, database: Database, threads: ThreadPoolExecutor, runner: WorkflowRunner | None = None
 ) -> Worker:
-    """Runs what many may ask for at once: refunds, audience imports, campaign shutdowns. Few of them run side by side."""
-    refunds, starts = RefundActivities(database), RefundStartActivities(database, partial(start_refund, client))
-    audiences = AudienceActivities(database)
-    campaigns = CampaignActivities(database, partial(close_team, client), partial(start_refund, client))
+    """Runs what somebody waits for beside locks and payments of a live team: refunds, and payments that lead to one."""
+    starts = RefundStartActivities(database, partial(start_refund, client))
     return Worker(
         client,
         task_queue=REFUNDS_QUEUE,
-        workflows=[RefundWorkflow, PaymentWorkflow, AudienceImportWorkflow, CampaignShutdownWorkflow],
+        workflows=[RefundWorkflow, PaymentWorkflow],
         activities=[
+            *refund_steps(database),
             OrderActivities(database).settle_payment,
-            refunds.open_refund,
-            refunds.answer_refund,
-            refunds.release_refund,
-            refunds.reject_refund,
-            refunds.finish_refund,
-            refunds.flag_refund,
-            refunds.resume_refund,
             starts.start_refund,
-            starts.start_team_refunds,
             starts.start_refund_by_operator,
-            starts.start_unattended_refunds,
-            audiences.import_members,
-            audiences.fail_import,
-            audiences.clear_replaced_members,
-            campaigns.begin_shutdown,
-            campaigns.close_teams,
-            campaigns.measure_shutdown,
         ],
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
         max_concurrent_workflow_tasks=CONCURRENT_REFUNDS,
@@ -140,6 +125,52 @@ def refund_worker(
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,
     )
+
+
+def mass_worker(
+    client: Client, database: Database, threads: ThreadPoolExecutor, runner: WorkflowRunner | None = None
+) -> Worker:
+    """Runs what the platform does for many at once: a few side by side, and none of its activities holds a slot for long."""
+    starts = RefundStartActivities(database, partial(start_refund, client, task_queue=MASS_QUEUE))
+    audiences, campaigns = AudienceActivities(database), CampaignActivities(database, partial(close_team, client))
+    return Worker(
+        client,
+        task_queue=MASS_QUEUE,
+        workflows=[RefundWorkflow, AudienceImportWorkflow, CampaignShutdownWorkflow],
+        activities=[
+            *refund_steps(database),
+            starts.start_team_refunds,
+            starts.start_unattended_refunds,
+            audiences.import_members,
+            audiences.fail_import,
+            audiences.clear_replaced_members,
+            campaigns.begin_shutdown,
+            campaigns.close_teams,
+            campaigns.measure_shutdown,
+        ],
+        workflow_runner=runner or UnsandboxedWorkflowRunner(),
+        max_concurrent_workflow_tasks=CONCURRENT_MASS,
+        workflow_task_executor=threads,
+        max_concurrent_local_activities=CONCURRENT_MASS,
+        max_concurrent_activities=CONCURRENT_MASS,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        graceful_shutdown_timeout=GRACE,
+    )
+
+
+def refund_steps(database: Database) -> list[Callable[..., Any]]:
+    """The activities of a refund's workflow, which run on the queue that it was started on."""
+    refunds = RefundActivities(database)
+    return [
+        refunds.open_refund,
+        refunds.answer_refund,
+        refunds.release_refund,
+        refunds.reject_refund,
+        refunds.finish_refund,
+        refunds.flag_refund,
+        refunds.resume_refund,
+    ]
 
 
 def callback_worker(
@@ -170,10 +201,15 @@ async def all_workers(
     runner: WorkflowRunner | None = None,
 ) -> AsyncIterator[None]:
     """Everything that a worker process does; `task_queue` is the teams'."""
-    with ThreadPoolExecutor(WORKFLOW_THREADS) as threads, ThreadPoolExecutor(REFUND_THREADS) as refund_threads:
+    with (
+        ThreadPoolExecutor(WORKFLOW_THREADS) as threads,
+        ThreadPoolExecutor(REFUND_THREADS) as refund_threads,
+        ThreadPoolExecutor(MASS_THREADS) as mass_threads,
+    ):
         async with (
             trade_worker(client, database, threads, task_queue, runner),
             refund_worker(client, database, refund_threads, runner),
+            mass_worker(client, database, mass_threads, runner),
             callback_worker(client, callbacks, threads, runner),
         ):
             yield

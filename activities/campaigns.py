@@ -2,27 +2,28 @@
 
 import asyncio
 import time
+from datetime import timedelta
+from itertools import chain
 from typing import Protocol
 
 from temporalio import activity
 
 import db.campaigns.shutdown
-import db.refunds.pending
 import db.teams.conclude
 from activities import interfaces
+from activities.batches import next_batch, progress_of
 from activities.errors import database_errors
-from activities.refunds import StartsRefund
 from db.core.connection import Database
 from domain.lifecycle import TeamDecision
-from domain.messages.campaigns import BeginShutdown, ClosedTeams, CloseTeams, ReadShutdown, ShutdownState
-from domain.messages.teams import ConcludeTeam
+from domain.messages.campaigns import BeginShutdown, ClosedTeams, CloseTeams, Closing, ReadShutdown, ShutdownState
+from domain.messages.teams import ConcludedTeam, ConcludeTeam
 
 BATCH = 5
-"""teams that are closed side by side; the next batch waits for them, and for as long again, so that locks find room between"""
+"""teams that are closed side by side, by all shutdowns together if they are as few"""
 TEAMS_PER_CALL = 500
 CLOSED_WITHIN = 5.0
 """seconds until a batch that has not closed is left to the next call"""
-POLL_EVERY = 0.05
+CHECK_AGAIN = timedelta(milliseconds=100)
 
 
 class ClosesTeam(Protocol):
@@ -32,10 +33,9 @@ class ClosesTeam(Protocol):
 
 
 class CampaignActivities(interfaces.CampaignActivities):
-    def __init__(self, database: Database, close: ClosesTeam, start: StartsRefund) -> None:
+    def __init__(self, database: Database, close: ClosesTeam) -> None:
         self._database = database
         self._close = close
-        self._start = start
 
     @activity.defn
     async def begin_shutdown(self, request: BeginShutdown) -> None:
@@ -44,50 +44,51 @@ class CampaignActivities(interfaces.CampaignActivities):
 
     @activity.defn
     async def close_teams(self, request: CloseTeams) -> ClosedTeams:
-        """Closes forming teams; a retry goes on where the last attempt stopped."""
-        details = activity.info().heartbeat_details
-        after, count, event_ids = (str(details[0]), int(details[1]), list(details[2])) if details else (request.after, 0, [])
-        while count < TEAMS_PER_CALL:
+        """Closes forming teams, a batch at a time.
+
+        The next batch follows when this one is closed and its refunds have begun, and after as long again, so that locks find
+        room between. This attempt waits for neither: its slot is free meanwhile.
+        """
+        progress = progress_of(Closing)
+        if progress.closing:
+            taken = time.time() - progress.begun_at
             with database_errors():
-                batch = await db.campaigns.shutdown.forming_teams(self._database, request, after, BATCH)
-            if not batch:
-                return ClosedTeams(event_ids=event_ids)
-            began = time.monotonic()
-            closed = await asyncio.gather(*(self._close_team(team_id, request) for team_id in batch))
-            await self._wait_until_closed(batch)
-            await asyncio.sleep(time.monotonic() - began)
-            after, count = batch[-1], count + len(batch)
-            event_ids += [event_id for team_events in closed for event_id in team_events]
-            activity.heartbeat(after, count, event_ids)
-        return ClosedTeams(after=after, event_ids=event_ids)
+                is_unfinished = await db.campaigns.shutdown.any_unfinished(self._database, progress.closing)
+            if is_unfinished and taken < CLOSED_WITHIN:
+                raise next_batch(progress.done, progress, CHECK_AGAIN)
+            pause = timedelta(seconds=min(taken, CLOSED_WITHIN))
+            raise next_batch(progress.done, progress.model_copy(update={"closing": []}), pause)
+        after = progress.after or request.after
+        if progress.count >= TEAMS_PER_CALL:
+            return ClosedTeams(after=after, event_ids=progress.event_ids, owing=progress.owing)
+        with database_errors():
+            size = max(BATCH // max(await db.campaigns.shutdown.closing_shutdowns(self._database), 1), 1)
+            batch = await db.campaigns.shutdown.forming_teams(self._database, request, after, size)
+        if not batch:
+            return ClosedTeams(event_ids=progress.event_ids, owing=progress.owing)
+        begun_at = time.time()
+        answers = await asyncio.gather(*(self._close_team(team_id, request) for team_id in batch))
+        concluded = {team_id: answer for team_id, answer in zip(batch, answers, strict=True) if answer is not None}
+        progress = Closing(
+            after=batch[-1],
+            count=progress.count + len(batch),
+            event_ids=[*progress.event_ids, *chain(*(answer.event_ids for answer in concluded.values()))],
+            owing=[*progress.owing, *(team_id for team_id, answer in concluded.items() if answer.owed)],
+            closing=[team_id for team_id in batch if team_id not in concluded],
+            begun_at=begun_at,
+        )
+        raise next_batch(progress.done, progress, CHECK_AGAIN)
 
     @activity.defn
     async def measure_shutdown(self, request: ReadShutdown) -> ShutdownState:
         with database_errors():
             return await db.campaigns.shutdown.measure_shutdown(self._database, request)
 
-    async def _close_team(self, team_id: str, request: CloseTeams) -> list[str]:
-        """Signals the team's workflow; where there is none, or it did not close the team, closes the team's rows.
-
-        Returns:
-            The events that no workflow delivers.
-        """
+    async def _close_team(self, team_id: str, request: CloseTeams) -> ConcludedTeam | None:
+        """Signals the team's workflow; where there is none, or it did not close the team, closes the team's rows."""
         is_signaled = await self._close(team_id, operator=request.operator, reason=request.reason)
         if is_signaled and not request.by_rows:
-            return []
+            return None
         with database_errors():
             close = ConcludeTeam(team_id=team_id, decision=TeamDecision.CLOSE, now=request.now)
-            concluded = await db.teams.conclude.conclude_team(self._database, close)
-            owed = await db.refunds.pending.owed_by_team(self._database, team_id, "", len(concluded.owed) + 1)
-        for refund in owed:
-            await self._start(refund)
-        return concluded.event_ids
-
-    async def _wait_until_closed(self, team_ids: list[str]) -> None:
-        """Waits for the workflows of these teams, and of their refunds, for a limited time."""
-        give_up = time.monotonic() + CLOSED_WITHIN
-        while time.monotonic() < give_up:
-            with database_errors():
-                if not await db.campaigns.shutdown.any_unfinished(self._database, team_ids):
-                    return
-            await asyncio.sleep(POLL_EVERY)
+            return await db.teams.conclude.conclude_team(self._database, close)

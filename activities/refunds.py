@@ -10,6 +10,7 @@ import db.refunds.open
 import db.refunds.pending
 import db.refunds.steps
 from activities import interfaces
+from activities.batches import next_batch, progress_of
 from activities.errors import database_errors
 from db.core.connection import Database
 from domain.messages.reconciliation import FindOverdue
@@ -20,11 +21,14 @@ from domain.messages.refunds import (
     RefundInput,
     RefundState,
     StartedRefunds,
+    StartingRefunds,
     StartTeamRefunds,
 )
 
 BATCH = 20
-"""refunds that are started side by side, and between two heartbeats"""
+"""refunds that are started side by side"""
+CHECK_AGAIN, CHECKS = timedelta(milliseconds=200), 25
+"""how often, and how many times, a team's next batch waits for the last one to begin"""
 LATE_BY = timedelta(minutes=2)
 
 
@@ -89,18 +93,23 @@ class RefundStartActivities(interfaces.RefundStartActivities):
 
     @activity.defn
     async def start_team_refunds(self, request: StartTeamRefunds) -> StartedRefunds:
-        """Starts a refund for every paid order of a failed team; a retry goes on where the last attempt stopped."""
-        after = str(activity.info().heartbeat_details[0]) if activity.info().heartbeat_details else ""
-        started = 0
-        while True:
-            with database_errors():
-                batch = await db.refunds.pending.owed_by_team(self._database, request.team_id, after, BATCH)
-            if not batch:
-                return StartedRefunds(count=started)
-            await asyncio.gather(*(self._start(refund) for refund in batch))
-            started += len(batch)
-            after = batch[-1].out_trade_no
-            activity.heartbeat(after)
+        """Starts a refund for every paid order of a failed team, a batch at a time.
+
+        The next batch follows when most of the last one have begun, so that a large team's refunds do not keep those of other
+        teams waiting; some that cannot begin do not hold up the others.
+        """
+        progress = progress_of(StartingRefunds)
+        with database_errors():
+            waiting = await db.refunds.pending.count_owed(self._database, request.team_id, progress.after)
+            if waiting > BATCH // 2 and progress.checks < CHECKS:
+                raise next_batch(progress.done, progress.model_copy(update={"checks": progress.checks + 1}), CHECK_AGAIN)
+            batch = await db.refunds.pending.owed_by_team(self._database, request.team_id, progress.after, BATCH)
+        await self._start_all(batch)
+        started = progress.count + len(batch)
+        if len(batch) < BATCH:
+            return StartedRefunds(count=started)
+        progress = StartingRefunds(after=batch[-1].out_trade_no, count=started)
+        raise next_batch(progress.done, progress, CHECK_AGAIN)
 
     @activity.defn
     async def start_refund_by_operator(self, request: RefundByOperator) -> str:
@@ -118,5 +127,8 @@ class RefundStartActivities(interfaces.RefundStartActivities):
             refunds = await db.refunds.pending.unfinished_refunds(self._database, request.now, since, BATCH * 5)
             refunds += await db.refunds.pending.owed_by_failed_teams(self._database, since, BATCH * 5)
         for begin in range(0, len(refunds), BATCH):
-            await asyncio.gather(*(self._start(refund) for refund in refunds[begin : begin + BATCH]))
+            await self._start_all(refunds[begin : begin + BATCH])
         return StartedRefunds(count=len(refunds))
+
+    async def _start_all(self, refunds: list[RefundInput]) -> None:
+        await asyncio.gather(*(self._start(refund) for refund in refunds))

@@ -70,15 +70,14 @@ async def execute_local_first(
 
 
 async def execute_batched(
-    activity: Activity[ArgumentT, AnswerT], argument: ArgumentT, *, summary: str, task_queue: str
+    activity: Activity[ArgumentT, AnswerT], argument: ArgumentT, *, summary: str, task_queue: str | None = None
 ) -> AnswerT:
-    """Runs an activity that works through many rows and heartbeats after each batch."""
+    """Runs an activity that works through many rows: each attempt does a batch, and is repeated for the next one."""
     return await workflow.execute_activity_method(
         activity,
         argument,
         task_queue=task_queue,
-        start_to_close_timeout=timedelta(hours=1),
-        heartbeat_timeout=BATCH,
+        start_to_close_timeout=BATCH,
         retry_policy=RETRY_FOREVER,
         summary=summary,
     )

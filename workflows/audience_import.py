@@ -11,7 +11,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.activity_calls import application_error_of, execute_batched, execute_with_retries
     from workflows.markdown import quote
     from workflows.saga import ends_workflow
-    from workflows.task_queues import REFUNDS_QUEUE
 
 
 @workflow.defn
@@ -20,9 +19,7 @@ class AudienceImportWorkflow:
     async def run(self, audience: AudienceImportInput) -> str:
         try:
             summary = f"import members of audience {quote(audience.audience_id)}"
-            state = await execute_batched(
-                AudienceActivities.import_members, audience, summary=summary, task_queue=REFUNDS_QUEUE
-            )
+            state = await execute_batched(AudienceActivities.import_members, audience, summary=summary)
         except BaseException as exc:
             if not ends_workflow(exc):
                 raise
@@ -36,8 +33,8 @@ class AudienceImportWorkflow:
         cause = application_error_of(exc)
         reason = f"A defect stopped it: {cause.message}" if cause else "Its workflow was cancelled."
         failed = FailImport(import_id=audience.import_id, reason=reason, now=workflow.now())
-        await execute_with_retries(AudienceActivities.fail_import, failed, summary="fail the import", task_queue=REFUNDS_QUEUE)
+        await execute_with_retries(AudienceActivities.fail_import, failed, summary="fail the import")
 
     async def _clear(self, audience: AudienceImportInput) -> None:
         summary = "delete members that are no longer in force"
-        await execute_batched(AudienceActivities.clear_replaced_members, audience, summary=summary, task_queue=REFUNDS_QUEUE)
+        await execute_batched(AudienceActivities.clear_replaced_members, audience, summary=summary)

@@ -11,13 +11,13 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.interfaces import CampaignActivities
+    from activities.interfaces import CampaignActivities, RefundStartActivities
     from domain.messages.acts import signal_author
     from domain.messages.campaigns import BeginShutdown, CloseTeams, ReadShutdown, ShutdownInput, ShutdownState
+    from domain.messages.refunds import StartTeamRefunds
     from workflows.activity_calls import execute_batched, execute_with_retries
     from workflows.deliveries import ONE_ATTEMPT, start_delivery
     from workflows.details import shutdown_details
-    from workflows.task_queues import REFUNDS_QUEUE
 
 FIRST_CHECK, LATEST_CHECK = timedelta(seconds=1), timedelta(minutes=5)
 
@@ -54,15 +54,11 @@ class CampaignShutdownWorkflow:
         shutdown = self._shutdown
         author = shutdown.author or signal_author(shutdown.operator)
         begin = BeginShutdown(campaign_id=shutdown.campaign_id, author=author, reason=shutdown.reason, now=workflow.now())
-        await execute_with_retries(
-            CampaignActivities.begin_shutdown, begin, summary="end the campaign", task_queue=REFUNDS_QUEUE
-        )
+        await execute_with_retries(CampaignActivities.begin_shutdown, begin, summary="end the campaign")
 
     async def _measure(self) -> ShutdownState:
         read = ReadShutdown(campaign_id=self._shutdown.campaign_id, now=workflow.now())
-        state = await execute_with_retries(
-            CampaignActivities.measure_shutdown, read, summary="count what is done", task_queue=REFUNDS_QUEUE
-        )
+        state = await execute_with_retries(CampaignActivities.measure_shutdown, read, summary="count what is done")
         workflow.set_current_details(shutdown_details(self._shutdown, state))
         return state
 
@@ -77,9 +73,10 @@ class CampaignShutdownWorkflow:
             by_rows=self._signaled,
             now=workflow.now(),
         )
-        closed = await execute_batched(
-            CampaignActivities.close_teams, close, summary=f"close {forming} team(s)", task_queue=REFUNDS_QUEUE
-        )
+        closed = await execute_batched(CampaignActivities.close_teams, close, summary=f"close {forming} team(s)")
+        for team_id in closed.owing:
+            request, summary = StartTeamRefunds(team_id=team_id), f"start refunds of {team_id}"
+            await execute_batched(RefundStartActivities.start_team_refunds, request, summary=summary)
         self._after = closed.after
         self._signaled = self._signaled or not closed.after
         if closed.event_ids:

@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.messages.teams import ConcludeTeam
     from workflows.activity_calls import execute_batched, execute_with_retries
     from workflows.deliveries import ONE_ATTEMPT, start_delivery
-    from workflows.task_queues import REFUNDS_QUEUE
+    from workflows.task_queues import MASS_QUEUE
 
 DELIVERY = timedelta(minutes=5)
 
@@ -34,7 +34,7 @@ class ReconciliationWorkflow:
             RefundStartActivities.start_unattended_refunds,
             find,
             summary="start refunds that have no live workflow",
-            task_queue=REFUNDS_QUEUE,
+            task_queue=MASS_QUEUE,
         )
         if event_ids:
             # One attempt: what fails again is overdue again in the next minutes.
@@ -58,6 +58,6 @@ class ReconciliationWorkflow:
                 RefundStartActivities.start_team_refunds,
                 StartTeamRefunds(team_id=team_id),
                 summary=f"start {len(concluded.owed)} refund(s) of {team_id}",
-                task_queue=REFUNDS_QUEUE,
+                task_queue=MASS_QUEUE,
             )
         return [*released.event_ids, *concluded.event_ids]

@@ -42,7 +42,7 @@ from workflows.reconciliation import ReconciliationWorkflow
 from workflows.redelivery import RESEND, RedeliveryWorkflow, SampleWorkflow
 from workflows.refund.workflow import RefundWorkflow
 from workflows.search_attributes import CAMPAIGN_ID, MALL, TEAM_STATUS
-from workflows.task_queues import CALLBACKS_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
+from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
 from workflows.team.state import TeamInput
 from workflows.team.workflow import TeamWorkflow
 
@@ -95,12 +95,12 @@ def team_start(
     )
 
 
-def refund_options(refund: RefundInput) -> StartOptions:
-    """The start options of a refund's workflow: one for each attempt."""
+def refund_options(refund: RefundInput, task_queue: str = REFUNDS_QUEUE) -> StartOptions:
+    """The start options of a refund's workflow: one for each attempt. MASS_QUEUE is for those that nobody has asked for."""
     attempt = refund.attempt or 1
     workflow_id = refund_workflow_id(order_id(refund.source, refund.out_trade_no), attempt)
     number, mall = quote(refund.out_trade_no), quote(refund.source)
-    return _options(workflow_id, REFUNDS_QUEUE, f"Refund {attempt} of order {number}, mall {mall}")
+    return _options(workflow_id, task_queue, f"Refund {attempt} of order {number}, mall {mall}")
 
 
 def payment_options(payment: PaymentInput) -> StartOptions:
@@ -110,9 +110,9 @@ def payment_options(payment: PaymentInput) -> StartOptions:
     return _options(workflow_id, REFUNDS_QUEUE, f"Payment of order {number}, mall {mall}")
 
 
-async def start_refund(client: Client, refund: RefundInput) -> None:
-    """Starts a refund that no caller waits for, unless it runs already."""
-    await client.start_workflow(RefundWorkflow.run, refund, **refund_options(refund))
+async def start_refund(client: Client, refund: RefundInput, task_queue: str = REFUNDS_QUEUE) -> None:
+    """Starts a refund without waiting for its first step, unless it runs already: on either queue."""
+    await client.start_workflow(RefundWorkflow.run, refund, **refund_options(refund, task_queue))
 
 
 async def signal_refund(client: Client, refund: RefundInput, signal: str, payload: dict[str, Any]) -> None:
@@ -136,7 +136,7 @@ async def close_team(client: Client, team_id: str, *, operator: str, reason: str
 async def start_audience_import(client: Client, audience_id: str, import_id: int) -> None:
     """Lets an audience's rule import its members, and those that were replaced be deleted."""
     options = _options(
-        audience_workflow_id(audience_id, import_id), REFUNDS_QUEUE, f"Import {import_id} of audience {quote(audience_id)}"
+        audience_workflow_id(audience_id, import_id), MASS_QUEUE, f"Import {import_id} of audience {quote(audience_id)}"
     )
     await client.start_workflow(
         AudienceImportWorkflow.run,
@@ -152,7 +152,7 @@ async def start_campaign_shutdown(client: Client, shutdown: ShutdownInput) -> No
     await client.start_workflow(
         CampaignShutdownWorkflow.run,
         shutdown,
-        **_options(shutdown_workflow_id(shutdown.campaign_id), REFUNDS_QUEUE, summary),
+        **_options(shutdown_workflow_id(shutdown.campaign_id), MASS_QUEUE, summary),
         search_attributes=TypedSearchAttributes([SearchAttributePair(CAMPAIGN_ID, str(shutdown.campaign_id))]),
     )
 

@@ -14,7 +14,7 @@ from domain.messages.refunds import RefundInput, RefundRequest, RefundState
 from domain.schemas.refunds import Refund
 from settings import Settings
 from workflows.refund.workflow import REQUEST, RefundWorkflow
-from workflows.starters import refund_options, signal_refund
+from workflows.starters import refund_options, signal_refund, start_refund
 
 
 async def request_refund(client: Client, refund: RefundInput, request: RefundRequest) -> None:
@@ -52,11 +52,15 @@ class RefundService:
             found = await self._look_up(source, out_trade_no)
             if found.is_undone and found.refund is not None:
                 return found.refund, True
+            refund = RefundInput(source=source, out_trade_no=out_trade_no, attempt=found.next_attempt)
+            if found.is_owed and found.refund is not None:
+                # The platform returns this money by itself. Where its workflow waits among many others, nobody waits for it
+                # here; where there is none yet, it begins now.
+                await start_refund(self._client, refund.model_copy(update=request.model_dump()))
+                return found.refund, True
             found.require_window(datetime.now(UTC), force=request.force)
-            attempt = found.next_attempt
-            refund = RefundInput(source=source, out_trade_no=out_trade_no, attempt=attempt, awaits_request=True)
             try:
-                await request_refund(self._client, refund, request)
+                await request_refund(self._client, refund.model_copy(update={"awaits_request": True}), request)
             except Refusal:
                 # A concurrent request, or the end of the team, may have undone the order first.
                 found = await self._look_up(source, out_trade_no)

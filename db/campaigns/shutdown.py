@@ -80,6 +80,19 @@ async def forming_teams(database: Database, request: CloseTeams, after: str, lim
         return [row["team_id"] for row in await conn.fetch(FORMING_TEAMS, request.campaign_id, after, limit)]
 
 
+CLOSING_SHUTDOWNS = """
+SELECT count(*) FROM campaign_shutdowns c
+ WHERE c.finished_at IS NULL AND EXISTS (SELECT FROM campaign_shutdown_teams s JOIN teams t USING (team_id)
+                                          WHERE s.campaign_id = c.campaign_id AND t.status = 'forming')
+"""
+
+
+async def closing_shutdowns(database: Database) -> int:
+    """Counts the shutdowns that have forming teams to close."""
+    async with connection(database) as conn:
+        return int(await conn.fetchval(CLOSING_SHUTDOWNS))
+
+
 ANY_UNFINISHED = """
 SELECT EXISTS (SELECT FROM teams WHERE team_id = ANY($1::text[]) AND status = 'forming')
        OR EXISTS (SELECT FROM teams t JOIN orders o USING (team_id)

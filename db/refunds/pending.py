@@ -12,6 +12,10 @@ SELECT o.source, o.out_trade_no, 1 + (SELECT count(*) FROM refunds r WHERE r.ord
  WHERE t.status = 'failed' AND o.status = 'paid'
 """
 OWED_BY_TEAM = f"{OWED} AND t.team_id = $1 AND o.out_trade_no > $2 ORDER BY o.out_trade_no LIMIT $3"
+COUNT_OWED = """
+SELECT count(*) FROM orders o JOIN teams t USING (team_id)
+ WHERE t.status = 'failed' AND o.status = 'paid' AND t.team_id = $1 AND o.out_trade_no <= $2
+"""
 OWED_BY_FAILED_TEAMS = f"{OWED} AND t.complete_count > 0 AND t.failed_at < $1 ORDER BY t.failed_at LIMIT $2"
 
 
@@ -19,6 +23,12 @@ async def owed_by_team(database: Database, team_id: str, after: str, limit: int)
     """Returns the paid orders of a failed team without a refund, by out_trade_no, those greater than `after`."""
     async with connection(database) as conn:
         return _to_start(await conn.fetch(OWED_BY_TEAM, team_id, after, limit))
+
+
+async def count_owed(database: Database, team_id: str, until: str) -> int:
+    """Counts the same up to an out_trade_no: where their workflows were started, those that have not begun."""
+    async with connection(database) as conn:
+        return int(await conn.fetchval(COUNT_OWED, team_id, until))
 
 
 async def owed_by_failed_teams(database: Database, since: datetime, limit: int) -> list[RefundInput]:

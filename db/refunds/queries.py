@@ -31,13 +31,18 @@ class RefundLookup:
     team_status: TeamStatus
     window: RefundWindow
     refund: Refund | None
-    """the latest one, rejected ones included"""
+    """the latest one, rejected ones included; an owed one also before it has begun"""
     attempts: int
 
     @property
     def is_undone(self) -> bool:
         """Whether the order is undone or being undone, so that a further request is a repeat."""
         return self.order_status in {OrderStatus.REFUNDING, OrderStatus.REFUNDED, OrderStatus.CANCELLED}
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether the platform returns the money by itself, and has not begun."""
+        return _is_owed(self.order_status, self.team_status)
 
     @property
     def open_attempt(self) -> int | None:
@@ -115,6 +120,17 @@ def _lookup(row: Row) -> RefundLookup:
 def _refund(row: Row) -> Refund | None:
     """The latest refund. A cancelled order without one, and an owed one that has not begun, are shown as refunds, too."""
     identity = {"order_id": row["order_id"], "out_trade_no": row["out_trade_no"]}
+    if _is_owed(row["status"], row["team_status"]):
+        return Refund(
+            **identity,
+            kind=RefundKind.PAID_UNFORMED,
+            status=RefundStatus.REQUESTED,
+            reason="team_failed",
+            amount=row["paid_amount"],
+            requested_at=row["failed_at"],
+            finished_at=None,
+            workflow=WorkflowLink(id=refund_workflow_id(row["order_id"], (row["attempt"] or 0) + 1)),
+        )
     if row["attempt"] is not None:
         return Refund(
             **identity,
@@ -137,18 +153,11 @@ def _refund(row: Row) -> Refund | None:
             finished_at=row["cancelled_at"],
             workflow=WorkflowLink(id=team_workflow_id(row["team_id"])),
         )
-    if row["status"] == OrderStatus.PAID and row["team_status"] == TeamStatus.FAILED:
-        return Refund(
-            **identity,
-            kind=RefundKind.PAID_UNFORMED,
-            status=RefundStatus.REQUESTED,
-            reason="team_failed",
-            amount=row["paid_amount"],
-            requested_at=row["failed_at"],
-            finished_at=None,
-            workflow=WorkflowLink(id=refund_workflow_id(row["order_id"], 1)),
-        )
     return None
+
+
+def _is_owed(order_status: str, team_status: str) -> bool:
+    return order_status == OrderStatus.PAID and team_status == TeamStatus.FAILED
 
 
 @dataclass(frozen=True, slots=True)

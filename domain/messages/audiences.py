@@ -33,3 +33,13 @@ class ClearedMembers(WorkflowMessage):
     """Imports whose members were deleted."""
 
     import_ids: list[int] = []
+
+
+class Clearing(WorkflowMessage):
+    """How far the replaced members of an audience have been deleted."""
+
+    cleared: list[int] = []
+    import_id: int | None = None
+    """the import whose members are being deleted"""
+    after: str = ""
+    """the last user of those that are: deleted rows stay in the index until vacuum, and are not read again"""

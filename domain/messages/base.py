@@ -22,6 +22,7 @@ class WorkflowFailure(StrEnum):
     BROKEN_INVARIANT = "BrokenInvariant"
     DATABASE_AWAY = "DatabaseAway"
     CALLBACKS_PENDING = "CallbacksPending"
+    NEXT_BATCH = "NextBatch"
     TEAM_OVER = "TeamOver"
     REFUND_REJECTED = "RefundRejected"
     NO_REQUEST = "NoRequest"

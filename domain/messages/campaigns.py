@@ -38,6 +38,8 @@ class ClosedTeams(WorkflowMessage):
     """the last team, when there may be more"""
     event_ids: list[str] = []
     """events of teams that no workflow delivers"""
+    owing: list[str] = []
+    """teams with paid members whose refunds no workflow starts"""
 
 
 class ReadShutdown(WorkflowMessage):
@@ -78,3 +80,17 @@ class ShutdownInput(WorkflowMessage):
     reason: Annotated[str, Field(max_length=500)] = ""
     after: Annotated[str, Field(description="set by continue-as-new: the last team that was signaled to close")] = ""
     signaled: Annotated[bool, Field(description="set by continue-as-new: every team's workflow was signaled to close")] = False
+
+
+class Closing(ClosedTeams):
+    """How far the attempts of a call have come."""
+
+    count: int = 0
+    closing: list[str] = []
+    """the teams that the next batch waits for"""
+    begun_at: float = 0.0
+    """when they were told to close, in seconds of Unix time"""
+
+    @property
+    def done(self) -> str:
+        return f"{self.count} team(s) told to close"

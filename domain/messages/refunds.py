@@ -100,3 +100,17 @@ class RefundByOperator(WorkflowMessage):
     reason: str = ""
     operator: str = ""
     now: Moment
+
+
+class StartingRefunds(WorkflowMessage):
+    """How far the refunds of a failed team have been started."""
+
+    after: str = ""
+    """the out_trade_no of the last one"""
+    count: int = 0
+    checks: int = 0
+    """how many times the next batch has waited"""
+
+    @property
+    def done(self) -> str:
+        return f"{self.count} refund(s) started"

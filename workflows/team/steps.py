@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.markdown import quote
     from workflows.operator_log import OperatorLog
     from workflows.search_attributes import TEAM_STATUS
-    from workflows.task_queues import REFUNDS_QUEUE
+    from workflows.task_queues import MASS_QUEUE
     from workflows.team.state import TeamInput, TeamState
 
 
@@ -80,7 +80,7 @@ class TeamSteps:
             RefundStartActivities.start_team_refunds,
             StartTeamRefunds(team_id=self._team.team_id),
             summary=f"start {count} refund(s)",
-            task_queue=REFUNDS_QUEUE,
+            task_queue=MASS_QUEUE,
         )
 
     async def _take_over(self) -> bool:

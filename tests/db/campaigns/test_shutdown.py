@@ -12,6 +12,7 @@ import pytest
 from db.campaigns.shutdown import (
     any_unfinished,
     begin_shutdown,
+    closing_shutdowns,
     forming_teams,
     measure_shutdown,
     preview_shutdown,
@@ -92,10 +93,12 @@ async def test_a_shutdown_is_previewed_begun_once_and_measured_until_done(shop: 
     assert await shutdown.forming() == teams
     assert await shutdown.forming(limit=1) == teams[:1]
     assert await shutdown.forming(after=teams[0]) == teams[1:]
+    closing = await closing_shutdowns(shop.database)
     assert counts(await shutdown.measure()) == (2, 0, 0, 2, 0)
 
     for team in (paid_team, unpaid):
         await shop.conclude(team[0], TeamDecision.CLOSE)
+    assert await closing_shutdowns(shop.database) == closing - 1
     assert not await any_unfinished(shop.database, [unpaid[0].team_id])
     assert await any_unfinished(shop.database, [other[0].team_id])
     await shop.refund(paid_team[0])

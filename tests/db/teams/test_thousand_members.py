@@ -4,10 +4,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+import activities.refunds
 from activities.refunds import BATCH, RefundStartActivities
 from domain.lifecycle import OrderStatus, TeamDecision, TeamStatus
+from domain.messages.base import WorkflowFailure
 from domain.messages.refunds import RefundInput, StartTeamRefunds
 from tests.db.shop import DEADLINE, NOW, Member, Shop
 from workflows.client import data_converter
@@ -40,30 +43,74 @@ async def thousand_members(shop: Shop) -> Member:
     return opener
 
 
-async def test_an_interrupted_start_of_its_refunds_starts_each_once(shop: Shop) -> None:
+class Starting:
+    """Calls the activity as Temporal does: again and again, each time with what the last attempt left."""
+
+    def __init__(self, shop: Shop, team_id: str) -> None:
+        self._activities = RefundStartActivities(shop.database, self._start)
+        self._request = StartTeamRefunds(team_id=team_id)
+        self._environment = ActivityEnvironment()
+        self._environment.on_heartbeat = self._keep
+        self.started: list[str] = []
+        self.attempts = 0
+        self.fails_at: int | None = None
+
+    async def run(self) -> int:
+        """Until it has started all; returns their number."""
+        while (count := await self.attempt()) is None:
+            pass
+        return count
+
+    async def attempt(self) -> int | None:
+        self.attempts += 1
+        try:
+            return (await self._environment.run(self._activities.start_team_refunds, self._request)).count
+        except ApplicationError as error:
+            assert error.type == WorkflowFailure.NEXT_BATCH  # noqa: PT017
+            return None
+
+    async def _start(self, refund: RefundInput) -> None:
+        if len(self.started) == self.fails_at:
+            raise ConnectionError
+        self.started.append(refund.out_trade_no)
+
+    def _keep(self, *progress: object) -> None:
+        self._environment.info = replace(self._environment.info, heartbeat_details=progress)
+
+
+async def test_an_interrupted_start_of_its_refunds_starts_each_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     opener = await thousand_members(shop)
     concluded = await shop.conclude(opener, TeamDecision.DEADLINE, DEADLINE + timedelta(minutes=1))
     assert (concluded.team.status, len(concluded.owed)) == (TeamStatus.FAILED, MEMBERS - 1)
     assert len(data_converter.payload_converter.to_payload(concluded).data) < MAX_PAYLOAD / 10
-    started: list[str] = []
-    failing_after = MEMBERS // 2
-
-    async def start(refund: RefundInput) -> None:
-        if len(started) == failing_after:
-            raise ConnectionError
-        started.append(refund.out_trade_no)
-
-    environment = ActivityEnvironment()
-    heartbeats: list[str] = []
-    environment.on_heartbeat = heartbeats.append
-    starts, request = RefundStartActivities(shop.database, start), StartTeamRefunds(team_id=opener.team_id)
+    monkeypatch.setattr(activities.refunds, "CHECKS", 0)  # none of them begins here
+    starting = Starting(shop, opener.team_id)
+    starting.fails_at = MEMBERS // 2
     with pytest.raises(ConnectionError):
-        await environment.run(starts.start_team_refunds, request)
-    assert len(heartbeats) == failing_after // BATCH
-    failing_after = MEMBERS
-    environment.info = replace(environment.info, heartbeat_details=heartbeats[-1:])
-    await environment.run(starts.start_team_refunds, request)
-    assert sorted(started) == sorted(concluded.owed)
+        await starting.run()
+    starting.fails_at = None
+    assert await starting.run() == MEMBERS - 1
+    assert sorted(starting.started) == sorted(concluded.owed)
+    assert starting.attempts == MEMBERS // BATCH + 1
+
+
+async def test_the_next_batch_follows_when_most_of_the_last_one_have_begun_or_cannot(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activities.refunds, "BATCH", 2)
+    members = await shop.team(await shop.campaign(target_count=6), paid=5, locked=0)
+    await shop.conclude(members[0], TeamDecision.CLOSE)
+    starting = Starting(shop, members[0].team_id)
+    counts = []
+    for _ in range(4):
+        await starting.attempt()
+        counts.append(len(starting.started))
+        if len(counts) == 3:
+            await shop.refund(next(each for each in members if each.number == starting.started[0]))
+    assert counts == [2, 2, 2, 4]
+    starting.attempts = 0
+    assert await starting.run() == 5
+    assert starting.attempts == activities.refunds.CHECKS + 1
 
 
 def test_what_its_workflow_carries_on_and_shows_is_bounded() -> None:

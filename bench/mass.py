@@ -1,0 +1,228 @@
+"""What a buyer waits for while the platform does mass work: a team of a thousand fails, or campaigns are shut down.
+
+`python -m bench.mass --stack STACK.json` drives a running stack through its public API. STACK.json holds the line that
+`groupbuy up --json` prints.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import uvloop
+
+from bench.api_client import LOAD_OFFER, ApiClient, Json
+from bench.http_client import HttpClient
+from bench.life import RunningStack
+from bench.processes import BenchError
+from bench.report import table
+from bench.rounds import percentile
+from embedded.process import exit_process
+
+CALLERS = 16
+"""that fill teams before the mass work begins"""
+CALM = 10.0
+"""seconds without mass work"""
+DONE_WITHIN = 900.0
+BUYERS_PER_SECOND = 2.0
+OPENS, PAYS, LEAVES, PAYS_WRONG = "lock", "payment", "refund", "payment of a wrong amount"
+
+
+@dataclass
+class Watch:
+    """What buyers elsewhere met while something was going on."""
+
+    name: str
+    seconds: float = 0.0
+    latencies: dict[str, list[float]] = field(default_factory=dict)
+    """milliseconds of every request, failed ones included"""
+    failed: Counter[str] = field(default_factory=Counter)
+    """requests that were not answered with what was asked for, most of them 503"""
+
+    def as_json(self) -> Json:
+        return {
+            "name": self.name,
+            "seconds": self.seconds,
+            "requests": {
+                kind: {
+                    "count": len(values),
+                    "failed": self.failed[kind],
+                    **{f"p{percent}": percentile(sorted(values), percent) for percent in (50, 99)},
+                    "max": max(values),
+                }
+                for kind, values in self.latencies.items()
+            },
+        }
+
+
+class Buyers:
+    """Arrive at a fixed rate, whether or not earlier ones have been answered; each opens a team of its own.
+
+    One pays and leaves again, the next pays a wrong amount.
+    """
+
+    def __init__(self, http: HttpClient) -> None:
+        self._http = http
+        self._arrived = 0
+
+    async def arrive(self, watch: Watch, end: Callable[[], Awaitable[bool]]) -> None:
+        """Until `end`, which is asked every second."""
+        began = asked = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                group.create_task(self._buy(watch))
+                await asyncio.sleep(1 / BUYERS_PER_SECOND)
+                if time.monotonic() - asked > 1:
+                    if await end():
+                        break
+                    asked = time.monotonic()
+                if asked - began > DONE_WITHIN:
+                    raise BenchError(f"{watch.name}: not done after {DONE_WITHIN:g} s")
+        watch.seconds = time.monotonic() - began
+
+    async def _buy(self, watch: Watch) -> None:
+        self._arrived += 1
+        leaves = self._arrived % 2 == 0
+        number = f"elsewhere-{secrets.token_hex(6)}"
+        order = await self._call(watch, OPENS, "/v1/orders", LOAD_OFFER | {"out_trade_no": number, "user_id": number})
+        if order is None:
+            return
+        payment = {"amount": order["pay_price"] if leaves else "0.01", "paid_at": order["locked_at"]}
+        paid = await self._call(watch, PAYS if leaves else PAYS_WRONG, f"/v1/orders/{number}/payment", payment)
+        if paid is not None and leaves:
+            await self._call(watch, LEAVES, f"/v1/orders/{number}/refund", {})
+
+    async def _call(self, watch: Watch, kind: str, path: str, body: Json) -> Json | None:
+        sent_at = time.monotonic()
+        status, answer = await self._http.send("POST", path, body)
+        watch.latencies.setdefault(kind, []).append((time.monotonic() - sent_at) * 1000)
+        if status >= 300:
+            watch.failed[kind] += 1
+            return None
+        order: Json = answer
+        return order
+
+
+class MassBench:
+    def __init__(self, mall: ApiClient, ops: ApiClient, buyers: Buyers) -> None:
+        self._mall = mall
+        self._ops = ops
+        self._buyers = buyers
+
+    async def calm(self) -> Watch:
+        until = time.monotonic() + CALM
+
+        async def is_over() -> bool:
+            return time.monotonic() > until
+
+        return await self._watch(Watch("nothing else"), is_over)
+
+    async def failed_team(self, members: int) -> Watch:
+        """An operator closes a team whose members have all paid, but for one free seat."""
+        offer = await self._campaign(members + 1)
+        opener = await self._paid(offer, None)
+        await self._concurrently([self._paid(offer, opener["team_id"]) for _ in range(members - 1)])
+        await self._ops.post(f"/v1/ops/teams/{opener['team_id']}/close", {"reason": "bench"})
+
+        async def is_over() -> bool:
+            [team] = (await self._ops.get(f"/v1/ops/teams?campaign_id={offer['campaign_id']}"))["data"]
+            owed = await self._ops.get(f"/v1/ops/orders?campaign_id={offer['campaign_id']}&owed=true&limit=1")
+            return team["status"] == "failed" and not owed["data"]
+
+        return await self._watch(Watch(f"a team with {members} members fails"), is_over)
+
+    async def shutdowns(self, campaigns: int, teams: int) -> Watch:
+        """Campaigns that are all shut down at once, each with so many teams of one paid member."""
+        offers = [await self._campaign(2) for _ in range(campaigns)]
+        await self._concurrently([self._paid(offer, None) for offer in offers for _ in range(teams)])
+        paths = [f"/v1/ops/campaigns/{offer['campaign_id']}/ending" for offer in offers]
+        await asyncio.gather(*(self._ops.post(f"{path}?confirm=true", {}) for path in paths))
+
+        async def is_over() -> bool:
+            return all([(await self._ops.get(path))["status"] == "done" for path in paths])
+
+        return await self._watch(Watch(f"{campaigns} campaigns with {teams} teams each are shut down"), is_over)
+
+    async def _watch(self, watch: Watch, is_over: Callable[[], Awaitable[bool]]) -> Watch:
+        await self._buyers.arrive(watch, is_over)
+        return watch
+
+    async def _campaign(self, target_count: int) -> Json:
+        return await self._ops.create_campaign(f"bench-mass-{secrets.token_hex(4)}", target_count)
+
+    async def _paid(self, offer: Json, team_id: str | None) -> Json:
+        order = await self._mall.lock(f"mass-{secrets.token_hex(6)}", offer, team_id)
+        await self._mall.pay(order)
+        return order
+
+    async def _concurrently(self, actions: list[Coroutine[Any, Any, Any]]) -> None:
+        slots = asyncio.Semaphore(CALLERS)
+
+        async def run(action: Coroutine[Any, Any, Any]) -> None:
+            async with slots:
+                await action
+
+        await asyncio.gather(*map(run, actions))
+
+
+def summary(watches: list[Watch]) -> str:
+    rows = []
+    for watch in watches:
+        for kind, values in watch.latencies.items():
+            numbers = [f"{percentile(sorted(values), percent):.0f}" for percent in (50, 99)]
+            counts = [str(len(values)), str(watch.failed[kind])]
+            rows.append([watch.name, f"{watch.seconds:.0f}", kind, *counts, *numbers, f"{max(values):.0f}"])
+    head = ["meanwhile", "seconds", "buyers elsewhere", "requests", "failed", "ms: p50", "p99", "most"]
+    title = f"=== {BUYERS_PER_SECOND:g} buyers a second elsewhere while the platform does mass work ==="
+    return "\n".join([title, "", table(head, rows), ""])
+
+
+async def drive(stack: RunningStack, members: int, campaigns: list[int], teams: int) -> list[Watch]:
+    mall, ops = ApiClient(stack.api_url, stack.mall_key), ApiClient(stack.api_url, stack.ops_key)
+    bench = MassBench(mall, ops, Buyers(HttpClient(stack.api_url, stack.mall_key)))
+    watches: list[Watch] = []
+    shutdowns = [partial(bench.shutdowns, count, teams) for count in campaigns]
+    measures: list[Callable[[], Awaitable[Watch]]] = [bench.calm, partial(bench.failed_team, members), *shutdowns]
+    for measure in measures:
+        watches.append(await measure())
+        click.echo(f"{watches[-1].name}: {watches[-1].seconds:.0f} s, load {os.getloadavg()[0]:.1f}", err=True)
+    if violations := (await ops.get("/v1/ops/invariants"))["violations"]:
+        raise BenchError(f"invariants: {violations[:20]}")
+    return watches
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--stack", "stack_file", type=click.File(), required=True, help="the line of `groupbuy up --json`; - for stdin")
+@click.option("--members", type=click.IntRange(1, 999), default=999, help="of the team that fails")
+@click.option("--campaigns", default="4,10", help="how many are shut down at once, one measurement for each number")
+@click.option("--teams", type=click.IntRange(min=1), default=24, help="of each of these campaigns")
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="also write the numbers here")
+def main(*, stack_file: Any, members: int, campaigns: str, teams: int, json_file: Path | None) -> None:  # noqa: ANN401
+    """What buyers elsewhere wait for while a team's members get their money back, and while campaigns are shut down.
+
+    Prints numbers and asserts none of them; exits with 1 when the mass work does not end or an invariant is broken.
+    """
+    try:
+        stack = RunningStack.model_validate_json(stack_file.read())
+        counts = [int(count) for count in campaigns.split(",") if count]
+        watches = uvloop.run(drive(stack, members, counts, teams))
+    except (BenchError, OSError, ValueError) as error:
+        exit_process(f"bench: {error}")
+    except ExceptionGroup as errors:
+        exit_process(f"bench: {errors.exceptions[0]}")
+    click.echo(summary(watches))
+    if json_file:
+        json_file.write_text(json.dumps([watch.as_json() for watch in watches], indent=1))
+    exit_process(0)
+
+
+if __name__ == "__main__":
+    main()
