@@ -20,6 +20,7 @@ from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunn
 
 from activities.audiences import AudienceActivities
 from activities.callbacks.deliver import AttemptCounter, CallbackActivities
+from activities.callbacks.redeliver import RedeliveryActivities
 from activities.callbacks.retries import RetrySchedule
 from activities.callbacks.senders.amqp import AmqpSender
 from activities.callbacks.senders.base import Sender
@@ -37,9 +38,9 @@ from workflows.campaign_shutdown import CampaignShutdownWorkflow
 from workflows.client import connect
 from workflows.payment import PaymentWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
-from workflows.redelivery import RedeliveryWorkflow, SampleWorkflow
+from workflows.redelivery import MassRedeliveryWorkflow, RedeliveryWorkflow, SampleWorkflow
 from workflows.refund.workflow import RefundWorkflow
-from workflows.starters import close_team, ensure_schedule, start_refund
+from workflows.starters import close_team, ensure_schedule, signal_refund, start_refund
 from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
 from workflows.team.workflow import TeamWorkflow
 
@@ -48,6 +49,7 @@ WORKFLOWS: list[type] = [
     RefundWorkflow,
     PaymentWorkflow,
     RedeliveryWorkflow,
+    MassRedeliveryWorkflow,
     SampleWorkflow,
     ReconciliationWorkflow,
     AudienceImportWorkflow,
@@ -174,14 +176,19 @@ def refund_steps(database: Database) -> list[Callable[..., Any]]:
 
 
 def callback_worker(
-    client: Client, callbacks: CallbackActivities, threads: ThreadPoolExecutor, runner: WorkflowRunner | None = None
+    client: Client,
+    database: Database,
+    callbacks: CallbackActivities,
+    threads: ThreadPoolExecutor,
+    runner: WorkflowRunner | None = None,
 ) -> Worker:
     """Delivers callbacks, with slots of its own: a slow mall holds up nobody's lock."""
+    redelivery = RedeliveryActivities(database, callbacks, partial(signal_refund, client, task_queue=MASS_QUEUE))
     return Worker(
         client,
         task_queue=CALLBACKS_QUEUE,
-        workflows=[RedeliveryWorkflow, SampleWorkflow],
-        activities=[callbacks.deliver, callbacks.revive_callbacks, callbacks.send_sample],
+        workflows=[RedeliveryWorkflow, MassRedeliveryWorkflow, SampleWorkflow],
+        activities=[callbacks.deliver, callbacks.revive_callbacks, callbacks.send_sample, redelivery.redeliver_next],
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
         max_concurrent_workflow_tasks=20,
         workflow_task_executor=threads,
@@ -210,7 +217,7 @@ async def all_workers(
             trade_worker(client, database, threads, task_queue, runner),
             refund_worker(client, database, refund_threads, runner),
             mass_worker(client, database, mass_threads, runner),
-            callback_worker(client, callbacks, threads, runner),
+            callback_worker(client, database, callbacks, threads, runner),
         ):
             yield
 

@@ -9,7 +9,16 @@ from abc import ABC, abstractmethod
 from temporalio import activity
 
 from domain.messages.audiences import AudienceImportInput, ClearedMembers, FailImport, ImportState
-from domain.messages.callbacks import Deliver, Delivered, ReviveCallbacks, RevivedCallbacks, Sample, SampleReply
+from domain.messages.callbacks import (
+    Deliver,
+    Delivered,
+    RedeliverNext,
+    RedeliveryState,
+    ReviveCallbacks,
+    RevivedCallbacks,
+    Sample,
+    SampleReply,
+)
 from domain.messages.campaigns import BeginShutdown, ClosedTeams, CloseTeams, ReadShutdown, ShutdownState
 from domain.messages.orders import LockSeat, ReleaseOverdue, SeatAnswer, SettledPayment, SettlePayment
 from domain.messages.reconciliation import FindOverdue, Overdue
@@ -143,6 +152,15 @@ class CallbackActivities(ABC):
     @abstractmethod
     async def send_sample(self, sample: Sample) -> SampleReply:
         """Sends a sample, once."""
+
+
+class RedeliveryActivities(ABC):
+    """Redelivery of a range of events."""
+
+    @activity.defn
+    @abstractmethod
+    async def redeliver_next(self, request: RedeliverNext) -> RedeliveryState:
+        """Sends the next events, a slice of them."""
 
 
 class AudienceActivities(ABC):

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ import aio_pika
 import asyncpg
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
+from temporalio.client import Client
 from yarl import URL
 
 from activities.callbacks.senders.amqp import EXCHANGE
@@ -23,10 +24,12 @@ from bench.callback_floor import ROUTING_KEY
 from bench.callback_receiver import listening
 from bench.processes import BenchError
 from embedded.ports import HOST, free_port
+from workflows.starters import start_redelivery
 
 BROKER = os.environ.get("GROUPBUY_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/")
 CALLBACKS_PER_SECOND = 500
-"""callbacks that are redelivered, per second that a round is long"""
+"""callbacks of the backlog, per second that a round is long"""
+CALLBACKS_PER_WORKFLOW = 200
 DELIVERED_WITHIN = 120.0
 POLL_EVERY = 0.02
 TEAMS_ROUTING_KEY = "s01.bench.teams"
@@ -34,7 +37,7 @@ TEAMS_ROUTING_KEY = "s01.bench.teams"
 OnCallback = Callable[[str], None]
 """Called with the team's id."""
 
-DEAD_CALLBACKS = """
+PENDING_CALLBACKS = """
 WITH event AS (
   INSERT INTO events (event_id, source, type, team_id, data, occurred_at)
   SELECT 'evt_bench_' || $1 || '_' || number, 's01', 'team.failed', 'bench-callbacks',
@@ -43,8 +46,9 @@ WITH event AS (
     FROM generate_series(1, $2::int) AS number
   RETURNING event_id
 )
-INSERT INTO deliveries (event_id, kind, address, format, status, attempts, since, next_attempt_at, finished_at)
-SELECT event_id, $3, $4, 'standard', 'dead', 0, $5, $5, $5 FROM event
+INSERT INTO deliveries (event_id, kind, address, format, status, attempts, since, next_attempt_at)
+SELECT event_id, $3, $4, 'standard', 'pending', 0, $5, $5 FROM event
+RETURNING event_id
 """
 UNDELIVERED = "SELECT count(*) FROM deliveries WHERE status <> 'delivered' AND event_id LIKE 'evt\\_bench\\_' || $1 || '\\_%'"
 
@@ -54,7 +58,7 @@ class CallbackResult:
     kind: str
     callbacks: int
     seconds: float
-    """from the request to redeliver all callbacks until the mall had the last one"""
+    """from the start of the workflows that deliver all callbacks until the mall had the last one"""
     bare_per_second: float
     teams_per_second: float
     delays: list[float]
@@ -103,9 +107,9 @@ def broker_address() -> str:
 
 
 class CallbackBench:
-    def __init__(self, mall: ApiClient, ops: ApiClient, database: "asyncpg.Connection[Any]", mall_url: str) -> None:
+    def __init__(self, mall: ApiClient, client: Client, database: "asyncpg.Connection[Any]", mall_url: str) -> None:
         self._mall = mall
-        self._ops = ops
+        self._client = client
         self._database = database
         self._addresses = {"http": mall_url, "amqp": ROUTING_KEY}
         self._locked = 0
@@ -115,18 +119,18 @@ class CallbackBench:
     ) -> CallbackResult:
         """`bare_rate` measures the floor, in callbacks per second."""
         count = round(seconds * CALLBACKS_PER_SECOND)
-        took = await self._redeliver(kind, count)
+        took = await self._deliver(kind, count)
         floor = await bare_rate()
         delays = await self._delays(kind, seconds, teams_per_second)
         return CallbackResult(kind, count, took, floor, teams_per_second, sorted(delays))
 
-    async def _redeliver(self, kind: str, count: int) -> float:
-        """Writes so many dead callbacks and has them redelivered; returns the seconds that took."""
-        at = datetime.now(UTC)
-        await self._database.execute(DEAD_CALLBACKS, kind, count, kind, self._addresses[kind], at)
-        selection = {"source": "s01", "since": at.isoformat(), "until": (at + timedelta(microseconds=1)).isoformat()}
+    async def _deliver(self, kind: str, count: int) -> float:
+        """Writes so many callbacks and has them delivered, by workflows side by side; returns the seconds that took."""
+        rows = await self._database.fetch(PENDING_CALLBACKS, kind, count, kind, self._addresses[kind], datetime.now(UTC))
         began = time.monotonic()
-        await self._ops.post("/v1/ops/callbacks/resend", selection)
+        for first in range(0, count, CALLBACKS_PER_WORKFLOW):
+            event_ids = [row["event_id"] for row in rows[first : first + CALLBACKS_PER_WORKFLOW]]
+            await start_redelivery(self._client, f"bench-{kind}-{first}", event_ids, operator="bench")
         while left := await self._database.fetchval(UNDELIVERED, kind):
             if time.monotonic() - began > DELIVERED_WITHIN:
                 raise BenchError(f"{left} callbacks over {kind} were still not delivered after {DELIVERED_WITHIN:g} s")

@@ -92,7 +92,7 @@ def callbacks(kinds: Sequence[CallbackResult]) -> str:
     ]
     throughput = ["callbacks", "sent", "per second", "bare loop", "to it"]
     head = [*throughput, "half load, teams/s", "teams", "last payment to callback, ms: p50", "p99"]
-    return "\n".join(["=== callbacks: throughput of redelivery, and delay at half load ===", "", table(head, rows), ""])
+    return "\n".join(["=== callbacks: throughput of a backlog, and delay at half load ===", "", table(head, rows), ""])
 
 
 def end(outcome: Outcome, drained_within: float) -> str:

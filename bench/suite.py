@@ -165,7 +165,7 @@ class Suite:
 
     async def _measure_callbacks(self, pair: Pair) -> list[CallbackResult]:
         """Over HTTP, and over RabbitMQ where there is one; delays at half the rate of teams that `pair` reached."""
-        bench = CallbackBench(self._mall, self._ops, self._database, self._mall_url)
+        bench = CallbackBench(self._mall, self._client, self._database, self._mall_url)
         teams_per_second = pair.ours.rate / (2 * TEAM_SIZE) / 2
         results = []
         for kind in ("http", "amqp") if self._broker else ("http",):

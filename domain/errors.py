@@ -22,6 +22,7 @@ class ErrorCode(StrEnum):
     REFUND_NOT_FOUND = "refund_not_found"
     AUDIENCE_NOT_FOUND = "audience_not_found"
     EVENT_NOT_FOUND = "event_not_found"
+    REDELIVERY_NOT_FOUND = "redelivery_not_found"
     KEY_NOT_FOUND = "key_not_found"
     MALL_NOT_FOUND = "mall_not_found"
     SWITCH_NOT_FOUND = "switch_not_found"
@@ -82,6 +83,9 @@ MEANINGS: dict[ErrorCode, ErrorMeaning] = {
     ErrorCode.AUDIENCE_NOT_FOUND: ErrorMeaning(404, "No such audience", "Check the audience_id, or create the audience."),
     ErrorCode.EVENT_NOT_FOUND: ErrorMeaning(
         404, "No such event", "Check the event_id, and that the key belongs to the mall that the event was sent to."
+    ),
+    ErrorCode.REDELIVERY_NOT_FOUND: ErrorMeaning(
+        404, "No such redelivery", "Check the redelivery_id, as the request to send a range again was answered."
     ),
     ErrorCode.KEY_NOT_FOUND: ErrorMeaning(404, "No such key", "Check the key_id in the list of keys."),
     ErrorCode.MALL_NOT_FOUND: ErrorMeaning(404, "No such mall", "Check the source, or create the mall first."),

@@ -42,5 +42,9 @@ def audience_workflow_id(audience: str, import_id: int) -> str:
     return f"audience-{audience}-{import_id}"
 
 
+def redelivery_workflow_id(source: str, redelivery_id: int) -> str:
+    return f"callbacks-{source}-{redelivery_id}"
+
+
 def shutdown_workflow_id(campaign_id: int) -> str:
     return f"campaign-shutdown-{campaign_id}"

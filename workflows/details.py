@@ -6,6 +6,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.lifecycle import OrderStatus
+    from domain.messages.callbacks import RedeliveryState
     from domain.messages.campaigns import ShutdownInput, ShutdownState
     from domain.messages.refunds import RefundInput, RefundState
     from workflows.markdown import quote
@@ -67,5 +68,17 @@ def shutdown_details(shutdown: ShutdownInput, state: ShutdownState) -> str:
         f"| teams | {state.teams_total} | {state.teams_done} | {state.teams_completed} completed before they were closed |",
         f"| refunds | {state.refunds_total} | {state.refunds_done} | {state.refunds_attention} wait for a person |",
         f"| money | {state.amount_total} | {state.amount_returned} | |",
+    ]
+    return "\n".join(lines)
+
+
+def redelivery_details(state: RedeliveryState) -> str:
+    """How far a redelivery is."""
+    lines = [
+        f"**{state.resent}** of {state.count} event(s) are sent again: {'done' if state.finished else 'under way'}.",
+        "",
+        "| delivered | waiting for an attempt | dead | left to their refunds |",
+        "|---|---|---|---|",
+        f"| {state.delivered} | {state.pending} | {state.dead} | {state.refunds} |",
     ]
     return "\n".join(lines)

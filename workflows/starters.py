@@ -25,21 +25,23 @@ from domain.ids import (
     audience_workflow_id,
     order_id,
     payment_workflow_id,
+    redelivery_workflow_id,
     refund_workflow_id,
     shutdown_workflow_id,
     team_workflow_id,
 )
 from domain.lifecycle import TeamStatus
 from domain.messages.audiences import AudienceImportInput
-from domain.messages.callbacks import Redeliver, Sample, SampleReply
+from domain.messages.callbacks import MassRedeliver, Redeliver, Sample, SampleReply
 from domain.messages.campaigns import ShutdownInput
 from domain.messages.payments import PaymentInput
 from domain.messages.refunds import RefundInput
+from domain.schemas.redeliveries import Redelivery
 from workflows.audience_import import AudienceImportWorkflow
 from workflows.campaign_shutdown import CampaignShutdownWorkflow
 from workflows.markdown import SUMMARY_PART, quote
 from workflows.reconciliation import ReconciliationWorkflow
-from workflows.redelivery import RESEND, RedeliveryWorkflow, SampleWorkflow
+from workflows.redelivery import RESEND, MassRedeliveryWorkflow, RedeliveryWorkflow, SampleWorkflow
 from workflows.refund.workflow import RefundWorkflow
 from workflows.search_attributes import CAMPAIGN_ID, MALL, TEAM_STATUS
 from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
@@ -115,10 +117,12 @@ async def start_refund(client: Client, refund: RefundInput, task_queue: str = RE
     await client.start_workflow(RefundWorkflow.run, refund, **refund_options(refund, task_queue))
 
 
-async def signal_refund(client: Client, refund: RefundInput, signal: str, payload: dict[str, Any]) -> None:
+async def signal_refund(
+    client: Client, refund: RefundInput, signal: str, payload: dict[str, Any], task_queue: str = REFUNDS_QUEUE
+) -> None:
     """Signals a refund's workflow, which is started again where it has ended."""
     await client.start_workflow(
-        RefundWorkflow.run, refund, start_signal=signal, start_signal_args=[payload], **refund_options(refund)
+        RefundWorkflow.run, refund, start_signal=signal, start_signal_args=[payload], **refund_options(refund, task_queue)
     )
 
 
@@ -166,6 +170,19 @@ async def start_redelivery(client: Client, workflow_id: str, event_ids: list[str
         **_options(workflow_id, CALLBACKS_QUEUE, summary),
         start_signal=RESEND,
         start_signal_args=[{"operator": operator[:128]}],
+    )
+
+
+async def start_mass_redelivery(client: Client, redelivery: Redelivery) -> None:
+    """Lets the events of a range be delivered again, unless that runs."""
+    mall, operator = quote(redelivery.source), quote(redelivery.requested_by, SUMMARY_PART)
+    summary = f"Delivers {redelivery.count} event(s) of mall {mall} again, for {operator}"
+    workflow_id = redelivery_workflow_id(redelivery.source, redelivery.redelivery_id)
+    await client.start_workflow(
+        MassRedeliveryWorkflow.run,
+        MassRedeliver(redelivery_id=redelivery.redelivery_id),
+        **_options(workflow_id, CALLBACKS_QUEUE, summary),
+        search_attributes=TypedSearchAttributes([SearchAttributePair(MALL, redelivery.source)]),
     )
 
 

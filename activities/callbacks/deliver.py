@@ -6,6 +6,7 @@ import random
 import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -40,6 +41,8 @@ SAMPLE_BODY = 1000
 """characters of a mall's answer that a sample shows"""
 
 ResultT = TypeVar("ResultT")
+Slot = Callable[[str], AbstractAsyncContextManager[bool]]
+"""Enters a slot of a mall; yields whether one was free."""
 AttemptCounter = Callable[[str, str], None]
 """Counts an attempt, by the kind of its address and its outcome."""
 
@@ -57,7 +60,7 @@ class CallbackActivities(interfaces.CallbackActivities):
         self._database = database
         self._senders = senders
         self._retries = retries
-        self._per_mall_limit = per_mall_limit or PerMallLimit()
+        self.per_mall_limit = per_mall_limit or PerMallLimit()
         self._count = count
         self._statements = asyncio.Semaphore(CONCURRENT_STATEMENTS)
 
@@ -69,12 +72,9 @@ class CallbackActivities(interfaces.CallbackActivities):
             ApplicationError: of type CallbacksPending, with the delay after which the next delivery is due.
         """
         with database_errors():
-            pending = await self._execute(db.callbacks.deliveries.pending_deliveries(self._database, request.event_ids))
-            now = datetime.now(UTC)
-            # A first attempt is always due: its `next_attempt_at` comes from Temporal's clock, which may be ahead of this one.
-            due = [delivery for delivery in pending if not delivery.attempts or delivery.next_attempt_at <= now]
-            attempted = await self._attempt_all(due)
-            progress = await self._execute(db.callbacks.deliveries.delivery_progress(self._database, request.event_ids))
+            due = await self.due_deliveries(request.event_ids)
+            attempted = await self.attempt_all(due, self.per_mall_limit.slot)
+            progress = await self.execute(db.callbacks.deliveries.delivery_progress(self._database, request.event_ids))
         if progress.due is not None:
             delay = max((progress.due - datetime.now(UTC)).total_seconds(), 0.05)
             if len(attempted) < len(due):
@@ -90,16 +90,16 @@ class CallbackActivities(interfaces.CallbackActivities):
     async def revive_callbacks(self, request: ReviveCallbacks) -> RevivedCallbacks:
         """Makes the dead callbacks of a team due again; those of its refunds are left to the refunds' workflows."""
         with database_errors():
-            revived = await self._execute(db.callbacks.redelivery.redeliver_team(self._database, request.team_id, request.now))
+            revived = await self.execute(db.callbacks.redelivery.redeliver_team(self._database, request.team_id, request.now))
         return RevivedCallbacks(event_ids=revived)
 
     @activity.defn
     async def send_sample(self, sample: Sample) -> SampleReply:
         """Sends a sample once, and returns the mall's answer."""
         with database_errors():
-            delivery = await self._execute(db.callbacks.deliveries.sample_delivery(self._database, sample))
+            delivery = await self.execute(db.callbacks.deliveries.sample_delivery(self._database, sample))
         started = time.monotonic()
-        async with self._per_mall_limit.slot(delivery.source) as has_slot:
+        async with self.per_mall_limit.slot(delivery.source) as has_slot:
             busy = SendResult(None, "too many callbacks to this mall are in progress; try again later")
             result = await self._send(delivery, sample.now) if has_slot else busy
         return SampleReply(
@@ -111,27 +111,39 @@ class CallbackActivities(interfaces.CallbackActivities):
             body=result.body[:SAMPLE_BODY],
         )
 
-    async def _attempt_all(self, due: list[Delivery]) -> list[DeliveryStatus]:
-        """Attempts these deliveries, the malls independently of each other; leaves out those that find no slot in time."""
+    async def due_deliveries(self, event_ids: list[str]) -> list[Delivery]:
+        pending = await self.execute(db.callbacks.deliveries.pending_deliveries(self._database, event_ids))
+        now = datetime.now(UTC)
+        # A first attempt is always due: its `next_attempt_at` comes from Temporal's clock, which may be ahead of this one.
+        return [delivery for delivery in pending if not delivery.attempts or delivery.next_attempt_at <= now]
+
+    async def attempt_all(self, due: list[Delivery], slot: Slot, at_once: int = CONCURRENT_ATTEMPTS) -> list[DeliveryStatus]:
+        """Attempts these deliveries, the malls independently of each other; leaves out those that find no slot in time.
+
+        Args:
+            due: the deliveries.
+            slot: enters a slot of a mall.
+            at_once: attempts to one mall that are made side by side.
+        """
         queues: defaultdict[str, deque[Delivery]] = defaultdict(deque)
         for delivery in due:
             queues[delivery.source].append(delivery)
         start_until = time.monotonic() + START_WITHIN
         attempted: list[DeliveryStatus] = []
         consumers = [
-            self._consume(queue, start_until, attempted)
+            self._consume(queue, slot, start_until, attempted)
             for queue in queues.values()
-            for _ in range(min(CONCURRENT_ATTEMPTS, len(queue)))
+            for _ in range(min(at_once, len(queue)))
         ]
         for failure in await asyncio.gather(*consumers, return_exceptions=True):
             if failure is not None:
                 raise failure
         return attempted
 
-    async def _consume(self, queue: deque[Delivery], start_until: float, attempted: list[DeliveryStatus]) -> None:
+    async def _consume(self, queue: deque[Delivery], slot: Slot, start_until: float, attempted: list[DeliveryStatus]) -> None:
         """Attempts the deliveries of one mall's queue, one after the other."""
         while queue and time.monotonic() < start_until:
-            async with self._per_mall_limit.slot(queue[0].source) as has_slot:
+            async with slot(queue[0].source) as has_slot:
                 if not has_slot or not queue:
                     return
                 attempted.append(await self._attempt(queue.popleft()))
@@ -152,7 +164,7 @@ class CallbackActivities(interfaces.CallbackActivities):
             answer=result.answer,
             note=result.note,
         )
-        await self._execute(db.callbacks.deliveries.record_attempt(self._database, delivery, attempt))
+        await self.execute(db.callbacks.deliveries.record_attempt(self._database, delivery, attempt))
         self._count(delivery.kind, {"pending": "failed"}.get(attempt.status, attempt.status))
         return attempt.status
 
@@ -165,7 +177,7 @@ class CallbackActivities(interfaces.CallbackActivities):
             return SendResult(None, f"a defect of the platform: {type(exc).__name__}")
         return replace(result, error=result.error and _storable(result.error), note=_storable(result.note))
 
-    async def _execute(self, statement: Awaitable[ResultT]) -> ResultT:
+    async def execute(self, statement: Awaitable[ResultT]) -> ResultT:
         """Runs a statement of the database within their limit."""
         async with self._statements:
             return await statement

@@ -1,32 +1,27 @@
 """Redelivers events and sends samples: the rows are made due, and the workflows that deliver them are signalled."""
 
-import asyncio
 import json
 import secrets
-import uuid
-from collections.abc import Coroutine
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 from temporalio.client import Client, WorkflowFailureError
 
 from api.http.temporal_errors import time_limit
 from api.services.refunds import RefundService
-from db.callbacks.deliveries import DeliveryStatus
-from db.callbacks.redelivery import RedeliverySlice, redeliver_event, redeliver_range
+from db.callbacks.mass_redelivery import begin_redelivery
+from db.callbacks.redelivery import redeliver_event
 from db.core.connection import Database
 from db.settings.keys import MallAccess
 from domain.addresses import routing_key_refusal, url_refusal
 from domain.errors import ErrorCode, Refusal, Unavailable
+from domain.messages.acts import Author
 from domain.messages.callbacks import Address, CallbackFormat, Sample, SampleReply
 from domain.schemas.callback_settings import AmqpCallback, Callback
 from domain.schemas.events import SAMPLES, EventType
+from domain.schemas.redeliveries import Redelivery, RedeliveryRange
 from settings import Settings
-from workflows.starters import execute_sample, start_redelivery
+from workflows.starters import execute_sample, start_mass_redelivery, start_redelivery
 
-SLICE = 200
-"""events per redelivery workflow"""
-MAX_CONCURRENT_CALLS = 20
 SAMPLE_OVERHEAD = 5.0
 """seconds that a sample may take beyond its one attempt"""
 
@@ -49,20 +44,25 @@ class CallbackService:
             due = await redeliver_event(self._database, event_id, source, datetime.now(UTC))
             if due is None:
                 raise Refusal(ErrorCode.EVENT_NOT_FOUND, f"There is no event {event_id}.")
-            await self._deliver(due, [f"callback-{event_id}"], by)
-        return _count(due)
+            if due.event_ids:
+                await start_redelivery(self._client, f"callback-{event_id}", due.event_ids, operator=by)
+            for order_id in due.refunds:
+                await self._signal_refund(order_id, by)
+        return len(due.event_ids) + len(due.refunds)
 
-    async def redeliver_range(self, source: str, since: datetime, until: datetime, status: DeliveryStatus, *, by: str) -> int:
-        """Sends a mall's events of a period again; returns how many.
+    async def redeliver_range(self, wanted: RedeliveryRange, *, by: Author) -> Redelivery:
+        """Lets a mall's events of a period be sent again; joins the workflow that does so already.
 
         Raises:
-            Unavailable: the outcome is unknown; reconciliation delivers within minutes what is due.
+            Unavailable: it is unknown whether the workflow runs; a repeat starts it where it does not.
         """
         async with time_limit(self._settings.answer_within):
-            due = await redeliver_range(self._database, source, since, until, status, datetime.now(UTC))
-            slices = range(0, len(due.event_ids), SLICE)
-            await self._deliver(due, [f"callbacks-{source}-{uuid.uuid4().hex}" for _ in slices], by)
-        return _count(due)
+            now = datetime.now(UTC)
+            gives_up_at = now + timedelta(seconds=self._settings.callback_give_up)
+            redelivery = await begin_redelivery(self._database, wanted, by=by, now=now, gives_up_at=gives_up_at)
+            if redelivery.finished_at is None:
+                await start_mass_redelivery(self._client, redelivery)
+        return redelivery
 
     async def send_sample(self, mall: MallAccess, event_type: EventType, callback: Callback | None) -> SampleReply:
         """Sends a sample event once, to this callback or the mall's own; returns the mall's reply.
@@ -88,23 +88,6 @@ class CallbackService:
                 return await execute_sample(self._client, sample)
             except WorkflowFailureError as error:
                 raise Unavailable("The sample could not be sent; try again.") from error
-
-    async def _deliver(self, due: RedeliverySlice, workflow_ids: list[str], by: str) -> None:
-        """Signals the workflows of refunds, and starts one for each slice of all other events."""
-        slots = asyncio.Semaphore(MAX_CONCURRENT_CALLS)
-
-        async def in_slot(call: Coroutine[Any, Any, None]) -> None:
-            async with slots:
-                await call
-
-        await asyncio.gather(
-            *(
-                in_slot(start_redelivery(self._client, workflow_id, due.event_ids[n * SLICE : (n + 1) * SLICE], operator=by))
-                for n, workflow_id in enumerate(workflow_ids)
-                if due.event_ids
-            ),
-            *(in_slot(self._signal_refund(order_id, by)) for order_id in due.refunds),
-        )
 
     async def _signal_refund(self, order_id: str, by: str) -> None:
         try:
@@ -134,7 +117,3 @@ def callback_address(
             if refused := url_refusal(url, mall.callback_hosts):
                 raise Refusal(ErrorCode.INVALID_REQUEST, f"callback.url: {refused}")
             return Address(kind="http", address=url, format=callback_format)
-
-
-def _count(due: RedeliverySlice) -> int:
-    return len(due.event_ids) + len(due.refunds)

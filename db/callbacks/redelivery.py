@@ -1,9 +1,8 @@
-"""Redelivery: dead or delivered callbacks become due at once, with a new retry period."""
+"""Redelivery of an event or a team: dead or delivered callbacks become due at once, with a new retry period."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from db.callbacks.deliveries import DeliveryStatus
 from db.core.connection import Database, Row, connection, transaction
 from domain.ids import event_id
 from domain.schemas.events import EventType
@@ -27,15 +26,7 @@ SELECT DISTINCT e.event_no, d.event_id, e.type, e.order_id, r.attempt, r.answer
   LEFT JOIN refunds r ON r.order_id = e.order_id AND r.finished_at IS NULL
 """
 EVENT_CANDIDATES = f"{CANDIDATES} WHERE d.event_id = $1 AND ($2::text IS NULL OR e.source = $2)"
-# A refund that an operator closed manually was told to the mall by other means: a redelivery of a whole range leaves it out.
-RANGE_CANDIDATES = f"""
-{CANDIDATES}
- WHERE e.source = $1 AND e.occurred_at >= $2 AND e.occurred_at < $3 AND d.status = $4
-   AND NOT (e.type = 'order.refunded' AND d.status = 'dead' AND r.attempt IS NULL
-            AND EXISTS (SELECT FROM refunds WHERE order_id = e.order_id AND status = 'done' AND operator IS NOT NULL))
- ORDER BY e.event_no
-"""
-DUE_AGAIN = "status = 'pending', attempts = 0, since = $2, next_attempt_at = $2, finished_at = NULL"
+DUE_AGAIN = "status = 'pending', attempts = 0, since = $2, next_attempt_at = $2, finished_at = NULL, redelivery_id = NULL"
 """SQL: makes deliveries due at $2, with a new retry period"""
 MAKE_DUE = f"UPDATE deliveries SET {DUE_AGAIN} WHERE event_id = ANY($1::text[])"
 EVENT_EXISTS = "SELECT EXISTS (SELECT FROM events WHERE event_id = $1 AND ($2::text IS NULL OR source = $2))"
@@ -46,22 +37,13 @@ async def redeliver_event(database: Database, event: str, source: str | None, no
     async with transaction(database) as conn:
         if not await conn.fetchval(EVENT_EXISTS, event, source):
             return None
-        slice_ = _split(await conn.fetch(EVENT_CANDIDATES, event, source))
+        slice_ = split_by_driver(await conn.fetch(EVENT_CANDIDATES, event, source))
         await conn.execute(MAKE_DUE, slice_.event_ids, now)
     return slice_
 
 
-async def redeliver_range(
-    database: Database, source: str, since: datetime, until: datetime, status: DeliveryStatus, now: datetime
-) -> RedeliverySlice:
-    """Makes due what has this status among a mall's events of a time range, in their order."""
-    async with transaction(database) as conn:
-        slice_ = _split(await conn.fetch(RANGE_CANDIDATES, source, since, until, status))
-        await conn.execute(f"{MAKE_DUE} AND status = $3", slice_.event_ids, now, status)
-    return slice_
-
-
-def _split(rows: list[Row]) -> RedeliverySlice:
+def split_by_driver(rows: list[Row]) -> RedeliverySlice:
+    """Sorts candidates by who delivers them; leaves out questions that have their answer."""
     slice_ = RedeliverySlice([], [])
     for row in rows:
         is_request = row["type"] == EventType.ORDER_REFUND_REQUESTED

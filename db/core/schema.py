@@ -392,8 +392,38 @@ events = Table(
     Column("sequence", BigInteger, comment="per mall, without gaps; assigned after commit"),
     UniqueConstraint("source", "sequence"),
     Index("events_team_idx", "team_id"),
-    Index("events_source_idx", "source", "occurred_at"),
+    Index("events_source_idx", "source", "occurred_at", "event_no"),
     Index("events_unsequenced_idx", "source", "event_no", postgresql_where=text("sequence IS NULL")),
+)
+
+redeliveries = Table(
+    "redeliveries",
+    metadata,
+    Column("redelivery_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("source", Text, nullable=False),
+    _moment("since"),
+    _moment("until"),
+    Column("status", Text, nullable=False, comment="of the callbacks that are sent again"),
+    Column("count", BigInteger, nullable=False, comment="events of the range when it was requested"),
+    Column("resent", BigInteger, nullable=False, comment="events that were made due, or left to their refunds' workflows"),
+    Column("refunds", BigInteger, nullable=False, comment="events among these that were left to their refunds' workflows"),
+    Column("after_at", DateTime(timezone=True), nullable=False, comment="the last event looked at: its time, and its number"),
+    Column("after_no", BigInteger, nullable=False),
+    Column("is_exhausted", Boolean, nullable=False, comment="every event of the range was looked at"),
+    Column("requested_by", Text, nullable=False, comment="name of the API key"),
+    _moment("requested_at"),
+    Column("gives_up_at", DateTime(timezone=True), nullable=False, comment="nothing is attempted or made due after this"),
+    _moment("finished_at", nullable=True),
+    CheckConstraint("status IN ('dead', 'delivered', 'pending', 'all')", name="status"),
+    Index(
+        "redeliveries_unfinished_idx",
+        "source",
+        "since",
+        "until",
+        "status",
+        unique=True,
+        postgresql_where=text("finished_at IS NULL"),
+    ),
 )
 
 deliveries = Table(
@@ -408,8 +438,16 @@ deliveries = Table(
     _moment("since"),
     _moment("next_attempt_at"),
     _moment("finished_at", nullable=True),
+    Column("redelivery_id", ForeignKey("redeliveries.redelivery_id"), comment="of a range, which made it due last"),
     CheckConstraint("status IN ('pending', 'delivered', 'dead', 'closed')", name="status"),
     Index("deliveries_pending_idx", "next_attempt_at", postgresql_where=text("status = 'pending'")),
+    Index(
+        "deliveries_redelivery_idx",
+        "redelivery_id",
+        "status",
+        "next_attempt_at",
+        postgresql_where=text("redelivery_id IS NOT NULL"),
+    ),
     Index("deliveries_dead_idx", "finished_at", postgresql_where=text("status = 'dead'")),
 )
 

@@ -48,6 +48,40 @@ class Redeliver(WorkflowMessage):
     event_ids: list[str] = []
 
 
+class MassRedeliver(WorkflowMessage):
+    """A redelivery whose events follow from its row."""
+
+    redelivery_id: int
+
+
+class RedeliverNext(WorkflowMessage):
+    """Asks to send the next events of a redelivery."""
+
+    redelivery_id: int
+    again: bool = False
+    """do not wait for the next attempt of what failed"""
+
+
+class RedeliveryState(WorkflowMessage):
+    """How far a redelivery is, as its rows have it."""
+
+    count: int
+    resent: int
+    refunds: int
+    delivered: int
+    pending: int
+    dead: int
+    advanced: bool = False
+    """something was made due or delivered, so there may be more to do at once"""
+    next_attempt_at: Moment | None = None
+    """when everything was sent once: nothing is to do before"""
+    finished: bool = False
+
+    @property
+    def unsent(self) -> int:
+        return max(self.count - self.resent, 0)
+
+
 class Sample(WorkflowMessage):
     """A callback without an event: for a mall that tries out its receiver."""
 

@@ -3,8 +3,10 @@
 import asyncio
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -18,9 +20,10 @@ from embedded.ports import HOST, free_port
 from embedded.stack import Stack
 from tests.api.polling import until
 from tests.api.receiver import Receiver
-from tests.api.shop import OTHER_SOURCE, Json, Offer, Shop, moment
+from tests.api.shop import OTHER_SOURCE, Json, Offer, Shop, fresh, moment
 from tests.api.signals import details, team_workflow, until_details
 from tests.api.test_refund_operators import unanswered_question
+from tests.db.callbacks.ranges import SEED
 
 GONE = 410
 
@@ -138,12 +141,37 @@ async def test_all_that_a_mall_missed_in_a_time_is_sent_again(shop: Shop, receiv
     since = moment()
     events = [(await given_up(shop, receiver))[1] for _ in range(3)]
     wanted = {"source": SOURCE, "since": since, "until": moment()}
-    assert (await shop.ops.post("/v1/ops/callbacks/resend", {**wanted, "source": OTHER_SOURCE})).ok(202) == {"count": 0}
-    assert (await shop.ops.post("/v1/ops/callbacks/resend", wanted)).ok(202) == {"count": 3}
+    elsewhere = (await shop.ops.post("/v1/ops/callbacks/resend", {**wanted, "source": OTHER_SOURCE})).ok(202)
+    assert (elsewhere["count"], elsewhere["workflow"]) == (0, None)
+    assert (await shop.ops.post("/v1/ops/callbacks/resend", wanted)).ok(202)["count"] == 3
     for event in events:
         await until_status(shop, event, "delivered")
-    assert (await shop.ops.post("/v1/ops/callbacks/resend", wanted)).ok(202) == {"count": 0}
+    assert (await shop.ops.post("/v1/ops/callbacks/resend", wanted)).ok(202)["count"] == 0
     assert {one.event_id for one in await receiver.of_type("team.completed", 6)} == set(events)
+
+
+async def test_hundreds_that_a_mall_missed_are_sent_again_with_progress(
+    shop: Shop, receiver: Receiver, database: asyncpg.Connection, temporal: Client
+) -> None:
+    since, name = datetime.now(UTC) - timedelta(days=1), fresh("missed")
+    await database.execute(SEED, name, SOURCE, since, 500, "dead", receiver.callback()["url"])
+    wanted = {"source": SOURCE, "since": since.isoformat(), "until": (since + timedelta(hours=1)).isoformat()}
+
+    begun, joined = [(await shop.ops.post("/v1/ops/callbacks/resend", wanted)).ok(202) for _ in range(2)]
+
+    assert (begun["count"], begun["finished_at"], begun["requested_by"]) == (500, None, "demo operator")
+    assert joined["redelivery_id"] == begun["redelivery_id"]
+    path = f"/v1/ops/callbacks/resend/{begun['redelivery_id']}"
+    done = await until(lambda: shop.ops.get(path), lambda answer: answer.ok()["finished_at"] is not None, 60)
+    counts = {"count": 500, "resent": 500, "delivered": 500, "pending": 0, "dead": 0, "refunds": 0}
+    assert done.body == {**begun, **counts, "finished_at": done.body["finished_at"]}
+    sent = Counter(one.event_id for one in receiver.received if one.event_id.startswith(f"evt_{name}"))
+    assert set(sent.values()) == {1}
+    assert len(sent) == 500
+    workflow = temporal.get_workflow_handle(begun["workflow"]["id"])
+    assert await workflow.result() == "500 delivered, 0 dead, of 500 event(s)"
+    assert "**500** of 500 event(s) are sent again: done." in await details(workflow)
+    (await shop.ops.get("/v1/ops/callbacks/resend/999999")).refused("redelivery_not_found", 404)
 
 
 async def test_a_signal_to_a_team_sends_again_what_was_given_up(shop: Shop, receiver: Receiver, temporal: Client) -> None:

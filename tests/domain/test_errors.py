@@ -32,6 +32,7 @@ STATUSES = {
     "method_not_allowed": 405,
     "audience_not_found": 404,
     "event_not_found": 404,
+    "redelivery_not_found": 404,
     "key_not_found": 404,
     "mall_not_found": 404,
     "switch_not_found": 404,

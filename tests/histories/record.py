@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,19 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, Work
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
+from db.callbacks.mass_redelivery import begin_redelivery
 from db.core.connection import Database
 from db.core.migrate import upgrade
 from db.orders.settle import settle_payment
-from domain.ids import event_id, payment_workflow_id, shutdown_workflow_id
+from domain.ids import event_id, payment_workflow_id, redelivery_workflow_id, shutdown_workflow_id
+from domain.messages.acts import signal_author
 from domain.messages.callbacks import Address, Redeliver
 from domain.messages.campaigns import ShutdownInput
 from domain.messages.orders import SettlePayment
 from domain.messages.refunds import RefundInput
 from domain.schemas.audiences import AudienceRule
 from domain.schemas.events import EventType
+from domain.schemas.redeliveries import RedeliveryRange
 from embedded.plan import Options
 from embedded.stack import Stack
 from tests.api.polling import until
@@ -42,7 +45,7 @@ from tests.workflows.play import SECRET, SOURCE, Play, publish, working
 from workflows import search_attributes
 from workflows.client import data_converter
 from workflows.redelivery import RESEND, RedeliveryWorkflow
-from workflows.starters import signal_refund, start_campaign_shutdown
+from workflows.starters import signal_refund, start_campaign_shutdown, start_mass_redelivery
 from workflows.task_queues import CALLBACKS_QUEUE
 from workflows.team.workflow import TeamWorkflow
 
@@ -208,9 +211,10 @@ async def healed(team: Play, stack: Stack) -> None:
     await database.close()
 
 
-async def sent_again(team: Play, _: Stack) -> None:
-    """The mall wants none of it: an operator has its team's event sent again, and then that event by itself."""
-    await completed(team, _)
+async def sent_again(team: Play, stack: Stack) -> None:
+    """The mall wants none of it: its team's event is sent again, that event by itself, and all events since it began."""
+    began = datetime.now(UTC)
+    await completed(team, stack)
     await _noted(team, "could not be delivered")
     await team.handle.signal("resend_callbacks", {"operator": "ann"})
     await team.handle.signal("resend_callbacks", "nonsense")
@@ -223,6 +227,18 @@ async def sent_again(team: Play, _: Stack) -> None:
         start_signal=RESEND,
         start_signal_args=[{"operator": "ann"}],
     )
+    await _send_range_again(team, stack, began)
+
+
+async def _send_range_again(team: Play, stack: Stack, since: datetime) -> None:
+    now = datetime.now(UTC)
+    wanted = RedeliveryRange(source=SOURCE, since=since, until=now, status="all")
+    database = Database(stack.addresses.database_url, size=1)
+    redelivery = await begin_redelivery(database, wanted, by=signal_author("ann"), now=now, gives_up_at=now + timedelta(days=3))
+    await database.close()
+    await start_mass_redelivery(team.client, redelivery)
+    await team.client.get_workflow_handle(redelivery_workflow_id(SOURCE, redelivery.redelivery_id)).result()
+    assert redelivery.redelivery_id == 1
 
 
 async def _noted(team: Play, say: str) -> None:
@@ -376,6 +392,7 @@ async def record(name: str, client: Client, database: Database, stack: Stack) ->
         await _write(client.get_workflow_handle(run.id, run_id=run.run_id), f"{name}{suffix}")
     with contextlib.suppress(RPCError):  # most stories send nothing again
         await _write(client.get_workflow_handle(f"callback-{team.name}"), f"{name}_callback")
+        await _write(client.get_workflow_handle(redelivery_workflow_id(SOURCE, 1)), f"{name}_redelivery")
     for buyer, attempt in product(range(1, 10), (1, 2)):
         with contextlib.suppress(RPCError):  # not every order is refunded
             await _write(team.refund_handle(buyer, attempt), f"{name}_refund_{buyer}_{attempt}")

@@ -46,21 +46,29 @@ NO_RETRIES = RetrySchedule(timedelta(seconds=1), timedelta(seconds=1), give_up_a
 
 
 @asynccontextmanager
-async def working(client: Client, database: Database, queue: str = "", amqp: AmqpSender | None = None) -> AsyncIterator[str]:
+async def working(
+    client: Client,
+    database: Database,
+    queue: str = "",
+    amqp: AmqpSender | None = None,
+    retries: RetrySchedule = NO_RETRIES,
+) -> AsyncIterator[str]:
     """Workers for everything; yields their queue for teams, which is their own unless one is named."""
     queue = queue or f"test-{uuid.uuid4().hex}"
     async with (
-        callback_activities(database, amqp) as callbacks,
+        callback_activities(database, amqp, retries) as callbacks,
         all_workers(client, database, callbacks, queue, SandboxedWorkflowRunner()),
     ):
         yield queue
 
 
 @asynccontextmanager
-async def callback_activities(database: Database, amqp: AmqpSender | None = None) -> AsyncIterator[CallbackActivities]:
+async def callback_activities(
+    database: Database, amqp: AmqpSender | None = None, retries: RetrySchedule = NO_RETRIES
+) -> AsyncIterator[CallbackActivities]:
     """One try, and no broker unless one is given."""
     async with http_sender(15) as http:
-        yield CallbackActivities(database, {"http": http, "amqp": amqp or AmqpSender(None, 15)}, NO_RETRIES)
+        yield CallbackActivities(database, {"http": http, "amqp": amqp or AmqpSender(None, 15)}, retries)
 
 
 @dataclass

@@ -38,7 +38,7 @@ async def working_without_mass(client: Client, database: Database) -> AsyncItera
             async with (
                 trade_worker(client, database, threads, queue),
                 refund_worker(client, database, threads),
-                callback_worker(client, callbacks, threads),
+                callback_worker(client, database, callbacks, threads),
             ):
                 yield queue
 

@@ -29,7 +29,7 @@ async def test_history_replays(path: Path, runner: WorkflowRunner) -> None:
 
 
 def test_every_story_has_a_history() -> None:
-    of_other_workflows = re.compile(r"(_refund_\d+_\d+|_payment_\d+|_shutdown|_callback)?(_\d+)?$")
+    of_other_workflows = re.compile(r"(_refund_\d+_\d+|_payment_\d+|_shutdown|_callback|_redelivery)?(_\d+)?$")
     recorded = {of_other_workflows.sub("", path.stem) for path in HISTORIES}
     assert recorded == {*STORIES, *AUDIENCES}
 

@@ -2,26 +2,22 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
-from pydantic import Field
+from fastapi import APIRouter, Path, Query
 
 from api.dependencies import ContainerDep, OpsDep
 from api.http.pagination import Cursor, Limit, Page, callback_position, page
 from api.http.responses import Redelivered
+from db.callbacks.mass_redelivery import read_redelivery
 from db.callbacks.queries import CallbackFilter, list_callbacks, read_callback
 from domain.errors import ErrorCode, Refusal
 from domain.schemas.callbacks import OpsCallback, OpsCallbackAttempts
 from domain.schemas.events import EventType
-from domain.types import Identifier, Moment, Schema
+from domain.schemas.redeliveries import Redelivery, RedeliveryRange
+from domain.types import Identifier, Moment
 
 router = APIRouter(prefix="/v1/ops/callbacks", tags=["operations"])
 
-
-class RedeliveryRange(Schema):
-    source: Identifier
-    since: Moment
-    until: Moment
-    status: Annotated[Literal["dead", "delivered", "pending"], Field(description="of the callbacks to send again")] = "dead"
+RedeliveryId = Annotated[int, Path(ge=1, lt=2**63)]
 
 
 @router.get("")
@@ -54,10 +50,21 @@ async def get_callback(event_id: Identifier, _ops: OpsDep, container: ContainerD
 
 
 @router.post("/resend", status_code=202)
-async def resend_range(body: RedeliveryRange, ops: OpsDep, container: ContainerDep) -> Redelivered:
-    """Send a mall's events of a period again: the dead ones, unless another status is named."""
-    count = await container.callbacks.redeliver_range(body.source, body.since, body.until, body.status, by=ops.operator)
-    return Redelivered(count=count)
+async def resend_range(body: RedeliveryRange, ops: OpsDep, container: ContainerDep) -> Redelivery:
+    """Send a mall's events of a period again: the dead ones, unless another status is named.
+
+    A workflow sends them slice after slice; while it runs, a repeat answers with its progress.
+    """
+    return container.links.fill(await container.callbacks.redeliver_range(body, by=ops))
+
+
+@router.get("/resend/{redelivery_id}")
+async def get_redelivery(redelivery_id: RedeliveryId, _ops: OpsDep, container: ContainerDep) -> Redelivery:
+    """Get the progress of a period's events that are sent again."""
+    found = await read_redelivery(container.database, redelivery_id)
+    if found is None:
+        raise Refusal(ErrorCode.REDELIVERY_NOT_FOUND, f"There is no redelivery {redelivery_id}.")
+    return container.links.fill(found)
 
 
 @router.post("/{event_id}/resend", status_code=202)

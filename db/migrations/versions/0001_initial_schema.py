@@ -142,7 +142,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("event_id", name=op.f("events_event_id_key")),
         sa.UniqueConstraint("source", "sequence", name=op.f("events_source_sequence_key")),
     )
-    op.create_index("events_source_idx", "events", ["source", "occurred_at"], unique=False)
+    op.create_index("events_source_idx", "events", ["source", "occurred_at", "event_no"], unique=False)
     op.create_index("events_team_idx", "events", ["team_id"], unique=False)
     op.create_index(
         "events_unsequenced_idx", "events", ["source", "event_no"], unique=False, postgresql_where=sa.text("sequence IS NULL")
@@ -378,6 +378,47 @@ def upgrade() -> None:
         comment="One row for each campaign with a stock; all its orders share it.",
     )
     op.create_table(
+        "redeliveries",
+        sa.Column("redelivery_id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False, comment="of the callbacks that are sent again"),
+        sa.Column("count", sa.BigInteger(), nullable=False, comment="events of the range when it was requested"),
+        sa.Column(
+            "resent", sa.BigInteger(), nullable=False, comment="events that were made due, or left to their refunds' workflows"
+        ),
+        sa.Column(
+            "refunds", sa.BigInteger(), nullable=False, comment="events among these that were left to their refunds' workflows"
+        ),
+        sa.Column(
+            "after_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="the last event looked at: its time, and its number",
+        ),
+        sa.Column("after_no", sa.BigInteger(), nullable=False),
+        sa.Column("is_exhausted", sa.Boolean(), nullable=False, comment="every event of the range was looked at"),
+        sa.Column("requested_by", sa.Text(), nullable=False, comment="name of the API key"),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "gives_up_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="nothing is attempted or made due after this",
+        ),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("status IN ('dead', 'delivered', 'pending', 'all')", name=op.f("redeliveries_status_check")),
+        sa.PrimaryKeyConstraint("redelivery_id", name=op.f("redeliveries_pkey")),
+    )
+    op.create_index(
+        "redeliveries_unfinished_idx",
+        "redeliveries",
+        ["source", "since", "until", "status"],
+        unique=True,
+        postgresql_where=sa.text("finished_at IS NULL"),
+    )
+    op.create_table(
         "deliveries",
         sa.Column("event_id", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
@@ -388,12 +429,21 @@ def upgrade() -> None:
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("redelivery_id", sa.BigInteger(), nullable=True, comment="of a range, which made it due last"),
         sa.CheckConstraint("status IN ('pending', 'delivered', 'dead', 'closed')", name=op.f("deliveries_status_check")),
         sa.ForeignKeyConstraint(["event_id"], ["events.event_id"], name=op.f("deliveries_event_id_fkey")),
+        sa.ForeignKeyConstraint(["redelivery_id"], ["redeliveries.redelivery_id"], name=op.f("deliveries_redelivery_id_fkey")),
         sa.PrimaryKeyConstraint("event_id", "kind", "address", "format", name=op.f("deliveries_pkey")),
     )
     op.create_index(
         "deliveries_dead_idx", "deliveries", ["finished_at"], unique=False, postgresql_where=sa.text("status = 'dead'")
+    )
+    op.create_index(
+        "deliveries_redelivery_idx",
+        "deliveries",
+        ["redelivery_id", "status", "next_attempt_at"],
+        unique=False,
+        postgresql_where=sa.text("redelivery_id IS NOT NULL"),
     )
     op.create_index(
         "deliveries_pending_idx",

@@ -8,15 +8,16 @@ import pytest
 
 from db.callbacks.deliveries import pending_deliveries, record_attempt
 from db.callbacks.queries import CallbackFilter, list_callbacks, read_backlog, read_callback, read_feed
-from db.callbacks.redelivery import RedeliverySlice, redeliver_event, redeliver_range, redeliver_team
+from db.callbacks.redelivery import RedeliverySlice, redeliver_event, redeliver_team
 from db.core.pagination import Position
 from domain.ids import event_id
 from domain.lifecycle import MallAnswer, TeamDecision
 from domain.messages.callbacks import Address
+from tests.db.callbacks.ranges import revive_range
 from tests.db.callbacks.test_deliveries import OTHER_ADDRESS, attempt, close_team
 from tests.db.shop import NOW, SHOP_ADDRESS, SOURCE, Member, Shop
 
-LATER = NOW + timedelta(hours=5)
+LATER = NOW + timedelta(days=5)
 LONG_AGO, NEVER = NOW - timedelta(days=9), NOW + timedelta(days=9)
 STATES = "SELECT DISTINCT status, attempts, since, next_attempt_at, finished_at FROM deliveries WHERE event_id = ANY($1)"
 DUE_AGAIN = ("pending", 0, LATER, LATER, None)
@@ -62,15 +63,15 @@ async def test_a_range_redelivers_events_of_the_given_status(shop: Shop) -> None
     await record_attempts(shop, delivered, "delivered")
     at = (await shop.rows("SELECT occurred_at FROM events"))[0]["occurred_at"]
 
-    nothing = await redeliver_range(shop.database, SOURCE, LONG_AGO, at, "dead", LATER)
-    slice_ = await redeliver_range(shop.database, SOURCE, at, at + timedelta(seconds=1), "dead", LATER)
+    nothing = await revive_range(shop, LONG_AGO, at, "dead", LATER)
+    slice_ = await revive_range(shop, at, at + timedelta(seconds=1), "dead", LATER)
 
     assert nothing == RedeliverySlice([], [])
     assert (sorted(slice_.event_ids), slice_.refunds) == (sorted(dead), [])
     assert await states(shop, dead) == [DUE_AGAIN]
     assert {state[0] for state in await states(shop, delivered)} == {"delivered"}
     assert DUE_AGAIN not in await states(shop, elsewhere)
-    assert (await redeliver_range(shop.database, "s02", LONG_AGO, NEVER, "delivered", LATER)).event_ids == []
+    assert (await revive_range(shop, LONG_AGO, NEVER, "delivered", LATER, "s02")).event_ids == []
 
 
 async def test_events_of_an_unfinished_refund_are_left_to_its_workflow(shop: Shop) -> None:
@@ -82,7 +83,7 @@ async def test_events_of_an_unfinished_refund_are_left_to_its_workflow(shop: Sho
 
     for event, member in ((request, requested), (refunded, released)):
         assert await redeliver_event(shop.database, event, None, LATER) == RedeliverySlice([], [member.order_id])
-    slice_ = await redeliver_range(shop.database, SOURCE, LONG_AGO, NEVER, "dead", LATER)
+    slice_ = await revive_range(shop, LONG_AGO, NEVER, "dead", LATER)
 
     assert slice_.event_ids == []
     assert sorted(slice_.refunds) == sorted([requested.order_id, released.order_id])
@@ -98,7 +99,7 @@ async def test_answered_requests_and_manually_closed_refunds_are_not_redelivered
     await record_attempts(shop, events[1:], "dead")
     await shop.finish(closed)
 
-    assert await redeliver_range(shop.database, SOURCE, LONG_AGO, NEVER, "dead", LATER) == RedeliverySlice([], [])
+    assert await revive_range(shop, LONG_AGO, NEVER, "dead", LATER) == RedeliverySlice([], [])
     assert await redeliver_event(shop.database, events[1], None, LATER) == RedeliverySlice([], [])
     # A single event is redelivered even if its refund was closed manually.
     assert await redeliver_event(shop.database, refunded, None, LATER) == RedeliverySlice([refunded], [])

@@ -6,12 +6,14 @@ import pytest
 
 from db.callbacks.deliveries import Attempt, pending_deliveries, record_attempt
 from db.callbacks.queries import read_backlog
-from db.callbacks.redelivery import RedeliverySlice, redeliver_event, redeliver_range
+from db.callbacks.redelivery import RedeliverySlice, redeliver_event
 from db.refunds.steps import answer_refund, flag_refund, reject_refund, resume_refund
 from domain.ids import event_id
 from domain.lifecycle import MallAnswer
 from domain.messages.refunds import ChangeRefund
 from domain.schemas.events import EventType
+from domain.schemas.redeliveries import RedeliveryStatus
+from tests.db.callbacks.ranges import revive_range
 from tests.db.shop import NOW, SHOP_ADDRESS, SOURCE, Shop
 
 HOUR = timedelta(hours=1)
@@ -51,8 +53,9 @@ async def test_an_answered_question_is_closed_for_good(shop: Shop, by: str) -> N
     # Nothing asks again: no resend of an operator or the mall, and no attempt that was under way.
     await resume_refund(shop.database, change)
     assert await redeliver_event(shop.database, question, SOURCE, NOW + HOUR) == RedeliverySlice([], [])
-    for status in ("dead", "pending"):
-        slice_ = await redeliver_range(shop.database, SOURCE, NOW - HOUR, NOW + HOUR, status, NOW + HOUR)
+    statuses: list[RedeliveryStatus] = ["dead", "pending", "all"]
+    for status in statuses:
+        slice_ = await revive_range(shop, NOW - HOUR, NOW + HOUR, status, NOW + HOUR)
         assert question not in slice_.event_ids
         assert slice_.refunds == []
     await record_attempt(shop.database, asking, Attempt(NOW, 1, 500, "answered 500", "pending", NOW))
