@@ -25,6 +25,7 @@ from embedded.plan import Options
 from embedded.ports import HOST, free_port
 from embedded.process import echo_error
 from embedded.stack import Stack
+from workflows.client import data_converter
 
 WARM_UP_SECONDS = 5.0
 WARM_UP_CALLERS = 16
@@ -124,7 +125,7 @@ class Suite:
         self._cleanup.push_async_callback(self._database.close)
         self._mall, self._ops = ApiClient(api_url, addresses.mall_key), ApiClient(api_url, addresses.ops_key)
         await self._send_callbacks_to(self._mall_url)
-        self._client = await Client.connect(addresses.temporal_address)
+        self._client = await Client.connect(addresses.temporal_address, data_converter=data_converter)
 
     async def _send_callbacks_to(self, url: str) -> None:
         """Replaces the demo mall: what a mall does with a callback is not what is measured."""
