@@ -31,6 +31,8 @@ DYNAMIC_CONFIG = {
     # At the load of one machine, more partitions only cost empty polls and forwarding.
     "matching.numTaskqueueReadPartitions": 1,
     "matching.numTaskqueueWritePartitions": 1,
+    # Mass work is fair by mall.
+    "matching.enableFairness": "true",
     # Quotas protect the tenants of a shared cluster; here they would only refuse a burst of orders, or a list in the UI.
     "frontend.namespaceRPS": 20_000,
     "frontend.namespaceRPS.visibility": 200,

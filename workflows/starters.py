@@ -18,7 +18,13 @@ from temporalio.client import (
     ScheduleSpec,
     WithStartWorkflowOperation,
 )
-from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import (
+    Priority,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.ids import (
@@ -58,15 +64,18 @@ class StartOptions(TypedDict):
     id_conflict_policy: WorkflowIDConflictPolicy
     id_reuse_policy: WorkflowIDReusePolicy
     static_summary: str
+    priority: Priority
 
 
-def _options(workflow_id: str, task_queue: str, summary: str) -> StartOptions:
+def _options(workflow_id: str, task_queue: str, summary: str, mall: str | None = None) -> StartOptions:
+    """`mall`: where many wait in the queue, each mall has its turn."""
     return StartOptions(
         id=workflow_id,
         task_queue=task_queue,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         static_summary=summary,
+        priority=Priority(fairness_key=mall),
     )
 
 
@@ -102,14 +111,14 @@ def refund_options(refund: RefundInput, task_queue: str = REFUNDS_QUEUE) -> Star
     attempt = refund.attempt or 1
     workflow_id = refund_workflow_id(order_id(refund.source, refund.out_trade_no), attempt)
     number, mall = quote(refund.out_trade_no), quote(refund.source)
-    return _options(workflow_id, task_queue, f"Refund {attempt} of order {number}, mall {mall}")
+    return _options(workflow_id, task_queue, f"Refund {attempt} of order {number}, mall {mall}", refund.source)
 
 
 def payment_options(payment: PaymentInput) -> StartOptions:
     """The start options of a payment's workflow: one for each order."""
     workflow_id = payment_workflow_id(order_id(payment.source, payment.out_trade_no))
     number, mall = quote(payment.out_trade_no), quote(payment.source)
-    return _options(workflow_id, REFUNDS_QUEUE, f"Payment of order {number}, mall {mall}")
+    return _options(workflow_id, REFUNDS_QUEUE, f"Payment of order {number}, mall {mall}", payment.source)
 
 
 async def start_refund(client: Client, refund: RefundInput, task_queue: str = REFUNDS_QUEUE) -> None:

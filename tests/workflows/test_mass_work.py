@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
 import activities.campaigns
 import activities.refunds
@@ -17,7 +17,7 @@ from api.services.refunds import RefundService
 from db.core.connection import Database
 from db.core.invariants import violations
 from db.orders.queries import OrderFilter, list_orders
-from domain.ids import shutdown_workflow_id
+from domain.ids import order_id, refund_workflow_id, shutdown_workflow_id
 from domain.lifecycle import OrderStatus, PaymentOutcome, RefundKind, RefundStatus
 from domain.messages.campaigns import ShutdownInput
 from domain.messages.refunds import RefundInput, RefundRequest
@@ -137,3 +137,24 @@ async def test_activities_that_wait_for_others_hold_no_slot(
         for handle in shutdowns:
             await handle.terminate()
     assert await violations(database) == []
+
+
+async def test_mass_work_is_fair_by_mall(client: Client, database: Database) -> None:
+    """The refunds of one mall do not wait for all of another's, which were there before."""
+    refunds = [
+        RefundInput(source=mall, out_trade_no=uuid.uuid4().hex, attempt=1)
+        for mall, count in (("big", 40), ("small", 1))
+        for _ in range(count)
+    ]
+    for refund in refunds:
+        await start_refund(client, refund, MASS_QUEUE)
+    ends = []
+    async with working(client, database):
+        for refund in refunds:
+            handle = client.get_workflow_handle(refund_workflow_id(order_id(refund.source, refund.out_trade_no), 1))
+            with pytest.raises(WorkflowFailureError):  # there are no such orders, so each ends as soon as it is served
+                await handle.result()
+            closed = (await handle.describe()).close_time
+            assert closed is not None
+            ends.append(closed)
+    assert ends[-1] < sorted(ends)[len(ends) // 2]
