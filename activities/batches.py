@@ -11,7 +11,8 @@ from domain.messages.base import WorkflowFailure, WorkflowMessage
 
 SECONDS = 1.0
 """after which an attempt gives its slot back"""
-AT_ONCE = timedelta(milliseconds=10)
+PAUSE = timedelta(seconds=1)
+"""between two attempts; Temporal's retries know no shorter one"""
 
 ProgressT = TypeVar("ProgressT", bound=WorkflowMessage)
 
@@ -33,19 +34,18 @@ def progress_of(model: type[ProgressT]) -> ProgressT:
     return model.model_validate(details[0]) if details else model()
 
 
-def next_batch(done: str, progress: WorkflowMessage | None = None, after: timedelta = AT_ONCE) -> ApplicationError:
-    """The error that ends an attempt which leaves more to do. It is no failure: the activity is called again.
+def next_batch(done: str, progress: WorkflowMessage | None = None) -> ApplicationError:
+    """The error that ends an attempt which leaves more to do. It is no failure: the activity is called again after a pause.
 
     Args:
         done: what operators read of the activity meanwhile.
         progress: what the next attempt goes on from, where the rows alone do not say it.
-        after: how long it waits.
     """
     if progress is not None:
         activity.heartbeat(progress)
     return ApplicationError(
         f"{done}; more follow.",
         type=WorkflowFailure.NEXT_BATCH,
-        next_retry_delay=after,
+        next_retry_delay=PAUSE,
         category=ApplicationErrorCategory.BENIGN,
     )

@@ -1,8 +1,6 @@
 """The shutdown of a campaign: its transactions, and the closing of its teams."""
 
 import asyncio
-import time
-from datetime import timedelta
 from itertools import chain
 from typing import Protocol
 
@@ -21,9 +19,8 @@ from domain.messages.teams import ConcludedTeam, ConcludeTeam
 BATCH = 5
 """teams that are closed side by side, by all shutdowns together if they are as few"""
 TEAMS_PER_CALL = 500
-CLOSED_WITHIN = 5.0
-"""seconds until a batch that has not closed is left to the next call"""
-CHECK_AGAIN = timedelta(milliseconds=100)
+CHECKS = 5
+"""attempts after which a batch that has not closed is left to the next call"""
 
 
 class ClosesTeam(Protocol):
@@ -46,27 +43,19 @@ class CampaignActivities(interfaces.CampaignActivities):
     async def close_teams(self, request: CloseTeams) -> ClosedTeams:
         """Closes forming teams, a batch at a time.
 
-        The next batch follows when this one is closed and its refunds have begun, and after as long again, so that locks find
-        room between. This attempt waits for neither: its slot is free meanwhile.
+        The next batch follows when this one is closed and its refunds have begun.
         """
         progress = progress_of(Closing)
-        if progress.closing:
-            taken = time.time() - progress.begun_at
-            with database_errors():
-                is_unfinished = await db.campaigns.shutdown.any_unfinished(self._database, progress.closing)
-            if is_unfinished and taken < CLOSED_WITHIN:
-                raise next_batch(progress.done, progress, CHECK_AGAIN)
-            pause = timedelta(seconds=min(taken, CLOSED_WITHIN))
-            raise next_batch(progress.done, progress.model_copy(update={"closing": []}), pause)
         after = progress.after or request.after
-        if progress.count >= TEAMS_PER_CALL:
-            return ClosedTeams(after=after, event_ids=progress.event_ids, owing=progress.owing)
         with database_errors():
+            if progress.checks < CHECKS and await db.campaigns.shutdown.any_unfinished(self._database, progress.closing):
+                raise next_batch(progress.done, progress.model_copy(update={"checks": progress.checks + 1}))
+            if progress.count >= TEAMS_PER_CALL:
+                return ClosedTeams(after=after, event_ids=progress.event_ids, owing=progress.owing)
             size = max(BATCH // max(await db.campaigns.shutdown.closing_shutdowns(self._database), 1), 1)
             batch = await db.campaigns.shutdown.forming_teams(self._database, request, after, size)
         if not batch:
             return ClosedTeams(event_ids=progress.event_ids, owing=progress.owing)
-        begun_at = time.time()
         answers = await asyncio.gather(*(self._close_team(team_id, request) for team_id in batch))
         concluded = {team_id: answer for team_id, answer in zip(batch, answers, strict=True) if answer is not None}
         progress = Closing(
@@ -75,9 +64,8 @@ class CampaignActivities(interfaces.CampaignActivities):
             event_ids=[*progress.event_ids, *chain(*(answer.event_ids for answer in concluded.values()))],
             owing=[*progress.owing, *(team_id for team_id, answer in concluded.items() if answer.owed)],
             closing=[team_id for team_id in batch if team_id not in concluded],
-            begun_at=begun_at,
         )
-        raise next_batch(progress.done, progress, CHECK_AGAIN)
+        raise next_batch(progress.done, progress)
 
     @activity.defn
     async def measure_shutdown(self, request: ReadShutdown) -> ShutdownState:

@@ -27,8 +27,8 @@ from domain.messages.refunds import (
 
 BATCH = 20
 """refunds that are started side by side"""
-CHECK_AGAIN, CHECKS = timedelta(milliseconds=200), 25
-"""how often, and how many times, a team's next batch waits for the last one to begin"""
+CHECKS = 5
+"""attempts after which a team's next batch does not wait any more for the last one to begin"""
 LATE_BY = timedelta(minutes=2)
 
 
@@ -102,14 +102,14 @@ class RefundStartActivities(interfaces.RefundStartActivities):
         with database_errors():
             waiting = await db.refunds.pending.count_owed(self._database, request.team_id, progress.after)
             if waiting > BATCH // 2 and progress.checks < CHECKS:
-                raise next_batch(progress.done, progress.model_copy(update={"checks": progress.checks + 1}), CHECK_AGAIN)
+                raise next_batch(progress.done, progress.model_copy(update={"checks": progress.checks + 1}))
             batch = await db.refunds.pending.owed_by_team(self._database, request.team_id, progress.after, BATCH)
         await self._start_all(batch)
         started = progress.count + len(batch)
         if len(batch) < BATCH:
             return StartedRefunds(count=started)
         progress = StartingRefunds(after=batch[-1].out_trade_no, count=started)
-        raise next_batch(progress.done, progress, CHECK_AGAIN)
+        raise next_batch(progress.done, progress)
 
     @activity.defn
     async def start_refund_by_operator(self, request: RefundByOperator) -> str:

@@ -88,8 +88,8 @@ class Closing(ClosedTeams):
     count: int = 0
     closing: list[str] = []
     """the teams that the next batch waits for"""
-    begun_at: float = 0.0
-    """when they were told to close, in seconds of Unix time"""
+    checks: int = 0
+    """how many times it has waited for them"""
 
     @property
     def done(self) -> str:

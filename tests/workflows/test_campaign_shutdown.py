@@ -83,7 +83,7 @@ async def test_every_forming_team_is_closed_and_paid_back(time: WorkflowEnvironm
 async def test_teams_whose_workflows_do_not_listen_are_closed_by_their_rows(
     time: WorkflowEnvironment, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(activities.campaigns, "CLOSED_WITHIN", 0.0)
+    monkeypatch.setattr(activities.campaigns, "CHECKS", 0)
     monkeypatch.setattr(activities.campaigns, "BATCH", 1)
     monkeypatch.setattr(activities.campaigns, "TEAMS_PER_CALL", 1)
     campaign, campaign_id, goods_id = await publish(database)

@@ -113,7 +113,7 @@ async def test_activities_that_wait_for_others_hold_no_slot(
     client: Client, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More shutdowns than there are slots, whose teams do not close; and a failed team with more members than a batch has."""
-    monkeypatch.setattr(activities.campaigns, "CLOSED_WITHIN", 3600.0)
+    monkeypatch.setattr(activities.campaigns, "CHECKS", 3600)
     monkeypatch.setattr(activities.refunds, "BATCH", 2)
     deaf = f"test-{uuid.uuid4().hex}"
     shutdowns: list[WorkflowHandle[Any, str]] = []
