@@ -81,6 +81,8 @@ async def test_what_is_asked_for_does_not_wait_for_mass_work(client: Client, dat
     async with working_without_mass(client, database) as queue:  # as if its queue were long
         play = Play(client, queue, campaign, campaign_id, goods_id)
         failed, elsewhere, late = [await team(play, paid=paid) for paid in (4, 2, 1)]
+        for buyer in (2, 3):
+            await late.join(buyer)
         for closed in (failed, late):
             await closed.handle.signal("close")
             await until_failed(database, closed)
@@ -92,6 +94,8 @@ async def test_what_is_asked_for_does_not_wait_for_mass_work(client: Client, dat
         assert (refund.kind, replayed) == (RefundKind.PAID_UNFORMED, False)
         await elsewhere.join(3)
         assert (await elsewhere.pay(3, "1.00")).outcome is PaymentOutcome.REFUNDING
+        assert (await late.pay(2)).outcome is PaymentOutcome.REFUNDING
+        assert (await late.pay_alone(3)).outcome is PaymentOutcome.REFUNDING
         for buyer in (1, 2):
             request = RefundRequest(reason="in a hurry", operator="ann")
             refund, replayed = await refunds.refund(SOURCE, failed.number(buyer), request)
