@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+import activities.batches
+from activities.audiences import AudienceActivities
 from db.audiences.clean_up import (
     RULE_ABANDONED_AFTER,
     UPLOAD_ABANDONED_AFTER,
@@ -22,7 +24,9 @@ from db.core.pagination import Position
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import TeamDecision
 from domain.messages.acts import command_line_author as author
+from domain.messages.audiences import AudienceImportInput
 from domain.schemas.audiences import AudienceImport, AudienceRule, ImportStatus
+from tests.db.attempts import Attempts
 from tests.db.shop import NOW, SOURCE, Member, Shop
 
 LATER = NOW + timedelta(hours=1)
@@ -284,6 +288,23 @@ async def test_concurrent_runs_of_one_import_count_each_user_once(shop: Shop) ->
     assert await members(shop) == {f"u{number}" for number in range(9)}
     done = await latest(shop)
     assert (done.seen, done.accepted, done.member_count) == (9, 9, 9)
+
+
+async def test_an_import_and_its_clean_up_give_their_slot_back_and_go_on(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    await shop.audience("vip", "former")
+    await shop.audience("vip", *(f"former-{number}" for number in range(5)))
+    await shop.team(await shop.campaign(), paid=2, locked=0)
+    import_id = await begin(shop, AudienceRule(min_orders=1, since=MONTH[0], until=MONTH[1]))
+    monkeypatch.setattr(activities.batches, "SECONDS", -1.0)
+    audiences, request = AudienceActivities(shop.database), AudienceImportInput(audience_id="vip", import_id=import_id)
+
+    importing = Attempts(audiences.import_members, request)
+    assert (await importing.run()).member_count == 2
+    assert importing.count == 2
+    clearing = Attempts(audiences.clear_replaced_members, request)
+    assert len((await clearing.run()).import_ids) == 2
+    assert clearing.count == 3
+    assert len(await members(shop)) == 2
 
 
 async def test_a_rule_does_not_count_orders_of_failed_teams(shop: Shop) -> None:

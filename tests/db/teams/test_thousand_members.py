@@ -1,17 +1,14 @@
 """The largest possible team: it fails in one transaction, its refunds start in slices, its messages stay small."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from temporalio.exceptions import ApplicationError
-from temporalio.testing import ActivityEnvironment
 
 import activities.refunds
 from activities.refunds import BATCH, RefundStartActivities
 from domain.lifecycle import OrderStatus, TeamDecision, TeamStatus
-from domain.messages.base import WorkflowFailure
-from domain.messages.refunds import RefundInput, StartTeamRefunds
+from domain.messages.refunds import RefundInput, StartedRefunds, StartTeamRefunds
+from tests.db.attempts import Attempts
 from tests.db.shop import DEADLINE, NOW, Member, Shop
 from workflows.client import data_converter
 from workflows.details import SEATS_SHOWN, team_details
@@ -43,39 +40,20 @@ async def thousand_members(shop: Shop) -> Member:
     return opener
 
 
-class Starting:
-    """Calls the activity as Temporal does: again and again, each time with what the last attempt left."""
+class Starts:
+    """Counts the refunds that are started, and fails at one of them."""
 
-    def __init__(self, shop: Shop, team_id: str) -> None:
-        self._activities = RefundStartActivities(shop.database, self._start)
-        self._request = StartTeamRefunds(team_id=team_id)
-        self._environment = ActivityEnvironment()
-        self._environment.on_heartbeat = self._keep
-        self.started: list[str] = []
-        self.attempts = 0
+    def __init__(self) -> None:
+        self.numbers: list[str] = []
         self.fails_at: int | None = None
 
-    async def run(self) -> int:
-        """Until it has started all; returns their number."""
-        while (count := await self.attempt()) is None:
-            pass
-        return count
-
-    async def attempt(self) -> int | None:
-        self.attempts += 1
-        try:
-            return (await self._environment.run(self._activities.start_team_refunds, self._request)).count
-        except ApplicationError as error:
-            assert error.type == WorkflowFailure.NEXT_BATCH  # noqa: PT017
-            return None
-
-    async def _start(self, refund: RefundInput) -> None:
-        if len(self.started) == self.fails_at:
+    async def __call__(self, refund: RefundInput) -> None:
+        if len(self.numbers) == self.fails_at:
             raise ConnectionError
-        self.started.append(refund.out_trade_no)
+        self.numbers.append(refund.out_trade_no)
 
-    def _keep(self, *progress: object) -> None:
-        self._environment.info = replace(self._environment.info, heartbeat_details=progress)
+    def of_team(self, shop: Shop, team_id: str) -> Attempts[StartTeamRefunds, StartedRefunds]:
+        return Attempts(RefundStartActivities(shop.database, self).start_team_refunds, StartTeamRefunds(team_id=team_id))
 
 
 async def test_an_interrupted_start_of_its_refunds_starts_each_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,14 +62,15 @@ async def test_an_interrupted_start_of_its_refunds_starts_each_once(shop: Shop, 
     assert (concluded.team.status, len(concluded.owed)) == (TeamStatus.FAILED, MEMBERS - 1)
     assert len(data_converter.payload_converter.to_payload(concluded).data) < MAX_PAYLOAD / 10
     monkeypatch.setattr(activities.refunds, "CHECKS", 0)  # none of them begins here
-    starting = Starting(shop, opener.team_id)
-    starting.fails_at = MEMBERS // 2
+    starts = Starts()
+    attempts = starts.of_team(shop, opener.team_id)
+    starts.fails_at = MEMBERS // 2
     with pytest.raises(ConnectionError):
-        await starting.run()
-    starting.fails_at = None
-    assert await starting.run() == MEMBERS - 1
-    assert sorted(starting.started) == sorted(concluded.owed)
-    assert starting.attempts == MEMBERS // BATCH + 1
+        await attempts.run()
+    starts.fails_at = None
+    assert (await attempts.run()).count == MEMBERS - 1
+    assert sorted(starts.numbers) == sorted(concluded.owed)
+    assert attempts.count == MEMBERS // BATCH + 1
 
 
 async def test_the_next_batch_follows_when_most_of_the_last_one_have_begun_or_cannot(
@@ -100,17 +79,17 @@ async def test_the_next_batch_follows_when_most_of_the_last_one_have_begun_or_ca
     monkeypatch.setattr(activities.refunds, "BATCH", 2)
     members = await shop.team(await shop.campaign(target_count=6), paid=5, locked=0)
     await shop.conclude(members[0], TeamDecision.CLOSE)
-    starting = Starting(shop, members[0].team_id)
+    starts = Starts()
+    attempts = starts.of_team(shop, members[0].team_id)
     counts = []
     for _ in range(4):
-        await starting.attempt()
-        counts.append(len(starting.started))
+        await attempts.attempt()
+        counts.append(len(starts.numbers))
         if len(counts) == 3:
-            await shop.refund(next(each for each in members if each.number == starting.started[0]))
+            await shop.refund(next(each for each in members if each.number == starts.numbers[0]))
     assert counts == [2, 2, 2, 4]
-    starting.attempts = 0
-    assert await starting.run() == 5
-    assert starting.attempts == activities.refunds.CHECKS + 1
+    assert (await attempts.run()).count == 5
+    assert attempts.count == 4 + activities.refunds.CHECKS + 1
 
 
 def test_what_its_workflow_carries_on_and_shows_is_bounded() -> None:
