@@ -23,7 +23,12 @@ async def run(options: Options, *, as_json: bool) -> int:
         async with Stack(options, echo_error) as stack:
             ready = True
             addresses = stack.addresses
-            echo(addresses.to_json() if as_json else _summary(addresses, time.monotonic() - began))
+            if as_json:
+                echo(addresses.to_json())
+            else:
+                # The password of the embedded database is one of the keys; another one's is not ours to show.
+                database = without_password(options.database_url) if options.database_url else addresses.database_url
+                echo(_summary(addresses, database, time.monotonic() - began))
             try:
                 await asyncio.Event().wait()
             finally:
@@ -34,7 +39,7 @@ async def run(options: Options, *, as_json: bool) -> int:
     return 0 if ready else 128 + (signum or 0)
 
 
-def _summary(addresses: Addresses, seconds: float) -> str:
+def _summary(addresses: Addresses, database: str, seconds: float) -> str:
     a = addresses
     quote = '{"goods_id": "9890001", "channel": "c01", "user_id": "u1"}'
     demo = "make demo" if Path(a.data_dir) == DEFAULT_DATA_DIR.resolve() else f"{sys.argv[0]} demo --data-dir {a.data_dir}"
@@ -46,7 +51,7 @@ groupbuy is ready, {seconds:.1f} s
   demo mall       {a.mall_url}
   Temporal UI     {a.temporal_ui_url or "-"}
   Temporal        {a.temporal_address}
-  PostgreSQL      {without_password(a.database_url)}
+  PostgreSQL      {database}
   data and logs   {a.data_dir}
 
   mall key        {a.mall_key}

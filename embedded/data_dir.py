@@ -8,7 +8,7 @@ from typing import IO
 
 from embedded.errors import StackError
 
-FORMAT = 2
+FORMAT = 3
 DEFAULT_DATA_DIR = Path(".groupbuy")
 
 
@@ -31,6 +31,7 @@ class DataDir:
         self.addresses = self.path / "stack.json"
         self.pids = self.path / "pids.json"
         self.keys = self.path / "keys.json"
+        self.postgres_password = self.path / "postgres.password"
         self._lock_file = self.path / "lock"
         self._lock: IO[str] | None = None
 

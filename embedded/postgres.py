@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from embedded.data_dir import DataDir
+from embedded.data_dir import DataDir, write_private
 from embedded.errors import StackError
 from embedded.orphans import Orphan
 from embedded.ports import HOST, Ports, bind_error
@@ -105,13 +106,30 @@ def stable_port(data_dir: DataDir, ports: Ports) -> int:
     return port
 
 
+def cluster_password(data_dir: DataDir) -> str:
+    """Returns the superuser's password, which is generated before the cluster is created.
+
+    Raises:
+        StackError: there is a cluster, but no password.
+    """
+    file = data_dir.postgres_password
+    if not file.exists():
+        if data_dir.postgres.exists():
+            raise StackError(f"{file} is missing: nobody can log in to {data_dir.postgres} without it; restore it from a copy")
+        write_private(file, secrets.token_urlsafe(24))
+    return file.read_text()
+
+
 class EmbeddedPostgres:
+    """Each connection needs the password: every user of the machine can connect to the port."""
+
     def __init__(self, data_dir: DataDir, binaries: Binaries, port: int) -> None:
         self._data_dir = data_dir
         self._binaries = binaries
         self._user: str | None = None
+        self._password = cluster_password(data_dir)
         self.port = port
-        self.url = f"postgresql://{SUPERUSER}@{HOST}:{self.port}/{DATABASE}"
+        self.url = f"postgresql://{SUPERUSER}:{self._password}@{HOST}:{self.port}/{DATABASE}"
 
     def prepare_machine(self, report: Report) -> None:
         """Started by root, which PostgreSQL refuses, lets it run as a system user who can reach program and data."""
@@ -139,8 +157,17 @@ class EmbeddedPostgres:
         self._unfinished.mkdir(mode=0o700)
         if self._user:
             shutil.chown(self._unfinished, self._user)
-        # No locale: sort order and log language are the same on every machine.
-        options = [f"--username={SUPERUSER}", "--auth=trust", "--encoding=utf8", "--no-locale", "--no-instructions"]
+        write_private(self._initdb_password, self._password)
+        if self._user:
+            shutil.chown(self._initdb_password, self._user)
+        options = [
+            f"--username={SUPERUSER}",
+            f"--pwfile={self._initdb_password}",
+            "--auth=scram-sha-256",
+            "--encoding=utf8",
+            "--no-locale",  # sort order and log language are the same on every machine
+            "--no-instructions",
+        ]
         return Program(
             name="initdb",
             command=[str(self._binaries.folder / "initdb"), *options, f"--pgdata={self._unfinished}"],
@@ -151,6 +178,7 @@ class EmbeddedPostgres:
 
     def finish_initdb(self) -> None:
         """Makes what initdb has created the cluster."""
+        self._initdb_password.unlink()
         self._unfinished.rename(self._data_dir.postgres)
 
     def part(self, environment: Mapping[str, str]) -> Part:
@@ -187,12 +215,24 @@ class EmbeddedPostgres:
     async def _connect(self) -> asyncpg.Connection:
         # Explicit, because PGSSLMODE in the user's environment is meant for another server.
         return await asyncpg.connect(
-            host=HOST, port=self.port, user=SUPERUSER, database="postgres", ssl=False, timeout=2, command_timeout=30
+            host=HOST,
+            port=self.port,
+            user=SUPERUSER,
+            password=self._password,
+            database="postgres",
+            ssl=False,
+            timeout=2,
+            command_timeout=30,
         )
 
     @property
     def _unfinished(self) -> Path:
         return self._data_dir.path / "postgres.new"
+
+    @property
+    def _initdb_password(self) -> Path:
+        """A copy for initdb, which started by root runs as another user."""
+        return self._data_dir.path / "postgres.new.password"
 
 
 def _system_user() -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded.data_dir import DataDir
+from embedded.data_dir import FORMAT, DataDir
 from embedded.ports import HOST, free_port
 from tests.stack.running import Up
 
@@ -34,7 +34,7 @@ def test_a_port_in_use(up: Start, data_dir: Path, flag: str, part: str) -> None:
     assert not (data_dir / "postgres").exists()
 
 
-@pytest.mark.parametrize("written", [{"format": 1, "postgresql": 18}, {"format": 2, "postgresql": 12}])
+@pytest.mark.parametrize("written", [{"format": 2, "postgresql": 18}, {"format": FORMAT, "postgresql": 12}])
 def test_a_data_directory_of_another_version(up: Start, data_dir: Path, written: dict[str, int]) -> None:
     (data_dir / "version").write_text(json.dumps(written))
     error = up(data_dir).startup_error()

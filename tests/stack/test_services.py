@@ -1,8 +1,11 @@
 """PostgreSQL and Temporal as parts of a stack that runs in this process, as other tests start it."""
 
+import asyncio
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import psutil
@@ -13,6 +16,7 @@ from temporalio.client import Client
 from temporalio.common import SearchAttributeIndexedValueType, SearchAttributeKey
 
 from embedded.addresses import running_stack
+from embedded.errors import StackError
 from embedded.plan import Options
 from embedded.stack import Stack
 from embedded.temporal import RETENTION, SEARCH_ATTRIBUTES
@@ -68,6 +72,25 @@ async def test_services_are_configured_and_keep_their_data_after_a_crash_and_a_r
         assert await query(url, "SELECT answer FROM kept") == 42
         client = await Client.connect(stack.addresses.temporal_address)
         await client.get_workflow_handle("sleeper").describe()
+
+
+async def test_postgresql_admits_nobody_without_its_password(data_dir: Path) -> None:
+    async with Stack(Options(data_dir=data_dir, services_only=True)) as stack:
+        url = urlsplit(stack.addresses.database_url)
+        file = data_dir / "postgres.password"
+        assert url.password == file.read_text()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        for password in (None, "", "postgres"):
+            with pytest.raises(asyncpg.InvalidPasswordError):
+                await asyncpg.connect(host=url.hostname, port=url.port, user=url.username, password=password)
+        methods = await query(stack.addresses.database_url, "SELECT array_agg(DISTINCT auth_method) FROM pg_hba_file_rules")
+        assert methods == ["scram-sha-256"]
+    found, logs = await asyncio.to_thread(lambda: ([*data_dir.glob("*password*")], [*data_dir.glob("logs/*")]))
+    assert found == [file]
+    assert not any(url.password in log.read_text() for log in logs)
+    file.unlink()
+    with pytest.raises(StackError, match=r"postgres\.password is missing"):
+        await Stack(Options(data_dir=data_dir, services_only=True)).__aenter__()
 
 
 async def test_services_that_run_elsewhere_are_used_and_not_started(new_dir: Callable[[], Path]) -> None:

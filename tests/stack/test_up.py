@@ -53,7 +53,7 @@ def test_the_json_line_then_every_part_works_then_no_process_is_left(up: Start, 
     parts = run.parts()
     assert sorted(parts) == ["api", "mall", "postgres", "temporal", "worker-1", "worker-2"]
     assert addresses["worker_pids"] == [parts["worker-1"], parts["worker-2"]]
-    for private in ("keys.json", "stack.json"):
+    for private in ("keys.json", "stack.json", "postgres.password"):
         assert stat.S_IMODE((data_dir / private).stat().st_mode) == 0o600
     assert (data_dir / "stack.json").read_text() == run.stdout.strip()
 
