@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api import routes
 from api.container import lifespan
 from api.http.middleware import RequestMiddleware
+from api.http.pages import Assets
 from api.http.problems import Problem, add_exception_handlers
 from api.legacy.access import AccessRules
 from api.legacy.routes import router as legacy_router
@@ -23,12 +24,16 @@ def create_app() -> FastAPI:
         summary="A group-buying (拼团) trading platform: every team is a durable saga.",
         version=version("groupbuy"),
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect would send a browser's POST again, and its body and key to another address
         generate_unique_id_function=operation_id,
         responses={"4XX": {"model": Problem}, "5XX": {"model": Problem}},
     )
     add_exception_handlers(app)
     for router in (*routes.ROUTERS, *ops.ROUTERS):
         app.include_router(router)
+    app.mount("/assets", Assets())
     app.webhooks.include_router(webhooks)
     extend_openapi(app)
     app.add_middleware(RequestMiddleware)

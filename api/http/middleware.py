@@ -28,6 +28,10 @@ EXTRA_HEADERS = "groupbuy.headers"
 """the key of the ASGI scope for headers that are added to the answer, whatever its status"""
 
 
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+"""many answers have text of others, which no browser may take for a page or a script"""
+
+
 class RequestMiddleware:
     """Plain ASGI, which costs a few microseconds where a BaseHTTPMiddleware costs a task."""
 
@@ -44,6 +48,7 @@ class RequestMiddleware:
             scope = {**scope, "method": "GET"}
         started = time.perf_counter()
         request_id = scope[REQUEST_ID] = new_request_id()
+        headers = [(REQUEST_ID_HEADER, request_id.encode()), NO_SNIFFING]
         received, limit = 0, _body_limit(scope)
         status: int | None = None
         held: Message | None = None
@@ -63,8 +68,7 @@ class RequestMiddleware:
                 return
             if message["type"] == "http.response.start":
                 status = message["status"]
-                extra = (*scope.get(EXTRA_HEADERS, ()), (REQUEST_ID_HEADER, request_id.encode()))
-                message = {**message, "headers": [*message["headers"], *extra]}
+                message = {**message, "headers": [*message["headers"], *scope.get(EXTRA_HEADERS, ()), *headers]}
                 if not is_read and scope["path"].startswith(OPERATIONS):
                     _invalidate_cache(scope)
                 if is_tagged and status == OK:
@@ -85,7 +89,7 @@ class RequestMiddleware:
                 status = PAYLOAD_TOO_LARGE
                 detail = f"A body may have at most {limit} bytes."
                 answer = problem(ErrorCode.INVALID_REQUEST, detail, status=status)
-                answer.headers[REQUEST_ID_HEADER.decode()] = request_id
+                answer.raw_headers += headers
                 await answer(scope, receive, send)
         finally:
             _record(scope, status or INTERNAL_ERROR, time.perf_counter() - started)

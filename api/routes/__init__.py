@@ -1,5 +1,5 @@
 """The routes of malls and of monitoring, a module per resource."""
 
-from api.routes import events, health, market, orders, problems, quotes, refunds, teams
+from api.routes import docs, events, health, market, orders, problems, quotes, refunds, teams
 
-ROUTERS = tuple(module.router for module in (quotes, market, orders, refunds, teams, events, problems, health))
+ROUTERS = tuple(module.router for module in (quotes, market, orders, refunds, teams, events, problems, health, docs))

@@ -3,13 +3,15 @@
 from html import escape
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse
 
+from api.http.pages import page
 from api.openapi.declarations import refuses
 from domain.errors import MEANINGS, ErrorCode, Refusal
 from domain.types import Schema
 
 router = APIRouter(tags=["service"])
+
+STYLE = '<link rel="stylesheet" href="{root}assets/pages.css">'
 
 
 class Explanation(Schema):
@@ -35,7 +37,8 @@ async def get_problems(request: Request) -> Response | Explanations:
         f'<tr><td><a href="problems/{e.code}">{e.code}</a></td><td>{e.status}</td><td>{escape(e.title)}</td></tr>'
         for e in found
     )
-    return _page("Problems", f"<table><tr><th>code</th><th>status</th><th>what it means</th></tr>{rows}</table>")
+    table = f"<table><tr><th>code</th><th>status</th><th>what it means</th></tr>{rows}</table>"
+    return page("Problems", f"<h1>Problems</h1>{table}", head=STYLE.format(root=""))
 
 
 @router.get("/problems/{code}", response_model=Explanation, openapi_extra=refuses(ErrorCode.NOT_FOUND))
@@ -47,10 +50,11 @@ async def get_problem(code: str, request: Request) -> Response | Explanation:
     if not _wants_page(request):
         return found
     retry = "The same request may succeed later." if found.retryable else "The same request gets the same answer."
-    return _page(
+    return page(
         found.code,
-        f"<p>Status {found.status}. <b>{escape(found.title)}.</b></p><p>{escape(found.advice)}</p><p>{retry}</p>"
-        '<p><a href="../problems">All problems</a></p>',
+        f"<h1>{found.code}</h1><p>Status {found.status}. <b>{escape(found.title)}.</b></p>"
+        f'<p>{escape(found.advice)}</p><p>{retry}</p><p><a href="../problems">All problems</a></p>',
+        head=STYLE.format(root="../"),
     )
 
 
@@ -63,11 +67,3 @@ def _explanation(code: ErrorCode) -> Explanation:
 
 def _wants_page(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
-
-
-def _page(title: str, content: str) -> HTMLResponse:
-    style = "body{font:16px/1.5 system-ui;max-width:50rem;margin:2rem auto}td,th{text-align:left;padding:.2rem 1rem .2rem 0}"
-    return HTMLResponse(
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title} – groupbuy</title><style>{style}</style>'
-        f"<h1>{title}</h1>{content}</html>"
-    )

@@ -28,7 +28,9 @@ GROUPBUY = Path(sys.executable).with_name("groupbuy")
 
 
 async def new_key(shop: Shop, source: str | None = None, *scopes: str) -> tuple[Caller, Json]:
-    created = (await shop.ops.post("/v1/ops/keys", {"name": fresh("key"), "source": source, "scopes": scopes})).ok(201)
+    answer = await shop.ops.post("/v1/ops/keys", {"name": fresh("key"), "source": source, "scopes": scopes})
+    assert answer.headers["Cache-Control"] == "no-store"
+    created = answer.ok(201)
     return shop.mall.with_key(created["key"]), created
 
 
@@ -139,7 +141,9 @@ async def test_a_mall_s_change_holds_for_the_next_request(shop: Shop, database: 
 async def test_webhook_secrets_rotate_and_are_shown_once(shop: Shop, database: asyncpg.Connection) -> None:
     source, _ = await new_mall(shop)
     path = f"/v1/ops/malls/{source}/webhook_secrets"
-    made = [(await shop.ops.post(path)).ok(201) for _ in range(3)]
+    answers = [await shop.ops.post(path) for _ in range(3)]
+    assert {answer.headers["Cache-Control"] for answer in answers} == {"no-store"}
+    made = [answer.ok(201) for answer in answers]
     secrets = [each["webhook_secret"] for each in made]
     assert [each["valid"] for each in made] == [1, 2, 2]
 

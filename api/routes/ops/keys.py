@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from api.dependencies import AdminDep, ContainerDep
 from api.http.pagination import Cursor, Limit, Page, page, position
+from api.http.responses import forbid_storing
 from api.openapi.declarations import refuses
 from api.runtime.api_keys import new_key
 from db.settings.keys import create_key, list_keys, revoke_key
@@ -16,7 +17,7 @@ from domain.types import Identifier, Source
 router = APIRouter(prefix="/v1/ops/keys", tags=["administration"])
 
 
-@router.post("", status_code=201, openapi_extra=refuses(ErrorCode.MALL_NOT_FOUND))
+@router.post("", status_code=201, dependencies=[Depends(forbid_storing)], openapi_extra=refuses(ErrorCode.MALL_NOT_FOUND))
 async def post_key(new: NewKey, admin: AdminDep, container: ContainerDep) -> CreatedKey:
     """Create a key, shown only here. A mall may have several, so that one can be replaced without an interruption."""
     key = new_key(new.source)

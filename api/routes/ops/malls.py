@@ -4,10 +4,11 @@ import base64
 import secrets
 from datetime import UTC, datetime
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from api.dependencies import AdminDep, ContainerDep
 from api.http.pagination import Cursor, Limit, Page, page, position
+from api.http.responses import forbid_storing
 from db.settings.malls import (
     add_webhook_secret,
     drop_old_webhook_secrets,
@@ -44,7 +45,7 @@ async def get_mall(source: Source, _admin: AdminDep, container: ContainerDep) ->
     return mall
 
 
-@router.post("/{source}/webhook_secrets", status_code=201)
+@router.post("/{source}/webhook_secrets", status_code=201, dependencies=[Depends(forbid_storing)])
 async def rotate_webhook_secret(source: Source, admin: AdminDep, container: ContainerDep) -> NewWebhookSecret:
     """Create a webhook secret, shown only here. The previous one stays valid until it is dropped or the next one is created."""
     secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
