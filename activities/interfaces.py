@@ -21,7 +21,7 @@ from domain.messages.callbacks import (
 )
 from domain.messages.campaigns import BeginShutdown, ClosedTeams, CloseTeams, ReadShutdown, ShutdownState
 from domain.messages.orders import LockSeat, ReleaseOverdue, SeatAnswer, SettledPayment, SettlePayment
-from domain.messages.reconciliation import FindOverdue, Overdue
+from domain.messages.reconciliation import Reconcile, Reconciled, ReconciledTeams
 from domain.messages.refunds import (
     ChangeRefund,
     OpenRefund,
@@ -129,11 +129,6 @@ class RefundStartActivities(ABC):
     async def start_refund_by_operator(self, request: RefundByOperator) -> str:
         """Starts a refund for an operator; returns what came of it, in a sentence."""
 
-    @activity.defn
-    @abstractmethod
-    async def start_unattended_refunds(self, request: FindOverdue) -> StartedRefunds:
-        """Starts refunds that are owed or unfinished and have no live workflow, a batch of them."""
-
 
 class CallbackActivities(ABC):
     """Deliveries to malls."""
@@ -142,6 +137,11 @@ class CallbackActivities(ABC):
     @abstractmethod
     async def deliver(self, request: Deliver) -> Delivered:
         """Delivers what is due of some events, and asks to be retried until each is delivered or dead."""
+
+    @activity.defn
+    @abstractmethod
+    async def deliver_overdue(self, request: Reconcile) -> Reconciled:
+        """Attempts events that no workflow delivers, once, each mall's by themselves."""
 
     @activity.defn
     @abstractmethod
@@ -202,9 +202,24 @@ class CampaignActivities(ABC):
 
 
 class ReconciliationActivities(ABC):
-    """The search of reconciliation."""
+    """What no live workflow does any more, some items in each run. What fails is shown in attention, and tried again later."""
 
     @activity.defn
     @abstractmethod
-    async def find_overdue(self, request: FindOverdue) -> Overdue:
-        """Finds teams and events that are later than any live workflow lets them be."""
+    async def conclude_overdue_teams(self, request: Reconcile) -> ReconciledTeams:
+        """Releases overdue seats, and concludes teams whose deadline is over."""
+
+    @activity.defn
+    @abstractmethod
+    async def start_unattended_refunds(self, request: Reconcile) -> Reconciled:
+        """Starts refunds that are owed, or unfinished without a workflow."""
+
+    @activity.defn
+    @abstractmethod
+    async def find_missing_workflows(self, request: Reconcile) -> ReconciledTeams:
+        """Asks Temporal for the workflows of live teams, and returns the teams whose workflow is not running."""
+
+    @activity.defn
+    @abstractmethod
+    async def clean_up_audiences(self, request: Reconcile) -> None:
+        """Ends abandoned imports, and deletes a slice of replaced members."""

@@ -1,26 +1,103 @@
-"""The search of reconciliation."""
+"""Reconciliation: does what no live workflow does any more, each item by itself. What fails is shown in attention."""
 
-from datetime import timedelta
+from collections.abc import Collection
+from typing import Protocol
 
 from temporalio import activity
 
 import db.audiences.clean_up
-import db.reconciliation
+import db.orders.release
+import db.reconciliation.cursors
+import db.reconciliation.findings
+import db.reconciliation.live_teams
+import db.reconciliation.overdue
+import db.reconciliation.refunds
+import db.teams.conclude
 from activities import interfaces
 from activities.errors import database_errors
+from activities.isolation import for_each
 from db.core.connection import Database
-from domain.messages.reconciliation import FindOverdue, Overdue
+from domain.ids import order_id
+from domain.lifecycle import TeamDecision
+from domain.messages.orders import ReleaseOverdue
+from domain.messages.reconciliation import Reconcile, Reconciled, ReconciledTeams
+from domain.messages.refunds import RefundInput
+from domain.messages.teams import ConcludeTeam
+from domain.schemas.attention import AttentionKind
 
-LATE_BY = timedelta(minutes=2)
+TEAMS, REFUNDS, WORKFLOWS = 100, 200, 500
+"""items of one run"""
+TRANSACTIONS, CALLS = 4, 20
+"""items at once: those that take a connection, and those that only ask Temporal"""
+WITHIN = 10.0
+"""seconds for one item"""
+
+
+class RestartsRefund(Protocol):
+    """Starts a refund unless it runs; returns how its latest run had ended, empty if there was none, None if it runs."""
+
+    async def __call__(self, refund: RefundInput) -> str | None: ...
+
+
+class LooksAtTeam(Protocol):
+    """Returns how the latest run of a team's workflow ended, empty if there was none, None if it runs."""
+
+    async def __call__(self, team_id: str) -> str | None: ...
 
 
 class ReconciliationActivities(interfaces.ReconciliationActivities):
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, restart_refund: RestartsRefund, how_team_ended: LooksAtTeam) -> None:
         self._database = database
+        self._restart_refund = restart_refund
+        self._how_team_ended = how_team_ended
 
     @activity.defn
-    async def find_overdue(self, request: FindOverdue) -> Overdue:
+    async def conclude_overdue_teams(self, request: Reconcile) -> ReconciledTeams:
+        async def conclude(team_id: str) -> None:
+            await db.orders.release.release_overdue(self._database, ReleaseOverdue(team_id=team_id, now=request.now))
+            deadline = ConcludeTeam(team_id=team_id, decision=TeamDecision.DEADLINE, now=request.now)
+            await db.teams.conclude.conclude_team(self._database, deadline)
+
         with database_errors():
-            # Here, where it needs no step of the workflow: it is one statement, and at most one batch.
+            team_ids = await db.reconciliation.overdue.overdue_teams(self._database, request.now, TEAMS)
+        teams = await for_each(team_ids, conclude, at_once=TRANSACTIONS, within=WITHIN)
+        await self._record(AttentionKind.TEAM, teams.failed, teams.done, request)
+        return ReconciledTeams(count=len(team_ids), failed=len(teams.failed), team_ids=list(teams.done))
+
+    @activity.defn
+    async def start_unattended_refunds(self, request: Reconcile) -> Reconciled:
+        with database_errors():
+            unattended = await db.reconciliation.refunds.unfinished_refunds(self._database, request.now, REFUNDS)
+            unattended += await db.reconciliation.refunds.owed_refunds(self._database, request.now, REFUNDS, request.team_ids)
+        refunds = await for_each(unattended, self._restart_refund, at_once=CALLS, within=WITHIN)
+        found = {_order_id(refund): f"not started: {error}" for refund, error in refunds.failed.items()}
+        found |= {_order_id(refund): f"{end}; started again" for refund, end in refunds.done.items() if end}
+        running = [_order_id(refund) for refund, end in refunds.done.items() if not end]
+        await self._record(AttentionKind.REFUND, found, running, request)
+        return Reconciled(count=len(unattended), failed=len(found))
+
+    @activity.defn
+    async def find_missing_workflows(self, request: Reconcile) -> ReconciledTeams:
+        with database_errors():
+            live = await db.reconciliation.live_teams.next_live_teams(self._database, request.now, WORKFLOWS)
+        teams = await for_each(live.team_ids, self._how_team_ended, at_once=CALLS, within=WITHIN)
+        missing = {team_id: end or "Temporal knows no run" for team_id, end in teams.done.items() if end is not None}
+        running = teams.done.keys() - missing.keys()
+        await self._record(AttentionKind.WORKFLOW, missing, running, request)
+        with database_errors():
+            name = db.reconciliation.live_teams.NAME
+            await db.reconciliation.cursors.move_cursor(self._database, name, live.cursor, request.now)
+        return ReconciledTeams(count=len(live.team_ids), failed=len(missing), team_ids=sorted(missing))
+
+    @activity.defn
+    async def clean_up_audiences(self, request: Reconcile) -> None:
+        with database_errors():
             await db.audiences.clean_up.clean_up_audiences(self._database, request.now)
-            return await db.reconciliation.find_overdue(self._database, request.now, LATE_BY)
+
+    async def _record(self, kind: AttentionKind, found: dict[str, str], done: Collection[str], request: Reconcile) -> None:
+        with database_errors():
+            await db.reconciliation.findings.record_findings(self._database, kind, found, done, request.now)
+
+
+def _order_id(refund: RefundInput) -> str:
+    return order_id(refund.source, refund.out_trade_no)

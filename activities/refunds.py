@@ -1,7 +1,6 @@
 """Refunds: their transactions, and the start of their workflows."""
 
 import asyncio
-from datetime import timedelta
 from typing import Protocol
 
 from temporalio import activity
@@ -13,7 +12,6 @@ from activities import interfaces
 from activities.batches import next_batch, progress_of
 from activities.errors import database_errors
 from db.core.connection import Database
-from domain.messages.reconciliation import FindOverdue
 from domain.messages.refunds import (
     ChangeRefund,
     OpenRefund,
@@ -29,7 +27,6 @@ BATCH = 20
 """refunds that are started side by side"""
 CHECKS = 5
 """attempts after which a team's next batch does not wait any more for the last one to begin"""
-LATE_BY = timedelta(minutes=2)
 
 
 class RefundActivities(interfaces.RefundActivities):
@@ -81,7 +78,7 @@ class StartsRefund(Protocol):
 
 
 class RefundStartActivities(interfaces.RefundStartActivities):
-    """Starts refunds for a team's workflow, a payment's, an operator and reconciliation."""
+    """Starts refunds for a team's workflow, a payment's and an operator."""
 
     def __init__(self, database: Database, start: StartsRefund) -> None:
         self._database = database
@@ -119,16 +116,6 @@ class RefundStartActivities(interfaces.RefundStartActivities):
             return found
         await self._start(found)
         return f"refund {found.attempt} of this order has a workflow of its own now"
-
-    @activity.defn
-    async def start_unattended_refunds(self, request: FindOverdue) -> StartedRefunds:
-        since = request.now - LATE_BY
-        with database_errors():
-            refunds = await db.refunds.pending.unfinished_refunds(self._database, request.now, since, BATCH * 5)
-            refunds += await db.refunds.pending.owed_by_failed_teams(self._database, since, BATCH * 5)
-        for begin in range(0, len(refunds), BATCH):
-            await self._start_all(refunds[begin : begin + BATCH])
-        return StartedRefunds(count=len(refunds))
 
     async def _start_all(self, refunds: list[RefundInput]) -> None:
         await asyncio.gather(*(self._start(refund) for refund in refunds))

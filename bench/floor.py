@@ -13,7 +13,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
 from bench.load import READY, Stopwatch, serve
-from worker import GRACE, TEAMS_IN_MEMORY, WORKFLOW_THREADS
+from worker.queues import GRACE, TEAMS_IN_MEMORY, WORKFLOW_THREADS
 from workflows.client import connect
 
 QUEUE = "bench-floor"
@@ -36,7 +36,7 @@ class BareWorkflow:
 
 
 async def work() -> None:
-    """Runs until stdin is closed, with the options of worker.py's trade_worker."""
+    """Runs until stdin is closed, with the options of worker/queues.py's trade_worker."""
     client = await connect()
     async with Worker(
         client,

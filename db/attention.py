@@ -1,6 +1,6 @@
-"""Lists what needs an operator: refunds without an answer, payment conflicts and dead callbacks."""
+"""Lists what needs an operator: refunds without an answer, payment conflicts, dead callbacks, what reconciliation found."""
 
-from db.core.connection import Database, connection
+from db.core.connection import Database, Row, connection
 from db.core.pagination import Position
 from domain.ids import refund_workflow_id, team_workflow_id
 from domain.schemas.attention import Attention
@@ -22,9 +22,21 @@ SELECT * FROM (
     FROM deliveries d JOIN events e USING (event_id) LEFT JOIN orders o USING (order_id)
     LEFT JOIN refunds r ON r.order_id = e.order_id AND r.kind = 'unpaid' AND e.type = 'order.cancelled'
    WHERE d.status = 'dead' AND e.type NOT IN ('order.refund_requested', 'order.refunded') AND r.note IS NULL
+  UNION ALL
+  SELECT f.kind, f.subject, coalesce(o.source, t.source, f.subject), o.out_trade_no, coalesce(o.team_id, t.team_id),
+         f.first_seen_at, format('%s: %s', CASE f.kind WHEN 'team' THEN 'its overdue seats, or its end, failed'
+                                                       WHEN 'refund' THEN 'its workflow did not run'
+                                                       WHEN 'mall' THEN 'its overdue callbacks were not attempted'
+                                                       WHEN 'workflow' THEN 'its workflow is not running' END, f.detail)
+         || CASE WHEN f.times > 1 THEN format(' (%s times, last at %s UTC)', f.times,
+                                              to_char(f.last_seen_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')) ELSE '' END,
+         o.order_id, (SELECT count(*) + (o.status = 'paid')::int FROM refunds r WHERE r.order_id = o.order_id)
+    FROM reconciliation_findings f
+    LEFT JOIN orders o ON f.kind = 'refund' AND o.order_id = f.subject
+    LEFT JOIN teams t ON f.kind IN ('team', 'workflow') AND t.team_id = f.subject
 ) attention
- WHERE $1::timestamptz IS NULL OR (since, subject) < ($1, $2)
- ORDER BY since DESC, subject DESC LIMIT $3
+ WHERE $1::timestamptz IS NULL OR (since, kind || '/' || subject) < ($1, $2)
+ ORDER BY since DESC, kind || '/' || subject DESC LIMIT $3
 """
 
 
@@ -42,9 +54,13 @@ async def list_attention(database: Database, after: Position | None, limit: int)
             team_id=row["team_id"],
             since=row["since"],
             detail=row["detail"],
-            workflow=WorkflowLink(
-                id=refund_workflow_id(row["order_id"], row["attempt"]) if row["order_id"] else team_workflow_id(row["team_id"])
-            ),
+            workflow=_workflow(row),
         )
         for row in rows
     ]
+
+
+def _workflow(row: Row) -> WorkflowLink | None:
+    if row["order_id"]:
+        return WorkflowLink(id=refund_workflow_id(row["order_id"], row["attempt"]))
+    return WorkflowLink(id=team_workflow_id(row["team_id"])) if row["team_id"] else None

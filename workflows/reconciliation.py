@@ -1,63 +1,66 @@
 """Reconciliation: every minute, through the same transactions, what no live workflow will do any more."""
 
-from contextlib import suppress
-from datetime import datetime, timedelta
+import asyncio
+from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.interfaces import OrderActivities, ReconciliationActivities, RefundStartActivities, TeamActivities
-    from domain.lifecycle import TeamDecision
-    from domain.messages.orders import ReleaseOverdue
-    from domain.messages.reconciliation import FindOverdue
-    from domain.messages.refunds import StartTeamRefunds
-    from domain.messages.teams import ConcludeTeam
-    from workflows.activity_calls import execute_batched, execute_with_retries
-    from workflows.deliveries import ONE_ATTEMPT, start_delivery
-    from workflows.task_queues import MASS_QUEUE
+    from activities.interfaces import CallbackActivities, ReconciliationActivities
+    from domain.messages.base import WorkflowFailure
+    from domain.messages.reconciliation import Reconcile
+    from workflows.activity_calls import Activity, AnswerT
+    from workflows.task_queues import CALLBACKS_QUEUE
 
-DELIVERY = timedelta(minutes=5)
+# Longer than all items of a step may take together; then the next run goes on.
+STEP = timedelta(minutes=5)
+HEARTBEAT = timedelta(minutes=1, seconds=30)
+ATTEMPTS = RetryPolicy(maximum_attempts=3)
 
 
 @workflow.defn
 class ReconciliationWorkflow:
+    """Each step by itself: one that fails holds up no other, and is tried again in the next run."""
+
+    @workflow.init
+    def __init__(self) -> None:
+        self._failures: list[str] = []
+
     @workflow.run
     async def run(self) -> str:
-        now = workflow.now()
-        find = FindOverdue(now=now)
-        overdue = await execute_with_retries(ReconciliationActivities.find_overdue, find, summary="find what is overdue")
-        event_ids = list(overdue.event_ids)
-        for team_id in overdue.team_ids:
-            event_ids += await self._conclude_team(team_id, now)
-        refunds = await execute_batched(
-            RefundStartActivities.start_unattended_refunds,
-            find,
-            summary="start refunds that have no live workflow",
-            task_queue=MASS_QUEUE,
+        reconcile = Reconcile(now=workflow.now())
+        activities = ReconciliationActivities
+        teams = await self._step(activities.conclude_overdue_teams, reconcile, "release overdue seats, conclude teams")
+        concluded = reconcile.model_copy(update={"team_ids": teams.team_ids}) if teams else reconcile
+        refunds, events, workflows, _ = await asyncio.gather(
+            self._step(activities.start_unattended_refunds, concluded, "start refunds that have no live workflow"),
+            self._step(CallbackActivities.deliver_overdue, reconcile, "deliver overdue events", CALLBACKS_QUEUE),
+            self._step(activities.find_missing_workflows, reconcile, "look for live teams without a workflow"),
+            self._step(activities.clean_up_audiences, reconcile, "clean up audiences"),
         )
-        if event_ids:
-            # One attempt: what fails again is overdue again in the next minutes.
-            with suppress(ActivityError):
-                summary = f"deliver {len(event_ids)} event(s)"
-                await start_delivery(event_ids, summary=summary, retries=ONE_ATTEMPT, timeout=DELIVERY)
-        return f"{len(overdue.team_ids)} teams, {refunds.count} refunds, {len(event_ids)} events"
+        if self._failures:
+            message = "; ".join(self._failures)
+            raise ApplicationError(message, type=WorkflowFailure.RECONCILIATION_INCOMPLETE, non_retryable=True)
+        done = {"teams": teams, "refunds": refunds, "events": events}
+        parts = [f"{answer.count if answer else 0} {name}" for name, answer in done.items()]
+        in_attention = sum(answer.failed for answer in (teams, refunds, events, workflows) if answer)
+        return ", ".join([*parts, f"{workflows.count if workflows else 0} workflows checked, {in_attention} in attention"])
 
-    async def _conclude_team(self, team_id: str, now: datetime) -> list[str]:
-        """Releases a team's overdue seats, and concludes it at its deadline; returns the events."""
-        release = ReleaseOverdue(team_id=team_id, now=now)
-        released = await execute_with_retries(
-            OrderActivities.release_overdue, release, summary=f"release unpaid seats of {team_id}"
-        )
-        conclude = ConcludeTeam(team_id=team_id, decision=TeamDecision.DEADLINE, now=now)
-        concluded = await execute_with_retries(
-            TeamActivities.conclude_team, conclude, summary=f"conclude {team_id} at its deadline"
-        )
-        if concluded.owed:
-            await execute_batched(
-                RefundStartActivities.start_team_refunds,
-                StartTeamRefunds(team_id=team_id),
-                summary=f"start {len(concluded.owed)} refund(s) of {team_id}",
-                task_queue=MASS_QUEUE,
+    async def _step(
+        self, activity: Activity[Reconcile, AnswerT], reconcile: Reconcile, summary: str, task_queue: str | None = None
+    ) -> AnswerT | None:
+        try:
+            return await workflow.execute_activity_method(
+                activity,
+                reconcile,
+                task_queue=task_queue,
+                start_to_close_timeout=STEP,
+                heartbeat_timeout=HEARTBEAT,
+                retry_policy=ATTEMPTS,
+                summary=summary,
             )
-        return [*released.event_ids, *concluded.event_ids]
+        except ActivityError as exc:
+            self._failures.append(f"{summary}: {exc.cause}")
+            return None

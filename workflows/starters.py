@@ -45,12 +45,13 @@ from domain.messages.refunds import RefundInput
 from domain.schemas.redeliveries import Redelivery
 from workflows.audience_import import AudienceImportWorkflow
 from workflows.campaign_shutdown import CampaignShutdownWorkflow
+from workflows.ends import how_ended
 from workflows.markdown import SUMMARY_PART, quote
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.redelivery import RESEND, MassRedeliveryWorkflow, RedeliveryWorkflow, SampleWorkflow
 from workflows.refund.workflow import RefundWorkflow
 from workflows.search_attributes import CAMPAIGN_ID, MALL, TEAM_STATUS
-from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
+from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, RECONCILIATION_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
 from workflows.team.state import TeamInput
 from workflows.team.workflow import TeamWorkflow
 
@@ -124,6 +125,14 @@ def payment_options(payment: PaymentInput) -> StartOptions:
 async def start_refund(client: Client, refund: RefundInput, task_queue: str = REFUNDS_QUEUE) -> None:
     """Starts a refund without waiting for its first step, unless it runs already: on either queue."""
     await client.start_workflow(RefundWorkflow.run, refund, **refund_options(refund, task_queue))
+
+
+async def restart_refund(client: Client, refund: RefundInput) -> str | None:
+    """Starts a refund unless it runs; returns how its latest run had ended, empty if there was none, None if it runs."""
+    end = await how_ended(client, refund_options(refund)["id"])
+    if end is not None:
+        await start_refund(client, refund, MASS_QUEUE)
+    return end
 
 
 async def signal_refund(
@@ -215,7 +224,7 @@ async def ensure_schedule(client: Client) -> None:
                 action=ScheduleActionStartWorkflow(
                     ReconciliationWorkflow.run,
                     id=SCHEDULE_ID,
-                    task_queue=TRADE_QUEUE,
+                    task_queue=RECONCILIATION_QUEUE,
                     static_summary="Does what no live workflow does any more",
                 ),
                 spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(minutes=1))]),

@@ -16,15 +16,20 @@ from temporalio.exceptions import ApplicationError
 
 import db.callbacks.deliveries
 import db.callbacks.redelivery
+import db.reconciliation.findings
+import db.reconciliation.overdue
 from activities import interfaces
 from activities.callbacks.per_mall_limit import PerMallLimit
 from activities.callbacks.retries import RetrySchedule
 from activities.callbacks.senders.base import Sender, SendResult
 from activities.errors import database_errors
+from activities.isolation import for_each
 from db.callbacks.deliveries import Attempt, Delivery, DeliveryStatus
 from db.core.connection import Database
 from domain.messages.base import WorkflowFailure
 from domain.messages.callbacks import Deliver, Delivered, ReviveCallbacks, RevivedCallbacks, Sample, SampleReply
+from domain.messages.reconciliation import Reconcile, Reconciled
+from domain.schemas.attention import AttentionKind
 from domain.types import rfc3339
 
 log = logging.getLogger("groupbuy.callbacks")
@@ -37,6 +42,10 @@ MAX_BUSY_DELAY = 60.0
 """seconds after which an activity that found no slot is retried at the latest"""
 CONCURRENT_STATEMENTS = 6
 """connections of this process that callbacks use: the others are left to locks and payments"""
+OVERDUE_EVENTS, OVERDUE_MALLS = 500, 100
+"""events of one run of reconciliation, and malls at once"""
+OVERDUE_WITHIN = 60.0
+"""seconds for a mall's overdue events: longer than its last attempt may take"""
 SAMPLE_BODY = 1000
 """characters of a mall's answer that a sample shows"""
 
@@ -85,6 +94,24 @@ class CallbackActivities(interfaces.CallbackActivities):
                 next_retry_delay=timedelta(seconds=delay),
             )
         return Delivered(delivered=progress.delivered, dead=progress.dead)
+
+    @activity.defn
+    async def deliver_overdue(self, request: Reconcile) -> Reconciled:
+        """Attempts events that no workflow delivers, once, each mall's by themselves."""
+        with database_errors():
+            overdue = await self.execute(db.reconciliation.overdue.overdue_events(self._database, request.now, OVERDUE_EVENTS))
+
+        async def deliver(source: str) -> None:
+            await self.attempt_all(await self.due_deliveries(overdue[source]), self.per_mall_limit.slot)
+
+        malls = await for_each(overdue, deliver, at_once=OVERDUE_MALLS, within=OVERDUE_WITHIN)
+        with database_errors():
+            await self.execute(
+                db.reconciliation.findings.record_findings(
+                    self._database, AttentionKind.MALL, malls.failed, malls.done, request.now
+                )
+            )
+        return Reconciled(count=sum(map(len, overdue.values())), failed=len(malls.failed))
 
     @activity.defn
     async def revive_callbacks(self, request: ReviveCallbacks) -> RevivedCallbacks:

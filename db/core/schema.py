@@ -209,7 +209,14 @@ teams = Table(
     CheckConstraint("(completed_at IS NULL) = (completion IS NULL)", name="completion"),
     CheckConstraint("status NOT IN ('completed', 'completed_with_refunds') OR completed_at IS NOT NULL", name="completed"),
     CheckConstraint("(status = 'failed') = (failed_at IS NOT NULL)", name="failed"),
-    Index("teams_forming_idx", "deadline", postgresql_where=text("status = 'forming'")),
+    Index("teams_forming_idx", "deadline", "team_id", postgresql_where=text("status = 'forming'")),
+    # By the end of the refund window. An index takes no expression that depends on a setting: hence UTC without a time zone.
+    Index(
+        "teams_refundable_idx",
+        text("((completed_at AT TIME ZONE 'UTC') + refund_window * '00:00:01'::interval)"),
+        "team_id",
+        postgresql_where=text("status IN ('completed', 'completed_with_refunds')"),
+    ),
     Index("teams_failed_idx", "failed_at", postgresql_where=text("status = 'failed' AND complete_count > 0")),
     Index("teams_opened_idx", "opened_at", "team_id"),
     Index("teams_campaign_idx", "campaign_id", "opened_at"),
@@ -463,6 +470,31 @@ delivery_attempts = Table(
     Column("duration_ms", Integer, nullable=False),
     Column("http_status", Integer),
     Column("error", Text),
+)
+
+reconciliation_findings = Table(
+    "reconciliation_findings",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("subject", Text, primary_key=True, comment="id of the team or order, or the mall's source"),
+    Column("detail", Text, nullable=False),
+    Column("times", Integer, nullable=False),
+    _moment("first_seen_at"),
+    _moment("last_seen_at"),
+    _moment("next_try_at"),
+    comment="What reconciliation could not do, or found missing. Deleted when it is done or there.",
+)
+
+reconciliation_cursors = Table(
+    "reconciliation_cursors",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _moment("after_at"),
+    Column("after_id", Text, nullable=False),
+    _moment("begun_at"),
+    Column("last_begun_at", DateTime(timezone=True), comment="when the last complete pass began"),
+    Column("last_finished_at", DateTime(timezone=True)),
+    comment="How far reconciliation has come with what it looks at in turn: after which row the next slice begins.",
 )
 
 changes = Table(

@@ -1,6 +1,4 @@
-"""Refunds that still have to be started, and those that no workflow has worked on for some time."""
-
-from datetime import datetime
+"""Refunds that still have to be started."""
 
 from db.core.connection import Database, Row, connection
 from domain.lifecycle import OrderStatus, RefundStep, RefundWindow, TeamStatus, decide_refund
@@ -16,7 +14,6 @@ COUNT_OWED = """
 SELECT count(*) FROM orders o JOIN teams t USING (team_id)
  WHERE t.status = 'failed' AND o.status = 'paid' AND t.team_id = $1 AND o.out_trade_no <= $2
 """
-OWED_BY_FAILED_TEAMS = f"{OWED} AND t.complete_count > 0 AND t.failed_at < $1 ORDER BY t.failed_at LIMIT $2"
 
 
 async def owed_by_team(database: Database, team_id: str, after: str, limit: int) -> list[RefundInput]:
@@ -29,12 +26,6 @@ async def count_owed(database: Database, team_id: str, until: str) -> int:
     """Counts the same up to an out_trade_no: where their workflows were started, those that have not begun."""
     async with connection(database) as conn:
         return int(await conn.fetchval(COUNT_OWED, team_id, until))
-
-
-async def owed_by_failed_teams(database: Database, since: datetime, limit: int) -> list[RefundInput]:
-    """Returns the same of every team that failed before a moment."""
-    async with connection(database) as conn:
-        return _to_start(await conn.fetch(OWED_BY_FAILED_TEAMS, since, limit))
 
 
 BY_OPERATOR = """
@@ -63,22 +54,6 @@ async def refund_by_operator(database: Database, request: RefundByOperator) -> R
         operator=request.operator or "operator",
         attempt=order["attempts"] + 1,
     )
-
-
-UNFINISHED = """
-UPDATE refunds r SET checked_at = $1
-  FROM orders o
- WHERE o.order_id = r.order_id
-   AND (r.order_id, r.attempt) IN (SELECT order_id, attempt FROM refunds WHERE finished_at IS NULL AND checked_at < $2
-                                    ORDER BY checked_at LIMIT $3)
-RETURNING o.source, o.out_trade_no, r.attempt
-"""
-
-
-async def unfinished_refunds(database: Database, now: datetime, since: datetime, limit: int) -> list[RefundInput]:
-    """Returns the refunds not checked since a moment, and marks them checked, for a restart of missing workflows."""
-    async with connection(database) as conn:
-        return _to_start(await conn.fetch(UNFINISHED, now, since, limit))
 
 
 def _to_start(rows: list[Row]) -> list[RefundInput]:

@@ -27,3 +27,4 @@ class WorkflowFailure(StrEnum):
     REFUND_REJECTED = "RefundRejected"
     NO_REQUEST = "NoRequest"
     UNUSABLE_INPUT = "UnusableInput"
+    RECONCILIATION_INCOMPLETE = "ReconciliationIncomplete"

@@ -8,11 +8,17 @@ from domain.types import Moment, Schema
 
 class AttentionKind(StrEnum):
     REFUND = "refund"
-    """a refund that the mall does not answer"""
+    """a refund that the mall does not answer, or whose workflow failed or was terminated"""
     PAYMENT_CONFLICT = "payment_conflict"
     """another amount was reported for an order that has a payment"""
     CALLBACK = "callback"
     """a callback that was given up"""
+    TEAM = "team"
+    """a team whose overdue seats reconciliation cannot release, or which it cannot conclude"""
+    MALL = "mall"
+    """a mall whose overdue callbacks reconciliation cannot attempt"""
+    WORKFLOW = "workflow"
+    """a team that is forming or in its refund window, and whose workflow is not running"""
 
 
 class Attention(Schema):
@@ -20,10 +26,11 @@ class Attention(Schema):
 
     kind: AttentionKind
     subject: str
-    """order id; of a callback, the event id"""
+    """order id; of a callback, the event id; of a team or its workflow, the team id; of a mall, its source"""
     source: str
     out_trade_no: str | None
-    team_id: str
+    team_id: str | None
     since: Moment
     detail: str
-    workflow: WorkflowLink
+    workflow: WorkflowLink | None
+    """null: a mall's"""

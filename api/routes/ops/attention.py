@@ -14,4 +14,4 @@ router = APIRouter(prefix="/v1/ops/attention", tags=["operations"])
 async def get_attention(_ops: OpsDep, container: ContainerDep, limit: Limit = 20, cursor: Cursor = None) -> Page[Attention]:
     """List what waits for an operator, newest first."""
     rows = await list_attention(container.database, position(cursor), limit + 1)
-    return page(container.links.fill_all(rows), limit, lambda item: (item.since, item.subject))
+    return page(container.links.fill_all(rows), limit, lambda item: (item.since, f"{item.kind}/{item.subject}"))

@@ -189,6 +189,29 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("source", name=op.f("malls_pkey")),
     )
     op.create_table(
+        "reconciliation_cursors",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("after_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("after_id", sa.Text(), nullable=False),
+        sa.Column("begun_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_begun_at", sa.DateTime(timezone=True), nullable=True, comment="when the last complete pass began"),
+        sa.Column("last_finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("reconciliation_cursors_pkey")),
+        comment="How far reconciliation has come with what it looks at in turn: after which row the next slice begins.",
+    )
+    op.create_table(
+        "reconciliation_findings",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False, comment="id of the team or order, or the mall's source"),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("times", sa.Integer(), nullable=False),
+        sa.Column("first_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("next_try_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "subject", name=op.f("reconciliation_findings_pkey")),
+        comment="What reconciliation could not do, or found missing. Deleted when it is done or there.",
+    )
+    op.create_table(
         "switches",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("value", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
@@ -251,7 +274,23 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status = 'failed' AND complete_count > 0"),
     )
-    op.create_index("teams_forming_idx", "teams", ["deadline"], unique=False, postgresql_where=sa.text("status = 'forming'"))
+    op.create_index(
+        "teams_forming_idx",
+        "teams",
+        ["deadline", "team_id"],
+        unique=False,
+        postgresql_where=sa.text("status = 'forming'"),
+    )
+    op.create_index(
+        "teams_refundable_idx",
+        "teams",
+        [
+            sa.literal_column("((completed_at AT TIME ZONE 'UTC') + refund_window * '00:00:01'::interval)"),
+            "team_id",
+        ],
+        unique=False,
+        postgresql_where=sa.text("status IN ('completed', 'completed_with_refunds')"),
+    )
     op.create_index(
         "teams_joinable_idx",
         "teams",

@@ -13,10 +13,12 @@ from activities.callbacks.deliver import CallbackActivities
 from activities.callbacks.per_mall_limit import CONCURRENT_ATTEMPTS, PerMallLimit
 from activities.callbacks.retries import RetrySchedule
 from activities.callbacks.senders.base import SendResult
+from db.attention import list_attention
 from db.callbacks.deliveries import Delivery
 from db.settings.malls import MallRecord, save_mall
 from domain.messages.base import WorkflowFailure
 from domain.messages.callbacks import Deliver, Delivered
+from domain.messages.reconciliation import Reconcile
 from tests.api.polling import until
 from tests.db.shop import NOW, SOURCE, Shop
 
@@ -90,6 +92,36 @@ async def test_a_hundred_callbacks_to_a_mall_that_hangs_hold_up_no_other_mall(
     delays = [failure.next_retry_delay for failure in failures]
     assert all(delay is not None and timedelta(seconds=0.4) < delay < timedelta(seconds=5) for delay in delays)
     assert malls.attempts[HANGING] == 100 - len(failures)
+
+
+async def test_reconciliation_reaches_other_malls_beside_one_that_hangs_and_one_that_is_broken(
+    shop: Shop, malls: Malls, callbacks: CallbackActivities
+) -> None:
+    await events(shop, HANGING, 600)
+    broken = "s03"
+    await save_mall(shop.database, MallRecord(broken, "Broken", None, ("127.0.0.1",), ("whsec_dGVzdHM=",), local=True))
+    await events(shop, broken, 2)
+    # The other one has no sequence, and no number is left for it.
+    await shop.execute("UPDATE events SET sequence = 9223372036854775807 WHERE event_id = $1", f"evt_{broken}_0")
+    await shop.execute("UPDATE deliveries SET next_attempt_at = next_attempt_at - interval '1 day'")
+    await events(shop, SOURCE, 1)
+    reconcile = Reconcile(now=NOW + timedelta(hours=1))
+    run = asyncio.create_task(ActivityEnvironment().run(callbacks.deliver_overdue, reconcile))
+
+    async def attempted() -> int:
+        return malls.attempts[SOURCE]
+
+    await until(attempted, lambda attempts: attempts == 1)
+    malls.released.set()
+    assert (await run).failed == 1
+    [attention] = await list_attention(shop.database, None, 9)
+    assert (attention.kind, attention.subject, attention.workflow) == ("mall", broken, None)
+    assert "bigint out of range" in attention.detail
+
+    await shop.execute("UPDATE events SET sequence = NULL WHERE event_id = $1", f"evt_{broken}_0")
+    await ActivityEnvironment().run(callbacks.deliver_overdue, reconcile)
+    assert malls.attempts[broken] == 2
+    assert await list_attention(shop.database, None, 9) == []
 
 
 async def test_within_one_activity_a_mall_that_hangs_holds_up_no_other(

@@ -9,7 +9,7 @@ import pytest
 
 from db.attention import list_attention
 from db.callbacks.deliveries import Attempt, pending_deliveries, record_attempt
-from db.refunds.pending import owed_by_team, unfinished_refunds
+from db.refunds.pending import owed_by_team
 from db.refunds.queries import refunds_in_progress
 from db.refunds.steps import finish_refund, flag_refund, release_refund, resume_refund
 from domain.errors import ErrorCode, Refusal
@@ -402,7 +402,7 @@ async def test_a_late_payment_is_reseated_only_after_a_lock_timeout(shop: Shop, 
     assert (await shop.settle(member)).reason == "late_payment"
 
 
-# --- repeated steps, attention and reconciliation ---
+# --- repeated steps, and attention ---
 
 
 async def test_every_step_is_idempotent(shop: Shop) -> None:
@@ -453,6 +453,7 @@ async def test_an_unpaid_refund_with_a_dead_callback_needs_attention(shop: Shop)
     member = await cancelled_with_dead_callback(shop)
     [attention] = await list_attention(shop.database, None, 9)
     assert (attention.kind, attention.subject) == ("refund", member.order_id)
+    assert attention.workflow is not None
     assert attention.workflow.id == f"refund-{member.order_id}-1"
     [in_progress] = await refunds_in_progress(shop.database, member.order_id) or []
     assert (in_progress.out_trade_no, in_progress.attempt) == (member.number, 1)
@@ -477,17 +478,6 @@ async def test_an_unpaid_refund_closed_manually_needs_no_attention(shop: Shop) -
     assert await list_attention(shop.database, None, 9) == []
     assert await refunds_in_progress(shop.database, member.order_id) == []
     assert [tuple(row) for row in await shop.rows(CANCELLED)] == [("closed", 9)]
-
-
-async def test_an_unchecked_refund_is_found_once_per_interval(shop: Shop) -> None:
-    member = await requested_in_completed(shop)
-    later = NOW + timedelta(minutes=5)
-    since = later - timedelta(minutes=2)
-    [left] = await unfinished_refunds(shop.database, later, since, 10)
-    assert (left.source, left.out_trade_no, left.attempt) == ("s01", member.number, 1)
-    assert await unfinished_refunds(shop.database, later, since, 10) == []
-    await shop.answer(member, MallAnswer.VETOED)
-    assert await unfinished_refunds(shop.database, later + timedelta(days=1), later + timedelta(hours=1), 10) == []
 
 
 async def test_the_paid_orders_of_a_failed_team_are_found_in_slices(shop: Shop) -> None:

@@ -1,47 +1,33 @@
-"""The worker process: `python -m worker`. Settings, connection, workers, and a stop that lets running work finish."""
+"""The workers of a process, one for each task queue."""
 
-import asyncio
-import gc
-import logging
-import signal
-import sys
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
-import uvloop
-from pydantic import ValidationError
 from temporalio.client import Client
-from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
 from activities.audiences import AudienceActivities
-from activities.callbacks.deliver import AttemptCounter, CallbackActivities
+from activities.callbacks.deliver import CallbackActivities
 from activities.callbacks.redeliver import RedeliveryActivities
-from activities.callbacks.retries import RetrySchedule
-from activities.callbacks.senders.amqp import AmqpSender
-from activities.callbacks.senders.base import Sender
-from activities.callbacks.senders.http import http_sender
 from activities.campaigns import CampaignActivities
 from activities.orders import OrderActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.refunds import RefundActivities, RefundStartActivities
 from activities.teams import TeamActivities
 from db.core.connection import Database
-from domain.types import validation_message
-from settings import Settings
 from workflows.audience_import import AudienceImportWorkflow
 from workflows.campaign_shutdown import CampaignShutdownWorkflow
-from workflows.client import connect
+from workflows.ends import how_team_ended
 from workflows.payment import PaymentWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.redelivery import MassRedeliveryWorkflow, RedeliveryWorkflow, SampleWorkflow
 from workflows.refund.workflow import RefundWorkflow
-from workflows.starters import close_team, ensure_schedule, signal_refund, start_refund
-from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
+from workflows.starters import close_team, restart_refund, signal_refund, start_refund
+from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, RECONCILIATION_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
 from workflows.team.workflow import TeamWorkflow
 
 WORKFLOWS: list[type] = [
@@ -61,7 +47,7 @@ WORKFLOW_THREADS = 2
 """Python runs one of them at a time; more of them only cost hand-overs"""
 REFUND_THREADS = MASS_THREADS = 1
 """of their own: nobody's lock or refund queues behind the workflow tasks of a thousand refunds"""
-CONCURRENT_REFUNDS, CONCURRENT_MASS = 4, 2
+CONCURRENT_REFUNDS, CONCURRENT_MASS, CONCURRENT_STEPS = 4, 2, 4
 """workflow tasks, and transactions, that run side by side: the CPU and the connections that are left are for locks and
 payments"""
 CONCURRENT_CALLBACKS = 2000
@@ -80,7 +66,7 @@ def trade_worker(
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[TeamWorkflow, ReconciliationWorkflow],
+        workflows=[TeamWorkflow],
         activities=[
             orders.lock_seat,
             orders.settle_payment,
@@ -88,7 +74,6 @@ def trade_worker(
             teams.take_over,
             teams.conclude_team,
             teams.extend_team,
-            ReconciliationActivities(database).find_overdue,
         ],
         # The sandbox costs a quarter of this process's CPU. The tests run and replay every workflow inside it.
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
@@ -108,9 +93,12 @@ def refund_worker(
 ) -> Worker:
     """Runs what somebody waits for beside locks and payments of a live team: refunds, and payments that lead to one."""
     starts = RefundStartActivities(database, partial(start_refund, client))
-    return Worker(
+    return _few_at_once(
         client,
-        task_queue=REFUNDS_QUEUE,
+        REFUNDS_QUEUE,
+        CONCURRENT_REFUNDS,
+        threads,
+        runner,
         workflows=[RefundWorkflow, PaymentWorkflow],
         activities=[
             *refund_steps(database),
@@ -118,14 +106,6 @@ def refund_worker(
             starts.start_refund,
             starts.start_refund_by_operator,
         ],
-        workflow_runner=runner or UnsandboxedWorkflowRunner(),
-        max_concurrent_workflow_tasks=CONCURRENT_REFUNDS,
-        workflow_task_executor=threads,
-        max_concurrent_local_activities=CONCURRENT_REFUNDS,
-        max_concurrent_activities=CONCURRENT_REFUNDS,
-        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
-        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
-        graceful_shutdown_timeout=GRACE,
     )
 
 
@@ -135,14 +115,16 @@ def mass_worker(
     """Runs what the platform does for many at once: a few side by side, and none of its activities holds a slot for long."""
     starts = RefundStartActivities(database, partial(start_refund, client, task_queue=MASS_QUEUE))
     audiences, campaigns = AudienceActivities(database), CampaignActivities(database, partial(close_team, client))
-    return Worker(
+    return _few_at_once(
         client,
-        task_queue=MASS_QUEUE,
+        MASS_QUEUE,
+        CONCURRENT_MASS,
+        threads,
+        runner,
         workflows=[RefundWorkflow, AudienceImportWorkflow, CampaignShutdownWorkflow],
         activities=[
             *refund_steps(database),
             starts.start_team_refunds,
-            starts.start_unattended_refunds,
             audiences.import_members,
             audiences.fail_import,
             audiences.clear_replaced_members,
@@ -150,11 +132,51 @@ def mass_worker(
             campaigns.close_teams,
             campaigns.measure_shutdown,
         ],
+    )
+
+
+def reconciliation_worker(
+    client: Client, database: Database, threads: ThreadPoolExecutor, runner: WorkflowRunner | None = None
+) -> Worker:
+    """Runs reconciliation, which waits behind nothing else."""
+    reconciliation = ReconciliationActivities(database, partial(restart_refund, client), partial(how_team_ended, client))
+    return _few_at_once(
+        client,
+        RECONCILIATION_QUEUE,
+        CONCURRENT_STEPS,
+        threads,
+        runner,
+        workflows=[ReconciliationWorkflow],
+        activities=[
+            reconciliation.conclude_overdue_teams,
+            reconciliation.start_unattended_refunds,
+            reconciliation.find_missing_workflows,
+            reconciliation.clean_up_audiences,
+        ],
+    )
+
+
+def _few_at_once(
+    client: Client,
+    task_queue: str,
+    at_once: int,
+    threads: ThreadPoolExecutor,
+    runner: WorkflowRunner | None,
+    *,
+    workflows: list[type],
+    activities: list[Callable[..., Any]],
+) -> Worker:
+    """A worker that leaves the CPU and the connections to others."""
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=workflows,
+        activities=activities,
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
-        max_concurrent_workflow_tasks=CONCURRENT_MASS,
+        max_concurrent_workflow_tasks=at_once,
         workflow_task_executor=threads,
-        max_concurrent_local_activities=CONCURRENT_MASS,
-        max_concurrent_activities=CONCURRENT_MASS,
+        max_concurrent_local_activities=at_once,
+        max_concurrent_activities=at_once,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,
@@ -188,7 +210,13 @@ def callback_worker(
         client,
         task_queue=CALLBACKS_QUEUE,
         workflows=[RedeliveryWorkflow, MassRedeliveryWorkflow, SampleWorkflow],
-        activities=[callbacks.deliver, callbacks.revive_callbacks, callbacks.send_sample, redelivery.redeliver_next],
+        activities=[
+            callbacks.deliver,
+            callbacks.deliver_overdue,
+            callbacks.revive_callbacks,
+            callbacks.send_sample,
+            redelivery.redeliver_next,
+        ],
         workflow_runner=runner or UnsandboxedWorkflowRunner(),
         max_concurrent_workflow_tasks=20,
         workflow_task_executor=threads,
@@ -218,67 +246,6 @@ async def all_workers(
             refund_worker(client, database, refund_threads, runner),
             mass_worker(client, database, mass_threads, runner),
             callback_worker(client, database, callbacks, threads, runner),
+            reconciliation_worker(client, database, mass_threads, runner),
         ):
             yield
-
-
-async def run(settings: Settings) -> None:
-    stop = asyncio.Event()
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
-    runtime = None
-    if settings.metrics_port is not None:
-        telemetry = TelemetryConfig(metrics=PrometheusConfig(bind_address=f"127.0.0.1:{settings.metrics_port}"))
-        runtime = Runtime(telemetry=telemetry)
-    client = await connect(runtime=runtime)
-    database = Database(settings.database_url, size=settings.database_pool)
-    retries = RetrySchedule(
-        first_delay=timedelta(seconds=settings.callback_first_delay),
-        max_delay=timedelta(seconds=settings.callback_max_delay),
-        give_up_after=timedelta(seconds=settings.callback_give_up),
-    )
-    try:
-        async with AsyncExitStack() as parts:
-            http = await parts.enter_async_context(http_sender(settings.callback_timeout))
-            broker = settings.amqp_url.get_secret_value() if settings.amqp_url else None
-            amqp = await parts.enter_async_context(aclosing(AmqpSender(broker, settings.callback_timeout)))
-            senders: dict[str, Sender] = {"http": http, "amqp": amqp}
-            callbacks = CallbackActivities(database, senders, retries, count=attempt_counter(runtime))
-            await parts.enter_async_context(all_workers(client, database, callbacks))
-            await ensure_schedule(client)
-            # What was imported stays for good: the collector need not look at it again and again, nor look so often.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(50_000, 50, 100)
-            print("ready", flush=True)  # noqa: T201 - the supervisor waits for this line
-            await stop.wait()
-    finally:
-        await database.close()
-
-
-def attempt_counter(runtime: Runtime | None) -> AttemptCounter:
-    """Counts attempts where the SDK's own metrics are read."""
-    if runtime is None:
-        return lambda _kind, _outcome: None
-    counter = runtime.metric_meter.create_counter("groupbuy_callback_attempts_total", "Callback attempts")
-    return lambda kind, outcome: counter.add(1, {"kind": kind, "outcome": outcome})
-
-
-def main() -> int:
-    try:
-        settings = Settings()  # from the environment
-    except ValidationError as exc:
-        for error in exc.errors():
-            print(f"worker: GROUPBUY_{str(error['loc'][0]).upper()}: {validation_message(error['msg'])}", file=sys.stderr)  # noqa: T201
-        return 2
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    try:
-        uvloop.run(run(settings))
-    except RuntimeError as exc:
-        print(f"worker: Temporal cannot be reached (TEMPORAL_ADDRESS): {exc}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
