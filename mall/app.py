@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from mall.amqp_receiver import AmqpReceiver
@@ -12,7 +12,7 @@ from mall.cashier import Cashier
 from mall.config import Config
 from mall.http_receiver import receiver
 from mall.inbox import Inbox
-from mall.page import page
+from mall.page import page, require_own_host
 from mall.platform import Platform, PlatformError
 from mall.shop import Shop
 from mall.store import Store
@@ -41,8 +41,14 @@ def create_app(config: Config, switches: Switches) -> FastAPI:
         await platform.close()
         store.close()
 
-    # No /docs: its scripts come from a CDN, and the mall must work offline.
-    app = FastAPI(title="Demo mall", lifespan=lifespan, docs_url=None, redoc_url=None)
+    # Without /docs: its scripts come from a CDN, and the mall must work offline.
+    app = FastAPI(
+        title="Demo mall",
+        lifespan=lifespan,
+        openapi_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(require_own_host)],
+    )
     app.include_router(receiver(store, inbox, config.webhooks))
     app.include_router(page(shop, str(config.api_url).rstrip("/")))
 

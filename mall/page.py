@@ -38,15 +38,21 @@ class PaymentRequest(BaseModel):
     how: PaymentMode
 
 
-def require_same_origin(request: Request) -> None:
-    """Refuses requests from other sites: they would trade with the mall's key.
-
-    Host is checked too, against DNS rebinding: another site's name that resolves to this machine is no name of ours.
-    """
+def require_own_host(request: Request) -> None:
+    """Refuses requests to another name that resolves to this machine: the site of that name could read the answer."""
     host = request.headers.get("host", "")
+    try:
+        is_own = urlsplit(f"//{host}").hostname in ("127.0.0.1", "localhost")
+    except ValueError:
+        is_own = False
+    if not is_own:
+        raise HTTPException(403, "this mall is 127.0.0.1 or localhost")
+
+
+def require_same_origin(request: Request) -> None:
+    """Refuses requests from other sites: they would trade with the mall's key."""
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
-    is_local = urlsplit(f"//{host}").hostname in ("127.0.0.1", "localhost")
-    if not is_local or site not in (None, "same-origin") or origin not in (None, f"http://{host}"):
+    if site not in (None, "same-origin") or origin not in (None, f"http://{request.headers['host']}"):
         raise HTTPException(403, "only this mall's own page may do this")
 
 

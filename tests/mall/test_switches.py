@@ -91,6 +91,23 @@ OTHER_SITES = (
 )
 
 
+@pytest.mark.parametrize("path", ["/", "/static/mall.js", "/shop?buyer=ann", "/orders", "/callbacks", "/healthz"])
+async def test_nothing_is_read_under_a_name_of_another_site(mall: Mall, path: str) -> None:
+    port = mall.url.rpartition(":")[2]
+    for host in (
+        "elsewhere.example",
+        f"elsewhere.example:{port}",
+        "127.0.0.1.elsewhere.example",
+        "[",
+        "127.0.0.1@elsewhere.example",
+    ):
+        async with mall.http.get(mall.url + path, headers={"Host": host}) as answer:
+            assert answer.status == 403, host
+    for host in ("localhost", f"localhost:{port}", f"127.0.0.1:{port}"):
+        async with mall.http.get(mall.url + path, headers={"Host": host}) as answer:
+            assert answer.status == 200, host
+
+
 @pytest.mark.parametrize("path", ["/shop/switches", "/shop/orders", "/shop/orders/a/payment", "/shop/orders/a/refund"])
 async def test_requests_from_other_sites_are_refused(mall: Mall, path: str) -> None:
     body = {"mood": "down", "buyer": "ann", "goods_id": "9890001", "how": "now"}
