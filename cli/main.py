@@ -40,6 +40,11 @@ def main() -> None:
 @click.option("--ui-port", type=PORT, default=8233, help="Temporal's web UI")
 @click.option("--mall-port", type=PORT, default=8080, help="demo mall")
 @click.option("--workers", type=click.IntRange(min=1), default=1, help="worker processes")
+@click.option(
+    "--use-external-database",
+    is_flag=True,
+    help="migrate the database that GROUPBUY_DATABASE_URL names and write demo data, although it was not made by this command",
+)
 @click.option("--json", "as_json", is_flag=True, help="when all is ready, one line of JSON on stdout; the rest on stderr")
 def up(
     *,
@@ -50,6 +55,7 @@ def up(
     ui_port: int,
     mall_port: int,
     workers: int,
+    use_external_database: bool,
     as_json: bool,
 ) -> None:
     """Start everything on this machine; stop it all on Ctrl-C.
@@ -70,6 +76,7 @@ def up(
         ui_port=ui_port,
         mall_port=mall_port,
         workers=workers,
+        use_external_database=use_external_database,
     )
     try:
         exit_process(asyncio.run(run(options, as_json=as_json)))

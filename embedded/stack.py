@@ -12,10 +12,11 @@ from typing import Self
 from embedded.addresses import Addresses
 from embedded.data_dir import DataDir, write_private
 from embedded.errors import StackError
+from embedded.external_database import check_database, without_password
 from embedded.http import responds
 from embedded.orphans import PidFile, stop_orphans
 from embedded.plan import Options, Plan
-from embedded.postgres import check_database, find_orphaned_server, find_postgres, remove_stale_pid_file, without_password
+from embedded.postgres import find_orphaned_server, find_postgres, remove_stale_pid_file
 from embedded.supervisor import Keeper, Part, Program, Report, Supervisor
 from embedded.temporal import check_temporal, find_temporal
 
@@ -38,6 +39,8 @@ class Stack:
         self._supervisor = Supervisor(self._data_dir.logs, self._pids, report, self._publish_addresses)
         self._workers = [f"worker-{number}" for number in range(1, options.workers + 1)]
         self._cleanup = AsyncExitStack()
+        self._external_version = ""
+        """of a PostgreSQL that runs elsewhere"""
         self._ready = False
 
     @property
@@ -99,6 +102,9 @@ class Stack:
         directory.open(postgres_binaries.version if postgres_binaries else None)
         self._cleanup.callback(directory.close)
         await self._stop_orphans()
+        if options.database_url:
+            foreign = options.use_external_database or options.services_only
+            self._external_version = await check_database(options.database_url, may_be_foreign=foreign)
         self._plan = Plan.make(options, directory, postgres_binaries, temporal_binary)
 
         self._cleanup.push_async_callback(self._stop)
@@ -126,7 +132,7 @@ class Stack:
             await self._supervisor.start(postgres.part(plan.base_environment()))
             version = await postgres.create_database()
         else:
-            version = await check_database(plan.database_url)
+            version = self._external_version
         self._report_ready(f"PostgreSQL {version} at {without_password(plan.database_url)}", began)
         if not self._options.services_only:
             began = time.monotonic()

@@ -77,6 +77,15 @@ async def list_changes(database: Database, filters: ChangeFilter, before: int | 
         return [_change(row) for row in await conn.fetch(sql, *conditions.values)]
 
 
+CHANGED_BY_OTHERS = "SELECT EXISTS (SELECT FROM changes WHERE subject = $1 AND (via, changed_by) <> ($2, $3))"
+
+
+async def was_changed_by_others(database: Database, subject: str, author: Author) -> bool:
+    """Returns whether anybody but `author` has changed the subject."""
+    async with connection(database) as conn:
+        return bool(await conn.fetchval(CHANGED_BY_OTHERS, subject, author.via, author.operator))
+
+
 EXPORTED_AT_ONCE = 500
 
 

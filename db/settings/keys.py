@@ -127,22 +127,27 @@ async def create_key(database: Database, key: str, new: NewKey, *, by: Author, n
     return created
 
 
-INSTALL_KEY = """
+INSTALL_KEY = f"""
 INSERT INTO api_keys (key_hash, key_id, name, source, scopes, created_at)
 SELECT $1, $2, CASE WHEN EXISTS (SELECT FROM api_keys WHERE lower(name) = lower($3)) THEN $3 || ' ' || $2 ELSE $3 END,
        $4, $5, $6
-ON CONFLICT (key_hash) DO NOTHING
+ON CONFLICT (key_hash) DO NOTHING RETURNING {COLUMNS}
 """
 
 
-async def save_key(database: Database, key: str, *, name: str, source: str | None, now: datetime) -> None:
-    """Stores a key with every scope, for a mall or (source None) for operators, without an audit record.
+async def save_key(
+    database: Database, key: str, *, name: str, source: str | None, by: Author | None = None, now: datetime
+) -> None:
+    """Stores a key with every scope, for a mall or (source None) for operators.
 
-    For installations and tests. A repeat changes nothing. A name that another key has gets the key's id beside it.
+    For installations, and for tests, which leave out `by` and the audit. A repeat changes nothing. A name that another key has
+    gets the key's id beside it.
     """
     scopes = [Scope.ADMIN if source is None else Scope.TRADE]
     async with transaction(database) as conn:
-        await conn.execute(INSTALL_KEY, key_hash(key), key_id(key), name, source, scopes, now)
+        row = await conn.fetchrow(INSTALL_KEY, key_hash(key), key_id(key), name, source, scopes, now)
+        if row is not None and by is not None:
+            await record_change(conn, f"key/{row['key_id']}", Key(**row), by=by, now=now)
 
 
 async def list_keys(database: Database, source: str | None, after: Position | None, limit: int) -> list[Key]:

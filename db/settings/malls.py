@@ -133,7 +133,7 @@ def _mall(row: Row) -> Mall:
     return Mall.model_construct(**{**row, "callback": callback})
 
 
-# --- for installations and tests, without audit records ---
+# --- for installations and tests ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class MallRecord:
     legacy_networks: Sequence[IPv4Network | IPv6Network] = ()
 
 
-SAVE_MALL = """
+SAVE_MALL = f"""
 INSERT INTO malls (source, name, callback_kind, callback_address, callback_hosts, webhook_secrets, local, request_limit,
                    routing_key_prefixes, legacy_networks)
 VALUES ($1, $2, CASE WHEN $3::text IS NOT NULL THEN 'http' END, $3, $4, $5, $6, $7, $8, $9)
@@ -159,13 +159,15 @@ ON CONFLICT (source) DO UPDATE
      = (excluded.name, excluded.callback_kind, excluded.callback_address, excluded.callback_hosts,
         excluded.webhook_secrets, excluded.local, excluded.request_limit, excluded.routing_key_prefixes,
         excluded.legacy_networks)
+ WHERE malls IS DISTINCT FROM excluded
+RETURNING {COLUMNS}
 """
 
 
-async def save_mall(database: Database, mall: MallRecord) -> None:
-    """Creates a mall or replaces its settings and secrets."""
+async def save_mall(database: Database, mall: MallRecord, *, by: Author | None = None, now: datetime | None = None) -> None:
+    """Creates a mall or replaces its settings and secrets; tests leave out the audit. A repeat changes nothing."""
     async with transaction(database) as conn:
-        await conn.execute(
+        row = await conn.fetchrow(
             SAVE_MALL,
             mall.source,
             mall.name,
@@ -177,14 +179,20 @@ async def save_mall(database: Database, mall: MallRecord) -> None:
             list(mall.routing_key_prefixes),
             list(mall.legacy_networks),
         )
+        if row is not None and by is not None and now is not None:
+            await _record_mall(conn, row, by, now)
 
 
-MOVE_CALLBACK = (
-    "UPDATE malls SET callback_address = $3 WHERE source = $1 AND callback_address LIKE $2 AND callback_kind = 'http'"
-)
+MOVE_CALLBACK = f"""
+UPDATE malls SET callback_address = $3
+ WHERE source = $1 AND callback_address LIKE $2 AND callback_address <> $3 AND callback_kind = 'http'
+RETURNING {COLUMNS}
+"""
 
 
-async def move_callback(database: Database, source: str, like: str, address: str) -> None:
+async def move_callback(database: Database, source: str, like: str, address: str, *, by: Author, now: datetime) -> None:
     """Replaces the mall's HTTP callback URL if it matches the LIKE pattern."""
     async with transaction(database) as conn:
-        await conn.execute(MOVE_CALLBACK, source, like, address)
+        row = await conn.fetchrow(MOVE_CALLBACK, source, like, address)
+        if row is not None:
+            await _record_mall(conn, row, by, now)
