@@ -48,6 +48,9 @@ class RefundService:
             Refusal: order_not_found, refund_window_closed.
             Unavailable: the outcome is unknown.
         """
+        now = datetime.now(UTC)
+        # However long it waits for its workflow: the window is judged by this moment, and by this clock alone.
+        request = request.model_copy(update={"requested_at": now})
         async with time_limit(self._settings.answer_within):
             found = await self._look_up(source, out_trade_no)
             if found.is_undone and found.refund is not None:
@@ -58,7 +61,7 @@ class RefundService:
                 # here; where there is none yet, it begins now.
                 await start_refund(self._client, refund.model_copy(update=request.model_dump()))
                 return found.refund, True
-            found.require_window(datetime.now(UTC), force=request.force)
+            found.require_window(now, force=request.force)
             try:
                 await request_refund(self._client, refund.model_copy(update={"awaits_request": True}), request)
             except Refusal:

@@ -40,7 +40,7 @@ async def open_refund(database: Database, request: OpenRefund) -> RefundState:
             raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {request.out_trade_no or request.order_id}.")
         latest = await conn.fetchrow(LATEST, request.order_id)
         window = RefundWindow(order["completed_at"], order["refund_window"])
-        team_status, in_window = TeamStatus(order["team_status"]), window.is_open(request.now)
+        team_status, in_window = TeamStatus(order["team_status"]), window.is_open(request.requested_at or request.now)
         if latest is not None and request.attempt is not None and request.attempt <= latest["attempt"]:
             named = await fetch_one(conn, ATTEMPT, request.order_id, request.attempt)
             return await _existing(conn, order, named, request.now)

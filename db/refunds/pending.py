@@ -53,6 +53,7 @@ async def refund_by_operator(database: Database, request: RefundByOperator) -> R
         reason=request.reason,
         operator=request.operator or "operator",
         attempt=order["attempts"] + 1,
+        requested_at=request.now,
     )
 
 

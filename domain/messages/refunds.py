@@ -27,6 +27,8 @@ class RefundInput(WorkflowMessage):
     """the update `request` comes with the start, and its answer is the first transaction's"""
     attempt: int | None = None
     """which of the order's refunds this is; none: the next one, or the one under way"""
+    requested_at: Moment | None = None
+    """when the refund window is judged; none: when the workflow begins"""
 
 
 class RefundRequest(WorkflowMessage):
@@ -35,6 +37,8 @@ class RefundRequest(WorkflowMessage):
     reason: str = ""
     operator: str = ""
     force: bool = False
+    requested_at: Moment | None = None
+    """when the refund window is judged; none: when the workflow gets to it"""
 
 
 class OpenRefund(WorkflowMessage):
@@ -45,6 +49,8 @@ class OpenRefund(WorkflowMessage):
     reason: str = ""
     operator: str = ""
     force: bool = False
+    requested_at: Moment | None = None
+    """when the refund window is judged; none: now"""
     now: Moment
 
 

@@ -9,6 +9,7 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
+from api.services.refunds import RefundService
 from db.core.connection import Database, connection
 from db.core.invariants import violations
 from db.orders.queries import read_order
@@ -18,13 +19,16 @@ from domain.ids import event_id
 from domain.lifecycle import OrderStatus, PaymentOutcome, RefundKind, RefundStatus, TeamStatus
 from domain.messages.base import WorkflowFailure
 from domain.messages.callbacks import Address
+from domain.messages.refunds import RefundInput, RefundRequest
 from domain.schemas.events import EventType
 from domain.schemas.refunds import Refund
+from settings import Settings
 from tests.api.polling import until
 from tests.api.receiver import Receiver, listening
 from tests.api.signals import Handle, details
 from tests.workflows.play import SECRET, SOURCE, Play, publish, working
 from workflows.search_attributes import NEEDS_ATTENTION
+from workflows.starters import start_refund
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 GONE = 410
@@ -101,6 +105,24 @@ async def test_a_refund_shortly_before_the_window_closes_and_one_after(
     # Refused once is not refused for ever: the same refund can be asked for again, with force.
     assert (await team.refund(2, force=True, operator="ann")).attempt == 1
     assert await team.refund_handle(2).result() == "paid_formed: done"
+
+
+async def test_a_refund_that_waits_beyond_the_window_was_requested_inside_it(
+    time: WorkflowEnvironment, database: Database, queue: str, receiver: Receiver
+) -> None:
+    """The API's clock, which a request comes with, and the engine's, which has gone on: one of them judges."""
+    team = await play(time, database, queue, receiver)
+    await completed(team)
+    requested_at = await time.get_current_time()
+    await time.sleep(8 * DAY)
+    api = RefundService(database, time.client, Settings(database_url="postgresql://unused"))
+    refund, _ = await api.refund(SOURCE, team.number(1), RefundRequest())
+    assert refund.kind is RefundKind.PAID_FORMED
+    by_operator = RefundInput(source=SOURCE, out_trade_no=team.number(2), attempt=1, operator="ann", requested_at=requested_at)
+    await start_refund(time.client, by_operator)
+    assert await team.refund_handle(2).result() == "paid_formed: done"
+    with pytest.raises(WorkflowUpdateFailedError):
+        await team.refund(3)
 
 
 async def test_when_the_last_member_has_left_the_team_s_workflow_ends_before_its_window(

@@ -53,6 +53,7 @@ class RefundSteps:
                 reason=request.reason,
                 operator=request.operator,
                 force=request.force,
+                requested_at=request.requested_at,
                 now=workflow.now(),
             ),
             summary=f"undo {quote(order.out_trade_no)}",

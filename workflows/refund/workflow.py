@@ -96,7 +96,9 @@ class RefundWorkflow(RefundSteps):
             await self._await_request()
         else:
             order = self._order
-            request = RefundRequest(reason=order.reason, operator=order.operator, force=order.force)
+            request = RefundRequest(
+                reason=order.reason, operator=order.operator, force=order.force, requested_at=order.requested_at
+            )
             await run_to_completion(self._open(request), self._inbox.record_cancel)
 
     async def _await_request(self) -> None:

@@ -158,6 +158,15 @@ async def test_after_the_refund_window_only_force_refunds(shop: Shop) -> None:
     assert (await shop.refund(later, NOW + WEEK, force=True, operator="ann")).kind is FORMED
 
 
+async def test_the_window_is_judged_by_the_moment_of_the_request_alone(shop: Shop) -> None:
+    campaign = await shop.campaign()
+    early, late, _ = await shop.team(campaign, paid=3, locked=0, callback=SHOP_ADDRESS)
+    inside, over = NOW + WEEK - timedelta(seconds=1), NOW + WEEK
+
+    assert (await shop.refund(early, over + WEEK, requested_at=inside)).kind is FORMED
+    assert await shop.try_refund(late, inside, requested_at=over) is ErrorCode.REFUND_WINDOW_CLOSED
+
+
 # --- what each kind leaves behind ---
 
 
