@@ -128,6 +128,18 @@ def test_a_late_lock_does_not_bring_a_released_seat_back() -> None:
     assert statuses(state) == {"a": OrderStatus.LOCKED}
 
 
+def test_a_late_lock_does_not_take_the_team_back() -> None:
+    until = NOW + timedelta(days=7)
+    state = TeamState()
+    state.apply(answer(1, seat("a")))
+    state.apply(
+        TeamAnswer(team=team(4, TeamStatus.COMPLETED, refund_until=until, deadline=NOW), decides_team=True), is_last=False
+    )
+    state.apply(answer(3, seat("b")), is_last=False)
+    assert (state.status, state.deadline, state.refund_until, state.version) == (TeamStatus.COMPLETED, NOW, until, 4)
+    assert statuses(state) == {"a": OrderStatus.LOCKED, "b": OrderStatus.LOCKED}
+
+
 CHANGES = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([*OrderStatus])), min_size=1, max_size=12)
 
 

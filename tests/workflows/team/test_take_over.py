@@ -188,12 +188,17 @@ async def test_a_run_that_continues_another_one_reads_the_rows_before_it_answers
 
 
 async def test_a_hint_makes_the_workflow_read_the_rows(time: WorkflowEnvironment, database: Database, queue: str) -> None:
+    """Whatever it says, when it comes and how often: only the rows count."""
     team = await play(time, database, queue)
     await team.open()
     await team.join(2)
     await refund_behind_its_back(time, database, team, 2)
     await team.handle.signal("rows_changed")
     await assert_view_equals_rows(team, database)
+    for buyer in (2, 1, 9):  # who has left, who has not (a hint of an earlier life of its seat), and who was never here
+        await team.handle.signal("member_left", {"out_trade_no": team.number(buyer)})
+        await assert_view_equals_rows(team, database)
+    assert set((await team.handle.query(TeamWorkflow.view)).live_seats) == {team.number(1)}
     await team.handle.signal("close")
 
 
