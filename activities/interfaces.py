@@ -221,5 +221,10 @@ class ReconciliationActivities(ABC):
 
     @activity.defn
     @abstractmethod
+    async def check_invariants(self, request: Reconcile) -> Reconciled:
+        """Checks the invariants of the next teams, and of those in which something was wrong before."""
+
+    @activity.defn
+    @abstractmethod
     async def clean_up_audiences(self, request: Reconcile) -> None:
         """Ends abandoned imports, and deletes a slice of replaced members."""

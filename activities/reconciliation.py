@@ -9,6 +9,7 @@ import db.audiences.clean_up
 import db.orders.release
 import db.reconciliation.cursors
 import db.reconciliation.findings
+import db.reconciliation.invariants
 import db.reconciliation.live_teams
 import db.reconciliation.overdue
 import db.reconciliation.refunds
@@ -17,6 +18,8 @@ from activities import interfaces
 from activities.errors import database_errors
 from activities.isolation import for_each
 from db.core.connection import Database
+from db.core.invariants import Horizons, TeamSlice
+from db.reconciliation.invariants import CAMPAIGNS, check_campaigns, check_slice, next_turn
 from domain.ids import order_id
 from domain.lifecycle import TeamDecision
 from domain.messages.orders import ReleaseOverdue
@@ -24,6 +27,7 @@ from domain.messages.reconciliation import Reconcile, Reconciled, ReconciledTeam
 from domain.messages.refunds import RefundInput
 from domain.messages.teams import ConcludeTeam
 from domain.schemas.attention import AttentionKind
+from domain.schemas.invariants import Violation
 
 TEAMS, REFUNDS, WORKFLOWS = 100, 200, 500
 """items of one run"""
@@ -46,8 +50,15 @@ class LooksAtTeam(Protocol):
 
 
 class ReconciliationActivities(interfaces.ReconciliationActivities):
-    def __init__(self, database: Database, restart_refund: RestartsRefund, how_team_ended: LooksAtTeam) -> None:
+    def __init__(
+        self,
+        database: Database,
+        restart_refund: RestartsRefund,
+        how_team_ended: LooksAtTeam,
+        horizons: Horizons,
+    ) -> None:
         self._database = database
+        self._horizons = horizons
         self._restart_refund = restart_refund
         self._how_team_ended = how_team_ended
 
@@ -90,6 +101,31 @@ class ReconciliationActivities(interfaces.ReconciliationActivities):
         return ReconciledTeams(count=len(live.team_ids), failed=len(missing), team_ids=sorted(missing))
 
     @activity.defn
+    async def check_invariants(self, request: Reconcile) -> Reconciled:
+        async def check(slice_: TeamSlice) -> dict[str, list[Violation]]:
+            return await check_slice(self._database, slice_, request.now, self._horizons)
+
+        async def check_shared(_: str) -> list[Violation]:
+            return await check_campaigns(self._database)
+
+        with database_errors():
+            turn = await next_turn(self._database, request.now, self._horizons)
+        teams = await for_each(turn.slices, check, at_once=1, within=WITHIN)
+        shared = await for_each([CAMPAIGNS], check_shared, at_once=1, within=WITHIN)
+        found = {team_id: f"not checked: {error}" for slice_, error in teams.failed.items() for team_id in slice_.team_ids}
+        found |= {subject: f"not checked: {error}" for subject, error in shared.failed.items()}
+        for of_teams in teams.done.values():
+            found |= {team_id: _text(violations) for team_id, violations in of_teams.items()}
+        found |= {violation.subject: violation.detail for violation in shared.done.get(CAMPAIGNS, [])}
+        checked = {team_id for slice_ in teams.done for team_id in slice_.team_ids}
+        done = turn.found_in_teams & checked | (turn.found_in_campaigns if shared.done else set())
+        await self._record(AttentionKind.INVARIANT, found, done - found.keys(), request)
+        with database_errors():
+            name = db.reconciliation.invariants.NAME
+            await db.reconciliation.cursors.move_cursor(self._database, name, turn.cursor, request.now)
+        return Reconciled(count=len(checked), failed=len(found))
+
+    @activity.defn
     async def clean_up_audiences(self, request: Reconcile) -> None:
         with database_errors():
             await db.audiences.clean_up.clean_up_audiences(self._database, request.now)
@@ -97,6 +133,12 @@ class ReconciliationActivities(interfaces.ReconciliationActivities):
     async def _record(self, kind: AttentionKind, found: dict[str, str], done: Collection[str], request: Reconcile) -> None:
         with database_errors():
             await db.reconciliation.findings.record_findings(self._database, kind, found, done, request.now)
+
+
+def _text(violations: list[Violation]) -> str:
+    first, *others = violations
+    more = f", and {len(others)} more" if others else ""
+    return f"invariant {first.invariant}: {first.subject}: {first.detail}{more}"
 
 
 def _order_id(refund: RefundInput) -> str:

@@ -63,7 +63,7 @@ async def history_events(client: Client, workflow_id: str) -> int:
 async def read_outcome(database: "asyncpg.Connection[Any]", client: Client, ops: ApiClient, played: int) -> Outcome:
     """`played` is the number of teams that the callers completed."""
     teams = await database.fetch(SAMPLE_OF_TEAMS, HISTORIES)
-    violations = (await ops.get("/v1/ops/invariants"))["violations"]
+    violations = (await ops.get("/v1/ops/invariants?within=20"))["violations"]
     return Outcome(
         played=played,
         completed=await database.fetchval("SELECT count(*) FROM teams WHERE status = 'completed'"),

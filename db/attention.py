@@ -27,13 +27,14 @@ SELECT * FROM (
          f.first_seen_at, format('%s: %s', CASE f.kind WHEN 'team' THEN 'its overdue seats, or its end, failed'
                                                        WHEN 'refund' THEN 'its workflow did not run'
                                                        WHEN 'mall' THEN 'its overdue callbacks were not attempted'
-                                                       WHEN 'workflow' THEN 'its workflow is not running' END, f.detail)
+                                                       WHEN 'workflow' THEN 'its workflow is not running'
+                                                       WHEN 'invariant' THEN 'the check of the invariants' END, f.detail)
          || CASE WHEN f.times > 1 THEN format(' (%s times, last at %s UTC)', f.times,
                                               to_char(f.last_seen_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')) ELSE '' END,
          o.order_id, (SELECT count(*) + (o.status = 'paid')::int FROM refunds r WHERE r.order_id = o.order_id)
     FROM reconciliation_findings f
     LEFT JOIN orders o ON f.kind = 'refund' AND o.order_id = f.subject
-    LEFT JOIN teams t ON f.kind IN ('team', 'workflow') AND t.team_id = f.subject
+    LEFT JOIN teams t ON f.kind IN ('team', 'workflow', 'invariant') AND t.team_id = f.subject
 ) attention
  WHERE $1::timestamptz IS NULL OR (since, kind || '/' || subject) < ($1, $2)
  ORDER BY since DESC, kind || '/' || subject DESC LIMIT $3

@@ -18,6 +18,7 @@ from activities.callbacks.senders.amqp import AmqpSender
 from activities.callbacks.senders.base import Sender
 from activities.callbacks.senders.http import http_sender
 from db.core.connection import Database
+from db.core.invariants import Horizons
 from domain.types import validation_message
 from settings import Settings
 from worker.queues import all_workers
@@ -47,7 +48,9 @@ async def run(settings: Settings) -> None:
             amqp = await parts.enter_async_context(aclosing(AmqpSender(broker, settings.callback_timeout)))
             senders: dict[str, Sender] = {"http": http, "amqp": amqp}
             callbacks = CallbackActivities(database, senders, retries, count=attempt_counter(runtime))
-            await parts.enter_async_context(all_workers(client, database, callbacks))
+            await parts.enter_async_context(
+                all_workers(client, database, callbacks, horizons=Horizons.of(settings.callback_give_up))
+            )
             await ensure_schedule(client)
             # What was imported stays for good: the collector need not look at it again and again, nor look so often.
             gc.collect()

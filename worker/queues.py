@@ -19,6 +19,7 @@ from activities.reconciliation import ReconciliationActivities
 from activities.refunds import RefundActivities, RefundStartActivities
 from activities.teams import TeamActivities
 from db.core.connection import Database
+from db.core.invariants import Horizons
 from workflows.audience_import import AudienceImportWorkflow
 from workflows.campaign_shutdown import CampaignShutdownWorkflow
 from workflows.ends import how_team_ended
@@ -136,10 +137,15 @@ def mass_worker(
 
 
 def reconciliation_worker(
-    client: Client, database: Database, threads: ThreadPoolExecutor, runner: WorkflowRunner | None = None
+    client: Client,
+    database: Database,
+    horizons: Horizons,
+    threads: ThreadPoolExecutor,
+    runner: WorkflowRunner | None = None,
 ) -> Worker:
     """Runs reconciliation, which waits behind nothing else."""
-    reconciliation = ReconciliationActivities(database, partial(restart_refund, client), partial(how_team_ended, client))
+    restart, look = partial(restart_refund, client), partial(how_team_ended, client)
+    reconciliation = ReconciliationActivities(database, restart, look, horizons)
     return _few_at_once(
         client,
         RECONCILIATION_QUEUE,
@@ -151,6 +157,7 @@ def reconciliation_worker(
             reconciliation.conclude_overdue_teams,
             reconciliation.start_unattended_refunds,
             reconciliation.find_missing_workflows,
+            reconciliation.check_invariants,
             reconciliation.clean_up_audiences,
         ],
     )
@@ -234,6 +241,7 @@ async def all_workers(
     callbacks: CallbackActivities,
     task_queue: str = TRADE_QUEUE,
     runner: WorkflowRunner | None = None,
+    horizons: Horizons | None = None,
 ) -> AsyncIterator[None]:
     """Everything that a worker process does; `task_queue` is the teams'."""
     with (
@@ -246,6 +254,6 @@ async def all_workers(
             refund_worker(client, database, refund_threads, runner),
             mass_worker(client, database, mass_threads, runner),
             callback_worker(client, database, callbacks, threads, runner),
-            reconciliation_worker(client, database, mass_threads, runner),
+            reconciliation_worker(client, database, horizons or Horizons(), mass_threads, runner),
         ):
             yield

@@ -10,7 +10,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 with workflow.unsafe.imports_passed_through():
     from activities.interfaces import CallbackActivities, ReconciliationActivities
     from domain.messages.base import WorkflowFailure
-    from domain.messages.reconciliation import Reconcile
+    from domain.messages.reconciliation import Reconcile, Reconciled
     from workflows.activity_calls import Activity, AnswerT
     from workflows.task_queues import CALLBACKS_QUEUE
 
@@ -34,19 +34,21 @@ class ReconciliationWorkflow:
         activities = ReconciliationActivities
         teams = await self._step(activities.conclude_overdue_teams, reconcile, "release overdue seats, conclude teams")
         concluded = reconcile.model_copy(update={"team_ids": teams.team_ids}) if teams else reconcile
-        refunds, events, workflows, _ = await asyncio.gather(
+        refunds, events, workflows, invariants, _ = await asyncio.gather(
             self._step(activities.start_unattended_refunds, concluded, "start refunds that have no live workflow"),
             self._step(CallbackActivities.deliver_overdue, reconcile, "deliver overdue events", CALLBACKS_QUEUE),
             self._step(activities.find_missing_workflows, reconcile, "look for live teams without a workflow"),
+            self._step(activities.check_invariants, reconcile, "check the invariants of the next teams"),
             self._step(activities.clean_up_audiences, reconcile, "clean up audiences"),
         )
         if self._failures:
             message = "; ".join(self._failures)
             raise ApplicationError(message, type=WorkflowFailure.RECONCILIATION_INCOMPLETE, non_retryable=True)
-        done = {"teams": teams, "refunds": refunds, "events": events}
-        parts = [f"{answer.count if answer else 0} {name}" for name, answer in done.items()]
-        in_attention = sum(answer.failed for answer in (teams, refunds, events, workflows) if answer)
-        return ", ".join([*parts, f"{workflows.count if workflows else 0} workflows checked, {in_attention} in attention"])
+        in_attention = sum(answer.failed for answer in (teams, refunds, events, workflows, invariants) if answer)
+        return (
+            f"{_count(teams)} teams, {_count(refunds)} refunds, {_count(events)} events; "
+            f"checked {_count(workflows)} workflows, {_count(invariants)} teams; {in_attention} in attention"
+        )
 
     async def _step(
         self, activity: Activity[Reconcile, AnswerT], reconcile: Reconcile, summary: str, task_queue: str | None = None
@@ -64,3 +66,7 @@ class ReconciliationWorkflow:
         except ActivityError as exc:
             self._failures.append(f"{summary}: {exc.cause}")
             return None
+
+
+def _count(answer: Reconciled | None) -> int:
+    return answer.count if answer else 0

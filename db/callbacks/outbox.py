@@ -9,9 +9,7 @@ from domain.ids import event_id
 from domain.lifecycle import Completion
 from domain.schemas.events import EventType
 
-# One event for each order, and a delivery to the order's callback, due at once. In the legacy format an order's events go to
-# RabbitMQ alone, because at a notifyUrl any body means "ship": order.refunded always, order.cancelled only to malls that use
-# RabbitMQ anyway, and nothing else.
+# One event for each order, and a delivery to the order's callback, due at once: where to, says callback_addresses.sql.
 ORDER_EVENTS = """
 WITH named AS (
   SELECT o.*, k.event_id
@@ -27,17 +25,11 @@ WITH named AS (
 )
 INSERT INTO deliveries (event_id, kind, address, format, status, attempts, since, next_attempt_at)
 SELECT event_id, kind, address, callback_format, 'pending', 0, $5, $5
-  FROM event JOIN named USING (event_id),
-       LATERAL (SELECT callback_kind, callback_address WHERE callback_format <> 'original'
-                UNION ALL
-                SELECT 'amqp', 'topic.team_refund'
-                 WHERE callback_format = 'original'
-                   AND ($3 = 'order.refunded' OR $3 = 'order.cancelled' AND callback_kind = 'amqp')) AS "at" (kind, address)
- WHERE callback_kind IS NOT NULL
+  FROM event JOIN named USING (event_id)
+ CROSS JOIN LATERAL groupbuy_callback_addresses($3, callback_kind, callback_address, callback_format)
 """
 
-# A team's event leads to a delivery for each distinct address of the orders that it names. The legacy format knows no team
-# event but team.completed.
+# A team's event leads to a delivery for each distinct address of the orders that it names.
 TEAM_EVENT = """
 WITH named AS (
   SELECT * FROM orders WHERE team_id = $2 AND out_trade_no = ANY($4::text[])
@@ -49,9 +41,8 @@ WITH named AS (
   RETURNING event_id, type, occurred_at
 )
 INSERT INTO deliveries (event_id, kind, address, format, status, attempts, since, next_attempt_at)
-SELECT DISTINCT event_id, callback_kind, callback_address, callback_format, 'pending', 0, occurred_at, occurred_at
-  FROM event, named
- WHERE callback_kind IS NOT NULL AND (callback_format <> 'original' OR event.type = 'team.completed')
+SELECT DISTINCT event_id, kind, address, callback_format, 'pending', 0, occurred_at, occurred_at
+  FROM event, named, LATERAL groupbuy_callback_addresses(event.type, callback_kind, callback_address, callback_format)
 """
 
 

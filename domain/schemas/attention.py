@@ -17,6 +17,8 @@ class AttentionKind(StrEnum):
     """a team whose overdue seats reconciliation cannot release, or which it cannot conclude"""
     MALL = "mall"
     """a mall whose overdue callbacks reconciliation cannot attempt"""
+    INVARIANT = "invariant"
+    """a team, or what the teams of a campaign share, in which an invariant does not hold"""
     WORKFLOW = "workflow"
     """a team that is forming or in its refund window, and whose workflow is not running"""
 
@@ -26,7 +28,7 @@ class Attention(Schema):
 
     kind: AttentionKind
     subject: str
-    """order id; of a callback, the event id; of a team or its workflow, the team id; of a mall, its source"""
+    """order id; of a callback, the event id; of a mall, its source; otherwise the team id"""
     source: str
     out_trade_no: str | None
     team_id: str | None

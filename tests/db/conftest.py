@@ -21,7 +21,7 @@ from embedded.orphans import PidFile
 from embedded.ports import free_port
 from embedded.postgres import EmbeddedPostgres, find_postgres
 from embedded.supervisor import Supervisor
-from tests.db.shop import Shop
+from tests.db.shop import NOW, Shop
 
 CONNECTIONS = 20
 
@@ -106,4 +106,4 @@ async def shop(database: Database) -> AsyncIterator[Shop]:
     shop = Shop(database)
     await shop.open()
     yield shop
-    assert await violations(database) == []
+    assert await violations(database, NOW) == []

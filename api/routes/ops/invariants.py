@@ -1,19 +1,22 @@
 """The check of the invariants."""
 
-from fastapi import APIRouter
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from api.dependencies import ContainerDep, OpsDep
-from db.core.invariants import Violation, violations
-from domain.types import Schema
+from db.core.invariants import Horizons
+from db.reconciliation.invariants import check_invariants
+from domain.schemas.invariants import InvariantCheck
 
 router = APIRouter(prefix="/v1/ops/invariants", tags=["operations"])
 
-
-class Check(Schema):
-    violations: list[Violation]
+Within = Annotated[float, Query(ge=0.1, le=20, description="seconds that the check may take")]
 
 
 @router.get("")
-async def get_invariants(_ops: OpsDep, container: ContainerDep) -> Check:
+async def get_invariants(_ops: OpsDep, container: ContainerDep, within: Within = 2) -> InvariantCheck:
     """Check the invariants; the list of violations is empty when all hold."""
-    return Check(violations=await violations(container.database))
+    horizons = Horizons.of(container.settings.callback_give_up)
+    return await check_invariants(container.database, datetime.now(UTC), horizons, timedelta(seconds=within))

@@ -149,7 +149,7 @@ async def test_a_stock_set_during_locks_and_releases_counts_every_live_order(sho
             restock(campaign, 6),
         )
 
-        assert await violations(shop.database) == []
+        assert await violations(shop.database, NOW) == []
         counters = await shop.rows("SELECT stock FROM campaign_stock WHERE campaign_id = $1", campaign.campaign_id)
         saved = await shop.value("SELECT stock FROM campaigns WHERE campaign_id = $1", campaign.campaign_id)
         assert [row["stock"] for row in counters] == ([] if saved is None else [saved])

@@ -8,6 +8,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.reconciliation import ReconciliationActivities
 from db.attention import list_attention
 from db.core.connection import transaction
+from db.core.invariants import Horizons
 from db.reconciliation.conditions import LATE_BY
 from db.reconciliation.refunds import unfinished_refunds
 from domain.lifecycle import MallAnswer, TeamDecision
@@ -41,7 +42,7 @@ class Temporal:
 
 
 def activities(shop: Shop, temporal: Temporal) -> ReconciliationActivities:
-    return ReconciliationActivities(shop.database, temporal.restart_refund, temporal.how_team_ended)
+    return ReconciliationActivities(shop.database, temporal.restart_refund, temporal.how_team_ended, Horizons())
 
 
 async def run(activity: Any, now: Any, **fields: Any) -> Any:  # noqa: ANN401

@@ -401,7 +401,7 @@ async def test_concurrent_refunds_in_teams_with_shared_buyers_do_not_deadlock(sh
 
         await shop.race(*(shop.retried(step) for step in RNG.sample(steps, len(steps))))
 
-        assert await violations(shop.database) == []
+        assert await violations(shop.database, NOW) == []
         kinds.update(row["kind"] for row in await shop.rows("SELECT kind FROM refunds"))
     assert kinds.keys() == {*RefundKind}, kinds
     assert shop.deadlocks == 0
