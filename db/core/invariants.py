@@ -70,6 +70,7 @@ def slices(rows: Iterable[Row]) -> Iterable[TeamSlice]:
 
 TEAMS = "SELECT * FROM groupbuy_team_violations($1, $2, $3, $4)"
 CAMPAIGNS = "SELECT * FROM groupbuy_campaign_violations()"
+EVERYTHING = "SELECT * FROM groupbuy_invariants($1, $2, $3)"
 
 
 async def team_violations(
@@ -96,12 +97,8 @@ async def violations(database: Database, now: datetime | None = None, horizons: 
         horizons: None: the usual ones.
     """
     now, horizons = now or datetime.now(UTC), horizons or Horizons()
-    async with connection(database) as conn, conn.transaction(isolation="repeatable_read", readonly=True):
-        found = await campaign_violations(conn)
-        async for slice_ in newest_first(conn):
-            for of_team in (await team_violations(conn, slice_.team_ids, now, horizons)).values():
-                found += of_team
-    return found
+    async with connection(database) as conn:
+        return [_violation(row) for row in await conn.fetch(EVERYTHING, now, horizons.under_way, horizons.retries)]
 
 
 def _violation(row: Row) -> Violation:

@@ -82,7 +82,7 @@ async def test_concurrent_upgrades_of_an_empty_database_migrate_it_once(empty_ur
     try:
         async with connection(migrated) as conn:
             assert await conn.fetchval("SELECT count(*) FROM alembic_version") == 1
-            assert await conn.fetch("SELECT * FROM groupbuy_campaign_violations()") == []
+            assert await conn.fetch("SELECT * FROM groupbuy_invariants()") == []
     finally:
         await migrated.close()
 
