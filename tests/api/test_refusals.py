@@ -171,7 +171,7 @@ async def test_editing_a_campaign_never_changes_a_running_team(shop: Shop) -> No
     offer = await shop.sell(target_count=3, team_ttl=3600, lock_ttl=600)
     opener = await offer.seat()
     before = await shop.team(opener["team_id"])
-    (await shop.ops.put(f"/v1/ops/goods/{offer.goods_id}", {"name": "Dearer", "original_price": "500.00"})).ok()
+    (await shop.ops.put(f"/v1/ops/goods/{offer.goods_id}?confirm=true", {"name": "Dearer", "original_price": "500.00"})).ok()
     await offer.change(
         target_count=2, min_count=1, team_ttl=1, lock_ttl=1, payment_grace=0, discount={"plan": "fixed", "expr": "1.00"}
     )

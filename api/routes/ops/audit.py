@@ -25,6 +25,10 @@ class ExportFormat(StrEnum):
 
 
 CONTENT_TYPES = {ExportFormat.CSV: "text/csv; charset=utf-8", ExportFormat.JSON_LINES: "application/jsonl"}
+EXPORTS = {
+    "text/csv": {"schema": {"type": "string"}, "example": f"{','.join(Change.model_fields)}\n"},
+    "application/jsonl": {"schema": {"type": "string"}, "example": '{"change_no": 11, "changed_by": "ann", …}\n'},
+}
 
 
 async def _filters(
@@ -51,7 +55,7 @@ async def get_audit(
 @router.get(
     "/export",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/csv": {}, "application/jsonl": {}}, "description": "All of them, oldest first"}},
+    responses={200: {"description": "All of them, oldest first", "content": EXPORTS}},
 )
 async def export_audit(
     _ops: OpsDep,

@@ -55,7 +55,7 @@ async def test_a_team_keeps_the_terms_it_was_opened_under(shop: Shop) -> None:
     changes = {"discount": {"plan": "cut", "expr": "1"}, "target_count": 5, "lock_ttl": 1, "payment_grace": 0, "team_ttl": 1}
     await change_campaign(shop.database, campaign.campaign_id, changes, by=author("tests"), now=NOW)
     goods = Goods(goods_id=opener.request.goods_id, name="Book", original_price=Decimal("500.00"))
-    await save_goods(shop.database, goods, by=author("tests"), now=NOW)
+    await save_goods(shop.database, goods, by=author("tests"), now=NOW, confirmed=True)
 
     joiner = shop.joiner(opener)
     seat = await shop.lock(joiner)
