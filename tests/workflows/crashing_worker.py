@@ -28,6 +28,8 @@ from workflows import activity_calls, deliveries
 from workflows.client import connect
 
 SOON = timedelta(seconds=1)
+DIES_WITHIN = 60
+"""seconds: a worker that gets little CPU takes its time to reach the point"""
 
 FORK_SERVER = multiprocessing.get_context("forkserver")
 FORK_SERVER.set_forkserver_preload([__name__])
@@ -75,7 +77,7 @@ async def crashing(addresses: Addresses, point: str, queue: str, namespace: str 
         try:
             await asyncio.to_thread(ready.recv)
             yield
-            await asyncio.to_thread(process.join, 20)
+            await asyncio.to_thread(process.join, DIES_WITHIN)
             assert process.exitcode == -signal.SIGKILL
         finally:
             process.kill()
