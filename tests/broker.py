@@ -1,12 +1,10 @@
 """A RabbitMQ for tests, that of this machine or GROUPBUY_TEST_AMQP_URL; reached through a line that can be cut."""
 
-import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
 import aio_pika
@@ -16,6 +14,7 @@ from yarl import URL
 
 from embedded.ports import HOST
 from tests.api.polling import until
+from tests.line import Line
 
 BROKER = os.environ.get("GROUPBUY_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/")
 
@@ -62,59 +61,15 @@ async def queue(exchange: str = "") -> AsyncIterator[Queue]:
         yield Queue(channel, name, own)
 
 
-class Line:
-    """A TCP line to the broker."""
+class BrokerLine(Line):
+    """A line to the broker."""
 
     def __init__(self) -> None:
         place = urlsplit(BROKER)
-        self._broker = (place.hostname or HOST, place.port or 5672)
-        self._server: asyncio.Server | None = None
-        self._ends: set[asyncio.StreamWriter] = set()
-        self._pumps: set[asyncio.Task[None]] = set()
-        self._port = 0
+        super().__init__(place.hostname or HOST, place.port or 5672)
 
     @property
     def url(self) -> str:
         place = urlsplit(BROKER)
         account = place.netloc.rpartition("@")[0]
-        return urlunsplit(place._replace(netloc=f"{account}@{HOST}:{self._port}"))
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def open(self) -> None:
-        self._server = await asyncio.start_server(self._connect, HOST, self._port, reuse_address=True)
-        self._port = self._server.sockets[0].getsockname()[1]
-
-    async def close(self) -> None:
-        """As a broker that goes away: connections break, and none is taken."""
-        if self._server is not None:
-            self._server.close()
-        await self.cut()
-
-    async def cut(self) -> None:
-        """Connections break; new ones are taken."""
-        for end in self._ends:
-            end.transport.abort()
-        if self._pumps:
-            await asyncio.wait(self._pumps)
-        self._ends.clear()
-
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(*self._broker)
-        self._ends |= {writer, far_writer}
-        for source, sink in ((reader, far_writer), (far_reader, writer)):
-            pump = asyncio.create_task(self._pump(source, sink))
-            self._pumps.add(pump)
-            pump.add_done_callback(self._pumps.discard)
-
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await source.read(65536):
-                sink.write(data)
-                await sink.drain()
-        sink.close()
+        return urlunsplit(place._replace(netloc=f"{account}@{HOST}:{self.port}"))

@@ -13,7 +13,7 @@ import pytest
 
 from mall.amqp_receiver import EXCHANGE
 from tests.api.polling import until
-from tests.broker import BROKER, Line
+from tests.broker import BROKER, BrokerLine
 from tests.mall.conftest import SECRET, Mall, StartMall, event, signed
 
 LONG_AGO = datetime(2026, 3, 1, tzinfo=UTC)
@@ -95,7 +95,7 @@ async def test_messages_are_processed_once_and_stay_queued_while_down(start_mall
 
 
 async def test_the_mall_reconnects_to_a_broker_that_was_gone(start_mall: StartMall, exchange: Exchange) -> None:
-    async with Line() as line, start_mall(amqp_url=line.url, amqp_routing_key=exchange.routing_key) as mall:
+    async with BrokerLine() as line, start_mall(amqp_url=line.url, amqp_routing_key=exchange.routing_key) as mall:
         await _switch_to_rabbitmq(mall)
         await asyncio.gather(line.cut(), mall.switch(mood="down"))
         await mall.switch(mood="normal")

@@ -15,7 +15,7 @@ from activities.callbacks.senders.amqp import CONCURRENT_MESSAGES, AmqpSender
 from embedded.ports import HOST, free_port
 from tests.activities.callbacks.deliveries import NOW, REFUNDED, SECRET, delivery
 from tests.api.polling import until
-from tests.broker import BROKER, Line, Queue, queue
+from tests.broker import BROKER, BrokerLine, Queue, queue
 from tests.garbage import collected_without_a_loop
 
 CAMPAIGN = {"activityId": 100123}
@@ -143,7 +143,7 @@ async def test_a_deleted_exchange_fails_until_it_is_declared_again(broker_queue:
 
 
 async def test_a_lost_connection_costs_at_most_one_attempt(broker_queue: Queue) -> None:
-    async with Line() as line, aclosing(AmqpSender(line.url, 5, broker_queue.exchange)) as sender:
+    async with BrokerLine() as line, aclosing(AmqpSender(line.url, 5, broker_queue.exchange)) as sender:
         assert (await sender.send(TO_QUEUE, NOW)).error is None
         await line.cut()
         results = [await sender.send(TO_QUEUE, NOW) for _ in range(2)]
@@ -157,7 +157,11 @@ async def test_a_lost_connection_costs_at_most_one_attempt(broker_queue: Queue) 
 
 
 async def test_a_connection_that_was_lost_unused_is_closed_before_the_next_one(broker_queue: Queue) -> None:
-    async with collected_without_a_loop(), Line() as line, aclosing(AmqpSender(line.url, 5, broker_queue.exchange)) as sender:
+    async with (
+        collected_without_a_loop(),
+        BrokerLine() as line,
+        aclosing(AmqpSender(line.url, 5, broker_queue.exchange)) as sender,
+    ):
         assert (await sender.send(TO_QUEUE, NOW)).error is None
         await line.cut()
 
@@ -169,7 +173,7 @@ async def test_a_connection_that_was_lost_unused_is_closed_before_the_next_one(b
 
 
 async def test_messages_in_flight_when_the_connection_breaks_count_as_failed(broker_queue: Queue) -> None:
-    async with Line() as line, aclosing(AmqpSender(line.url, 5, broker_queue.exchange)) as sender:
+    async with BrokerLine() as line, aclosing(AmqpSender(line.url, 5, broker_queue.exchange)) as sender:
         assert (await sender.send(TO_QUEUE, NOW)).error is None
         sent = [asyncio.create_task(sender.send(delivery("own.key", kind="amqp", event_id=f"e{n}"), NOW)) for n in range(200)]
         await asyncio.sleep(0)
