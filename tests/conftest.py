@@ -10,7 +10,7 @@ SHARED = ("tests/api", "tests/outages", "tests/db", "tests/workflows")
 """Folders whose tests share servers."""
 APART = ("tests/workflows/test_replay.py",)
 """Modules of those folders that need none of the servers."""
-LONGEST_FIRST = (*SHARED, "tests/contract/test_anything.py", "tests/soak/test_market.py", "tests/stack/test_up.py", *APART)
+LONGEST_FIRST = (*SHARED, "tests/contract/test_anything.py", "tests/soak/test_soak.py", "tests/stack/test_up.py", *APART)
 
 
 def unit(nodeid: str) -> str:

@@ -16,13 +16,13 @@ ADDRESSES_OF_OTHERS = ("GROUPBUY_", "TEMPORAL_", "PG")
 @asynccontextmanager
 async def running_stack(*, workers: int = 1) -> AsyncIterator[Stack]:
     """Ready inside; outside, nothing of it is left."""
-    with _data_dir() as data_dir, _without_addresses_of_others():
-        async with Stack(Options(data_dir=data_dir, workers=workers)) as stack:
+    with data_dir() as folder, environment():
+        async with Stack(Options(data_dir=folder, workers=workers)) as stack:
             yield stack
 
 
 @contextmanager
-def _data_dir() -> Iterator[Path]:
+def data_dir() -> Iterator[Path]:
     # Not below pytest's tmp_path: that one is closed to others, and as root PostgreSQL runs as another user.
     made = Path(tempfile.mkdtemp(prefix="groupbuy-test-")).resolve()
     try:
@@ -32,10 +32,13 @@ def _data_dir() -> Iterator[Path]:
 
 
 @contextmanager
-def _without_addresses_of_others() -> Iterator[None]:
-    """What the environment of the tests names would replace or change what is to be tested."""
+def environment(**settings: str) -> Iterator[None]:
+    """These settings alone: what the environment of the tests names would replace or change what is to be tested."""
     taken = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(ADDRESSES_OF_OTHERS)}
+    os.environ.update(settings)
     try:
         yield
     finally:
+        for name in settings:
+            os.environ.pop(name, None)
         os.environ.update(taken)

@@ -1,272 +1,269 @@
-"""A market that hypothesis drives: buyers, a moody mall, operators, time and crashes, against the whole stack.
-
-After every step the invariants of docs/rules.md hold. At the end of every run the mall is in a good mood, every team is
-ended, and every payment has come to exactly one end that the mall was told of.
-"""
+"""The market of the soak: what buyers, the mall and operators can do. Every call becomes an operation of the history."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Coroutine
-from contextlib import suppress
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import aiohttp
-from aiohttp import web
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from embedded.errors import StackError
-from embedded.stack import Stack
-from tests.api.caller import Answer
-from tests.api.polling import until
-from tests.api.receiver import Receiver
-from tests.api.shop import Json, Offer, Shop, fresh
+from embedded.demo_data import CHANNEL
+from tests.api.caller import Answer, Caller
+from tests.api.shop import Json, moment, moment_of
+from tests.soak.history import Operation, Outcome
+from tests.soak.platform import SOURCE, Platform
 
-Result = TypeVar("Result")
+BLOCKED_CHANNEL = "c02"
+LEFT_OUT = frozenset({"members", "workflow", "title", "type", "errors", "data"})
+"""of an answer: what no rule reads"""
+NO_ANSWER = (aiohttp.ClientError, TimeoutError, ConnectionError)
+UNKNOWN = {"temporarily_unavailable", "internal_error"}
+TRIES = 8
+AGAIN_AFTER = 0.25
 
-SHORT: dict[str, Any] = {"lock_ttl": 2, "payment_grace": 1, "team_ttl": 8, "refund_window": 4}
-CAMPAIGNS: tuple[dict[str, Any], ...] = (
-    {**SHORT, "target_count": 2, "take_limit": 2},
-    {**SHORT, "target_count": 3, "take_limit": 1, "min_count": 2, "stock": 12},
-)
-# What is drawn depends on nothing that the stack has answered: it may answer another time differently.
-CAMPAIGN = st.integers(0, len(CAMPAIGNS) - 1)
-USER = st.sampled_from([f"buyer-{number}" for number in range(6)])
-ORDER = st.integers(0, 39)
-EXPECTED = {200, 201, 202, 403, 404, 409, 422, 503}
-VETO = {"code": "refund_rejected", "detail": "in no mood"}
-SETTLED_WITHIN = 60.0
-PATIENCE = 5
+SHAPES: Mapping[str, Json] = {
+    "pair": {"target_count": 2, "take_limit": 3, "lock_ttl": 2, "payment_grace": 1, "team_ttl": 9, "refund_window": 5},
+    "trio": {
+        "target_count": 3,
+        "min_count": 2,
+        "take_limit": 2,
+        "lock_ttl": 2,
+        "payment_grace": 0,
+        "team_ttl": 5,
+        "refund_window": 4,
+    },
+    "crowd": {"target_count": 5, "take_limit": 1, "lock_ttl": 3, "payment_grace": 1, "team_ttl": 9, "refund_window": 3600},
+    "scarce": {
+        "target_count": 2,
+        "stock": 4,
+        "take_limit": 4,
+        "lock_ttl": 2,
+        "payment_grace": 0,
+        "team_ttl": 5,
+        "refund_window": 2,
+    },
+    "brief": {"target_count": 3, "min_count": 1, "lock_ttl": 1, "payment_grace": 0, "team_ttl": 2, "refund_window": 1},
+}
+
+
+@dataclass(frozen=True)
+class Offer:
+    campaign_id: int
+    goods_id: str
+    shape: str
+    target_count: int
+    grace: int
 
 
 @dataclass
-class World:
-    """What all runs of the machine share, on the event loop that it lives on."""
+class Market:
+    platform: Platform
+    tempo: int = 1
+    """by how much every time of the campaigns is longer"""
+    operations: list[Operation] = field(default_factory=list)
+    begun: int = 0
+    offers: dict[str, Offer] = field(default_factory=dict)
+    recent: list[Json] = field(default_factory=list)
+    """orders of the latest teams, for whoever interferes"""
+    clock_step: float = 0.0
+    _numbers: int = 0
 
-    loop: asyncio.AbstractEventLoop
-    stack: Stack
-    shop: Shop
-    receiver: Receiver
-    temporal: Client
-    crashes: bool = True
-    steps: int = 0
-    answers: Counter[str] = field(default_factory=Counter)
-    ends: Counter[str] = field(default_factory=Counter)
+    # --- names ---
 
-    def do(self, action: Coroutine[Any, Any, Result]) -> Result:
-        """From the thread of hypothesis."""
-        return asyncio.run_coroutine_threadsafe(action, self.loop).result()
-
-
-class Market(RuleBasedStateMachine):
-    world: ClassVar[World]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._offers: list[Offer] = []
-        self._requests: dict[str, Json] = {}
-        self._outcomes: dict[str, str] = {}
-        self._known: list[Json] = []
-        self._run = fresh("")
+    def fresh(self, kind: str) -> str:
+        self._numbers += 1
+        return f"{kind}-{self._numbers}"
 
     # --- the mall and its buyers ---
 
-    @initialize()
-    def open_the_shop(self) -> None:
-        self._mood(question="yes", news="yes")
-        self._offers = [self.world.do(self.world.shop.sell(**fields)) for fields in CAMPAIGNS]
-        # A completed team, and one in which somebody has paid: what is rare otherwise.
-        for campaign in range(len(CAMPAIGNS)):
-            self._lock(self._offers[campaign], user_id="early-1", insist=True)
-            self._lock(self._offers[campaign], user_id="early-2", insist=True, team_id=self._known[-1]["team_id"])
-        for order in (0, 1, 2):
-            self.pay(order, "")
+    async def lock(
+        self,
+        offer: Offer,
+        *,
+        team: Json | None = None,
+        user: str = "",
+        number: str = "",
+        mood: str = "yes",
+        tries: int = TRIES,
+        channel: str = CHANNEL,
+    ) -> Json | None:
+        """The order, or None where there is none for sure, or nobody knows."""
+        request: Json = {
+            "out_trade_no": number or self.fresh("trade"),
+            "user_id": user or self.fresh("buyer"),
+            "goods_id": offer.goods_id,
+            "channel": channel,
+            "campaign_id": offer.campaign_id,
+            "callback": self.platform.callback(mood),
+        }
+        if team is not None:
+            request["team_id"] = team["team_id"]
+        done = await self._insist("lock", request["out_trade_no"], tries, self.platform.mall, "/v1/orders", request)
+        if done.outcome is not Outcome.OK:
+            return None
+        order = {**done.answer, "grace": offer.grace}
+        self.recent = [*self.recent[-39:], order]
+        return order
 
-    @rule(campaign=CAMPAIGN, user=USER)
-    def open_team(self, campaign: int, user: str) -> None:
-        self._lock(self._offers[campaign], user_id=user)
+    async def pay(self, order: Json, amount: str = "", tries: int = TRIES) -> Operation:
+        paid_at = moment(timedelta(seconds=self.clock_step))
+        report = {"amount": amount or order["pay_price"], "paid_at": paid_at}
+        number = order["out_trade_no"]
+        return await self._insist("pay", number, tries, self.platform.mall, f"/v1/orders/{number}/payment", report)
 
-    @rule(order=ORDER, user=USER)
-    def join(self, order: int, user: str) -> None:
-        if known := self._order(order):
-            offer = next(offer for offer in self._offers if offer.campaign_id == known["campaign_id"])
-            self._lock(offer, user_id=user, team_id=known["team_id"])
+    async def refund(self, order: Json, tries: int = TRIES) -> Operation:
+        number = order["out_trade_no"]
+        return await self._insist("refund", number, tries, self.platform.mall, f"/v1/orders/{number}/refund", {})
 
-    @rule(order=ORDER, users=st.permutations(["late-1", "late-2", "late-3"]))
-    def fill_a_team(self, order: int, users: list[str]) -> None:
-        """Whoever is missing joins, and everybody pays."""
-        if known := self._order(order):
-            for user in users:
-                self.join(order, user)
-            for number, one in enumerate(self._known):
-                if one["team_id"] == known["team_id"]:
-                    self.pay(number, "")
+    async def read(self, order: Json) -> Operation:
+        number = order["out_trade_no"]
+        return await self.record("read", number, {}, lambda: self.platform.mall.get(f"/v1/orders/{number}"))
 
-    def _lock(self, offer: Offer, user_id: str, *, insist: bool = False, **wanted: object) -> None:
-        # Each run has buyers of its own: those who let many seats lapse are slowed down.
-        request = offer.request(callback=self.world.receiver.callback(), user_id=user_id + self._run, **wanted)
-        answer = self._ask(self.world.shop.mall.post("/v1/orders", request))
-        for _ in range(PATIENCE if insist else 0):
-            # The worker that the run before killed may still be on its way back.
-            if answer is None or answer.status == 503:
-                answer = self._ask(self.world.shop.mall.post("/v1/orders", request))
-        assert not insist or (answer is not None and answer.status in {200, 201}), answer
-        if answer is not None and answer.status in {200, 201}:
-            self._requests[request["out_trade_no"]] = request
-            self._known.append(answer.body)
+    async def resend(self, event_id: str, *, by_mall: bool) -> Operation:
+        caller, path = (self.platform.mall, "/v1/events") if by_mall else (self.platform.ops, "/v1/ops/callbacks")
+        return await self._insist("resend", event_id, 3, caller, f"{path}/{event_id}/resend", None)
 
-    @rule(order=ORDER, amount=st.sampled_from(["", "", "", "", "1.00"]))
-    def pay(self, order: int, amount: str) -> None:
-        if known := self._order(order):
-            answer = self._ask(self.world.shop.pay(known, amount or None))
-            if answer is not None and answer.status == 200:
-                outcome = self._outcomes.setdefault(known["out_trade_no"], answer.body["outcome"])
-                assert outcome == answer.body["outcome"], "a payment has two outcomes"
-
-    @rule(order=ORDER)
-    def refund(self, order: int) -> None:
-        if known := self._order(order):
-            self._ask(self.world.shop.refund(known))
-
-    @rule(order=ORDER)
-    def repeat_a_lock(self, order: int) -> None:
-        if known := self._order(order):
-            answer = self._ask(self.world.shop.mall.post("/v1/orders", self._requests[known["out_trade_no"]]))
-            assert answer is None or answer.status == 503 or answer.body["order_id"] == known["order_id"]
-
-    @rule(question=st.sampled_from(["yes", "veto", "gone"]), news=st.sampled_from(["yes", "yes", "busy", "gone"]))
-    def change_the_mall_s_mood(self, question: str, news: str) -> None:
-        self._mood(question=question, news=news)
+    async def dead_events(self) -> list[str]:
+        """The latest events that were given up."""
+        try:
+            listed = await self.platform.ops.get("/v1/ops/callbacks", source=SOURCE, status="dead", limit=20)
+        except NO_ANSWER:
+            return []
+        return [each["event_id"] for each in listed.body["data"]] if listed.status == 200 else []
 
     # --- operators ---
 
-    @rule(order=ORDER, signal=st.sampled_from(["extend", "complete", "close"]))
-    def operate_on_a_team(self, order: int, signal: str) -> None:
-        if known := self._order(order):
-            body: Json = {"minutes": 1} if signal == "extend" else {"reason": "a whim"}
-            self._ask(self.world.shop.ops.post(f"/v1/ops/teams/{known['team_id']}/{signal}", body))
+    async def team_act(self, order: Json, act: str, tries: int = 3) -> Operation:
+        """`extend`, `complete` or `close`."""
+        team, body = order["team_id"], {"minutes": 1} if act == "extend" else {"reason": "a whim"}
+        return await self._insist(act, team, tries, self.platform.ops, f"/v1/ops/teams/{team}/{act}", body)
 
-    @rule(order=ORDER, force=st.booleans())
-    def refund_by_an_operator(self, order: int, force: bool) -> None:
-        if known := self._order(order):
-            self._ask(self.world.shop.ops.post(f"/v1/ops/orders/{known['order_id']}/refund", {"force": force}))
+    async def force_refund(self, order: Json, *, force: bool = True) -> Operation:
+        path = f"/v1/ops/orders/{order['order_id']}/refund"
+        return await self._insist("force_refund", order["out_trade_no"], TRIES, self.platform.ops, path, {"force": force})
 
-    @rule(order=ORDER, word=st.sampled_from(["decision", "decision", "resend", "close_manually"]), approve=st.booleans())
-    def step_into_a_refund(self, order: int, word: str, approve: bool) -> None:
-        bodies: dict[str, Json] = {"decision": {"approve": approve}, "close_manually": {"note": "by phone"}, "resend": {}}
-        if known := self._order(order):
-            self._ask(self.world.shop.ops.post(f"/v1/ops/refunds/{known['order_id']}/{word}", bodies[word]))
+    async def refund_act(self, order: Json, act: str, **body: object) -> Operation:
+        """`decision`, `resend` or `close_manually`."""
+        path = f"/v1/ops/refunds/{order['order_id']}/{act}"
+        return await self._insist(f"refund_{act}", order["out_trade_no"], 3, self.platform.ops, path, body)
 
-    @rule(order=ORDER, what=st.sampled_from(["team", "refund"]))
-    def cancel_a_workflow(self, order: int, what: str) -> None:
-        if known := self._order(order):
-            workflow_id = f"team-{known['team_id']}" if what == "team" else f"refund-{known['order_id']}-1"
-            self.world.do(self._cancel(workflow_id))
+    async def resend_range(self, since: datetime, status: str = "dead") -> Operation:
+        body = {"source": SOURCE, "since": since.isoformat(), "until": moment(timedelta(seconds=1)), "status": status}
+        return await self._insist("resend_range", status, 3, self.platform.ops, "/v1/ops/callbacks/resend", body)
 
-    async def _cancel(self, workflow_id: str) -> None:
-        try:
-            await self.world.temporal.get_workflow_handle(workflow_id).cancel()
-        except RPCError:
-            self.world.answers["cancel: no such workflow"] += 1
+    async def shut_down(self, offer: Offer) -> Operation:
+        path = f"/v1/ops/campaigns/{offer.campaign_id}/ending?confirm=true"
+        return await self._insist("shut_down", str(offer.campaign_id), TRIES, self.platform.ops, path, {"reason": "spoilt"})
 
-    # --- time and trouble ---
+    async def block(self, *, blocked: bool) -> Operation:
+        value = [{"source": SOURCE, "channel": BLOCKED_CHANNEL}] if blocked else []
+        for _ in range(TRIES):
+            done = await self.record(
+                "block", str(blocked), {}, lambda: self.platform.ops.put("/v1/ops/switches/blocked", {"value": value})
+            )
+            if done.outcome is not Outcome.UNKNOWN:
+                break
+            await asyncio.sleep(AGAIN_AFTER)
+        return done
 
-    @rule(seconds=st.sampled_from([0.2, 0.5, 1.2]))
-    def let_time_pass(self, seconds: float) -> None:
-        self.world.do(asyncio.sleep(seconds))
+    async def cancel_workflow(self, workflow_id: str, subject: str) -> Operation:
+        return await self._ask_temporal("cancel", subject, lambda temporal: temporal.get_workflow_handle(workflow_id).cancel())
 
-    @rule(dice=st.integers(0, 9))
-    def kill_the_worker(self, dice: int) -> None:
-        async def kill() -> None:
-            with suppress(ProcessLookupError, StackError):  # it is dead already
-                self.world.stack.kill("worker-1")
-
-        if dice == 7 and self.world.crashes:
-            self.world.answers["worker killed"] += 1
-            self.world.do(kill())
-
-    # --- what must be true ---
-
-    @invariant()
-    def the_invariants_hold(self) -> None:
-        self.world.steps += 1
-        assert self.world.do(self.world.shop.violations()) == []
-
-    def teardown(self) -> None:
-        """Everything comes to its end."""
-        if self._known:
-            self._mood(question="yes", news="yes")
-            self.world.do(self._settle_everything())
-
-    async def _settle_everything(self) -> None:
-        shop, teams = self.world.shop, {order["team_id"] for order in self._known}
-
-        async def left() -> list[str]:
-            for team_id in teams:
-                await shop.ops.post(f"/v1/ops/teams/{team_id}/close", {})
-            left = []
-            for order in self._known:
-                now = await shop.order(order["out_trade_no"])
-                if now["status"] == "refunding":
-                    await shop.ops.post(f"/v1/ops/refunds/{order['order_id']}/resend")
-                team = await shop.team(order["team_id"])
-                if now["status"] in {"locked", "refunding"} or team["status"] == "forming" or _is_owed(now, team):
-                    left.append(f"{order['out_trade_no']}: {now['status']} in {team['status']}")
-            return left
-
-        await until(left, lambda found: not found, within=SETTLED_WITHIN)
-        assert await shop.violations() == []
-        await self._every_payment_has_one_end()
-
-    async def _every_payment_has_one_end(self) -> None:
-        told = Counter(
-            {(one.event_id, one.data["out_trade_no"]) for one in self.world.receiver.received if one.type == "order.refunded"}
+    async def terminate_workflow(self, workflow_id: str, subject: str) -> Operation:
+        return await self._ask_temporal(
+            "terminate", subject, lambda temporal: temporal.get_workflow_handle(workflow_id).terminate("somebody's mistake")
         )
-        times = Counter(out_trade_no for _, out_trade_no in told)
-        for order in self._known:
-            number = order["out_trade_no"]
-            now = await self.world.shop.order(number)
-            self.world.ends[now["status"]] += 1
-            if number in self._outcomes:
-                assert now["status"] in {"paid", "refunded"}, f"{number} was paid, and is {now['status']}"
-            if now["status"] == "paid":
-                team = await self.world.shop.team(now["team_id"])
-                assert team["status"] in {"completed", "completed_with_refunds"}
-                assert times[number] == 0, f"{number} is paid, and the mall was told to return its money"
-            if now["status"] == "refunded":
-                assert times[number] <= 1, f"the mall was told twice to return the money of {number}"
-            if now["status"] == "cancelled":
-                assert number not in self._outcomes
-                assert times[number] == 0
+
+    async def sell(self, shape: str) -> Offer:
+        """New goods in a new campaign; this is prepared beside the lines, and is no operation."""
+        ops, goods_id = self.platform.direct_ops, self.fresh("goods")
+        (await ops.put(f"/v1/ops/goods/{goods_id}", {"name": "A book", "original_price": "100.00"})).ok()
+        fields = {
+            name: value * self.tempo if name in {"lock_ttl", "team_ttl", "refund_window"} else value
+            for name, value in SHAPES[shape].items()
+        }
+        campaign = {
+            "name": shape,
+            "status": "active",
+            "starts_at": moment(-timedelta(days=1)),
+            "ends_at": moment(timedelta(days=1)),
+            "goods": [{"source": SOURCE, "channel": channel, "goods_id": goods_id} for channel in (CHANNEL, BLOCKED_CHANNEL)],
+            "discount": {"plan": "cut", "expr": "20"},
+            **fields,
+        }
+        made = (await ops.post("/v1/ops/campaigns?confirm=true", campaign)).ok(201)
+        return Offer(made["campaign_id"], goods_id, shape, fields["target_count"], fields["payment_grace"])
 
     # --- how it is done ---
 
-    def _order(self, number: int) -> Json | None:
-        return self._known[number % len(self._known)] if self._known else None
+    async def until_lapsed(self, order: Json, more: float = 0.3) -> None:
+        """Until the order's window and grace are over."""
+        ends = moment_of(order["lock_expires_at"]) + timedelta(seconds=order["grace"] + more)
+        await asyncio.sleep(max((ends - datetime.now(UTC)).total_seconds(), 0))
 
-    def _mood(self, *, question: str, news: str) -> None:
-        """What the mall says until it is told otherwise."""
-        statuses = {"yes": 200, "veto": 409, "gone": 410, "busy": 503}
-
-        def answer(kind: str) -> web.Response:
-            mood = question if kind == "order.refund_requested" else news
-            return web.json_response(VETO, status=statuses[mood])
-
-        self.world.receiver.answer_with(answer)
-
-    def _ask(self, asking: Coroutine[Any, Any, Answer]) -> Answer | None:
-        """The answer, which is none that nobody expects; None where the API itself cannot be reached."""
+    async def record(self, kind: str, subject: str, request: Json, call: Callable[[], Awaitable[Answer]]) -> Operation:
+        number, began = self._begin(), time.time()
+        outcome, code, answer = Outcome.UNKNOWN, "", {}
         try:
-            answer = self.world.do(asking)
-        except aiohttp.ClientConnectionError:
-            return None
-        self.world.answers[answer.code or str(answer.status)] += 1
-        assert answer.status in EXPECTED, (answer.status, answer.body)
-        return answer
+            async with asyncio.timeout(20):
+                got = await call()
+        except NO_ANSWER as failure:
+            code = type(failure).__name__
+        else:
+            body = got.body if isinstance(got.body, dict) else {}
+            code = got.code or str(got.status)
+            answer = _kept(body)
+            outcome = Outcome.OK if got.status < 300 else Outcome.UNKNOWN if code in UNKNOWN else Outcome.REFUSED
+        return self._end(number, kind, subject, request, began, outcome, code, answer)
+
+    async def _insist(self, kind: str, subject: str, tries: int, caller: Caller, path: str, body: Any) -> Operation:  # noqa: ANN401
+        """The same call again and again, as a mall repeats it, until somebody knows what came of it."""
+        for attempt in range(tries):
+            done = await self.record(kind, subject, body or {}, lambda: caller.post(path, body))
+            if done.outcome is not Outcome.UNKNOWN:
+                break
+            await asyncio.sleep(AGAIN_AFTER * (attempt + 1))
+        return done
+
+    async def _ask_temporal(self, kind: str, subject: str, ask: Callable[[Client], Awaitable[None]]) -> Operation:
+        number, began = self._begin(), time.time()
+        try:
+            async with asyncio.timeout(5):
+                await ask(self.platform.temporal)
+        except RPCError as failure:
+            is_known = failure.status.name == "NOT_FOUND"
+            outcome, code = Outcome.REFUSED if is_known else Outcome.UNKNOWN, failure.status.name
+        except TimeoutError:
+            outcome, code = Outcome.UNKNOWN, "TimeoutError"
+        else:
+            outcome, code = Outcome.OK, "200"
+        return self._end(number, kind, subject, {}, began, outcome, code, {})
+
+    def _begin(self) -> int:
+        self.begun += 1
+        return self.begun
+
+    def _end(
+        self, number: int, kind: str, subject: str, request: Json, began: float, outcome: Outcome, code: str, answer: Json
+    ) -> Operation:
+        done = Operation(
+            number=number,
+            kind=kind,
+            subject=subject,
+            request=request,
+            began=began,
+            ended=time.time(),
+            outcome=outcome,
+            code=code,
+            answer=answer,
+        )
+        self.operations.append(done)
+        return done
 
 
-def _is_owed(order: Json, team: Json) -> bool:
-    return bool(order["status"] == "paid" and team["status"] == "failed")
+def _kept(body: Json) -> Json:
+    return {name: _kept(value) if isinstance(value, dict) else value for name, value in body.items() if name not in LEFT_OUT}

@@ -1,66 +1,92 @@
-"""Runs the market: `python -m tests.soak.run --minutes 30`."""
+"""`make soak`: one run of the market, its verdict, and its table for the documentation.
+
+python -m tests.soak.run --operations 10000 --faults 200 --seed 7 --markdown docs/reliability.md
+python -m tests.soak.run --check FOLDER        # judges the files that a run has left there once more
+"""
 
 import asyncio
+import secrets
+import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from pathlib import Path
 
 import click
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
-from temporalio.client import Client
 
-from tests.api.caller import Caller, http_session
-from tests.api.receiver import listening
-from tests.api.shop import Shop
-from tests.soak.market import Market, World
-from tests.stack_fixture import running_stack
+from tests.api.caller import http_session
+from tests.soak.checker import Verdict, broken, check, never_exercised
+from tests.soak.history import History
+from tests.soak.platform import running_platform
+from tests.soak.play import Run, Scenario
+from tests.soak.report import document, summary
+from tests.soak.rows import Rows
+from tests.soak.trouble import FAULTS
 
-
-@asynccontextmanager
-async def market(*, crashes: bool = True) -> AsyncIterator[World]:
-    """A stack of its own, its mall, and its operators."""
-    async with running_stack() as stack, http_session() as http, listening(stack.addresses.webhook_secret) as receiver:
-        addresses = stack.addresses
-        mall, ops = (Caller(http, addresses.api_url, key) for key in (addresses.mall_key, addresses.ops_key))
-        temporal = await Client.connect(addresses.temporal_address)
-        yield World(
-            asyncio.get_running_loop(), stack, Shop(mall, ops, mall.with_key(None)), receiver, temporal, crashes=crashes
-        )
+HISTORY, ROWS = "history.jsonl", "rows.json"
 
 
-async def play(world: World, *, runs: int, steps: int, derandomize: bool = True) -> None:
-    """So many runs of up to so many steps. A failure names its steps; it is not made smaller, for a stack is not repeatable."""
-    machine = type("Market", (Market,), {"world": world})
-    chosen = settings(
-        max_examples=runs,
-        stateful_step_count=steps,
-        derandomize=derandomize,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    # In a thread: the stack's supervisor and the mall's receiver live on this loop.
-    await asyncio.to_thread(run_state_machine_as_test, machine, settings=chosen)
-
-
-async def soak(minutes: float) -> None:
-    async with market() as world:
-        until = time.monotonic() + minutes * 60
-        while time.monotonic() < until:
-            await play(world, runs=5, steps=50, derandomize=False)
-            ends = ", ".join(f"{count} {end}" for end, count in sorted(world.ends.items()))
-            click.echo(f"{world.steps} steps, invariants hold; orders: {ends}")
-        answers = ", ".join(f"{count} × {answer}" for answer, count in world.answers.most_common())
-        click.echo(f"answers: {answers}")
+async def play(scenario: Scenario, workers: int) -> tuple[History, Rows]:
+    async with http_session() as http, running_platform(http, workers=workers) as platform:
+        return await Run(platform, scenario, click.echo).play()
 
 
 @click.command()
-@click.option("--minutes", type=click.FloatRange(min=0.1), default=10.0, show_default=True, help="how long")
-def main(minutes: float) -> None:
-    """Random buyers, a moody mall, operators and crashes, against a stack of its own, until time is up or something breaks."""
-    asyncio.run(soak(minutes))
+@click.option("--operations", type=click.IntRange(min=100), default=2000, show_default=True, help="how many at least")
+@click.option("--faults", type=click.IntRange(min=0), default=40, show_default=True, help="spread over the operations")
+@click.option("--kind", "kinds", type=click.Choice(sorted(FAULTS)), multiple=True, help="of the faults; all, if none is named")
+@click.option("--seed", type=int, default=None, help="chooses stories and faults; another one each time, if none is named")
+@click.option("--callers", type=click.IntRange(min=1), default=16, show_default=True, help="stories side by side")
+@click.option("--workers", type=click.IntRange(1, 2), default=2, show_default=True, help="worker processes")
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="a folder for history and rows; kept anyway if a rule is broken",
+)
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="writes the table there")
+@click.option("--check", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="judges an earlier run")
+def main(
+    operations: int,
+    faults: int,
+    kinds: tuple[str, ...],
+    seed: int | None,
+    callers: int,
+    workers: int,
+    keep: Path | None,
+    markdown: Path | None,
+    folder: Path | None,
+) -> None:
+    """Buyers, operators and a mall at random, while parts are killed and paused, lines fail and commits stall."""
+    if folder is not None:
+        history, rows = History.read((folder / HISTORY).read_text().splitlines()), Rows.read((folder / ROWS).read_text())
+        sys.exit(conclude(check(history, rows), history))
+    seed = secrets.randbelow(1_000_000) if seed is None else seed
+    click.echo(f"seed {seed}")
+    scenario = Scenario(
+        seed=seed,
+        operations=operations,
+        faults=faults,
+        kinds=kinds or tuple(FAULTS),
+        callers=callers,
+        tempo=2,
+        settle_within=300,
+    )
+    began = time.monotonic()
+    history, rows = asyncio.run(play(scenario, workers))
+    minutes = (time.monotonic() - began) / 60
+    verdicts = check(history, rows)
+    if broken(verdicts) or keep:
+        keep = keep or Path(f"soak-{seed}")
+        keep.mkdir(parents=True, exist_ok=True)
+        history.write(keep / HISTORY)
+        rows.write(keep / ROWS)
+        click.echo(f"history and rows are in {keep}")
+    if markdown is not None:
+        markdown.write_text(document(scenario, workers, minutes, history, rows, verdicts))
+    sys.exit(conclude(verdicts, history))
+
+
+def conclude(verdicts: tuple[Verdict, ...], history: History) -> int:
+    click.echo(summary(verdicts, history))
+    return 1 if broken(verdicts) or never_exercised(verdicts) else 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,121 @@
+"""What a run says of itself: on the terminal, and as the page of the documentation."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from tests.soak.checker import Verdict, broken, never_exercised
+from tests.soak.history import History, Outcome
+from tests.soak.play import Scenario
+from tests.soak.rows import Rows
+
+SHOWN = 20
+"""broken cases of a rule that the terminal shows"""
+
+
+def summary(verdicts: Sequence[Verdict], history: History) -> str:
+    lines = [f"{verdict.exercised:7} {verdict.rule}" for verdict in verdicts]
+    outcomes = Counter(str(operation.outcome) for operation in history.operations)
+    lines.append(f"{len(history.operations)} operations {dict(outcomes)}, {len(history.faults)} faults")
+    for verdict in verdicts:
+        lines += [f"BROKEN: {verdict.rule}: {detail}" for detail in verdict.broken[:SHOWN]]
+    lines += [f"NEVER EXERCISED: {rule}" for rule in never_exercised(verdicts)]
+    is_good = not broken(verdicts) and not never_exercised(verdicts)
+    lines.append("every rule holds, and was put to the test" if is_good else "this run has failed")
+    return "\n".join(lines)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def figures(scenario: Scenario, workers: int, minutes: float, history: History, rows: Rows, verdicts: Sequence[Verdict]) -> str:
+    """The tables of one run, in Markdown."""
+    wrong = len(broken(verdicts))
+    head = (
+        f"Seed {scenario.seed}, {len(history.operations)} operations by {scenario.callers} stories side by side, "
+        f"{len(history.faults)} faults of {len({fault.kind for fault in history.faults})} kinds, {workers} worker(s), "
+        f"{minutes:.0f} minutes: {len(rows.teams)} teams, {len(rows.orders)} orders, {len(rows.refunds)} refunds, "
+        f"{len(rows.events)} events in {len(history.callbacks)} callbacks. **{wrong or 'No'} violation(s).**"
+    )
+    parts = [
+        head,
+        "### Rules",
+        table(
+            ["rule", "cases", "broken"],
+            [(verdict.text.split("\n")[0], verdict.exercised, len(verdict.broken)) for verdict in verdicts],
+        ),
+        "### Faults",
+        _faults(history),
+        "### Answers",
+        _answers(history),
+        "### Rare pairs",
+        "Teams in which both happened.",
+        _pairs(history, rows),
+    ]
+    return "\n\n".join(parts)
+
+
+def _faults(history: History) -> str:
+    counted = Counter(fault.kind for fault in history.faults)
+    longest = {
+        kind: max((fault.whole_at or fault.ended) - fault.began for fault in history.faults if fault.kind == kind)
+        for kind in counted
+    }
+    return table(
+        ["fault", "times", "whole again after, at most"],
+        [(kind, counted[kind], f"{longest[kind]:.1f} s") for kind in sorted(counted)],
+    )
+
+
+def _answers(history: History) -> str:
+    counted = Counter((operation.kind, operation.outcome) for operation in history.operations)
+    kinds = sorted({operation.kind for operation in history.operations})
+    return table(
+        ["operation", *Outcome], [(kind.replace("_", " "), *(counted[kind, outcome] for outcome in Outcome)) for kind in kinds]
+    )
+
+
+def _pairs(history: History, rows: Rows) -> str:
+    tags = tags_of_teams(history, rows)
+    names = list(tags)
+    return table(["", *names], [(one, *(len(tags[one] & tags[other]) for other in names)) for one in names])
+
+
+def tags_of_teams(history: History, rows: Rows) -> dict[str, set[str]]:
+    """The teams to which each of the rare things happened."""
+    team_of = {order.order_id: order.team_id for order in rows.orders}
+    events = {event.event_id: event.team_id for event in rows.events}
+    full = {refusal.request.get("team_id", "") for refusal in history.operations if refusal.code == "team_full"}
+    sizes = Counter(order.team_id for order in rows.orders if order.paid_amount is not None)
+    sent_again = {operation.subject for operation in history.operations if operation.kind == "resend"}
+    gone = {callback.event_id for callback in history.callbacks if callback.answered == 410} | sent_again
+    ended = {shutdown.campaign_id: shutdown.begun_at for shutdown in rows.shutdowns}
+    return {
+        "full": full
+        | {team.team_id for team in rows.teams if team.completion == "target" or sizes[team.team_id] >= team.target_count},
+        "late payment": {
+            order.team_id
+            for order in rows.orders
+            if order.payment_reason == "late_payment" or order.payment_outcome == "reseated"
+        },
+        "veto": {team_of[refund.order_id] for refund in rows.refunds if refund.answer == "vetoed"},
+        "timeout": {
+            order.team_id
+            for order in rows.orders
+            if order.cancel_reason == "lock_timeout" or order.payment_outcome == "reseated"
+        },
+        "redelivery": {events[event_id] for event_id in gone if event_id in events},
+        "shutdown": {team.team_id for team in rows.teams if team.campaign_id in ended},
+    }
+
+
+def document(
+    scenario: Scenario, workers: int, minutes: float, history: History, rows: Rows, verdicts: Sequence[Verdict]
+) -> str:
+    """The page of the documentation, whole."""
+    return f"{INTRODUCTION}\n{figures(scenario, workers, minutes, history, rows, verdicts)}\n"
+
+
+INTRODUCTION = """# Reliability
+"""
