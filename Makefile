@@ -34,8 +34,8 @@ demo: $(VENV)/.runs ## play a team and every kind of refund, on the running stac
 test: setup ## run all tests
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest
 
-soak: setup ## random buyers, operators and crashes for MINUTES (10), on a stack of its own
-	$(BIN)/python -m tests.soak.run --minutes $(or $(MINUTES),10)
+soak: setup ## OPERATIONS (2000) of buyers and operators amid FAULTS (40), on a stack of its own; SEED repeats a run
+	$(BIN)/python -m tests.soak.run --operations $(or $(OPERATIONS),2000) --faults $(or $(FAULTS),40) $(if $(SEED),--seed $(SEED))
 
 lint: setup ## run ruff, mypy --strict and the import rules
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +25,8 @@ NO_ANSWER = (aiohttp.ClientError, TimeoutError, ConnectionError)
 UNKNOWN = {"temporarily_unavailable", "internal_error"}
 TRIES = 8
 AGAIN_AFTER = 0.25
+PREPARES = 200
+GOODS = {"name": "A book", "original_price": "100.00"}
 
 SHAPES: Mapping[str, Json] = {
     "pair": {"target_count": 2, "take_limit": 3, "lock_ttl": 2, "payment_grace": 1, "team_ttl": 9, "refund_window": 5},
@@ -180,23 +183,21 @@ class Market:
 
     async def sell(self, shape: str) -> Offer:
         """New goods in a new campaign; this is prepared beside the lines, and is no operation."""
-        ops, goods_id = self.platform.direct_ops, self.fresh("goods")
-        (await ops.put(f"/v1/ops/goods/{goods_id}", {"name": "A book", "original_price": "100.00"})).ok()
         fields = {
             name: value * self.tempo if name in {"lock_ttl", "team_ttl", "refund_window"} else value
             for name, value in SHAPES[shape].items()
         }
-        campaign = {
-            "name": shape,
-            "status": "active",
-            "starts_at": moment(-timedelta(days=1)),
-            "ends_at": moment(timedelta(days=1)),
-            "goods": [{"source": SOURCE, "channel": channel, "goods_id": goods_id} for channel in (CHANNEL, BLOCKED_CHANNEL)],
-            "discount": {"plan": "cut", "expr": "20"},
-            **fields,
-        }
-        made = (await ops.post("/v1/ops/campaigns?confirm=true", campaign)).ok(201)
-        return Offer(made["campaign_id"], goods_id, shape, fields["target_count"], fields["payment_grace"])
+        for _ in range(PREPARES):
+            with suppress(*NO_ANSWER):
+                goods_id = self.fresh("goods")
+                goods = await self.platform.direct_ops.put(f"/v1/ops/goods/{goods_id}", GOODS)
+                if goods.status == 200:
+                    campaign = {**fields, **_campaign(shape, goods_id)}
+                    made = await self.platform.direct_ops.post("/v1/ops/campaigns?confirm=true", campaign)
+                    if made.status == 201:
+                        return Offer(made.body["campaign_id"], goods_id, shape, fields["target_count"], fields["payment_grace"])
+            await asyncio.sleep(AGAIN_AFTER)
+        raise TimeoutError(f"no campaign {shape} could be made")
 
     # --- how it is done ---
 
@@ -263,6 +264,17 @@ class Market:
         )
         self.operations.append(done)
         return done
+
+
+def _campaign(name: str, goods_id: str) -> Json:
+    return {
+        "name": name,
+        "status": "active",
+        "starts_at": moment(-timedelta(days=1)),
+        "ends_at": moment(timedelta(days=1)),
+        "goods": [{"source": SOURCE, "channel": channel, "goods_id": goods_id} for channel in (CHANNEL, BLOCKED_CHANNEL)],
+        "discount": {"plan": "cut", "expr": "20"},
+    }
 
 
 def _kept(body: Json) -> Json:

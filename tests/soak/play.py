@@ -15,12 +15,14 @@ from tests.soak.history import Callback, History
 from tests.soak.market import SHAPES, Market
 from tests.soak.platform import SOURCE, Platform, becomes
 from tests.soak.rows import DEAD, PROLONGED, Rows, left_under_way, read_tables
-from tests.soak.stories import deck
+from tests.soak.stories import Story, deck
 from tests.soak.trouble import WHOLE_WITHIN, Trouble
 from tests.soak.workflows import read_workflows
 
 DEFECTS = ("a defect", "unexpected error", "background task failed", "Failed activation", "Exception in ASGI")
 RESEND_EVERY = 5.0
+AHEAD = 2
+"""faults by which the operations may be ahead"""
 OPERATIONS_PER_STORY = 8
 """so many more are to be expected of a story that is under way"""
 
@@ -43,58 +45,74 @@ class Run:
     platform: Platform
     scenario: Scenario
     report: Callable[[str], None] = lambda _: None
-    violations: list[Json] = field(default_factory=list)
-    invariants_asked: int = 0
+    _told: int = 0
+    _cards: list[Story] = field(default_factory=list)
+    _violations: list[Json] = field(default_factory=list)
+    _invariants_asked: int = 0
+
+    def __post_init__(self) -> None:
+        self._market = Market(self.platform, self.scenario.tempo)
+        draw = random.Random(f"{self.scenario.seed}/faults")  # noqa: S311 - it is to be repeatable
+        self._trouble = Trouble(self._market, draw, list(self.scenario.kinds))
 
     async def play(self) -> tuple[History, Rows]:
-        scenario = self.scenario
-        market = Market(self.platform, scenario.tempo)
-        market.offers = {shape: await market.sell(shape) for shape in SHAPES}
-        trouble = Trouble(market, random.Random(f"{scenario.seed}/faults"), list(scenario.kinds))  # noqa: S311
+        self._market.offers = {shape: await self._market.sell(shape) for shape in SHAPES}
+        return await self.go_on(self.scenario.operations, self.scenario.faults)
+
+    async def go_on(self, operations: int, faults: int = 0) -> tuple[History, Rows]:
+        """So many more."""
+        began = self._market.begun
         async with asyncio.TaskGroup() as group:
-            stories = group.create_task(self._tell_stories(market))
-            group.create_task(self._make_trouble(market, trouble, stories))
+            stories = group.create_task(self._tell_stories(began + operations))
+            group.create_task(self._make_trouble(stories, began, operations, faults))
             group.create_task(self._ask_invariants(stories))
         assert await becomes(self.platform.is_whole, WHOLE_WITHIN), "a part did not come back"
-        began = time.monotonic()
-        left = await self._settle(market)
-        self.report(f"settled after {time.monotonic() - began:.1f} s; left: {left or 'nothing'}")
-        return self._history(market, trouble), await self._rows()
+        settling = time.monotonic()
+        left = await self._settle()
+        self.report(f"settled after {time.monotonic() - settling:.1f} s; left: {left or 'nothing'}")
+        return self._history(), await self._rows()
 
     # --- the run ---
 
-    async def _tell_stories(self, market: Market) -> None:
+    async def _tell_stories(self, until: int) -> None:
         """So many at a time, until so many operations were made."""
-        told = 0
-        cards = deck(self.scenario.seed, 0)
-        running: set[asyncio.Task[None]] = set()
-        while market.begun + OPERATIONS_PER_STORY * len(running) < self.scenario.operations:
-            if not cards:
-                cards = deck(self.scenario.seed, told)
-            story, draw = cards.pop(), random.Random(f"{self.scenario.seed}/{told}")  # noqa: S311
-            told += 1
-            running.add(asyncio.create_task(story(market, draw), name=story.__name__))  # type: ignore[arg-type]
-            if len(running) >= self.scenario.callers:
-                running = await self._finished(running)
-        while running:
-            running = await self._finished(running)
+        market, running = self._market, 0
+        slots = asyncio.Semaphore(self.scenario.callers)
 
-    async def _finished(self, running: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
-        done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-        return running
+        async def tell(story: Story, draw: random.Random) -> None:
+            nonlocal running
+            running += 1
+            try:
+                await story(market, draw)
+            finally:
+                running -= 1
+                slots.release()
 
-    async def _make_trouble(self, market: Market, trouble: Trouble, stories: asyncio.Task[None]) -> None:
+        async with asyncio.TaskGroup() as group:
+            while market.begun < until:
+                if (running and market.begun + OPERATIONS_PER_STORY * running >= until) or self._is_ahead_of_faults():
+                    await asyncio.sleep(0.1)
+                    continue
+                await slots.acquire()
+                self._cards = self._cards or deck(self.scenario.seed, self._told)
+                draw = random.Random(f"{self.scenario.seed}/{self._told}")  # noqa: S311 - it is to be repeatable
+                group.create_task(tell(self._cards.pop(), draw))
+                self._told += 1
+
+    def _is_ahead_of_faults(self) -> bool:
+        """The faults are spread over the operations: these wait where a part takes its time to come back."""
+        share = (len(self._trouble.faults) + AHEAD) / max(self.scenario.faults, 1)
+        return share < 1 and self._market.begun > self.scenario.operations * share
+
+    async def _make_trouble(self, stories: asyncio.Task[None], began: int, operations: int, faults: int) -> None:
         """Spreads the faults over the operations."""
-        while not stories.done() and len(trouble.faults) < self.scenario.faults:
-            share = (len(trouble.faults) + 0.5) / self.scenario.faults
-            if market.begun < share * self.scenario.operations:
+        trouble, before = self._trouble, len(self._trouble.faults)
+        while not stories.done() and (done := len(trouble.faults) - before) < faults:
+            if self._market.begun - began < operations * (done + 0.5) / faults:
                 await asyncio.sleep(0.05)
                 continue
             await trouble.strike()
-            latest = trouble.faults[-1]
-            self.report(f"{market.begun} operations, {len(trouble.faults)} faults; the latest: {latest.kind}")
+            self.report(f"{self._market.begun} operations, {len(trouble.faults)} faults; the latest: {trouble.faults[-1].kind}")
 
     async def _ask_invariants(self, stories: asyncio.Task[None]) -> None:
         """They hold at any moment."""
@@ -105,39 +123,39 @@ class Run:
     async def _invariants(self) -> None:
         async def ask(conn: asyncpg.Connection) -> None:
             found = await conn.fetch("SELECT invariant, subject, detail FROM groupbuy_invariants()")
-            self.invariants_asked += 1
-            self.violations += [dict(row) for row in found if dict(row) not in self.violations]
+            self._invariants_asked += 1
+            self._violations += [dict(row) for row in found if dict(row) not in self._violations]
 
         with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             await self.platform.with_database(ask)
 
     # --- its end ---
 
-    async def _settle(self, market: Market) -> Json:
+    async def _settle(self) -> Json:
         """Waits until nothing is under way; sends dead events again as an operator would. Returns what is left at last."""
         deadline, resent = time.monotonic() + self.scenario.settle_within, 0.0
-        await self._close_prolonged_teams(market)
+        await self._close_prolonged_teams()
         while left := await self.platform.with_database(lambda conn: left_under_way(conn, SOURCE)):
             if time.monotonic() > deadline:
                 return left
             if ("dead" in left or "refunds" in left) and time.monotonic() > resent + RESEND_EVERY:
                 resent = time.monotonic()
-                await self._resend_dead(market)
+                await self._resend_dead()
             await asyncio.sleep(0.2)
         return left
 
-    async def _close_prolonged_teams(self, market: Market) -> None:
+    async def _close_prolonged_teams(self) -> None:
         for row in await self.platform.with_database(lambda conn: conn.fetch(PROLONGED, SOURCE)):
-            await market.team_act({"team_id": row["team_id"]}, "close", tries=8)
+            await self._market.team_act({"team_id": row["team_id"]}, "close", tries=8)
 
-    async def _resend_dead(self, market: Market) -> None:
+    async def _resend_dead(self) -> None:
         for row in await self.platform.with_database(lambda conn: conn.fetch(DEAD, SOURCE)):
-            await market.resend(row["event_id"], by_mall=False)
+            await self._market.resend(row["event_id"], by_mall=False)
 
-    def _history(self, market: Market, trouble: Trouble) -> History:
+    def _history(self) -> History:
         lines = self.platform.mall_file.read_text().splitlines() if self.platform.mall_file.exists() else []
         callbacks = tuple(Callback(**json.loads(line)) for line in lines)
-        return History(tuple(market.operations), callbacks, tuple(trouble.faults))
+        return History(tuple(self._market.operations), callbacks, tuple(self._trouble.faults))
 
     async def _rows(self) -> Rows:
         await self._invariants()
@@ -147,8 +165,8 @@ class Run:
             **tables,
             workflows=workflows,
             feed=tuple(await self._feed()),
-            violations=tuple(self.violations),
-            invariants_asked=self.invariants_asked,
+            violations=tuple(self._violations),
+            invariants_asked=self._invariants_asked,
             defects=tuple(self._defects()),
         )
 

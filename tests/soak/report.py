@@ -8,6 +8,7 @@ from tests.soak.history import History, Outcome
 from tests.soak.play import Scenario
 from tests.soak.rows import Rows
 
+BEGIN, END = "<!-- the run: written by tests/soak/run.py --markdown -->", "<!-- end of the run -->"
 SHOWN = 20
 """broken cases of a rule that the terminal shows"""
 
@@ -110,12 +111,10 @@ def tags_of_teams(history: History, rows: Rows) -> dict[str, set[str]]:
     }
 
 
-def document(
-    scenario: Scenario, workers: int, minutes: float, history: History, rows: Rows, verdicts: Sequence[Verdict]
-) -> str:
-    """The page of the documentation, whole."""
-    return f"{INTRODUCTION}\n{figures(scenario, workers, minutes, history, rows, verdicts)}\n"
-
-
-INTRODUCTION = """# Reliability
-"""
+def publish(page: str, tables: str) -> str:
+    """The page of the documentation with these tables in their place."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    assert begin, "the page has no place for a run"
+    assert end, "the page has no place for a run"
+    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"

@@ -17,7 +17,7 @@ from tests.soak.checker import Verdict, broken, check, never_exercised
 from tests.soak.history import History
 from tests.soak.platform import running_platform
 from tests.soak.play import Run, Scenario
-from tests.soak.report import document, summary
+from tests.soak.report import figures, publish, summary
 from tests.soak.rows import Rows
 from tests.soak.trouble import FAULTS
 
@@ -41,7 +41,7 @@ async def play(scenario: Scenario, workers: int) -> tuple[History, Rows]:
     type=click.Path(file_okay=False, path_type=Path),
     help="a folder for history and rows; kept anyway if a rule is broken",
 )
-@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="writes the table there")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="a page that the tables are written into")
 @click.option("--check", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="judges an earlier run")
 def main(
     operations: int,
@@ -80,7 +80,8 @@ def main(
         rows.write(keep / ROWS)
         click.echo(f"history and rows are in {keep}")
     if markdown is not None:
-        markdown.write_text(document(scenario, workers, minutes, history, rows, verdicts))
+        tables = figures(scenario, workers, minutes, history, rows, verdicts)
+        markdown.write_text(publish(markdown.read_text(), tables))
     sys.exit(conclude(verdicts, history))
 
 

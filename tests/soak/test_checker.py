@@ -276,7 +276,7 @@ def test_unanswered_requests_leave_every_outcome_open() -> None:
 
 
 def test_a_bound_is_wider_where_a_fault_was_near_and_where_a_workflow_was_terminated() -> None:
-    late = rows("orders", "out_trade_no", "E", cancelled_at=55.0)[1]
+    late = rows("orders", "out_trade_no", "E", cancelled_at=65.0)[1]
     assert any("every due seat is freed" in each for each in broken(check(HISTORY, late)))
     near = (Fault(kind="kill worker", began=31, ended=32, whole_at=33),)
     assert not any("every due seat is freed" in each for each in broken(check(replace(HISTORY, faults=near), late)))

@@ -8,11 +8,18 @@ from tests.soak.platform import running_platform
 from tests.soak.play import Run, Scenario
 from tests.soak.trouble import QUICK
 
+MORE_ROUNDS = 3
+
 
 @pytest.mark.timeout(420)
 async def test_five_hundred_operations() -> None:
     async with http_session() as http, running_platform(http) as platform:
-        history, rows = await Run(platform, Scenario(seed=13, operations=500, faults=4, kinds=QUICK)).play()
+        run = Run(platform, Scenario(seed=13, operations=500, faults=4, kinds=QUICK, callers=8))
+        history, rows = await run.play()
+        for _ in range(MORE_ROUNDS):
+            # On a machine that is busy with other things, a race that a rule waits for may not have come about.
+            if never_exercised(check(history, rows)):
+                history, rows = await run.go_on(100)
     verdicts = check(history, rows)
     assert broken(verdicts) == []
     assert never_exercised(verdicts) == []

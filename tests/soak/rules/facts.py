@@ -18,16 +18,16 @@ OK, REFUSED, UNKNOWN = Outcome.OK, Outcome.REFUSED, Outcome.UNKNOWN
 class Bounds:
     """Seconds within which something must have happened after it was due."""
 
-    calm: float = 10.0
+    calm: float = 30.0
     """when no fault was near"""
-    troubled: float = 90.0
+    troubled: float = 120.0
     """when there was one"""
-    terminated: float = 240.0
+    terminated: float = 300.0
     """when its workflow was terminated: reconciliation does it"""
-    answer: float = 15.0
+    answer: float = 18.0
     """for an answer, whatever it says"""
     near: float = 20.0
-    """how long before it was due a fault counts as near: its effects last"""
+    """around what was due, in which a fault counts as near: its effects last"""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Facts:
         if team_id in self.terminated:
             return self.bounds.terminated
         near = any(
-            fault.began <= due + self.bounds.calm and _end(fault) >= due - self.bounds.near for fault in self.history.faults
+            fault.began <= due + self.bounds.near and _end(fault) >= due - self.bounds.near for fault in self.history.faults
         )
         return self.bounds.troubled if near else self.bounds.calm
 
