@@ -159,6 +159,7 @@ async def running_platform(http: aiohttp.ClientSession, *, workers: int = 1) -> 
             data_dir=folder / "application",
             workers=workers,
             database_url=_over(database, there.database_url),
+            use_external_database=True,
             temporal_address=f"{HOST}:{temporal.port}",
             temporal_ui_url=there.temporal_ui_url,
         )

@@ -225,6 +225,7 @@ BROKEN: dict[str, list[Change]] = {
         lambda: rows("orders", "out_trade_no", "D", status="paid"),
     ],
     "every_refund_has_ended": [lambda: rows("refunds", "order_id", "o-D", finished_at=None, status="attention")],
+    "every_delivery_has_ended": [lambda: rows("deliveries", "event_id", COMPLETED.event_id, status="pending")],
     "every_shutdown_has_ended": [lambda: rows("shutdowns", "campaign_id", 2, finished_at=None)],
     "every_part_comes_back": [lambda: more(Fault(kind="kill api", began=39, ended=40, whole_at=None))],
     "what_was_answered_can_be_read": [lambda: answered("read", "A", status="locked")],

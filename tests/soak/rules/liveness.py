@@ -50,6 +50,12 @@ def every_refund_has_ended(facts: Facts, tally: Tally) -> None:
         tally.check(refund.finished_at is not None, f"refund {refund.attempt} of {refund.order_id} is {refund.status}")
 
 
+def every_delivery_has_ended(facts: Facts, tally: Tally) -> None:
+    """Nothing is left to be sent: every delivery was taken, or is dead for a reason that somebody gave."""
+    for delivery in facts.rows.deliveries:
+        tally.check(delivery.status != "pending", f"{delivery.event_id} is pending after {delivery.attempts} attempt(s)")
+
+
 def every_shutdown_has_ended(facts: Facts, tally: Tally) -> None:
     """A campaign that is shut down comes to its end: no team of it is forming, and every refund is done."""
     for shutdown in facts.rows.shutdowns:
@@ -77,6 +83,7 @@ RULES = (
     every_team_is_decided,
     every_payment_has_ended,
     every_refund_has_ended,
+    every_delivery_has_ended,
     every_shutdown_has_ended,
     every_part_comes_back,
     what_was_answered_can_be_read,
