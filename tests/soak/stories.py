@@ -47,7 +47,7 @@ async def friends_buy(market: Market, draw: random.Random) -> None:
     """A team fills and is paid; one of its members looks, one may leave."""
     orders = await complete_team(market, market.offers[draw.choice(["pair", "trio"])], mood=any_mood(draw))
     if orders:
-        await gather(market.read(orders[0]), market.read(orders[-1]))
+        await gather(market.read(orders[0]), market.read(orders[-1]), market.refund_act(orders[0], "resend"))
         if draw.random() < 0.5:
             await market.refund(draw.choice(orders))
 
@@ -318,19 +318,19 @@ WEIGHTS: dict[Story, int] = {
     nobody_pays: 1,
     by_min_count: 1,
     changes_of_mind: 2,
-    twice: 1,
+    twice: 2,
     wrong_amount: 1,
-    greedy: 1,
+    greedy: 2,
     sold_out: 1,
-    blocked_channel: 1,
+    blocked_channel: 2,
     veto: 2,
     redelivery: 2,
     silent_mall: 1,
     operators: 2,
     longer: 1,
-    after_the_window: 1,
+    after_the_window: 2,
     cancelled_workflow: 1,
-    shutdown: 1,
+    shutdown: 2,
     everything_at_once: 2,
     interference: 3,
 }

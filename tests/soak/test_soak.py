@@ -8,7 +8,8 @@ from tests.soak.platform import running_platform
 from tests.soak.play import Run, Scenario
 from tests.soak.trouble import QUICK
 
-MORE_ROUNDS = 3
+MORE_ROUNDS, MORE_OPERATIONS = 2, 400
+"""each of which tells every story once more"""
 
 
 @pytest.mark.timeout(420)
@@ -19,7 +20,7 @@ async def test_five_hundred_operations() -> None:
         for _ in range(MORE_ROUNDS):
             # On a machine that is busy with other things, a race that a rule waits for may not have come about.
             if never_exercised(check(history, rows)):
-                history, rows = await run.go_on(100)
+                history, rows = await run.go_on(MORE_OPERATIONS)
     verdicts = check(history, rows)
     assert broken(verdicts) == []
     assert never_exercised(verdicts) == []
