@@ -41,7 +41,7 @@ async def for_each(
                     with database_errors():
                         outcomes.done[item] = await act(item)
             except Exception as exc:  # noqa: BLE001 - whatever it is, the other items are not touched by it
-                log.warning("reconciliation of %s failed: %s", item, exc)
+                log.warning("reconciliation of %.100s failed: %s", item, exc)
                 outcomes.failed[item] = _text(exc)
         activity.heartbeat(len(outcomes.done), len(outcomes.failed))
 
