@@ -13,7 +13,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
 from bench.load import READY, Stopwatch, serve
-from worker.queues import GRACE, TEAMS_IN_MEMORY, WORKFLOW_THREADS
+from workers.queues import GRACE, TEAMS_IN_MEMORY, WORKFLOW_THREADS
 from workflows.client import connect
 
 QUEUE = "bench-floor"

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SHIPPED = {Path(name).stem for name in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]}
-MODULES = {"settings"}
+MODULES = {"settings", "worker"}
 """The linter reads packages only."""
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from temporalio.client import Client, Interceptor, OutboundInterceptor, StartWorkflowInput, WorkflowHandle
 from temporalio.worker import Worker
 
-import worker.queues
+import workers.queues
 from activities.callbacks.deliver import CallbackActivities
 from db.core.connection import Database
 from embedded.addresses import Addresses
@@ -93,7 +93,7 @@ def run(addresses: Addresses, point: str, queue: str, namespace: str, ready: Con
 async def _run(database_url: str, point: str, queue: str, ready: Connection) -> None:
     # What a dead worker had in hand is missed soon.
     deliveries.DELIVERY = activity_calls.BATCH = activity_calls.TRANSACTION = SOON
-    setattr(worker.queues, "Worker", functools.partial(Worker, sticky_queue_schedule_to_start_timeout=SOON))  # noqa: B010 - a class, to mypy
+    setattr(workers.queues, "Worker", functools.partial(Worker, sticky_queue_schedule_to_start_timeout=SOON))  # noqa: B010 - a class, to mypy
     path, side, *nth = point.split(":")
     owner_path, _, name = path.rpartition(".")
     owner: Any = CallbackActivities if owner_path == "mall" else importlib.import_module(owner_path)
@@ -103,6 +103,6 @@ async def _run(database_url: str, point: str, queue: str, ready: Connection) -> 
     config = (await connect()).config()
     config["interceptors"] = [_ShortTasks()]
     client = Client(**config)
-    async with callback_activities(database) as callbacks, worker.queues.all_workers(client, database, callbacks, queue):
+    async with callback_activities(database) as callbacks, workers.queues.all_workers(client, database, callbacks, queue):
         ready.send("ready")
         await asyncio.Event().wait()

@@ -33,7 +33,7 @@ from domain.pricing import Discount, DiscountPlan
 from domain.schemas.campaigns import CampaignFields, CampaignGoods, NewCampaign
 from domain.schemas.goods import Goods
 from tests.api.polling import until
-from worker.queues import all_workers
+from workers.queues import all_workers
 from workflows.payment import BOOK, PaymentWorkflow
 from workflows.refund.workflow import REQUEST, RefundWorkflow
 from workflows.starters import payment_options, refund_options, team_start

@@ -25,7 +25,7 @@ from embedded.stack import Stack
 from settings import Settings
 from tests.api.polling import until
 from tests.workflows.play import SOURCE, Play, callback_activities, publish, working
-from worker.queues import CONCURRENT_MASS, callback_worker, refund_worker, trade_worker
+from workers.queues import CONCURRENT_MASS, callback_worker, refund_worker, trade_worker
 from workflows.starters import start_campaign_shutdown, start_refund
 from workflows.task_queues import MASS_QUEUE
 

@@ -10,7 +10,7 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRunne
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from tests.histories.record import AUDIENCES, STORIES
-from worker.queues import WORKFLOWS
+from workers.queues import WORKFLOWS
 from workflows.client import data_converter
 
 FOLDER = Path(__file__).parents[1] / "histories"

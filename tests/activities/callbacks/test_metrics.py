@@ -4,7 +4,7 @@ import aiohttp
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
 from embedded.ports import HOST, free_port
-from worker.process import attempt_counter
+from worker import attempt_counter
 
 
 async def test_attempts_are_counted_by_kind_and_outcome() -> None:

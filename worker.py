@@ -21,7 +21,7 @@ from db.core.connection import Database
 from db.core.invariants import Horizons
 from domain.types import validation_message
 from settings import Settings
-from worker.queues import all_workers
+from workers.queues import all_workers
 from workflows.client import connect
 from workflows.starters import ensure_schedule
 
@@ -84,3 +84,7 @@ def main() -> int:
         print(f"worker: Temporal cannot be reached (TEMPORAL_ADDRESS): {exc}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,1 +1,0 @@
-"""The worker process: `python -m worker`."""
