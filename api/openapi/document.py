@@ -18,6 +18,7 @@ Json = dict[str, Any]
 PROBLEM = "application/problem+json"
 JSON = "application/json"
 METHODS = {"get", "put", "post", "patch", "delete"}
+URI_TOO_LONG = 414
 
 CODES_BY_PATH_PARAMETER = {
     "out_trade_no": ErrorCode.ORDER_NOT_FOUND,
@@ -99,6 +100,9 @@ def _add_errors(path: str, operation: Json) -> None:
         by_status[MEANINGS[code].status].append(code)
     if "requestBody" in operation:
         by_status[PAYLOAD_TOO_LARGE].append(ErrorCode.INVALID_REQUEST)
+        codes.add(ErrorCode.INVALID_REQUEST)
+    if operation.get("parameters"):
+        by_status[URI_TOO_LONG].append(ErrorCode.INVALID_REQUEST)
         codes.add(ErrorCode.INVALID_REQUEST)
     operation[CODES] = sorted(codes)
     for status, found in sorted(by_status.items()):
