@@ -9,9 +9,10 @@ import pytest
 from aiohttp import web
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
-from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, RegisterNamespaceRequest
 from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from db.core.connection import Database
 from db.core.invariants import violations
@@ -131,7 +132,24 @@ async def new_namespace(services: Stack) -> Client:
     await client.workflow_service.register_namespace(new)
     attributes = AddSearchAttributesRequest(namespace=name, search_attributes=ATTRIBUTES)
     await client.operator_service.add_search_attributes(attributes)
+    await until_known(client)
     return client
+
+
+async def until_known(client: Client) -> None:
+    """Returns when the parts of the server know the new namespace; a worker that starts earlier may end with an error."""
+    queue = DescribeTaskQueueRequest(namespace=client.namespace, task_queue=TaskQueue(name="any"))
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await client.workflow_service.describe_task_queue(queue)
+                await client.count_workflows()
+            except RPCError as exc:
+                if exc.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+                await asyncio.sleep(0.05)
+            else:
+                return
 
 
 @pytest.mark.parametrize(("story", "point"), CASES, ids=lambda value: value.rpartition(".")[2])
