@@ -28,6 +28,8 @@ from workflows.client import data_converter
 SIZE = int(os.environ.get("GROUPBUY_TEST_TEAM_SIZE", "60"))
 UPDATES_PER_RUN = max(20, SIZE // 5)
 CONCURRENT_REQUESTS = 4
+SIGNAL_EVERY = 0.01 * max(1, SIZE / 200)
+"""seconds. The task that continues as new is longer in a larger team, and can never end while each has a signal in it."""
 ANSWERED_WITHIN = timedelta(seconds=30)
 """of one attempt; the API gives up after 8 s, on a machine that runs nothing else"""
 
@@ -80,7 +82,7 @@ async def signal_again_and_again(team: Play) -> None:
     """Signals that arrive at any moment, also while the workflow continues as new: that fails the task, and its updates."""
     while True:
         await team.handle.signal("extend", "an unusable payload, which only leaves a note")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(SIGNAL_EVERY)
 
 
 @pytest.mark.timeout(60 + SIZE)
