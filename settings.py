@@ -68,6 +68,12 @@ class Settings(BaseSettings):
         default=15.0, description="seconds in which a request's body arrives; of an upload, each 64 KiB"
     )
 
+    ops_request_limit: PositiveInt = Field(default=500, description="requests per second of one key of operations")
+    key_failure_limit: PositiveInt = Field(
+        default=100,
+        description="requests without a valid key per second that one API process answers `unauthorized` from one address",
+    )
+
     amqp_url: SecretStr | None = Field(default=None, description="RabbitMQ, e.g. amqp://user:password@127.0.0.1:5672/")
     # At most 18 s: an attempt begins within 10 s of its activity, whose timeout is 30 s (workflows/activity_calls.py).
     callback_timeout: PositiveFloat = Field(default=15.0, le=18.0, description="timeout of a callback attempt, in seconds")
@@ -90,7 +96,7 @@ class Settings(BaseSettings):
     )
     trusted_proxies: Networks = Field(
         default=(),
-        description="proxies whose X-Forwarded-For the legacy format believes; without one, forwarded requests are refused",
+        description="proxies whose X-Forwarded-For is believed; without one, the legacy format refuses forwarded requests",
     )
 
     log_level: str = "INFO"

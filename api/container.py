@@ -60,7 +60,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     client = await connect()
     rate_limiter = RateLimiter(database)
     cache = Cache(settings.database_url, {REQUEST_COUNTS: rate_limiter.receive_counts})
-    api_keys = ApiKeys(database, cache)
+    api_keys = ApiKeys(database, cache, settings.key_failure_limit)
     refunds = RefundService(database, client, settings)
     app.state.container = Container(
         settings=settings,

@@ -11,8 +11,7 @@ from api.http.access_log import KEY_ID, REQUEST_ID, peer
 from api.http.addresses import client_address
 from api.http.middleware import EXTRA_HEADERS
 from api.http.query_params import require_known_params
-from api.runtime.api_keys import KeyOwner
-from db.settings.keys import MallAccess, OpsAccess
+from db.settings.keys import KeyAccess, MallAccess, OpsAccess
 from domain.errors import ErrorCode, Refusal
 from domain.messages.acts import Author
 from domain.schemas.audit import Via
@@ -39,14 +38,18 @@ class _Key(SecurityBase):
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
 
-    async def _owner(self, request: Request) -> KeyOwner:
+    async def _owner(self, request: Request) -> KeyAccess:
+        """Returns what the request's key grants, whether that is enough or not, within the key's rate limit."""
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and key:
-            owner: KeyOwner | None = await request.app.state.container.api_keys.owner(key.strip())
-            if owner is not None:
-                request.scope[KEY_ID] = owner.key_id
-                return owner
-        raise Refusal(ErrorCode.UNAUTHORIZED, "Send a valid API key: Authorization: Bearer <key>.")
+        given = key.strip() if scheme.lower() == "bearer" else ""
+        owner: KeyAccess = await request.app.state.container.api_keys.access(given, _client_address(request))
+        request.scope[KEY_ID] = owner.key_id
+        if isinstance(owner, MallAccess):
+            _limit_rate(request, owner.source, owner.request_limit, policy=b"mall")
+        else:
+            limit = request.app.state.container.settings.ops_request_limit
+            _limit_rate(request, owner.key_id, limit, policy=b"operations")
+        return owner
 
 
 class _MallKey(_Key):
@@ -56,11 +59,6 @@ class _MallKey(_Key):
         owner = await self._owner(request)
         if not isinstance(owner, MallAccess):
             raise Refusal(ErrorCode.FORBIDDEN, "This needs the key of a mall.")
-        decision = request.app.state.container.rate_limiter.take(owner.source, owner.request_limit)
-        request.scope[EXTRA_HEADERS] = decision.headers
-        if not decision.allowed:
-            detail = f"{owner.source} may send {owner.request_limit} requests per second."
-            raise Refusal(ErrorCode.RATE_LIMITED, detail, retry_after=1)
         _require_scope(owner, Scope.READ if request.method == "GET" else self._scope)
         require_known_params(request)
         return owner
@@ -75,17 +73,28 @@ class _OpsKey(_Key):
             raise Refusal(ErrorCode.FORBIDDEN, f"This needs a key of operations with the scope {self._scope}.")
         _require_scope(owner, self._scope)
         require_known_params(request)
-        proxies = request.app.state.container.settings.trusted_proxies
         return Author(
             operator=owner.key_name,
             via=Via.API,
             key_id=owner.key_id,
             request_id=request.scope[REQUEST_ID],
-            address=client_address(peer(request.scope), request.headers.getlist("x-forwarded-for"), proxies),
+            address=_client_address(request),
         )
 
 
-def _require_scope(owner: KeyOwner, scope: Scope) -> None:
+def _client_address(request: Request) -> str | None:
+    proxies = request.app.state.container.settings.trusted_proxies
+    return client_address(peer(request.scope), request.headers.getlist("x-forwarded-for"), proxies)
+
+
+def _limit_rate(request: Request, subject: str, limit: int, policy: bytes) -> None:
+    decision = request.app.state.container.rate_limiter.take(subject, limit, policy)
+    request.scope[EXTRA_HEADERS] = decision.headers
+    if not decision.allowed:
+        raise Refusal(ErrorCode.RATE_LIMITED, f"{subject} may send {limit} requests per second.", retry_after=1)
+
+
+def _require_scope(owner: KeyAccess, scope: Scope) -> None:
     if scope not in owner.scopes:
         raise Refusal(ErrorCode.FORBIDDEN, f"This needs a key with the scope {scope}.")
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import asyncpg
 from pydantic import ValidationError
 
-from api.runtime.api_keys import new_key
 from db.core.connection import INFRASTRUCTURE_FAILURES, Database
-from db.settings.keys import create_key
+from db.settings.keys import create_key, new_key
 from domain.errors import Refusal
 from domain.messages.acts import command_line_author
 from domain.schemas.keys import NewKey
@@ -32,7 +31,7 @@ async def issue_key(database_url: str, name: str, source: str | None, scopes: Se
         new = NewKey(name=name, source=source, scopes=[Scope(scope) for scope in scopes] or default)
     except ValidationError as exc:
         raise StackError("; ".join(validation_message(error["msg"]) for error in exc.errors())) from None
-    key = new_key(source)
+    key = new_key(for_operations=source is None)
     try:
         database = Database(database_url, size=1)
         try:

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from db.settings.keys import new_key
 from embedded.data_dir import write_private
 
 
@@ -21,8 +22,8 @@ def demo_keys(path: Path) -> DemoKeys:
     if path.exists():
         return DemoKeys(**json.loads(path.read_text()))
     keys = DemoKeys(
-        mall_key=f"gb_mall_{secrets.token_urlsafe(24)}",
-        ops_key=f"gb_ops_{secrets.token_urlsafe(24)}",
+        mall_key=new_key(for_operations=False),
+        ops_key=new_key(for_operations=True),
         webhook_secret=f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
     )
     write_private(path, json.dumps(asdict(keys)))

@@ -22,6 +22,8 @@ REQUESTS = Counter("groupbuy_requests_total", "Requests answered", ["method", "r
 SECONDS = Histogram(
     "groupbuy_request_seconds", "Time to answer", ["route"], buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 )
+REFUSALS = range(400, 500)
+"""statuses: nothing was changed"""
 OK, NOT_MODIFIED, PAYLOAD_TOO_LARGE, INTERNAL_ERROR = 200, 304, 413, 500
 
 EXTRA_HEADERS = "groupbuy.headers"
@@ -69,7 +71,8 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message = {**message, "headers": [*message["headers"], *scope.get(EXTRA_HEADERS, ()), *headers]}
-                if not is_read and scope["path"].startswith(OPERATIONS):
+                # Not after a refusal: who has no key must not be able to empty the cache.
+                if not is_read and scope["path"].startswith(OPERATIONS) and status not in REFUSALS:
                     _invalidate_cache(scope)
                 if is_tagged and status == OK:
                     held = message

@@ -110,7 +110,7 @@ def _add_errors(path: str, operation: Json) -> None:
 
 
 def _add_rate_limit(operation: Json) -> None:
-    if operation["tags"][0] == "mall":
+    if "security" in operation:
         for status, response in operation["responses"].items():
             if status[0] == "2" or status == "429":
                 response["headers"] = {**response.get("headers", {}), **LIMIT_HEADERS}

@@ -1,41 +1,76 @@
-"""Owners of API keys, cached, with a record of when each key was last used."""
+"""What API keys grant, cached, with a record of when each key was last used."""
 
 import asyncio
 import logging
-import secrets
 import time
 from datetime import UTC, datetime, timedelta
 
 from api.runtime.cache import Cache
+from api.runtime.unknown_keys import KeyFailures, UnknownKeys
 from db.core.connection import INFRASTRUCTURE_FAILURES, Database
-from db.settings.keys import MallAccess, OpsAccess, note_uses, read_access
+from db.settings.keys import KeyAccess, MallAccess, OpsAccess, note_uses, read_access, read_accesses
+from domain.api_keys import is_well_formed
+from domain.errors import ErrorCode, Refusal
 
 log = logging.getLogger("groupbuy.api")
 
-KeyOwner = MallAccess | OpsAccess
-
 CHECK_INTERVAL = 1.0
 RECORD_INTERVAL = timedelta(minutes=1)
-
-
-def new_key(source: str | None) -> str:
-    """Returns a random key for a mall or, where source is None, for operations; its prefix says which."""
-    return f"gb_{'ops' if source is None else 'mall'}_{secrets.token_urlsafe(24)}"
+GATHER = 0.05
+"""seconds for which keys are gathered that come from addresses with too many failures"""
 
 
 class ApiKeys:
-    def __init__(self, database: Database, cache: Cache) -> None:
+    def __init__(self, database: Database, cache: Cache, failure_limit: int) -> None:
         self._database = database
         self._cache = cache
+        self._unknown = UnknownKeys(cache)
+        self._failures = KeyFailures(failure_limit)
+        self._gathered: tuple[set[str], asyncio.Task[dict[str, KeyAccess]]] | None = None
+        """keys for the next statement, and what they will grant"""
         self._unrecorded: dict[str, float] = {}
         self._recorded_at: dict[str, datetime] = {}
 
-    async def owner(self, key: str) -> KeyOwner | None:
-        """Returns None for an unknown or revoked key."""
-        found = await self._cache.get(("key", key), lambda: read_access(self._database, key), _subjects)
+    async def access(self, key: str, address: str | None) -> KeyAccess:
+        """Returns what the key grants.
+
+        Raises:
+            Refusal: unauthorized, for an unknown or revoked key; rate_limited, if too many such came from this address.
+        """
+        found = await self._cache.get(("key", key), lambda: self._read(key, address), _subjects)
         if found is not None:
             self._unrecorded[found.key_id] = time.time()
+            return found
+        if self._failures.count(address):
+            raise Refusal(ErrorCode.UNAUTHORIZED, "Send a valid API key: Authorization: Bearer <key>.")
+        raise Refusal(ErrorCode.RATE_LIMITED, f"Too many requests without a valid key from {address}.", retry_after=1)
+
+    async def _read(self, key: str, address: str | None) -> KeyAccess | None:
+        if not is_well_formed(key) or key in self._unknown:
+            return None
+        invalidations = self._cache.invalidations
+        # Looked up all the same, because a valid key may come from there, through a proxy; but all in one statement.
+        if self._failures.are_too_many(address):
+            found = await self._read_gathered(key)
+        else:
+            found = await read_access(self._database, key)
+        if found is None:
+            self._unknown.add(key, invalidations)
         return found
+
+    async def _read_gathered(self, key: str) -> KeyAccess | None:
+        """Looks the key up in one statement with all that are asked for within GATHER."""
+        if self._gathered is None:
+            keys: set[str] = set()
+            self._gathered = keys, asyncio.create_task(self._read_soon(keys))
+        keys, accesses = self._gathered
+        keys.add(key)
+        return (await asyncio.shield(accesses)).get(key)
+
+    async def _read_soon(self, keys: set[str]) -> dict[str, KeyAccess]:
+        await asyncio.sleep(GATHER)
+        self._gathered = None
+        return await read_accesses(self._database, keys)
 
     async def run(self) -> None:
         """Records the uses of keys until cancelled, each key about once a minute, all of them in one statement."""
@@ -61,8 +96,8 @@ class ApiKeys:
             log.warning("the last use of %d key(s) was not recorded: %s", len(uses), error)
 
 
-def _subjects(owner: KeyOwner | None) -> list[str]:
-    match owner:
+def _subjects(access: KeyAccess | None) -> list[str]:
+    match access:
         case MallAccess(key_id=key_id, source=source):
             return [f"key/{key_id}", f"mall/{source}"]
         case OpsAccess(key_id=key_id):

@@ -22,7 +22,8 @@ class Cache:
         self.notices = Listener(database_url, {CHANGED: self.invalidate, **(listeners or {})}, self.invalidate_all)
         self._entries: dict[Hashable, tuple[float, Any]] = {}
         self._dependents: defaultdict[str, set[Hashable]] = defaultdict(set)
-        self._invalidations = 0
+        self.invalidations = 0
+        """how many changes were noticed: what was read before the last one may be stale"""
 
     async def get(
         self, key: Hashable, read: Callable[[], Awaitable[Value]], subjects: Callable[[Value], Iterable[str]]
@@ -31,22 +32,22 @@ class Cache:
         if self.notices.is_listening and (entry := self._entries.get(key)) is not None and entry[0] > time.monotonic():
             value: Value = entry[1]
             return value
-        invalidations = self._invalidations
+        invalidations = self.invalidations
         value = await read()
         # A change that was notified during the read may have come after it: the value could be stale.
-        if value is not None and invalidations == self._invalidations:
+        if value is not None and invalidations == self.invalidations:
             self._put(key, value, subjects(value))
         return value
 
     def invalidate(self, subject: str) -> None:
         """Drops what depends on the subject, or on any of its kind."""
-        self._invalidations += 1
+        self.invalidations += 1
         for name in (subject, subject.partition("/")[0]):
             for key in self._dependents.pop(name, ()):
                 self._entries.pop(key, None)
 
     def invalidate_all(self) -> None:
-        self._invalidations += 1
+        self.invalidations += 1
         self._entries.clear()
         self._dependents.clear()
 

@@ -1,4 +1,4 @@
-"""Limits a mall's requests per second, to the accuracy of the counts that processes share once a second."""
+"""Limits the requests per second of malls and keys, to the accuracy of the counts that processes share once a second."""
 
 import asyncio
 import json
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 from db.core.connection import INFRASTRUCTURE_FAILURES, Database
 from db.core.listen import notify_request_counts
-from domain.limits import rate_share
+from domain.limits import Allowance, rate_share
 
 log = logging.getLogger("groupbuy.api")
 
 Headers = tuple[tuple[bytes, bytes], tuple[bytes, bytes]]
 
-WINDOW = 1
-"""seconds"""
+INTERVAL = 1
+"""seconds between two exchanges of counts"""
 MIN_SHARE = 20
 """counts below one part in so many of the limit are not shared"""
 COUNTS_TTL = 2.5
@@ -24,13 +24,17 @@ COUNTS_TTL = 2.5
 
 
 @dataclass(slots=True)
-class Window:
-    """The requests of one mall to this process in one second."""
+class Usage:
+    """The requests of one subject to this process."""
 
-    second: int
     limit: int
-    allowed: int
+    share: int
+    """what this process admits of the limit, in requests per second"""
+    allowance: Allowance
     requests: int = 0
+    """since the last exchange, refused ones too"""
+    rate: int = 0
+    """requests per second before the last exchange"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,56 +48,67 @@ class RateLimiter:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._process = secrets.token_hex(8)
-        self._windows: dict[str, Window] = {}
-        self._previous: dict[str, Window] = {}
+        self._usages: dict[str, Usage] = {}
+        self._exchanged_at = time.monotonic()
         self._others: dict[str, tuple[float, dict[str, int]]] = {}
         """by process: until when its counts are used, and the counts"""
 
-    def take(self, source: str, limit: int) -> RateDecision:
-        """Counts a request of this mall, and decides whether it is within the limit."""
-        second = int(time.time())
-        window = self._windows.get(source)
-        if window is None or window.second != second or window.limit != limit:
-            window = self._windows[source] = self._open_window(source, limit, second)
-        window.requests += 1
-        left = max(window.allowed - window.requests, 0)
-        headers = ((b"ratelimit-policy", b'"mall";q=%d;w=1' % limit), (b"ratelimit", b'"mall";r=%d;t=1' % left))
-        return RateDecision(window.requests <= window.allowed, headers)
+    def take(self, subject: str, limit: int, policy: bytes = b"mall") -> RateDecision:
+        """Counts a request of this subject, and decides whether it is within the limit.
+
+        Args:
+            subject: whose requests are counted: a mall's source, or a name that is none.
+            policy: names the limit in the headers.
+        """
+        now = time.monotonic()
+        usage = self._usages.get(subject)
+        if usage is None or usage.limit != limit:
+            share = rate_share(limit, 0, self._rate_of_others(subject))
+            usage = self._usages[subject] = Usage(limit, share, Allowance(share, now))
+        usage.requests += 1
+        usage.allowance = usage.allowance.refilled(now, usage.share)
+        after = usage.allowance.take()
+        if after is not None:
+            usage.allowance = after
+        headers = (
+            (b"ratelimit-policy", b'"%s";q=%d;w=1' % (policy, limit)),
+            (b"ratelimit", b'"%s";r=%d;t=1' % (policy, usage.allowance.left)),
+        )
+        return RateDecision(after is not None, headers)
 
     def receive_counts(self, notice: str) -> None:
-        """Takes over another process' counts of its last second."""
+        """Takes over another process' counts."""
         process, counts = json.loads(notice)
         if process != self._process:
             self._others[process] = (time.monotonic() + COUNTS_TTL, counts)
+            self._set_shares()
 
     async def run(self) -> None:
         """Shares this process' counts until cancelled."""
         while True:
-            await asyncio.sleep(WINDOW)
-            counts = self._counts()
+            await asyncio.sleep(INTERVAL)
+            counts = self.close_interval()
             try:
                 if counts:
                     await notify_request_counts(self._database, self._process, counts)
             except INFRASTRUCTURE_FAILURES as error:
                 log.warning("request counts were not shared: %s", error)
 
-    def _open_window(self, source: str, limit: int, second: int) -> Window:
-        previous = self._windows.get(source)
-        mine = 0
-        if previous is not None and second - WINDOW <= previous.second:
-            self._previous[source] = previous
-            mine = previous.requests
+    def close_interval(self) -> dict[str, int]:
+        """Returns the requests per second since the last call, by subject, where there are enough of them to matter."""
         now = time.monotonic()
+        seconds, self._exchanged_at = now - self._exchanged_at, now
         self._others = {process: entry for process, entry in self._others.items() if entry[0] > now}
-        others = sum(counts.get(source, 0) for _, counts in self._others.values())
-        return Window(second, limit, rate_share(limit, mine, others))
+        # Who has been silent for a second has all of its allowance: nothing is to be remembered.
+        self._usages = {subject: usage for subject, usage in self._usages.items() if usage.requests or usage.rate}
+        for usage in self._usages.values():
+            usage.rate, usage.requests = round(usage.requests / seconds), 0
+        self._set_shares()
+        return {subject: usage.rate for subject, usage in self._usages.items() if usage.rate * MIN_SHARE >= usage.limit}
 
-    def _counts(self) -> dict[str, int]:
-        """The requests of the last full second, by mall, where there are enough of them to matter."""
-        last = int(time.time()) - WINDOW
-        counts: dict[str, int] = {}
-        for source in self._windows:
-            for window in (self._previous.get(source), self._windows[source]):
-                if window is not None and window.second == last and window.requests * MIN_SHARE >= window.limit:
-                    counts[source] = window.requests
-        return counts
+    def _set_shares(self) -> None:
+        for subject, usage in self._usages.items():
+            usage.share = rate_share(usage.limit, usage.rate, self._rate_of_others(subject))
+
+    def _rate_of_others(self, subject: str) -> int:
+        return sum(counts.get(subject, 0) for _, counts in self._others.values())

@@ -1,7 +1,8 @@
 """API keys: the access that a request's key grants, and the keys as administrators see and change them."""
 
 import hashlib
-from collections.abc import Mapping
+import secrets
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,12 +11,18 @@ import asyncpg
 from db.core.connection import Database, connection, fetch_one, transaction
 from db.core.pagination import Conditions, Position
 from db.settings.audit import record_change
+from domain.api_keys import ALPHABET, SECRET_LENGTH, make_key
 from domain.errors import ErrorCode, Refusal
 from domain.messages.acts import Author
 from domain.messages.callbacks import Address
 from domain.schemas.keys import Key, NewKey
 from domain.schemas.malls import REQUEST_LIMIT
 from domain.scopes import MALL_SCOPES, OPERATIONS_SCOPES, Scope, expand_scopes
+
+
+def new_key(*, for_operations: bool) -> str:
+    """Returns a random key for operations or for a mall."""
+    return make_key("".join(secrets.choice(ALPHABET) for _ in range(SECRET_LENGTH)), for_operations=for_operations)
 
 
 def key_hash(key: str) -> bytes:
@@ -57,20 +64,30 @@ class OpsAccess:
     """including implied scopes"""
 
 
-READ_ACCESS = """
-SELECT k.key_id, k.name, k.scopes, m.source, m.callback_kind, m.callback_address, m.callback_hosts, m.routing_key_prefixes,
-       m.request_limit
+KeyAccess = MallAccess | OpsAccess
+
+READ_ACCESSES = """
+SELECT k.key_hash, k.key_id, k.name, k.scopes,
+       m.source, m.callback_kind, m.callback_address, m.callback_hosts, m.routing_key_prefixes, m.request_limit
   FROM api_keys k LEFT JOIN malls m USING (source)
- WHERE k.key_hash = $1 AND k.revoked_at IS NULL
+ WHERE k.key_hash = ANY ($1::bytea[]) AND k.revoked_at IS NULL
 """
 
 
-async def read_access(database: Database, key: str) -> MallAccess | OpsAccess | None:
+async def read_access(database: Database, key: str) -> KeyAccess | None:
     """Returns what the key grants; None for an unknown or revoked key."""
+    return (await read_accesses(database, [key])).get(key)
+
+
+async def read_accesses(database: Database, keys: Collection[str]) -> dict[str, KeyAccess]:
+    """Returns what each key grants, without unknown and revoked keys."""
+    by_hash = {key_hash(key): key for key in keys}
     async with connection(database) as conn:
-        row = await conn.fetchrow(READ_ACCESS, key_hash(key))
-    if row is None:
-        return None
+        rows = await conn.fetch(READ_ACCESSES, list(by_hash))
+    return {by_hash[row["key_hash"]]: _access(row) for row in rows}
+
+
+def _access(row: asyncpg.Record) -> KeyAccess:
     if row["source"] is None:
         return OpsAccess(row["name"], row["key_id"], expand_scopes(map(Scope, row["scopes"])))
     kind = row["callback_kind"]

@@ -10,7 +10,7 @@ import pytest
 from temporalio.client import Client
 
 from db.core.connection import Database
-from db.settings.keys import save_key
+from db.settings.keys import new_key, save_key
 from db.settings.malls import MallRecord, save_mall
 from embedded.ports import HOST
 from embedded.stack import Stack
@@ -19,8 +19,6 @@ from tests.api.polling import until
 from tests.api.receiver import Receiver, listening
 from tests.api.shop import OTHER_SOURCE, Json, Shop
 from tests.stack_fixture import running_stack
-
-OTHER_KEY = "gb_mall_of_another"
 
 
 @pytest.fixture(scope="package")
@@ -32,19 +30,20 @@ async def stack() -> AsyncIterator[Stack]:
 @pytest.fixture(scope="package")
 async def shop(stack: Stack) -> AsyncIterator[Shop]:
     addresses = stack.addresses
-    await _admit_another_mall(addresses.database_url)
+    other_key = new_key(for_operations=False)
+    await _admit_another_mall(addresses.database_url, other_key)
     async with http_session() as http:
-        keys = (addresses.mall_key, addresses.ops_key, OTHER_KEY)
+        keys = (addresses.mall_key, addresses.ops_key, other_key)
         yield Shop(*(Caller(http, addresses.api_url, key) for key in keys))
 
 
-async def _admit_another_mall(database_url: str) -> None:
+async def _admit_another_mall(database_url: str, key: str) -> None:
     database = Database(database_url, size=1)
     try:
         await save_mall(
             database, MallRecord(OTHER_SOURCE, "Another mall", None, (HOST,), ("whsec_YW5vdGhlciBtYWxs",), local=True)
         )
-        await save_key(database, OTHER_KEY, name="another mall", source=OTHER_SOURCE, now=datetime.now(UTC))
+        await save_key(database, key, name="another mall", source=OTHER_SOURCE, now=datetime.now(UTC))
     finally:
         await database.close()
 

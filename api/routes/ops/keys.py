@@ -8,8 +8,7 @@ from api.dependencies import AdminDep, ContainerDep
 from api.http.pagination import Cursor, Limit, Page, page, position
 from api.http.responses import forbid_storing
 from api.openapi.declarations import refuses
-from api.runtime.api_keys import new_key
-from db.settings.keys import create_key, list_keys, revoke_key
+from db.settings.keys import create_key, list_keys, new_key, revoke_key
 from domain.errors import ErrorCode
 from domain.schemas.keys import CreatedKey, Key, NewKey
 from domain.types import Identifier, Source
@@ -20,7 +19,7 @@ router = APIRouter(prefix="/v1/ops/keys", tags=["administration"])
 @router.post("", status_code=201, dependencies=[Depends(forbid_storing)], openapi_extra=refuses(ErrorCode.MALL_NOT_FOUND))
 async def post_key(new: NewKey, admin: AdminDep, container: ContainerDep) -> CreatedKey:
     """Create a key, shown only here. A mall may have several, so that one can be replaced without an interruption."""
-    key = new_key(new.source)
+    key = new_key(for_operations=new.source is None)
     created = await create_key(container.database, key, new, by=admin, now=datetime.now(UTC))
     return CreatedKey(**created.model_dump(), key=key)
 

@@ -1,16 +1,12 @@
-"""Switches, malls, keys and the audit; caching of keys and switches."""
-
-import asyncio
-from datetime import timedelta
+"""Switches, malls, keys and the audit; caching of switches."""
 
 import asyncpg
 import pytest
 
-from api.runtime.api_keys import ApiKeys
 from api.runtime.cache import Cache
-from db.core.connection import Database, transaction
+from db.core.connection import transaction
 from db.settings.audit import ChangeFilter, export_changes, find_outcome, list_changes, record_act
-from db.settings.keys import MallAccess, OpsAccess, create_key, list_keys, read_access, revoke_key, save_key
+from db.settings.keys import OpsAccess, create_key, list_keys, read_access, revoke_key, save_key
 from db.settings.malls import (
     add_webhook_secret,
     drop_old_webhook_secrets,
@@ -173,41 +169,12 @@ async def test_a_name_belongs_to_one_key_for_ever(shop: Shop) -> None:
     assert installed.startswith("ann key-")
 
 
-# --- caches ---
+# --- cache ---
 
 
-async def test_switches_and_keys_are_cached_until_they_change(
-    shop: Shop, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reads: list[str] = []
-
-    async def count_reads(database: Database, key: str) -> MallAccess | OpsAccess | None:
-        reads.append(key)
-        return await read_access(database, key)
-
-    monkeypatch.setattr("api.runtime.api_keys.read_access", count_reads)
+async def test_switches_are_cached_until_they_change(shop: Shop, server: Server) -> None:
     cache = Cache(server.database_url)
-    keys = ApiKeys(shop.database, cache)
-    await save_key(shop.database, "gb_mall", name="mall", source=SOURCE, now=NOW)
     async with listening(cache.notices):
-
-        async def limit() -> int:
-            access = await keys.owner("gb_mall")
-            assert isinstance(access, MallAccess)
-            return access.request_limit
-
-        assert {await limit() for _ in range(3)} == {2000}
-        assert reads == ["gb_mall"]
-        assert await keys.owner("unknown") is None
-        assert await keys.owner("unknown") is None
-        assert reads == ["gb_mall", "unknown", "unknown"]
-
-        await put_mall(shop.database, SOURCE, MallFields(name="Test mall", request_limit=5), by=author("root"), now=NOW)
-        await until(limit, lambda found: found == 5, 1)
-
-        [key] = await list_keys(shop.database, None, None, 10)
-        await revoke_key(shop.database, key.key_id, by=author("root"), now=NOW)
-        await until(lambda: keys.owner("gb_mall"), lambda access: access is None, 1)
 
         async def switches() -> Switches:
             return await cache.get("switches", lambda: read_switches(shop.database), lambda _: ["switch"])
@@ -215,23 +182,3 @@ async def test_switches_and_keys_are_cached_until_they_change(
         assert await switches() == Switches()
         await set_switch(shop.database, "suspended", Switches(suspended=True), by=author("ann"), now=NOW)
         assert await until(switches, lambda found: found.suspended, 1) == Switches(suspended=True)
-
-
-async def test_the_last_use_of_a_key_is_stored_once_a_minute(shop: Shop, server: Server) -> None:
-    keys = ApiKeys(shop.database, Cache(server.database_url))
-    await save_key(shop.database, "gb_mall", name="mall", source=SOURCE, now=NOW)
-    await save_key(shop.database, "gb_ops", name="ann", source=None, now=NOW)
-
-    async def stored() -> list[object]:
-        return [row["last_used_at"] for row in await shop.rows("SELECT last_used_at FROM api_keys ORDER BY name")]
-
-    await keys.owner("gb_mall")
-    await keys.record_uses()
-    never, first = await stored()
-    assert never is None
-    assert first is not None
-    await asyncio.gather(*(keys.owner("gb_mall") for _ in range(5)))
-    await keys.record_uses()
-    assert await stored() == [None, first]
-    await keys.record_uses(timedelta())
-    assert (await stored())[1] > first  # type: ignore[operator]
