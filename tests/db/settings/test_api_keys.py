@@ -39,17 +39,18 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 @pytest.fixture
-async def keys(shop: Shop, server: Server) -> AsyncIterator[ApiKeys]:
-    cache = Cache(server.database_url)
-    async with listening(cache.notices):
-        yield ApiKeys(shop.database, cache, failure_limit=LIMIT)
-
-
-@pytest.fixture
 async def mall_key(shop: Shop) -> str:
     key = new_key(for_operations=False)
     await save_key(shop.database, key, name="mall", source=SOURCE, now=NOW)
     return key
+
+
+@pytest.fixture
+async def keys(shop: Shop, server: Server) -> AsyncIterator[ApiKeys]:
+    """The keys as an API process sees them. A test that counts reads names it after `mall_key`: no notice is under way then."""
+    cache = Cache(server.database_url)
+    async with listening(cache.notices):
+        yield ApiKeys(shop.database, cache, failure_limit=LIMIT)
 
 
 async def answer(keys: ApiKeys, key: str, address: str = ADDRESS) -> str:
@@ -62,7 +63,7 @@ async def answer(keys: ApiKeys, key: str, address: str = ADDRESS) -> str:
     return access.source
 
 
-async def test_keys_are_cached_until_they_change(shop: Shop, keys: ApiKeys, mall_key: str, reads: list[list[str]]) -> None:
+async def test_keys_are_cached_until_they_change(shop: Shop, mall_key: str, keys: ApiKeys, reads: list[list[str]]) -> None:
     async def limit() -> int:
         access = await keys.access(mall_key, ADDRESS)
         assert isinstance(access, MallAccess)
@@ -90,7 +91,7 @@ async def test_an_unknown_key_is_looked_up_once_until_a_setting_changes(
 
 
 async def test_failures_are_limited_by_address_and_refuse_no_valid_key(
-    keys: ApiKeys, mall_key: str, reads: list[list[str]]
+    mall_key: str, keys: ApiKeys, reads: list[list[str]]
 ) -> None:
     flood = [new_key(for_operations=False) for _ in range(100)]
     codes = [await answer(keys, key) for key in flood[: LIMIT + 1]]
