@@ -55,6 +55,9 @@ class AmqpReceiver:
         """Receives until the connection ends."""
         # Not aio_pika.connect: it leaves a connection that fails unclosed, for the garbage collector.
         async with aio_pika.Connection(URL(url)) as connection:
+            # Not connection.closed(): it ends when the connection is closed here, and never when the broker goes away.
+            lost = asyncio.Event()
+            connection.close_callbacks.add(lambda *_: lost.set())
             await connection.connect(timeout=_CONNECT_SECONDS)
             channel = await connection.channel()
             await channel.set_qos(prefetch_count=_PREFETCH)
@@ -63,12 +66,14 @@ class AmqpReceiver:
             await queue.bind(exchange, self._routing_key)
             self.problem = None
             consuming = asyncio.create_task(self._consume_while_up(queue))
+            losing = asyncio.create_task(lost.wait())
             try:
-                await asyncio.wait([consuming, asyncio.ensure_future(connection.closed())], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([consuming, losing], return_when=asyncio.FIRST_COMPLETED)
             finally:
-                consuming.cancel()
-                with suppress(asyncio.CancelledError):
-                    await consuming
+                for task in (losing, consuming):
+                    task.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await task
         self.problem = "The broker has ended the connection."
 
     async def _consume_while_up(self, queue: AbstractQueue) -> None:

@@ -94,11 +94,17 @@ async def test_messages_are_processed_once_and_stay_queued_while_down(start_mall
         assert await mall.to_do() == {"a": "ship", "b": "hold", "c": "closed"}
 
 
-async def test_the_mall_reconnects_to_a_broker_that_was_gone(start_mall: StartMall, exchange: Exchange) -> None:
+@pytest.mark.parametrize("is_busy", [False, True], ids=["it only listens", "it changes its mood"])
+async def test_the_mall_reconnects_to_a_broker_that_was_gone(
+    start_mall: StartMall, exchange: Exchange, *, is_busy: bool
+) -> None:
     async with BrokerLine() as line, start_mall(amqp_url=line.url, amqp_routing_key=exchange.routing_key) as mall:
         await _switch_to_rabbitmq(mall)
-        await asyncio.gather(line.cut(), mall.switch(mood="down"))
-        await mall.switch(mood="normal")
+        if is_busy:
+            await asyncio.gather(line.cut(), mall.switch(mood="down"))
+            await mall.switch(mood="normal")
+        else:
+            await line.cut()
 
         async def publish() -> list[Any]:
             await exchange.publish("evt_1", COMPLETED)
