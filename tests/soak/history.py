@@ -47,11 +47,16 @@ class Callback:
     sequence: int
     data: Json
     path: str
+    """of an HTTP request, or the routing key of a message"""
     is_signed: bool
-    """by the mall's own clock"""
+    """over HTTP, by the mall's own clock"""
     clock_step: float
     """by how many seconds that clock was wrong"""
     answered: int
+
+    @property
+    def way(self) -> str:
+        return "http" if self.path.startswith("/") else "amqp"
 
 
 @dataclass(frozen=True, kw_only=True)

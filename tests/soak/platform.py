@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +26,12 @@ from embedded.stack import Stack
 from embedded.supervisor import Keeper, Part, Program, Supervisor
 from tests.api.caller import Caller
 from tests.line import Line
+from tests.soak.broker import has_started, running_broker
 from tests.stack_fixture import data_dir, environment
 
 SOURCE = "soak"
+QUEUED = "queue"
+"""the mood of a mall that is told over RabbitMQ"""
 SETTINGS = {
     "GROUPBUY_ANSWER_WITHIN": "6",
     "GROUPBUY_CALLBACK_TIMEOUT": "3",
@@ -50,8 +53,9 @@ class Platform:
     application: Stack
     """worker and API, which reach the services over lines"""
     lines: Mapping[str, Line]
-    """what lies between: `database`, `temporal`, `callbacks` (to the mall) and `calls` (of the mall)"""
-    mall_part: Keeper
+    """what lies between: `database`, `temporal`, `queue` (to the broker), `callbacks` (to the mall), `calls` (of the mall)"""
+    own_parts: Mapping[str, Keeper]
+    """the mall and, if there is one, the broker"""
     mall_file: Path
     mall_url: str
     """the mall itself, beside the line"""
@@ -72,26 +76,37 @@ class Platform:
 
     @property
     def parts(self) -> list[str]:
-        return ["postgres", "temporal", *self.workers, "api", "mall"]
+        return ["postgres", "temporal", *self.workers, "api", *self.own_parts]
 
     def part(self, name: str) -> Keeper:
-        if name == "mall":
-            return self.mall_part
+        if name in self.own_parts:
+            return self.own_parts[name]
         return (self.services if name in {"postgres", "temporal"} else self.application).part(name)
 
     def callback(self, mood: str = "yes") -> dict[str, str]:
-        """Where an order's events go, and what the mall says to them."""
+        """Where an order's events go, and what the mall says to them: over HTTP, but for the mood `queue`."""
+        if mood == QUEUED and "broker" in self.own_parts:
+            return {"kind": "amqp", "routing_key": f"{SOURCE}.events"}
         return {"kind": "http", "url": f"http://{HOST}:{self.lines['callbacks'].port}/{mood}"}
 
     def kill(self, name: str) -> None:
-        with suppress(psutil.NoSuchProcess):
-            for process in self._processes(name)[:1]:
-                process.kill()
+        processes = self._processes(name)
+        # The broker's first process is a shell, without which it goes on; the others' children end by themselves.
+        _signal(processes if name == "broker" else processes[:1], signal.SIGKILL)
 
     @contextmanager
     def paused(self, name: str) -> Iterator[None]:
         """The part with all its processes stands still."""
-        processes = self._processes(name)
+        with self.paused_processes([process.pid for process in self._processes(name)]):
+            yield
+
+    @contextmanager
+    def paused_processes(self, pids: Iterable[int]) -> Iterator[None]:
+        """These processes stand still, as far as there are any."""
+        processes: list[psutil.Process] = []
+        for pid in pids:
+            with suppress(psutil.NoSuchProcess):
+                processes.append(psutil.Process(pid))
         _signal(processes, signal.SIGSTOP)
         try:
             yield
@@ -103,6 +118,8 @@ class Platform:
         if not all(self.part(name).pid for name in self.parts):
             return False
         if not all("ready" in self.part(name).output().splitlines() for name in self.workers):
+            return False
+        if "broker" in self.own_parts and not has_started(self.part("broker").output()):
             return False
         api = self.application.addresses.api_url
         try:
@@ -143,43 +160,53 @@ def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
 
 
 @asynccontextmanager
-async def running_platform(http: aiohttp.ClientSession, *, workers: int = 1) -> AsyncIterator[Platform]:
-    """Ready inside; outside, nothing of it is left."""
+async def running_platform(
+    http: aiohttp.ClientSession, *, workers: int = 1, server: Path | None = None
+) -> AsyncIterator[Platform]:
+    """Ready inside; outside, nothing of it is left. With a server of RabbitMQ, there is a broker."""
     async with AsyncExitStack() as parts:
         folder = parts.enter_context(data_dir())
         parts.enter_context(environment(**SETTINGS))
         parts.enter_context(_quick_restarts())
-        for name in ("services", "application", "mall"):
+        for name in ("services", "application", "mall", "broker"):
             (folder / name).mkdir()
+        lines: dict[str, Line] = {}
+        own_parts: dict[str, Keeper] = {}
+        broker_url = None
+        if server is not None:
+            own_parts["broker"], broker_url = await parts.enter_async_context(running_broker(server, folder / "broker"))
+            lines["queue"] = await parts.enter_async_context(_line(broker_url))
         services = await parts.enter_async_context(Stack(Options(data_dir=folder / "services", services_only=True)))
         there = services.addresses
-        database = await parts.enter_async_context(_line(there.database_url))
-        temporal = await parts.enter_async_context(_line(f"//{there.temporal_address}"))
+        lines["database"] = await parts.enter_async_context(_line(there.database_url))
+        lines["temporal"] = await parts.enter_async_context(_line(f"//{there.temporal_address}"))
         options = Options(
             data_dir=folder / "application",
             workers=workers,
-            database_url=_over(database, there.database_url),
+            database_url=_over(lines["database"], there.database_url),
             use_external_database=True,
-            temporal_address=f"{HOST}:{temporal.port}",
+            temporal_address=f"{HOST}:{lines['temporal'].port}",
             temporal_ui_url=there.temporal_ui_url,
+            amqp_url=_over(lines["queue"], broker_url) if broker_url else None,
         )
         application = await parts.enter_async_context(Stack(options))
         # The demo mall has no part in this.
         await application.stop_part("mall")
         here = application.addresses
-        calls = await parts.enter_async_context(_line(here.api_url))
+        lines["calls"] = await parts.enter_async_context(_line(here.api_url))
         port = free_port()
-        callbacks = await parts.enter_async_context(Line(HOST, port))
+        lines["callbacks"] = await parts.enter_async_context(Line(HOST, port))
         direct_ops = Caller(http, here.api_url, here.ops_key)
         key, secret = await _admit_mall(direct_ops)
         file = folder / "callbacks.jsonl"
-        mall_part = await parts.enter_async_context(_mall(folder / "mall", port, file, secret))
-        calls_url = _over(calls, here.api_url)
+        command = [str(port), str(file), secret, *([broker_url] if broker_url else [])]
+        own_parts["mall"] = await parts.enter_async_context(_mall(folder / "mall", port, command))
+        calls_url = _over(lines["calls"], here.api_url)
         yield Platform(
             services,
             application,
-            {"database": database, "temporal": temporal, "callbacks": callbacks, "calls": calls},
-            mall_part,
+            lines,
+            own_parts,
             file,
             f"http://{HOST}:{port}",
             Caller(http, calls_url, key),
@@ -199,10 +226,10 @@ async def _admit_mall(ops: Caller) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def _mall(folder: Path, port: int, file: Path, secret: str) -> AsyncIterator[Keeper]:
+async def _mall(folder: Path, port: int, arguments: list[str]) -> AsyncIterator[Keeper]:
     supervised = Supervisor(folder, PidFile(folder / "pids"), lambda _: None, lambda: None)
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-u", "-m", "tests.soak.mall", str(port), str(file), secret]
+    command = [sys.executable, "-u", "-m", "tests.soak.mall", *arguments]
     program = Program(name="mall", command=command, environment=dict(os.environ), cwd=root)
     await supervised.start(Part(program, lambda _: responds(f"http://{HOST}:{port}/healthz")))
     try:

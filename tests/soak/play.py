@@ -7,15 +7,17 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import asyncpg
 
 from tests.api.shop import Json
-from tests.soak.history import Callback, History
+from tests.soak.history import Callback, Fault, History
 from tests.soak.market import SHAPES, Market
 from tests.soak.platform import SOURCE, Platform, becomes
-from tests.soak.rows import DEAD, PROLONGED, Rows, left_under_way, read_tables
-from tests.soak.stories import Story, deck
+from tests.soak.rows import DEAD, PROLONGED, QUEUED_EVENTS, Rows, left_under_way, read_tables
+from tests.soak.stories.deck import deck
+from tests.soak.stories.teams import Story
 from tests.soak.trouble import WHOLE_WITHIN, Trouble
 from tests.soak.workflows import read_workflows
 
@@ -111,8 +113,9 @@ class Run:
             if self._market.begun - began < operations * (done + 0.5) / faults:
                 await asyncio.sleep(0.05)
                 continue
-            await trouble.strike()
-            self.report(f"{self._market.begun} operations, {len(trouble.faults)} faults; the latest: {trouble.faults[-1].kind}")
+            for fault in await trouble.strike():
+                self.report(f"{_clock(fault.began)} {_told(fault)}")
+            self.report(f"{_clock(time.time())} {self._market.begun} operations, {len(trouble.faults)} faults")
 
     async def _ask_invariants(self, stories: asyncio.Task[None]) -> None:
         """They hold at any moment."""
@@ -135,7 +138,7 @@ class Run:
         """Waits until nothing is under way; sends dead events again as an operator would. Returns what is left at last."""
         deadline, resent = time.monotonic() + self.scenario.settle_within, 0.0
         await self._close_prolonged_teams()
-        while left := await self.platform.with_database(lambda conn: left_under_way(conn, SOURCE)):
+        while left := await self._left():
             if time.monotonic() > deadline:
                 return left
             if ("dead" in left or "refunds" in left) and time.monotonic() > resent + RESEND_EVERY:
@@ -143,6 +146,15 @@ class Run:
                 await self._resend_dead()
             await asyncio.sleep(0.2)
         return left
+
+    async def _left(self) -> Json:
+        """What is under way, in the rows or between the broker and the mall."""
+        if left := await self.platform.with_database(lambda conn: left_under_way(conn, SOURCE)):
+            return left
+        sent = await self.platform.with_database(lambda conn: conn.fetch(QUEUED_EVENTS, SOURCE))
+        taken = {callback.event_id for callback in self._callbacks() if callback.way == "amqp"}
+        queued = sum(row["event_id"] not in taken for row in sent)
+        return {"queued": queued} if queued else {}
 
     async def _close_prolonged_teams(self) -> None:
         for row in await self.platform.with_database(lambda conn: conn.fetch(PROLONGED, SOURCE)):
@@ -153,9 +165,11 @@ class Run:
             await self._market.resend(row["event_id"], by_mall=False)
 
     def _history(self) -> History:
+        return History(tuple(self._market.operations), self._callbacks(), tuple(self._trouble.faults))
+
+    def _callbacks(self) -> tuple[Callback, ...]:
         lines = self.platform.mall_file.read_text().splitlines() if self.platform.mall_file.exists() else []
-        callbacks = tuple(Callback(**json.loads(line)) for line in lines)
-        return History(tuple(self._market.operations), callbacks, tuple(self._trouble.faults))
+        return tuple(Callback(**json.loads(line)) for line in lines)
 
     async def _rows(self) -> Rows:
         await self._invariants()
@@ -181,3 +195,12 @@ class Run:
     def _defects(self) -> list[str]:
         logs = [self.platform.part(name).log for name in ("api", *self.platform.workers)]
         return [line[:400] for log in logs for line in log.read_text().splitlines() if any(each in line for each in DEFECTS)]
+
+
+def _told(fault: Fault) -> str:
+    whole = f"whole {fault.whole_at - fault.began:.1f} s after it began" if fault.whole_at else "A PART STAYED AWAY"
+    return f"{fault.kind} for {fault.ended - fault.began:.1f} s, {whole}"
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from tests.soak.checker import Verdict, broken, never_exercised
 from tests.soak.history import History, Outcome
+from tests.soak.pairs import never_reached, tags_of_teams
 from tests.soak.play import Scenario
 from tests.soak.rows import Rows
 
@@ -13,16 +14,20 @@ SHOWN = 20
 """broken cases of a rule that the terminal shows"""
 
 
-def summary(verdicts: Sequence[Verdict], history: History) -> str:
+def summary(verdicts: Sequence[Verdict], history: History, rows: Rows) -> str:
     lines = [f"{verdict.exercised:7} {verdict.rule}" for verdict in verdicts]
     outcomes = Counter(str(operation.outcome) for operation in history.operations)
     lines.append(f"{len(history.operations)} operations {dict(outcomes)}, {len(history.faults)} faults")
     for verdict in verdicts:
         lines += [f"BROKEN: {verdict.rule}: {detail}" for detail in verdict.broken[:SHOWN]]
     lines += [f"NEVER EXERCISED: {rule}" for rule in never_exercised(verdicts)]
-    is_good = not broken(verdicts) and not never_exercised(verdicts)
-    lines.append("every rule holds, and was put to the test" if is_good else "this run has failed")
+    lines += [f"NEVER REACHED: {pair}, in one team" for pair in never_reached(history, rows)]
+    lines.append("every rule holds, and was put to the test" if is_good(verdicts, history, rows) else "this run has failed")
     return "\n".join(lines)
+
+
+def is_good(verdicts: Sequence[Verdict], history: History, rows: Rows) -> bool:
+    return not (broken(verdicts) or never_exercised(verdicts) or never_reached(history, rows))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -81,34 +86,6 @@ def _pairs(history: History, rows: Rows) -> str:
     tags = tags_of_teams(history, rows)
     names = list(tags)
     return table(["", *names], [(one, *(len(tags[one] & tags[other]) for other in names)) for one in names])
-
-
-def tags_of_teams(history: History, rows: Rows) -> dict[str, set[str]]:
-    """The teams to which each of the rare things happened."""
-    team_of = {order.order_id: order.team_id for order in rows.orders}
-    events = {event.event_id: event.team_id for event in rows.events}
-    full = {refusal.request.get("team_id", "") for refusal in history.operations if refusal.code == "team_full"}
-    sizes = Counter(order.team_id for order in rows.orders if order.paid_amount is not None)
-    sent_again = {operation.subject for operation in history.operations if operation.kind == "resend"}
-    gone = {callback.event_id for callback in history.callbacks if callback.answered == 410} | sent_again
-    ended = {shutdown.campaign_id: shutdown.begun_at for shutdown in rows.shutdowns}
-    return {
-        "full": full
-        | {team.team_id for team in rows.teams if team.completion == "target" or sizes[team.team_id] >= team.target_count},
-        "late payment": {
-            order.team_id
-            for order in rows.orders
-            if order.payment_reason == "late_payment" or order.payment_outcome == "reseated"
-        },
-        "veto": {team_of[refund.order_id] for refund in rows.refunds if refund.answer == "vetoed"},
-        "timeout": {
-            order.team_id
-            for order in rows.orders
-            if order.cancel_reason == "lock_timeout" or order.payment_outcome == "reseated"
-        },
-        "redelivery": {events[event_id] for event_id in gone if event_id in events},
-        "shutdown": {team.team_id for team in rows.teams if team.campaign_id in ended},
-    }
 
 
 def publish(page: str, tables: str) -> str:

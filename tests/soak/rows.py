@@ -229,6 +229,11 @@ SELECT DISTINCT event_id FROM deliveries d JOIN events e USING (event_id) WHERE 
 PROLONGED = """
 SELECT team_id FROM teams WHERE source = $1 AND status = 'forming' AND deadline > now() + interval '20 seconds'
 """
+# What the platform has given to the broker, for the mall to take.
+QUEUED_EVENTS = """
+SELECT DISTINCT event_id FROM deliveries d JOIN events e USING (event_id)
+ WHERE e.source = $1 AND d.kind = 'amqp' AND d.status = 'delivered'
+"""
 
 
 async def left_under_way(conn: asyncpg.Connection, source: str) -> Json:

@@ -13,11 +13,12 @@ from pathlib import Path
 import click
 
 from tests.api.caller import http_session
-from tests.soak.checker import Verdict, broken, check, never_exercised
+from tests.soak.broker import find_broker
+from tests.soak.checker import Verdict, broken, check
 from tests.soak.history import History
 from tests.soak.platform import running_platform
 from tests.soak.play import Run, Scenario
-from tests.soak.report import figures, publish, summary
+from tests.soak.report import figures, is_good, publish, summary
 from tests.soak.rows import Rows
 from tests.soak.trouble import FAULTS
 
@@ -25,7 +26,7 @@ HISTORY, ROWS = "history.jsonl", "rows.json"
 
 
 async def play(scenario: Scenario, workers: int) -> tuple[History, Rows]:
-    async with http_session() as http, running_platform(http, workers=workers) as platform:
+    async with http_session() as http, running_platform(http, workers=workers, server=find_broker()) as platform:
         return await Run(platform, scenario, click.echo).play()
 
 
@@ -57,9 +58,9 @@ def main(
     """Buyers, operators and a mall at random, while parts are killed and paused, lines fail and commits stall."""
     if folder is not None:
         history, rows = History.read((folder / HISTORY).read_text().splitlines()), Rows.read((folder / ROWS).read_text())
-        sys.exit(conclude(check(history, rows), history))
+        sys.exit(conclude(check(history, rows), history, rows))
     seed = secrets.randbelow(1_000_000) if seed is None else seed
-    click.echo(f"seed {seed}")
+    click.echo(f"seed {seed}, {'with' if find_broker() else 'without'} RabbitMQ")
     scenario = Scenario(
         seed=seed,
         operations=operations,
@@ -82,12 +83,12 @@ def main(
     if markdown is not None:
         tables = figures(scenario, workers, minutes, history, rows, verdicts)
         markdown.write_text(publish(markdown.read_text(), tables))
-    sys.exit(conclude(verdicts, history))
+    sys.exit(conclude(verdicts, history, rows))
 
 
-def conclude(verdicts: tuple[Verdict, ...], history: History) -> int:
-    click.echo(summary(verdicts, history))
-    return 1 if broken(verdicts) or never_exercised(verdicts) else 0
+def conclude(verdicts: tuple[Verdict, ...], history: History, rows: Rows) -> int:
+    click.echo(summary(verdicts, history, rows))
+    return 0 if is_good(verdicts, history, rows) else 1
 
 
 if __name__ == "__main__":

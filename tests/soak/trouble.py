@@ -19,6 +19,9 @@ WHOLE_WITHIN = 60.0
 BREATH = 1.0
 """seconds for which the platform is left alone after a fault"""
 
+CLOCK_STEPS = (-10 * 365 * 86400.0, -86400.0, -3600.0, 3600.0, 86400.0, 10 * 365 * 86400.0)
+"""seconds: ten years, a day and an hour, into the past and the future"""
+
 Break = Callable[["Trouble", float], Awaitable[None]]
 """Does harm for so many seconds."""
 
@@ -37,23 +40,28 @@ class Trouble:
     def platform(self) -> Platform:
         return self.market.platform
 
-    async def strike(self) -> None:
-        """One fault; of three, one is joined by another."""
+    async def strike(self) -> list[Fault]:
+        """One fault; one of four is joined by another."""
         count = 2 if self.draw.random() < 0.25 else 1
         chosen = [self._next() for _ in range(count)]
         began = time.time()
         await asyncio.gather(*(FAULTS[kind](self, self._seconds(kind)) for kind in chosen))
         ended = time.time()
         whole_at = time.time() if await becomes(self.platform.is_whole, WHOLE_WITHIN) else None
-        self.faults += [Fault(kind=kind, began=began, ended=ended, whole_at=whole_at) for kind in chosen]
+        struck = [Fault(kind=kind, began=began, ended=ended, whole_at=whole_at) for kind in chosen]
+        self.faults += struck
         await asyncio.sleep(BREATH)
+        return struck
 
     def _next(self) -> str:
         """Every kind comes as often as any other."""
         if not self._cards:
-            self._cards = list(self.kinds)
+            self._cards = [kind for kind in self.kinds if self._has_target(kind)]
             self.draw.shuffle(self._cards)
         return self._cards.pop()
+
+    def _has_target(self, kind: str) -> bool:
+        return "broker" in self.platform.own_parts or kind not in OF_THE_BROKER
 
     def _seconds(self, kind: str) -> float:
         return self.draw.uniform(0.4, 1.0) if kind.startswith("kill") else self.draw.uniform(0.5, 3.0)
@@ -148,6 +156,23 @@ async def read_only(trouble: Trouble, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
+async def stopped_backends(trouble: Trouble, seconds: float) -> None:
+    """Some of PostgreSQL's processes stand still in the middle of what they do, with all the locks that they hold."""
+
+    async def find(conn: asyncpg.Connection) -> list[int]:
+        rows = await conn.fetch(
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        return [row["pid"] for row in rows]
+
+    try:
+        backends = await trouble.platform.with_database(find)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        backends = []
+    with trouble.platform.paused_processes(trouble.draw.sample(backends, len(backends) // 2)):
+        await asyncio.sleep(seconds)
+
+
 async def held_rows(trouble: Trouble, seconds: float) -> None:
     """Somebody else's transaction holds the rows of half of the teams that are forming."""
 
@@ -164,7 +189,7 @@ async def held_rows(trouble: Trouble, seconds: float) -> None:
 
 async def step_mall_clock(trouble: Trouble, seconds: float) -> None:
     """The mall's clock jumps: it takes every callback for a forgery, and dates its payments wrongly. Then it is set right."""
-    step = trouble.draw.choice([-3600.0, 3600.0, 86400.0])
+    step = trouble.draw.choice(CLOCK_STEPS)
     trouble.market.clock_step = step
     try:
         await _set_mall_clock(trouble.platform, step)
@@ -212,15 +237,18 @@ def _of(kinds: Iterable[tuple[str, Callable[[str], Break]]], targets: Iterable[s
 
 
 FAULTS: dict[str, Break] = {
-    **_of([("kill", kill), ("pause", pause)], ["worker", "api", "postgres", "temporal", "mall"]),
+    **_of([("kill", kill), ("pause", pause)], ["worker", "api", "postgres", "temporal", "broker", "mall"]),
     **_of(
-        [("cut", cut), ("unplug", unplug), ("slow", slow), ("freeze", freeze)], ["database", "temporal", "callbacks", "calls"]
+        [("cut", cut), ("unplug", unplug), ("slow", slow), ("freeze", freeze)],
+        ["database", "temporal", "queue", "callbacks", "calls"],
     ),
     "stalled commits": stall_commits,
+    "stopped backends": stopped_backends,
     "read-only database": read_only,
     "held rows": held_rows,
     "mall's clock": step_mall_clock,
 }
+OF_THE_BROKER = frozenset(kind for kind in FAULTS if kind.split()[-1] in {"broker", "queue"})
 QUICK = (
     "kill worker",
     "cut database",

@@ -31,11 +31,12 @@ def every_event_is_told(facts: Facts, tally: Tally) -> None:
 
 
 def deliveries_are_what_happened(facts: Facts, tally: Tally) -> None:
-    """A delivery that is noted as delivered was taken by the mall."""
-    taken = {each.event_id for each in facts.history.callbacks if each.answered in {200, 409}}
+    """A delivery that is noted as delivered was taken by the mall, over HTTP or RabbitMQ as it is noted."""
+    taken = {(each.event_id, each.way) for each in facts.history.callbacks if each.answered in {200, 409}}
     for delivery in facts.rows.deliveries:
         if delivery.status == "delivered":
-            tally.check(delivery.event_id in taken, f"{delivery.event_id} is noted as delivered, and the mall has not taken it")
+            is_taken = (delivery.event_id, delivery.kind) in taken
+            tally.check(is_taken, f"{delivery.event_id} is noted as delivered ({delivery.kind}), and the mall has not taken it")
 
 
 def sequences_have_no_gaps(facts: Facts, tally: Tally) -> None:
