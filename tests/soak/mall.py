@@ -61,19 +61,22 @@ class Mall:
         while True:
             # The library raises whatever it meets when a connection breaks.
             with suppress(Exception):
-                async with aio_pika.Connection(URL(url)) as connection:
-                    # `connection.closed()` never ends where the broker is what goes away.
-                    is_lost = asyncio.Event()
-                    connection.close_callbacks.add(lambda *_: is_lost.set())
-                    await connection.connect(timeout=5)
-                    channel = await connection.channel()
-                    await channel.set_qos(prefetch_count=PREFETCH)
-                    exchange = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
-                    queue = await channel.declare_queue(QUEUE, durable=True)
-                    await queue.bind(exchange, f"{QUEUE}.#")
-                    await queue.consume(self._take)
-                    await is_lost.wait()
+                await self._consume(url)
             await asyncio.sleep(AGAIN_AFTER)
+
+    async def _consume(self, url: str) -> None:
+        async with aio_pika.Connection(URL(url)) as connection:
+            # Not connection.closed(), which never ends where the broker is what goes away.
+            lost = asyncio.Event()
+            connection.close_callbacks.add(lambda *_: lost.set())
+            await connection.connect(timeout=5)
+            channel = await connection.channel()
+            await channel.set_qos(prefetch_count=PREFETCH)
+            exchange = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
+            queue = await channel.declare_queue(QUEUE, durable=True)
+            await queue.bind(exchange, f"{QUEUE}.#")
+            await queue.consume(self._take)
+            await lost.wait()
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
         body = json.loads(message.body)

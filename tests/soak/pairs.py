@@ -20,7 +20,9 @@ def tags_of_teams(history: History, rows: Rows) -> dict[str, set[str]]:
     full = {refusal.request.get("team_id", "") for refusal in history.operations if refusal.code == "team_full"}
     sizes = Counter(order.team_id for order in rows.orders if order.paid_amount is not None)
     sent_again = {operation.subject for operation in history.operations if operation.kind == "resend"}
-    gone = {callback.event_id for callback in history.callbacks if callback.answered == 410} | sent_again
+    gone = {callback.event_id for callback in history.callbacks if callback.answered == 410}
+    taken = Counter(callback.event_id for callback in history.callbacks if callback.answered == 200)
+    told_again = gone | sent_again | {event_id for event_id, count in taken.items() if count > 1}
     ended = {shutdown.campaign_id: shutdown.begun_at for shutdown in rows.shutdowns}
     return {
         "full": full
@@ -36,6 +38,6 @@ def tags_of_teams(history: History, rows: Rows) -> dict[str, set[str]]:
             for order in rows.orders
             if order.cancel_reason == "lock_timeout" or order.payment_outcome == "reseated"
         },
-        "redelivery": {events[event_id] for event_id in gone if event_id in events},
+        "redelivery": {events[event_id] for event_id in told_again if event_id in events},
         "shutdown": {team.team_id for team in rows.teams if team.campaign_id in ended},
     }

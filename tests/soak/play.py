@@ -38,6 +38,7 @@ class Scenario:
     callers: int = 24
     """stories that run side by side"""
     tempo: int = 1
+    slow_stories: bool = False
     settle_within: float = 90.0
     """seconds for everything to end after the last operation"""
 
@@ -96,7 +97,7 @@ class Run:
                     await asyncio.sleep(0.1)
                     continue
                 await slots.acquire()
-                self._cards = self._cards or deck(self.scenario.seed, self._told)
+                self._cards = self._cards or deck(self.scenario.seed, self._told, slow=self.scenario.slow_stories)
                 draw = random.Random(f"{self.scenario.seed}/{self._told}")  # noqa: S311 - it is to be repeatable
                 group.create_task(tell(self._cards.pop(), draw))
                 self._told += 1

@@ -68,7 +68,8 @@ def main(
         kinds=kinds or tuple(FAULTS),
         callers=callers,
         tempo=2,
-        settle_within=300,
+        slow_stories=True,
+        settle_within=420,
     )
     began = time.monotonic()
     history, rows = asyncio.run(play(scenario, workers))

@@ -8,6 +8,7 @@ import pytest
 
 from tests.soak.checker import RULES, broken, check, never_exercised
 from tests.soak.history import Callback, Fault, History, Operation
+from tests.soak.pairs import never_reached
 from tests.soak.rows import Event, Rows
 from tests.soak.tale import (
     COMPLETED,
@@ -292,3 +293,11 @@ def test_history_and_rows_are_the_same_after_they_were_written_and_read(tmp_path
     assert History.read((tmp_path / "history").read_text().splitlines()) == HISTORY
     assert Rows.read((tmp_path / "rows").read_text()) == ROWS
     assert {field.name for field in fields(Rows)} >= {"orders", "feed"}
+
+
+def test_a_pair_of_rare_things_is_reached_where_one_team_has_met_both() -> None:
+    missed = never_reached(HISTORY, ROWS)
+    assert "full and late payment" not in missed
+    assert "full and shutdown" in missed
+    ended = rows("teams", "team_id", "T", campaign_id=2)
+    assert never_reached(*ended) == [pair for pair in missed if "shutdown" not in pair]

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from tests.soak.history import Callback, Fault, History, Operation, Outcome
-from tests.soak.rows import Campaign, Event, Order, Refund, Rows, Team
+from tests.soak.rows import Campaign, Event, Order, Refund, Rows, Team, Workflow
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -103,6 +103,10 @@ class Facts:
             for number in named(event)
         )
         return _grouped(pairs)
+
+    @cached_property
+    def workflows(self) -> Mapping[str, Workflow]:
+        return {workflow.workflow_id: workflow for workflow in self.rows.workflows}
 
     def returned(self, order: Order) -> Refund | None:
         """The refund that has returned, or will return, the order's payment."""

@@ -49,8 +49,7 @@ def _follows(facts: Facts, order: Order) -> bool:
         case "settled", None:
             return is_right and not was_cancelled
         case "reseated", None:
-            # The payment is booked after the window, or else the seat would still have been held.
-            return is_right and (order.payment_reported_at or 0) >= order.lock_expires_at
+            return is_right and _had_lapsed(facts, order)
         case "refunding", "late_payment":
             return was_cancelled
         case "refunding", "amount_mismatch":
@@ -59,6 +58,15 @@ def _follows(facts: Facts, order: Order) -> bool:
             return is_right and not was_cancelled and bool(facts.possible("block", "True"))
         case _:
             return False
+
+
+def _had_lapsed(facts: Facts, order: Order) -> bool:
+    """Whether the seat ended by its time before it was given back. A payment of before may have waited for that transaction."""
+    types = [event.type for event in facts.events_of.get(order.out_trade_no, [])]
+    ends = [
+        each.occurred_at for each in facts.events_of.get(order.out_trade_no, []) if each.data.get("reason") == "lock_timeout"
+    ]
+    return types[:2] == ["order.cancelled", "order.reseated"] and ends[0] >= order.lock_expires_at
 
 
 def another_amount_is_recorded(facts: Facts, tally: Tally) -> None:

@@ -1,6 +1,6 @@
 """The workflows beside the rows, the platform's own invariants, and its logs."""
 
-from domain.ids import team_workflow_id
+from domain.ids import refund_workflow_id, team_workflow_id
 from tests.soak.rows import Team
 from tests.soak.rules.facts import OK, Facts, Tally
 
@@ -16,9 +16,8 @@ def the_view_is_what_the_rows_are(facts: Facts, tally: Tally) -> None:
 
     The members of a failed team are being refunded, which its workflow does not follow.
     """
-    workflows = {workflow.workflow_id: workflow for workflow in facts.rows.workflows}
     for team in facts.rows.teams:
-        workflow = workflows.get(team_workflow_id(team.team_id))
+        workflow = facts.workflows.get(team_workflow_id(team.team_id))
         if workflow is None or workflow.view_status is None or workflow.view_seats is None:
             continue
         if workflow.status == "RUNNING" or (
@@ -33,19 +32,21 @@ def the_view_is_what_the_rows_are(facts: Facts, tally: Tally) -> None:
 
 
 def _last_change(facts: Facts, team: Team) -> float:
+    """A refund names the moment at which its workflow decided; committed it is when that workflow has ended."""
     moments = [team.opened_at, team.completed_at, team.failed_at]
     for order in facts.members[team.team_id]:
         moments += [order.locked_at, order.cancelled_at, order.payment_reported_at]
         for refund in facts.refunds.get(order.order_id, []):
             moments += [refund.requested_at, refund.released_at, refund.finished_at]
+            workflow = facts.workflows.get(refund_workflow_id(refund.order_id, refund.attempt))
+            moments.append(workflow.closed_at if workflow else None)
     return max(moment for moment in moments if moment is not None)
 
 
 def every_team_has_its_workflow(facts: Facts, tally: Tally) -> None:
     """A team's workflow has run, and has ended as one that is done; or somebody terminated it."""
-    workflows = {workflow.workflow_id: workflow for workflow in facts.rows.workflows}
     for team in facts.rows.teams:
-        workflow = workflows.get(team_workflow_id(team.team_id))
+        workflow = facts.workflows.get(team_workflow_id(team.team_id))
         status = workflow.status if workflow else "missing"
         is_fine = status in {"RUNNING", "COMPLETED"} or (status == "TERMINATED" and team.team_id in facts.terminated)
         tally.check(is_fine, f"the workflow of team {team.team_id}, which is {team.status}, is {status}")

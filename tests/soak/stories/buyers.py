@@ -4,7 +4,7 @@ import random
 from asyncio import gather
 
 from tests.soak.market import BLOCKED_CHANNEL, Market
-from tests.soak.stories.teams import any_mood, complete_team, team_of
+from tests.soak.stories.teams import any_mood, complete_team, next_one, team_of
 
 
 async def friends_buy(market: Market, draw: random.Random) -> None:
@@ -44,7 +44,7 @@ async def too_late(market: Market, draw: random.Random) -> None:
     if len(orders) == 2:
         await market.pay(orders[0])
         await market.until_lapsed(orders[1])
-        other = await market.lock(offer, team=orders[0])
+        other = await next_one(market, offer, orders[0], lambda: any_mood(draw))
         if other and draw.random() < 0.7:
             await gather(market.pay(other), market.pay(orders[1]))
         else:

@@ -13,7 +13,7 @@ WEIGHTS: dict[Story, int] = {
     buyers.friends_buy: 3,
     buyers.last_seat: 2,
     buyers.lapse_and_return: 2,
-    buyers.too_late: 2,
+    buyers.too_late: 3,
     buyers.nobody_pays: 1,
     buyers.by_min_count: 1,
     buyers.changes_of_mind: 2,
@@ -22,21 +22,24 @@ WEIGHTS: dict[Story, int] = {
     buyers.greedy: 2,
     buyers.sold_out: 1,
     buyers.blocked_channel: 2,
-    malls.veto: 2,
-    malls.redelivery: 2,
+    malls.veto: 3,
+    malls.redelivery: 3,
     malls.silent_mall: 1,
     operators.at_odds: 2,
     operators.longer: 1,
     operators.after_the_window: 2,
     operators.cancelled_workflow: 1,
-    operators.shutdown: 2,
-    operators.everything_at_once: 2,
+    operators.shutdown: 3,
+    operators.everything_at_once: 6,
     operators.interference: 3,
 }
+SLOW: dict[Story, int] = {operators.terminated_workflow: 1}
+"""whose ends are waited for by minutes"""
 
 
-def deck(seed: int, number: int) -> list[Story]:
+def deck(seed: int, number: int, *, slow: bool = False) -> list[Story]:
     """Every story at least once, in an order that the seed decides."""
-    cards = [story for story, weight in WEIGHTS.items() for _ in range(weight)]
+    stories = {**WEIGHTS, **(SLOW if slow else {})}
+    cards = [story for story, weight in stories.items() for _ in range(weight)]
     random.Random(f"{seed}/{number}").shuffle(cards)  # noqa: S311 - it is to be repeatable
     return cards

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from domain.ids import team_workflow_id
 from tests.api.shop import now
 from tests.soak.market import Market
-from tests.soak.stories.teams import any_mood, complete_team, for_a_while, team_of
+from tests.soak.platform import QUEUED
+from tests.soak.stories.teams import any_mood, complete_team, for_a_while, next_one, soon, team_of
 
 
 async def at_odds(market: Market, draw: random.Random) -> None:
@@ -56,6 +57,19 @@ async def cancelled_workflow(market: Market, draw: random.Random) -> None:
             await market.cancel_workflow(f"refund-{orders[0]['order_id']}-1", orders[0]["out_trade_no"])
 
 
+async def terminated_workflow(market: Market, draw: random.Random) -> None:
+    """Somebody terminates a team's workflow: what it would have done falls to reconciliation."""
+    orders = await team_of(market, market.offers[draw.choice(["pair", "trio"])], 2, mood=any_mood(draw))
+    if orders:
+        await market.pay(orders[0])
+        workflow = team_workflow_id(orders[0]["team_id"])
+        await gather(
+            market.terminate_workflow(workflow, orders[0]["team_id"]), *(soon(draw, market.pay(order)) for order in orders[1:])
+        )
+        if draw.random() < 0.5:
+            await market.refund(orders[0])
+
+
 async def shutdown(market: Market, draw: random.Random) -> None:
     """A campaign is ended with its teams, one complete, one full and one half paid, while buyers pay and lock."""
     offer = await market.sell("pair")
@@ -84,13 +98,25 @@ async def everything_at_once(market: Market, draw: random.Random) -> None:
     first, lapsed = orders
     await market.pay(first)
     await market.until_lapsed(lapsed)
-    second = await market.lock(offer, team=first, mood=for_a_while("gone", draw))
+    second = await next_one(market, offer, first, lambda: draw.choice([for_a_while("gone", draw), "veto", QUEUED]))
     if second is None:
         return
-    await gather(market.pay(second), market.pay(lapsed), market.lock(offer, team=first, tries=1))
-    await gather(market.refund(first), market.refund(second), market.shut_down(offer), market.pay(lapsed))
-    await sleep(draw.uniform(0.5, 2))
-    await gather(market.resend_range(began), market.resend_range(began, "delivered"), market.refund(first))
+    await gather(market.pay(second), soon(draw, market.pay(lapsed)), market.lock(offer, team=first, tries=1))
+    await gather(
+        soon(draw, market.refund(first)),
+        soon(draw, market.refund(second)),
+        soon(draw, market.shut_down(offer)),
+        soon(draw, market.pay(lapsed)),
+        soon(draw, market.resend_range(began, "delivered")),
+    )
+    await sleep(draw.uniform(0, 2))
+    await gather(
+        market.resend_range(began),
+        market.resend_range(began, "delivered"),
+        market.refund(first),
+        market.refund_act(first, "resend"),
+        market.refund_act(second, "decision", approve=draw.random() < 0.5, note="by phone"),
+    )
 
 
 async def interference(market: Market, draw: random.Random) -> None:

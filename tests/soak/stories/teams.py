@@ -2,7 +2,7 @@
 
 import random
 import time
-from asyncio import gather
+from asyncio import gather, sleep
 from collections.abc import Awaitable, Callable
 
 from tests.api.shop import Json
@@ -21,6 +21,12 @@ def any_mood(draw: random.Random) -> str:
     return draw.choice(["yes", "yes", QUEUED, "veto", for_a_while("busy", draw), for_a_while("gone", draw)])
 
 
+async def soon(draw: random.Random, act: Awaitable[object]) -> None:
+    """Within half a second, so that acts which begin together overtake each other."""
+    await sleep(draw.uniform(0, 0.5))
+    await act
+
+
 async def team_of(market: Market, offer: Offer, count: int, *, mood: str = "yes") -> list[Json]:
     """The orders of a new team's first members."""
     opener = await market.lock(offer, mood=mood)
@@ -34,3 +40,13 @@ async def complete_team(market: Market, offer: Offer, *, mood: str = "yes") -> l
     orders = await team_of(market, offer, offer.target_count, mood=mood)
     await gather(*(market.pay(order) for order in orders))
     return orders
+
+
+async def next_one(market: Market, offer: Offer, team: Json, mood: Callable[[], str]) -> Json | None:
+    """The order of whoever takes the seat that has lapsed: it is freed soon, not at once."""
+    for _ in range(5):
+        order = await market.lock(offer, team=team, mood=mood())
+        if order is not None:
+            return order
+        await sleep(0.5)
+    return None
