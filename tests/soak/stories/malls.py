@@ -24,7 +24,7 @@ async def veto(market: Market, draw: random.Random) -> None:
 
 async def redelivery(market: Market, draw: random.Random) -> None:
     """The mall says that it is gone; its events are dead until somebody sends them again, or twice at once."""
-    began, mood = now(), f"gone/{time.time() + draw.uniform(1.5, 3):.2f}"
+    began, mood = now(), f"gone/{time.time() + draw.uniform(3, 6):.2f}"
     orders = await complete_team(market, market.offers["pair"], mood=mood)
     if orders:
         await market.refund(orders[0])

@@ -14,7 +14,7 @@ Story = Callable[[Market, random.Random], Awaitable[None]]
 
 def for_a_while(mood: str, draw: random.Random) -> str:
     """The mall is `busy`, `hang` or `gone` for an order's events, until a moment that is near."""
-    return f"{mood}/{time.time() + draw.uniform(1, 3):.2f}"
+    return f"{mood}/{time.time() + draw.uniform(2, 6):.2f}"
 
 
 def any_mood(draw: random.Random) -> str:
