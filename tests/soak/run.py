@@ -6,6 +6,7 @@ python -m tests.soak.run --check FOLDER        # judges the files that a run has
 
 import asyncio
 import secrets
+import signal
 import sys
 import time
 from pathlib import Path
@@ -59,6 +60,8 @@ def main(
     if folder is not None:
         history, rows = History.read((folder / HISTORY).read_text().splitlines()), Rows.read((folder / ROWS).read_text())
         sys.exit(conclude(check(history, rows), history, rows))
+    # Whoever stops a run in the background finds nothing left of it, as with Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     click.echo(f"seed {seed}, {'with' if find_broker() else 'without'} RabbitMQ")
     scenario = Scenario(
