@@ -8,6 +8,7 @@ from db.core.connection import Database, Row, connection, fetch_one, transaction
 from db.core.planner_hints import IS_PENDING
 from domain.lifecycle import MallAnswer
 from domain.messages.callbacks import Sample
+from domain.schemas.events import EventType
 
 # A transaction of its own, as one statement: functions/assign_sequences.sql.
 ASSIGN_SEQUENCES = "SELECT groupbuy_assign_sequences($1)"
@@ -105,7 +106,8 @@ UPDATE deliveries
        finished_at = CASE WHEN $9 = 'pending' THEN NULL ELSE $5::timestamptz + $6 * interval '1 millisecond' END
  WHERE event_id = $1 AND kind = $2 AND address = $3 AND format = $4 AND status = 'pending'
 """
-# Without waiting for the disk: an attempt lost in a crash of the database is repeated, and every later commit makes it durable.
+# Without waiting for the disk: an attempt lost in a crash of the database is repeated. Not where a later step relies on it,
+# which would be committed after the crash, although what it followed from was lost.
 RECORD_ATTEMPT_ASYNC = f"{RECORD_ATTEMPT} AND set_config('synchronous_commit', 'off', true) = 'off'"
 
 
@@ -115,11 +117,12 @@ RECORD_ANSWER = "UPDATE refunds SET answer = $2, note = nullif($3, '') WHERE que
 
 async def record_attempt(database: Database, delivery: Delivery, attempt: Attempt) -> None:
     """Stores an attempt and the delivery's new status; an answer to a refund request is stored in the same transaction."""
+    must_be_durable = attempt.answer is not None or delivery.type == EventType.ORDER_REFUNDED
     async with transaction(database) if attempt.answer else connection(database) as conn:
         if attempt.answer:
             await conn.execute(RECORD_ANSWER, delivery.event_id, attempt.answer, attempt.note)
         await conn.execute(
-            RECORD_ATTEMPT if attempt.answer else RECORD_ATTEMPT_ASYNC,
+            RECORD_ATTEMPT if must_be_durable else RECORD_ATTEMPT_ASYNC,
             delivery.event_id,
             delivery.kind,
             delivery.address,

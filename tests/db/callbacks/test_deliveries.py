@@ -145,6 +145,37 @@ async def test_asynchronous_commit_is_limited_to_the_attempts_transaction(shop: 
         assert await conn.fetchval("SHOW synchronous_commit") == "on"
 
 
+NOTE_COMMIT_MODE = """
+CREATE TABLE commit_modes (type text, mode text);
+CREATE FUNCTION note_commit_mode() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO commit_modes SELECT type, current_setting('synchronous_commit') FROM events WHERE event_id = NEW.event_id;
+  RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER note_commit_mode AFTER UPDATE ON deliveries
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note_commit_mode()
+"""
+FORGET_COMMIT_MODE = "DROP TRIGGER note_commit_mode ON deliveries; DROP FUNCTION note_commit_mode; DROP TABLE commit_modes"
+
+
+async def test_that_a_mall_was_told_of_a_refund_is_on_disk_before_the_refund_is_done(shop: Shop) -> None:
+    """Else a crash of the database between the two leaves a refund that is done, and an event that is pending."""
+    opener = shop.opener(await shop.campaign(), callback=SHOP_ADDRESS)
+    await shop.lock(opener)
+    await shop.settle(opener)
+    await shop.refund(opener)
+    refunded = event_id("order.refunded", opener.order_id)
+    async with connection(shop.database) as conn:
+        await conn.execute(NOTE_COMMIT_MODE)
+        try:
+            for delivery in await pending_deliveries(shop.database, [*await close_team(shop), refunded]):
+                await record_attempt(shop.database, delivery, attempt("delivered"))
+            modes = {row["type"]: row["mode"] for row in await conn.fetch("SELECT * FROM commit_modes")}
+        finally:
+            await conn.execute(FORGET_COMMIT_MODE)
+    assert modes == {"order.cancelled": "off", "team.failed": "off", "order.refunded": "on"}
+
+
 async def test_deliveries_to_different_addresses_are_independent(shop: Shop) -> None:
     ids = await close_team(shop)
     _, team_to_one, team_to_other = await pending_deliveries(shop.database, ids)
