@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from domain.ids import team_workflow_id
 from tests.soak.checker import RULES, broken, check, never_exercised
 from tests.soak.history import Callback, Fault, History, Operation
 from tests.soak.pairs import never_reached
 from tests.soak.rows import Event, Rows
+from tests.soak.rules.facts import Facts
 from tests.soak.tale import (
     COMPLETED,
     EVENTS,
@@ -301,3 +303,14 @@ def test_a_pair_of_rare_things_is_reached_where_one_team_has_met_both() -> None:
     assert "full and shutdown" in missed
     ended = rows("teams", "team_id", "T", campaign_id=2)
     assert never_reached(*ended) == [pair for pair in missed if "shutdown" not in pair]
+
+
+def test_a_workflow_that_ends_has_not_seen_what_changed_while_it_ended() -> None:
+    facts = Facts(HISTORY, ROWS)
+    assert facts.calm_seconds(50, 60) == 10
+    assert facts.calm_seconds(59, 64) == 3  # the fault began at 60, and its effects were over at 62
+    _, believes = rows("workflows", "workflow_id", team_workflow_id("V"), view_status="completed", view_seats={})
+    view = "the view is what the rows are"
+    assert not any(view in each for each in broken(check(HISTORY, believes)))
+    _, rests = rows("workflows", "workflow_id", team_workflow_id("V"), view_status="completed", view_seats={}, closed_at=40)
+    assert any(view in each for each in broken(check(HISTORY, rests)))

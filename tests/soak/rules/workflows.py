@@ -1,7 +1,7 @@
 """The workflows beside the rows, the platform's own invariants, and its logs."""
 
 from domain.ids import refund_workflow_id, team_workflow_id
-from tests.soak.rows import Team
+from tests.soak.rows import Team, Workflow
 from tests.soak.rules.facts import OK, Facts, Tally
 
 EXPECTED_FAILURES = {
@@ -9,6 +9,8 @@ EXPECTED_FAILURES = {
     "refund": {"RefundRejected", "refund_window_closed", "refund_not_found", "NoRequest"},
 }
 """how a workflow may fail: as the answer that somebody got"""
+READ_WITHIN = 2.0
+"""seconds of calm that a team's workflow has for its last look at the rows, and for its end after it"""
 
 
 def the_view_is_what_the_rows_are(facts: Facts, tally: Tally) -> None:
@@ -20,15 +22,20 @@ def the_view_is_what_the_rows_are(facts: Facts, tally: Tally) -> None:
         workflow = facts.workflows.get(team_workflow_id(team.team_id))
         if workflow is None or workflow.view_status is None or workflow.view_seats is None:
             continue
-        if workflow.status == "RUNNING" or (
-            workflow.status == "COMPLETED" and _last_change(facts, team) < (workflow.closed_at or 0)
-        ):
+        if workflow.status == "RUNNING" or _has_read_at_last(facts, team, workflow):
             has_failed = team.status == "failed"
             seats = {order.out_trade_no: order.status for order in facts.members[team.team_id] if order.live and not has_failed}
             view = (workflow.view_status, {} if has_failed else dict(workflow.view_seats))
             tally.check(
                 view == (team.status, seats), f"team {team.team_id} is {team.status} {seats}; its workflow believes {view}"
             )
+
+
+def _has_read_at_last(facts: Facts, team: Team, workflow: Workflow) -> bool:
+    """Whether a workflow that is done must have seen the last change."""
+    if workflow.status != "COMPLETED" or workflow.closed_at is None:
+        return False
+    return facts.calm_seconds(_last_change(facts, team), workflow.closed_at) > READ_WITHIN
 
 
 def _last_change(facts: Facts, team: Team) -> float:
