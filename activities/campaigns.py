@@ -13,6 +13,7 @@ from activities.batches import next_batch, progress_of
 from activities.errors import database_errors
 from db.core.connection import Database
 from domain.lifecycle import TeamDecision
+from domain.messages.acts import Act, signal_author
 from domain.messages.campaigns import BeginShutdown, ClosedTeams, CloseTeams, Closing, ReadShutdown, ShutdownState
 from domain.messages.teams import ConcludedTeam, ConcludeTeam
 
@@ -78,5 +79,7 @@ class CampaignActivities(interfaces.CampaignActivities):
         if is_signaled and not request.by_rows:
             return None
         with database_errors():
-            close = ConcludeTeam(team_id=team_id, decision=TeamDecision.CLOSE, now=request.now)
+            author = signal_author(request.operator)
+            act = Act(id=f"shutdown-{request.campaign_id}", author=author, reason=request.reason)
+            close = ConcludeTeam(team_id=team_id, decision=TeamDecision.CLOSE, now=request.now, act=act)
             return await db.teams.conclude.conclude_team(self._database, close)

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 
 from temporalio import activity
 
+from domain.messages.acts import Outcome
 from domain.messages.audiences import AudienceImportInput, ClearedMembers, FailImport, ImportState
 from domain.messages.callbacks import (
     Deliver,
@@ -24,6 +25,7 @@ from domain.messages.orders import LockSeat, ReleaseOverdue, SeatAnswer, Settled
 from domain.messages.reconciliation import Reconcile, Reconciled, ReconciledTeams
 from domain.messages.refunds import (
     ChangeRefund,
+    DeclineAct,
     OpenRefund,
     RefundByOperator,
     RefundInput,
@@ -31,7 +33,7 @@ from domain.messages.refunds import (
     StartedRefunds,
     StartTeamRefunds,
 )
-from domain.messages.teams import ConcludedTeam, ConcludeTeam, ExtendTeam, TakeOver, TeamAnswer, TeamRows
+from domain.messages.teams import ActedTeam, ConcludedTeam, ConcludeTeam, ExtendTeam, TakeOver, TeamAnswer, TeamRows
 
 
 class OrderActivities(ABC):
@@ -68,8 +70,8 @@ class TeamActivities(ABC):
 
     @activity.defn
     @abstractmethod
-    async def extend_team(self, request: ExtendTeam) -> TeamAnswer:
-        """Gives a forming team a later deadline."""
+    async def extend_team(self, request: ExtendTeam) -> ActedTeam:
+        """Gives a forming team more time."""
 
 
 class RefundActivities(ABC):
@@ -110,6 +112,11 @@ class RefundActivities(ABC):
     async def resume_refund(self, change: ChangeRefund) -> RefundState:
         """Makes the refund's dead callbacks due again."""
 
+    @activity.defn
+    @abstractmethod
+    async def decline_refund_act(self, request: DeclineAct) -> Outcome:
+        """Records an operator's act that changes nothing, and why."""
+
 
 class RefundStartActivities(ABC):
     """Starts of refund workflows."""
@@ -126,8 +133,8 @@ class RefundStartActivities(ABC):
 
     @activity.defn
     @abstractmethod
-    async def start_refund_by_operator(self, request: RefundByOperator) -> str:
-        """Starts a refund for an operator; returns what came of it, in a sentence."""
+    async def start_refund_by_operator(self, request: RefundByOperator) -> Outcome:
+        """Starts a refund for an operator, or says why there is none to start."""
 
 
 class CallbackActivities(ABC):

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from temporalio import activity
 
+import db.refunds.acts
 import db.refunds.open
 import db.refunds.pending
 import db.refunds.steps
@@ -12,8 +13,10 @@ from activities import interfaces
 from activities.batches import next_batch, progress_of
 from activities.errors import database_errors
 from db.core.connection import Database
+from domain.messages.acts import Outcome
 from domain.messages.refunds import (
     ChangeRefund,
+    DeclineAct,
     OpenRefund,
     RefundByOperator,
     RefundInput,
@@ -70,6 +73,11 @@ class RefundActivities(interfaces.RefundActivities):
         with database_errors():
             return await db.refunds.steps.resume_refund(self._database, change)
 
+    @activity.defn
+    async def decline_refund_act(self, request: DeclineAct) -> Outcome:
+        with database_errors():
+            return await db.refunds.acts.decline_act(self._database, request)
+
 
 class StartsRefund(Protocol):
     """Starts the workflow of a refund, unless it runs already."""
@@ -109,13 +117,13 @@ class RefundStartActivities(interfaces.RefundStartActivities):
         raise next_batch(progress.done, progress)
 
     @activity.defn
-    async def start_refund_by_operator(self, request: RefundByOperator) -> str:
+    async def start_refund_by_operator(self, request: RefundByOperator) -> Outcome:
         with database_errors():
             found = await db.refunds.pending.refund_by_operator(self._database, request)
-        if isinstance(found, str):
+        if isinstance(found, Outcome):
             return found
         await self._start(found)
-        return f"refund {found.attempt} of this order has a workflow of its own now"
+        return Outcome(changed=True, detail=f"Refund {found.attempt} of this order has a workflow of its own.")
 
     async def _start_all(self, refunds: list[RefundInput]) -> None:
         await asyncio.gather(*(self._start(refund) for refund in refunds))

@@ -7,7 +7,7 @@ import db.teams.take_over
 from activities import interfaces
 from activities.errors import database_errors
 from db.core.connection import Database
-from domain.messages.teams import ConcludedTeam, ConcludeTeam, ExtendTeam, TakeOver, TeamAnswer, TeamRows
+from domain.messages.teams import ActedTeam, ConcludedTeam, ConcludeTeam, ExtendTeam, TakeOver, TeamRows
 
 
 class TeamActivities(interfaces.TeamActivities):
@@ -27,6 +27,6 @@ class TeamActivities(interfaces.TeamActivities):
             return await db.teams.conclude.conclude_team(self._database, request)
 
     @activity.defn
-    async def extend_team(self, request: ExtendTeam) -> TeamAnswer:
+    async def extend_team(self, request: ExtendTeam) -> ActedTeam:
         with database_errors():
             return await db.teams.conclude.extend_team(self._database, request)

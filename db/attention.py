@@ -1,9 +1,14 @@
-"""Lists what needs an operator: refunds without an answer, payment conflicts, dead callbacks, what reconciliation found."""
+"""What needs an operator: refunds without an answer, payment conflicts, dead callbacks, what reconciliation found."""
 
-from db.core.connection import Database, Row, connection
+from datetime import datetime
+
+from db.core.connection import Connection, Database, Row, connection, transaction
 from db.core.pagination import Position
+from db.settings.audit import record_act
+from domain.errors import ErrorCode, Refusal
 from domain.ids import refund_workflow_id, team_workflow_id
-from domain.schemas.attention import Attention
+from domain.messages.acts import Act, Outcome
+from domain.schemas.attention import Attention, Resolvable
 from domain.schemas.workflows import WorkflowLink
 
 ATTENTION = """
@@ -14,7 +19,7 @@ SELECT * FROM (
   UNION ALL
   SELECT 'payment_conflict', c.order_id, o.source, o.out_trade_no, o.team_id, c.reported_at,
          format('%s was booked, and %s reported afterwards', o.paid_amount, c.amount), NULL, NULL
-    FROM payment_conflicts c JOIN orders o USING (order_id)
+    FROM payment_conflicts c JOIN orders o USING (order_id) WHERE c.resolved_at IS NULL
   UNION ALL
   SELECT CASE WHEN r.attempt IS NULL THEN 'callback' ELSE 'refund' END, coalesce(r.order_id, d.event_id), e.source,
          o.out_trade_no, e.team_id, d.finished_at,
@@ -65,3 +70,56 @@ def _workflow(row: Row) -> WorkflowLink | None:
     if row["order_id"]:
         return WorkflowLink(id=refund_workflow_id(row["order_id"], row["attempt"]))
     return WorkflowLink(id=team_workflow_id(row["team_id"])) if row["team_id"] else None
+
+
+async def resolve(database: Database, kind: Resolvable, subject: str, act: Act, now: datetime) -> Outcome:
+    """Settles what an operator says is settled, so that it is listed no more; the act is recorded with its note.
+
+    Raises:
+        Refusal: order_not_found, event_not_found.
+    """
+    async with transaction(database) as conn:
+        if kind is Resolvable.PAYMENT_CONFLICT:
+            outcome = await _resolve_conflict(conn, subject, now)
+        else:
+            outcome = await _resolve_callback(conn, subject, now)
+        return await record_act(conn, f"{kind}/{subject}", "resolve", act, outcome, now)
+
+
+ORDER_EXISTS = "SELECT EXISTS (SELECT FROM orders WHERE order_id = $1)"
+RESOLVE_CONFLICTS = """
+UPDATE payment_conflicts SET resolved_at = $2 WHERE order_id = $1 AND resolved_at IS NULL RETURNING amount
+"""
+
+
+async def _resolve_conflict(conn: Connection, order_id: str, now: datetime) -> Outcome:
+    if not await conn.fetchval(ORDER_EXISTS, order_id):
+        raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {order_id}.")
+    amounts = sorted(row["amount"] for row in await conn.fetch(RESOLVE_CONFLICTS, order_id, now))
+    if not amounts:
+        return Outcome(changed=False, detail="No payment conflict of this order waits.")
+    return Outcome(changed=True, detail=f"Also reported, and settled by hand: {', '.join(map(str, amounts))}.")
+
+
+# What the list above shows as a refund is not settled here: somebody may wait for its money.
+CALLBACK = """
+SELECT e.type IN ('order.refund_requested', 'order.refunded')
+       OR e.type = 'order.cancelled' AND EXISTS (SELECT FROM refunds r WHERE r.order_id = e.order_id AND r.kind = 'unpaid')
+       AS is_of_refund
+  FROM events e WHERE e.event_id = $1
+"""
+CLOSE_DEAD = """
+UPDATE deliveries SET status = 'closed', finished_at = $2 WHERE event_id = $1 AND status COLLATE "C" = 'dead' RETURNING address
+"""
+
+
+async def _resolve_callback(conn: Connection, event_id: str, now: datetime) -> Outcome:
+    event = await conn.fetchrow(CALLBACK, event_id)
+    if event is None:
+        raise Refusal(ErrorCode.EVENT_NOT_FOUND, f"There is no event {event_id}.")
+    if event["is_of_refund"]:
+        return Outcome(changed=False, detail="It is a refund's: close the refund manually, or have it sent again.")
+    closed = len(await conn.fetch(CLOSE_DEAD, event_id, now))
+    if not closed:
+        return Outcome(changed=False, detail="No callback of this event was given up.")
+    return Outcome(changed=True, detail=f"{closed} callback(s) that were given up are closed.")

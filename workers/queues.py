@@ -201,6 +201,7 @@ def refund_steps(database: Database) -> list[Callable[..., Any]]:
         refunds.finish_refund,
         refunds.flag_refund,
         refunds.resume_refund,
+        refunds.decline_refund_act,
     ]
 
 

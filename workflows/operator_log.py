@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from domain.messages.acts import UNNAMED, Act, Outcome
     from workflows.details import moment
+    from workflows.markdown import quote
     from workflows.operator_signals import SignalT, UnusablePayloadError, parse_signal
     from workflows.search_attributes import NEEDS_ATTENTION
 
@@ -28,6 +30,14 @@ class OperatorLog:
         self.notes = [*others, f"{moment(workflow.now())}: {text}"][-NOTES:]
         self.show()
 
+    def note_act(self, what: str, act: Act, outcome: Outcome) -> None:
+        """What somebody did, why, and what came of it."""
+        self.note(f"{_who_and_why(what, act)}{'' if outcome.changed else ' changed nothing'}: {outcome.detail}")
+
+    def note_failure(self, what: str, act: Act, message: str) -> None:
+        """As `note_act`, where a defect stopped it."""
+        self.note(f"{_who_and_why(what, act)} failed: {quote(message)}")
+
     def flag(self, *, needs_attention: bool) -> None:
         """Sets the search attribute NeedsAttention; each change of it is an event and a write."""
         if needs_attention is not self._is_flagged:
@@ -41,3 +51,8 @@ class OperatorLog:
         except UnusablePayloadError as exc:
             self.note(f"{name} changed nothing: {exc}")
             return None
+
+
+def _who_and_why(what: str, act: Act) -> str:
+    operator = act.author.operator
+    return f"{what} by {operator if operator == UNNAMED else quote(operator)} ({quote(act.reason) or 'no reason given'})"

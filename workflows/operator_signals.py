@@ -7,6 +7,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel, ValidationError
 
+    from domain.messages.acts import Act, signal_author
     from workflows.markdown import SUMMARY_PART, quote
 
 SignalT = TypeVar("SignalT", bound=BaseModel)
@@ -18,6 +19,11 @@ class UndecodablePayload:
 
 class UnusablePayloadError(Exception):
     """Says in a sentence why a payload cannot be used."""
+
+
+def signal_act(operator: str, reason: str) -> Act:
+    """The act that a signal asks for: replay finds it under the same id."""
+    return Act(id=str(workflow.uuid4()), author=signal_author(operator), reason=reason)
 
 
 def parse_signal(expected: type[SignalT], payload: object, surplus: tuple[object, ...] = ()) -> SignalT:

@@ -17,7 +17,17 @@ class Saga:
     Either way the block ends only when all handlers have finished.
     """
 
-    def __init__(self, on_failure: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, may_compensate: Callable[[], bool], on_end: Callable[[], None], on_failure: Callable[[BaseException], None]
+    ) -> None:
+        """
+        Args:
+            may_compensate: whether no handler is in a step that a compensation may have to take back.
+            on_end: releases the handlers that wait for a step of the block, which has ended with its compensations.
+            on_failure: is called last, where the block ends by an exception.
+        """
+        self._may_compensate = may_compensate
+        self._on_end = on_end
         self._on_failure = on_failure
         self._compensations: list[Callable[[], Awaitable[object]]] = []
 
@@ -35,12 +45,14 @@ class Saga:
     async def __aexit__(self, _: type[BaseException] | None, exc: BaseException | None, __: TracebackType | None) -> None:
         if exc is not None and not ends_workflow(exc):
             return
+        if exc is not None:
+            await workflow.wait_condition(self._may_compensate)
+            while self._compensations:
+                await self._compensations.pop()()
+        self._on_end()
         await workflow.wait_condition(workflow.all_handlers_finished)
-        if exc is None:
-            return
-        while self._compensations:
-            await self._compensations.pop()()
-        self._on_failure(exc)
+        if exc is not None:
+            self._on_failure(exc)
 
 
 def ends_workflow(exc: BaseException) -> bool:

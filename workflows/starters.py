@@ -52,7 +52,7 @@ from workflows.redelivery import RESEND, MassRedeliveryWorkflow, RedeliveryWorkf
 from workflows.refund.workflow import RefundWorkflow
 from workflows.search_attributes import CAMPAIGN_ID, MALL, TEAM_STATUS
 from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, RECONCILIATION_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
-from workflows.team.state import TeamInput
+from workflows.team.state import TeamInput, TeamState
 from workflows.team.workflow import TeamWorkflow
 
 START_WITHIN = timedelta(seconds=5)
@@ -83,7 +83,7 @@ def _options(workflow_id: str, task_queue: str, summary: str, mall: str | None =
 def team_start(
     team: TeamInput, *, task_queue: str = TRADE_QUEUE, task_timeout: timedelta | None = None
 ) -> WithStartWorkflowOperation[TeamWorkflow, str]:
-    """The start of a team's workflow, which comes with its opener's lock."""
+    """The start of a team's workflow, which comes with its opener's lock or, without a workflow, an operator's act."""
     goods, mall = quote(team.goods_name, SUMMARY_PART), quote(team.source)
     options = _options(
         team_workflow_id(team.team_id),
@@ -105,6 +105,16 @@ def team_start(
             ]
         ),
     )
+
+
+def continuing(team: TeamInput) -> TeamInput:
+    """The input of a team that has rows and no workflow: it reads them before it answers anybody."""
+    return team.model_copy(update={"state": TeamState()})
+
+
+def refund_start(refund: RefundInput) -> WithStartWorkflowOperation[RefundWorkflow, str]:
+    """The start of a refund's workflow, which comes with a request or an operator's act."""
+    return WithStartWorkflowOperation(RefundWorkflow.run, refund, **refund_options(refund))
 
 
 def refund_options(refund: RefundInput, task_queue: str = REFUNDS_QUEUE) -> StartOptions:

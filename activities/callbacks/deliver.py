@@ -117,8 +117,8 @@ class CallbackActivities(interfaces.CallbackActivities):
     async def revive_callbacks(self, request: ReviveCallbacks) -> RevivedCallbacks:
         """Makes the dead callbacks of a team due again; those of its refunds are left to the refunds' workflows."""
         with database_errors():
-            revived = await self.execute(db.callbacks.redelivery.redeliver_team(self._database, request.team_id, request.now))
-        return RevivedCallbacks(event_ids=revived)
+            revive = db.callbacks.redelivery.redeliver_team(self._database, request.team_id, request.act, request.now)
+            return await self.execute(revive)
 
     @activity.defn
     async def send_sample(self, sample: Sample) -> SampleReply:

@@ -7,12 +7,6 @@ from domain.types import Schema
 REPLAYED = "Idempotent-Replayed"
 
 
-class Accepted(Schema):
-    """The signal was sent to the workflow, whose details show its effect."""
-
-    accepted: bool = True
-
-
 class Redelivered(Schema):
     count: int
     """events that are sent again; 0: there is no address, or a question that has its answer"""

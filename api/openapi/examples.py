@@ -63,7 +63,7 @@ SAMPLES: Json = {
     "name": "Spring sale",
     "reason": "changed their mind",
     "detail": "",
-    "note": "",
+    "note": "told by mail",
     "sequence": 41,
     "next_cursor": None,
     "id": "team-t-4kq7zv2m9x1c8b3n6d5f",

@@ -47,5 +47,4 @@ async def send_sample(request: SampleRequest, mall: MallDep, container: Containe
 @router.post("/{event_id}/resend", status_code=202)
 async def resend(event_id: Identifier, mall: MallDep, container: ContainerDep) -> Redelivered:
     """Send an event again now, under the same id, whether it was delivered, is pending or dead."""
-    count = await container.callbacks.redeliver_event(event_id, by=f"mall {mall.source}", source=mall.source)
-    return Redelivered(count=count)
+    return Redelivered(count=await container.callbacks.redeliver_own(event_id, mall))

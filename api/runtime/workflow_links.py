@@ -7,11 +7,12 @@ from pydantic import HttpUrl
 
 from domain.schemas.audiences import AudienceImport
 from domain.schemas.orders import Order
+from domain.schemas.refunds import Refund
 from domain.schemas.teams import Team
 from domain.schemas.workflows import WorkflowLink
 from domain.types import Schema
 
-NESTED = {Order, Team, AudienceImport}
+NESTED = {Order, Refund, Team, AudienceImport}
 """parts of other answers that name a workflow of their own"""
 
 AnswerT = TypeVar("AnswerT", bound=Schema)

@@ -2,6 +2,8 @@
 
 import json
 import secrets
+import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from temporalio.client import Client, WorkflowFailureError
@@ -9,14 +11,18 @@ from temporalio.client import Client, WorkflowFailureError
 from api.http.temporal_errors import time_limit
 from api.services.refunds import RefundService
 from db.callbacks.mass_redelivery import begin_redelivery
-from db.callbacks.redelivery import redeliver_event
+from db.callbacks.queries import read_callback
+from db.callbacks.redelivery import RedeliverySlice, redeliver_event
 from db.core.connection import Database
 from db.settings.keys import MallAccess
 from domain.addresses import routing_key_refusal, url_refusal
-from domain.errors import ErrorCode, Refusal, Unavailable
-from domain.messages.acts import Author
+from domain.errors import ErrorCode, GroupBuyError, Refusal, Unavailable
+from domain.messages.acts import Act, Author, Outcome
 from domain.messages.callbacks import Address, CallbackFormat, Sample, SampleReply
+from domain.messages.refunds import RefundAction
+from domain.schemas.audit import Via
 from domain.schemas.callback_settings import AmqpCallback, Callback
+from domain.schemas.callbacks import OpsCallbackAttempts
 from domain.schemas.events import SAMPLES, EventType
 from domain.schemas.redeliveries import Redelivery, RedeliveryRange
 from settings import Settings
@@ -33,22 +39,43 @@ class CallbackService:
         self._refunds = refunds
         self._settings = settings
 
-    async def redeliver_event(self, event_id: str, *, by: str, source: str | None = None) -> int:
-        """Sends one event again, to each of its addresses; returns the number of events that are sent, 0 or 1.
+    async def redeliver_own(self, event_id: str, mall: MallAccess) -> int:
+        """Sends a mall's event again, to each of its addresses; returns the number of events that are sent, 0 or 1.
 
         Raises:
             Refusal: event_not_found, also for another mall's event.
             Unavailable: the outcome is unknown; reconciliation delivers within minutes what is due.
         """
+        by = Author(operator=f"mall {mall.source}", via=Via.API, key_id=mall.key_id or None)
         async with time_limit(self._settings.answer_within):
-            due = await redeliver_event(self._database, event_id, source, datetime.now(UTC))
-            if due is None:
-                raise Refusal(ErrorCode.EVENT_NOT_FOUND, f"There is no event {event_id}.")
-            if due.event_ids:
-                await start_redelivery(self._client, f"callback-{event_id}", due.event_ids, operator=by)
-            for order_id in due.refunds:
-                await self._signal_refund(order_id, by)
+            due = await self._redeliver(event_id, mall.source, by)
         return len(due.event_ids) + len(due.refunds)
+
+    async def redeliver_by_operator(self, event_id: str, *, by: Author) -> tuple[Outcome, OpsCallbackAttempts]:
+        """Sends an event of any mall again; returns what came of that, and the event with its callbacks as it is then.
+
+        Raises:
+            Refusal: event_not_found.
+            Unavailable: the outcome is unknown.
+        """
+        act = Act(id=uuid.uuid4().hex, author=by)
+        async with time_limit(self._settings.answer_within):
+            due = await self._redeliver(event_id, None, by, act)
+            callback = await read_callback(self._database, event_id)
+        if callback is None or due.outcome is None:
+            raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "An event was sent again that has no row.")
+        return due.outcome, callback
+
+    async def _redeliver(self, event_id: str, source: str | None, by: Author, act: Act | None = None) -> RedeliverySlice:
+        due = await redeliver_event(self._database, event_id, source, datetime.now(UTC), act)
+        if due is None:
+            raise Refusal(ErrorCode.EVENT_NOT_FOUND, f"There is no event {event_id}.")
+        if due.event_ids:
+            await start_redelivery(self._client, f"callback-{event_id}", due.event_ids, operator=by.operator)
+        for order_id in due.refunds:
+            outcome, _ = await self._refunds.act(order_id, RefundAction.RESEND, by=by)
+            due = replace(due, outcome=outcome)
+        return due
 
     async def redeliver_range(self, wanted: RedeliveryRange, *, by: Author) -> Redelivery:
         """Lets a mall's events of a period be sent again; joins the workflow that does so already.
@@ -59,7 +86,8 @@ class CallbackService:
         async with time_limit(self._settings.answer_within):
             now = datetime.now(UTC)
             gives_up_at = now + timedelta(seconds=self._settings.callback_give_up)
-            redelivery = await begin_redelivery(self._database, wanted, by=by, now=now, gives_up_at=gives_up_at)
+            act = Act(id=uuid.uuid4().hex, author=by)
+            redelivery = await begin_redelivery(self._database, wanted, act=act, now=now, gives_up_at=gives_up_at)
             if redelivery.finished_at is None:
                 await start_mass_redelivery(self._client, redelivery)
         return redelivery
@@ -88,13 +116,6 @@ class CallbackService:
                 return await execute_sample(self._client, sample)
             except WorkflowFailureError as error:
                 raise Unavailable("The sample could not be sent; try again.") from error
-
-    async def _signal_refund(self, order_id: str, by: str) -> None:
-        try:
-            await self._refunds.signal(order_id, "resend", {"operator": by[:128]})
-        except Refusal:
-            # The refund has finished meanwhile, which means that the mall has been told.
-            return
 
 
 def callback_address(

@@ -5,12 +5,13 @@ from datetime import datetime
 
 from db.callbacks.redelivery import RedeliverySlice, split_by_driver
 from db.core.connection import Connection, Database, connection, fetch_one, transaction
-from db.settings.audit import record_change
+from db.settings.audit import record_act
 from domain.ids import redelivery_workflow_id
-from domain.messages.acts import Author
+from domain.messages.acts import Act, Outcome
 from domain.messages.callbacks import RedeliveryState
 from domain.schemas.redeliveries import Redelivery, RedeliveryRange
 from domain.schemas.workflows import WorkflowLink
+from domain.types import rfc3339
 
 SLICE = 200
 """events that are looked at in one transaction"""
@@ -48,24 +49,33 @@ RETURNING redelivery_id
 
 
 async def begin_redelivery(
-    database: Database, wanted: RedeliveryRange, *, by: Author, now: datetime, gives_up_at: datetime
+    database: Database, wanted: RedeliveryRange, *, act: Act, now: datetime, gives_up_at: datetime
 ) -> Redelivery:
-    """Records a redelivery; while one of the same range is unfinished, returns that."""
+    """Begins a redelivery; while one of the same range is unfinished, returns that. Either is recorded as the act's outcome."""
     key = (wanted.source, wanted.since, wanted.until, wanted.status)
     async with transaction(database) as conn:
         await conn.execute(END_OLD, *key, now)
         redelivery_id = await conn.fetchval(FIND, *key)
+        count, begun = 0, None
         if redelivery_id is None:
             count = await conn.fetchval(COUNT, wanted.source, wanted.since, min(wanted.until, now), wanted.status)
-            redelivery_id = await conn.fetchval(INSERT, *key, count, by.operator, now, gives_up_at)
-            if redelivery_id is None:  # another request was faster
+            redelivery_id = begun = await conn.fetchval(INSERT, *key, count, act.author.operator, now, gives_up_at)
+            if begun is None:  # another request was faster
                 redelivery_id = await conn.fetchval(FIND, *key)
-            elif count:
-                await record_change(conn, f"redelivery/{redelivery_id}", wanted, by=by, now=now)
+        outcome = _outcome(wanted, count if begun else None)
+        await record_act(conn, f"redelivery/{redelivery_id}", "resend", act, outcome, now)
         redelivery = await _read(conn, redelivery_id)
     if redelivery is None:
         raise LookupError(f"no redelivery {redelivery_id}")
     return redelivery
+
+
+def _outcome(wanted: RedeliveryRange, count: int | None) -> Outcome:
+    """`count`: the events of a redelivery that begins; None where one of the same range is under way."""
+    events = f"{wanted.status} event(s) of {wanted.source} from {rfc3339(wanted.since)} to {rfc3339(wanted.until)}"
+    if count is None:
+        return Outcome(changed=False, detail=f"A redelivery of {events} is under way already.")
+    return Outcome(changed=count > 0, detail=f"{count} {events} {'are sent again' if count else 'were found'}.")
 
 
 READ = """

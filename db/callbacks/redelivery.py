@@ -1,10 +1,14 @@
 """Redelivery of an event or a team: dead or delivered callbacks become due at once, with a new retry period."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from db.core.connection import Database, Row, connection, transaction
+from db.core.connection import Connection, Database, Row, transaction
+from db.orders.release import LOCK_TEAM
+from db.settings.audit import find_outcome, record_act
 from domain.ids import event_id
+from domain.messages.acts import Act, Outcome
+from domain.messages.callbacks import RevivedCallbacks
 from domain.schemas.events import EventType
 
 
@@ -16,6 +20,8 @@ class RedeliverySlice:
     """now due: a redelivery workflow delivers them"""
     refunds: list[str]
     """ids of orders with a refund in progress: the refund's workflow makes its event due and delivers it"""
+    outcome: Outcome | None = None
+    """of the operator's act; none: nobody's, or one that the workflows of these refunds record"""
 
 
 # Events of an unfinished refund are redelivered by its workflow alone, which waits for them. An order.refund_requested that has
@@ -32,14 +38,24 @@ MAKE_DUE = f"UPDATE deliveries SET {DUE_AGAIN} WHERE event_id = ANY($1::text[])"
 EVENT_EXISTS = "SELECT EXISTS (SELECT FROM events WHERE event_id = $1 AND ($2::text IS NULL OR source = $2))"
 
 
-async def redeliver_event(database: Database, event: str, source: str | None, now: datetime) -> RedeliverySlice | None:
+async def redeliver_event(
+    database: Database, event: str, source: str | None, now: datetime, act: Act | None = None
+) -> RedeliverySlice | None:
     """Makes an event due at each of its addresses, whatever its status; returns None if the mall (None: any) has none such."""
     async with transaction(database) as conn:
         if not await conn.fetchval(EVENT_EXISTS, event, source):
             return None
         slice_ = split_by_driver(await conn.fetch(EVENT_CANDIDATES, event, source))
         await conn.execute(MAKE_DUE, slice_.event_ids, now)
-    return slice_
+        if act is None or slice_.refunds:
+            return slice_
+        return replace(slice_, outcome=await _record(conn, event, slice_, act, now))
+
+
+async def _record(conn: Connection, event: str, slice_: RedeliverySlice, act: Act, now: datetime) -> Outcome:
+    is_sent = bool(slice_.event_ids)
+    detail = "It is sent again." if is_sent else "It has no address, or is a question that has its answer."
+    return await record_act(conn, f"callback/{event}", "resend", act, Outcome(changed=is_sent, detail=detail), now)
 
 
 def split_by_driver(rows: list[Row]) -> RedeliverySlice:
@@ -67,8 +83,16 @@ RETURNING e.event_no, d.event_id
 """
 
 
-async def redeliver_team(database: Database, team_id: str, now: datetime) -> list[str]:
+async def redeliver_team(database: Database, team_id: str, act: Act, now: datetime) -> RevivedCallbacks:
     """Makes a team's dead callbacks due and returns their events; events of refunds are left to the refunds' workflows."""
-    async with connection(database) as conn:
+    subject = f"team/{team_id}"
+    async with transaction(database) as conn:
+        await conn.execute(LOCK_TEAM, team_id)  # attempts of one activity do not overlap: the act is recorded once
         rows = await conn.fetch(REDELIVER_TEAM, team_id, now)
-    return list(dict.fromkeys(row["event_id"] for row in sorted(rows, key=lambda row: row["event_no"])))
+        event_ids = list(dict.fromkeys(row["event_id"] for row in sorted(rows, key=lambda row: row["event_no"])))
+        outcome = await find_outcome(conn, subject, act)
+        if outcome is None:
+            detail = f"{len(event_ids)} event(s) are sent again." if event_ids else "Nothing was given up."
+            outcome = Outcome(changed=bool(event_ids), detail=detail)
+            await record_act(conn, subject, "resend_callbacks", act, outcome, now)
+    return RevivedCallbacks(event_ids=event_ids, outcome=outcome)

@@ -381,6 +381,7 @@ payment_conflicts = Table(
     _money("amount"),
     _moment("paid_at"),
     _moment("reported_at"),
+    Column("resolved_at", DateTime(timezone=True), comment="when an operator settled it: the audit says who, and how"),
     UniqueConstraint("order_id", "amount"),
     comment="A different amount reported for an order that is already paid: needs an operator.",
 )

@@ -6,6 +6,7 @@ from decimal import Decimal
 from db.callbacks.outbox import record_order_events
 from db.core.connection import Connection, Database, Row, fetch_one, transaction
 from db.orders.release import CANCELLED, LOCK_ORDER, RETURNED, release_seat
+from db.settings.audit import find_outcome, record_act
 from domain.errors import ErrorCode, Refusal
 from domain.ids import event_id
 from domain.lifecycle import (
@@ -18,6 +19,7 @@ from domain.lifecycle import (
     TeamStatus,
     decide_refund,
 )
+from domain.messages.acts import Outcome
 from domain.messages.refunds import OpenRefund, RefundState
 from domain.schemas.events import EventType
 
@@ -30,34 +32,61 @@ async def open_refund(database: Database, request: OpenRefund) -> RefundState:
     """Decides from the rows how an order is refunded, and releases what needs no consent; a repeat returns the existing refund.
 
     A request that names an existing attempt, even a rejected one, gets that attempt: its sender has not seen the result yet.
+    An operator's act is recorded with its outcome, once however often it arrives; also a refused one.
 
     Raises:
         Refusal: order_not_found; refund_window_closed; refund_not_found for an order that was cancelled without a refund.
     """
+    refused: Refusal | None = None
     async with transaction(database) as conn:
         order = await conn.fetchrow(LOCK_ORDER, request.order_id)
         if order is None:
             raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {request.out_trade_no or request.order_id}.")
         latest = await conn.fetchrow(LATEST, request.order_id)
-        window = RefundWindow(order["completed_at"], order["refund_window"])
-        team_status, in_window = TeamStatus(order["team_status"]), window.is_open(request.requested_at or request.now)
-        if latest is not None and request.attempt is not None and request.attempt <= latest["attempt"]:
-            named = await fetch_one(conn, ATTEMPT, request.order_id, request.attempt)
-            return await _existing(conn, order, named, request.now)
-        match decide_refund(OrderStatus(order["status"]), team_status, in_window=in_window, force=request.force):
-            case RefundStep.NO_CHANGE:
-                return await _existing(conn, order, latest, request.now)
-            case RefundStep.REFUSE:
-                raise window.refusal()
-            case RefundStep.CANCEL:
-                return await _cancel(conn, order, request)
-            case RefundStep.RETURN:
-                return await _return(conn, order, request, RefundKind.PAID_UNFORMED)
-            case RefundStep.ASK:
-                if order["callback_kind"] == "http" and order["callback_format"] == "standard":
-                    return await _ask(conn, order, request)
-                # A queue cannot answer, so the refund proceeds without consent.
-                return await _return(conn, order, request, RefundKind.PAID_FORMED)
+        earlier = await find_outcome(conn, f"refund/{request.order_id}", request.act) if request.act else None
+        try:
+            state = await _decide(conn, order, latest, request)
+            outcome = earlier or _outcome(state, is_new=state.attempt > (latest["attempt"] if latest else 0))
+        except Refusal as exc:  # before anything was changed
+            refused, outcome = exc, Outcome(changed=False, detail=exc.detail)
+        if request.act is not None and earlier is None:
+            await record_act(conn, f"refund/{request.order_id}", "refund", request.act, outcome, request.now)
+    if refused is not None:
+        raise refused
+    return state if request.act is None else state.model_copy(update={"outcome": outcome})
+
+
+async def _decide(conn: Connection, order: Row, latest: Row | None, request: OpenRefund) -> RefundState:
+    window = RefundWindow(order["completed_at"], order["refund_window"])
+    team_status, in_window = TeamStatus(order["team_status"]), window.is_open(request.requested_at or request.now)
+    if latest is not None and request.attempt is not None and request.attempt <= latest["attempt"]:
+        named = await fetch_one(conn, ATTEMPT, request.order_id, request.attempt)
+        return await _existing(conn, order, named, request.now)
+    match decide_refund(OrderStatus(order["status"]), team_status, in_window=in_window, force=request.force):
+        case RefundStep.NO_CHANGE:
+            return await _existing(conn, order, latest, request.now)
+        case RefundStep.REFUSE:
+            raise window.refusal()
+        case RefundStep.CANCEL:
+            return await _cancel(conn, order, request)
+        case RefundStep.RETURN:
+            return await _return(conn, order, request, RefundKind.PAID_UNFORMED)
+        case RefundStep.ASK:
+            if order["callback_kind"] == "http" and order["callback_format"] == "standard":
+                return await _ask(conn, order, request)
+            # A queue cannot answer, so the refund proceeds without consent.
+            return await _return(conn, order, request, RefundKind.PAID_FORMED)
+
+
+def _outcome(state: RefundState, *, is_new: bool) -> Outcome:
+    """What came of an operator's request."""
+    if not is_new:
+        return Outcome(changed=False, detail=f"Refund {state.attempt} of this order is {state.status} already.")
+    if state.kind is RefundKind.UNPAID:
+        return Outcome(changed=True, detail="The order is cancelled.")
+    if state.needs_consent:
+        return Outcome(changed=True, detail="The mall is asked for its consent.")
+    return Outcome(changed=True, detail="The seat is released, and the mall is told to return the money.")
 
 
 async def _existing(conn: Connection, order: Row, refund: Row | None, now: datetime) -> RefundState:

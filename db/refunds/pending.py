@@ -1,7 +1,10 @@
 """Refunds that still have to be started."""
 
-from db.core.connection import Database, Row, connection
+from db.core.connection import Connection, Database, Row, connection, transaction
+from db.orders.release import LOCK_TEAM
+from db.settings.audit import find_outcome, record_act
 from domain.lifecycle import OrderStatus, RefundStep, RefundWindow, TeamStatus, decide_refund
+from domain.messages.acts import Outcome
 from domain.messages.refunds import RefundByOperator, RefundInput
 
 OWED = """
@@ -29,32 +32,42 @@ async def count_owed(database: Database, team_id: str, until: str) -> int:
 
 
 BY_OPERATOR = """
-SELECT o.source, o.status, t.status AS team_status, t.completed_at, t.refund_window,
+SELECT o.order_id, o.source, o.status, t.status AS team_status, t.completed_at, t.refund_window,
        (SELECT count(*) FROM refunds r WHERE r.order_id = o.order_id) AS attempts
   FROM orders o JOIN teams t USING (team_id) WHERE t.team_id = $1 AND o.out_trade_no = $2
 """
 
 
-async def refund_by_operator(database: Database, request: RefundByOperator) -> RefundInput | str:
-    """Returns the refund to start for an operator's request, or why there is none to start."""
-    async with connection(database) as conn:
+async def refund_by_operator(database: Database, request: RefundByOperator) -> RefundInput | Outcome:
+    """Returns the refund to start, which records the operator's act; where there is none to start, records why."""
+    async with transaction(database) as conn:
+        await conn.execute(LOCK_TEAM, request.team_id)  # attempts of one activity do not overlap: the act is recorded once
         order = await conn.fetchrow(BY_OPERATOR, request.team_id, request.out_trade_no)
-    if order is None:
-        return "this team has no such order"
-    in_window = RefundWindow(order["completed_at"], order["refund_window"]).is_open(request.now)
-    match decide_refund(OrderStatus(order["status"]), TeamStatus(order["team_status"]), in_window=in_window, force=False):
-        case RefundStep.NO_CHANGE:
-            return f"the order is {order['status']} already"
-        case RefundStep.REFUSE:
-            return "the refund window is over: start a RefundWorkflow with force, or ask the API to"
+        if order is None:
+            return await _record(conn, f"team/{request.team_id}", request, "This team has no such order.")
+        subject = f"refund/{order['order_id']}"
+        in_window = RefundWindow(order["completed_at"], order["refund_window"]).is_open(request.now)
+        match decide_refund(OrderStatus(order["status"]), TeamStatus(order["team_status"]), in_window=in_window, force=False):
+            case RefundStep.NO_CHANGE:
+                return await _record(conn, subject, request, f"The order is {order['status']} already.")
+            case RefundStep.REFUSE:
+                detail = "The refund window is over: start a RefundWorkflow with force, or ask the API to."
+                return await _record(conn, subject, request, detail)
     return RefundInput(
         source=order["source"],
         out_trade_no=request.out_trade_no,
-        reason=request.reason,
-        operator=request.operator or "operator",
+        reason=request.act.reason,
+        operator=request.act.author.operator,
+        act=request.act,
         attempt=order["attempts"] + 1,
         requested_at=request.now,
     )
+
+
+async def _record(conn: Connection, subject: str, request: RefundByOperator, detail: str) -> Outcome:
+    earlier = await find_outcome(conn, subject, request.act)
+    outcome = earlier or Outcome(changed=False, detail=detail)
+    return earlier or await record_act(conn, subject, "refund", request.act, outcome, request.now)
 
 
 def _to_start(rows: list[Row]) -> list[RefundInput]:

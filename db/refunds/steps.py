@@ -4,14 +4,19 @@ from db.callbacks.redelivery import MAKE_DUE
 from db.core.connection import Connection, Database, Row, fetch_one, transaction
 from db.core.planner_hints import IS_UNDELIVERED
 from db.orders.release import LOCK_ORDER, RETURNED, release_seat
+from db.refunds.acts import earlier_outcome, record_outcome, why_nothing_changed
 from db.refunds.open import ATTEMPT, SET_STATUS, record_refunded, refund_state
 from domain.ids import event_id
 from domain.lifecycle import OrderStatus, RefundKind, RefundStatus, TeamStatus
-from domain.messages.refunds import ChangeRefund, RefundState
+from domain.messages.acts import Outcome
+from domain.messages.refunds import ChangeRefund, RefundAction, RefundState
 from domain.schemas.events import EventType
 
 # Ends the deliveries of an answered question, and of what the mall was told by other means.
-CLOSE = f"UPDATE deliveries SET status = 'closed', finished_at = $2 WHERE event_id = ANY($1::text[]) AND {IS_UNDELIVERED}"
+CLOSE = f"""
+UPDATE deliveries SET status = 'closed', finished_at = $2 WHERE event_id = ANY($1::text[]) AND {IS_UNDELIVERED}
+RETURNING event_id
+"""
 
 # --- the mall's answer, and what follows ---
 
@@ -19,6 +24,7 @@ ANSWER = """
 UPDATE refunds SET answer = $3, status = 'awaiting_mall', operator = coalesce(nullif($4, ''), operator),
                    note = coalesce(nullif($5, ''), note)
  WHERE order_id = $1 AND attempt = $2 AND question IS NOT NULL AND answer IS NULL
+RETURNING answer
 """
 
 
@@ -26,10 +32,17 @@ async def answer_refund(database: Database, change: ChangeRefund) -> RefundState
     """Stores an operator's answer for the mall, and closes the question; the first answer holds."""
     async with transaction(database) as conn:
         order, refund = await _lock(conn, change)
+        if earlier := await earlier_outcome(conn, change, RefundAction.DECIDE):
+            return await _current(conn, order, change, outcome=earlier)
         values = (change.answer, change.operator, change.note)
-        await conn.execute(ANSWER, change.order_id, change.attempt, *values)
+        answered = await conn.fetchval(ANSWER, change.order_id, change.attempt, *values)
         await conn.execute(CLOSE, [refund["question"]], change.now)
-        return await _current(conn, order, change)
+        # A close stands for the mall's yes here; it is recorded when the refund is finished.
+        detail = (
+            f"The refund is {answered} in the mall's place." if answered else why_nothing_changed(refund, RefundAction.DECIDE)
+        )
+        outcome = await record_outcome(conn, change, RefundAction.DECIDE, changed=bool(answered), detail=detail)
+        return await _current(conn, order, change, outcome=outcome)
 
 
 RELEASED = "UPDATE refunds SET released_at = $3, status = 'awaiting_mall' WHERE order_id = $1 AND attempt = $2"
@@ -44,12 +57,11 @@ async def release_refund(database: Database, change: ChangeRefund) -> RefundStat
         team = await release_seat(conn, order, RETURNED, change.now, has_paid=True)
         await conn.execute(RELEASED, change.order_id, change.attempt, change.now)
         await record_refunded(conn, order, refund, change.now)
-        return await _current(conn, order, change, team.status)
+        return await _current(conn, order, change, team_status=team.status)
 
 
 REJECT = """
-UPDATE refunds SET status = 'rejected', answer = 'vetoed', finished_at = $3,
-                   operator = coalesce(nullif($4, ''), operator), note = coalesce(nullif($5, ''), note)
+UPDATE refunds SET status = 'rejected', answer = 'vetoed', finished_at = $3
  WHERE order_id = $1 AND attempt = $2
 """
 
@@ -60,7 +72,7 @@ async def reject_refund(database: Database, change: ChangeRefund) -> RefundState
         order, refund = await _lock(conn, change)
         if refund["question"] and refund["answer"] != "agreed" and refund["finished_at"] is None:
             await conn.execute(SET_STATUS, change.order_id, OrderStatus.PAID)
-            await conn.execute(REJECT, change.order_id, change.attempt, change.now, change.operator, change.note)
+            await conn.execute(REJECT, change.order_id, change.attempt, change.now)
             await conn.execute(CLOSE, [refund["question"]], change.now)
         return await _current(conn, order, change)
 
@@ -78,26 +90,35 @@ CLOSE_UNPAID = "UPDATE refunds SET operator = $3, note = $4 WHERE order_id = $1 
 
 
 async def finish_refund(database: Database, change: ChangeRefund) -> RefundState:
-    """Finishes a refund after the mall was told; by other means if the change names an operator."""
+    """Finishes a refund after the mall was told; by other means if the change is an operator's act."""
     async with transaction(database) as conn:
         order, refund = await _lock(conn, change)
-        if refund["released_at"] is not None and refund["finished_at"] is None:
+        if refund["released_at"] is None:
+            return await _current(conn, order, change)
+        if earlier := await earlier_outcome(conn, change, RefundAction.CLOSE_MANUALLY):
+            return await _current(conn, order, change, outcome=earlier)
+        is_closed = False
+        if refund["finished_at"] is None:
             await conn.execute(REFUNDED, change.order_id)
             await conn.execute(FINISH, change.order_id, change.attempt, change.now, change.operator, change.note)
-            if change.operator:
+            if change.act is not None:
                 await conn.execute(CLOSE, _next_event(refund), change.now)
-        elif refund["kind"] == RefundKind.UNPAID and change.operator:
-            note = change.note or "told outside the platform"
-            await conn.execute(CLOSE_UNPAID, change.order_id, change.attempt, change.operator, note)
-            await conn.execute(CLOSE, _next_event(refund), change.now)
-        return await _current(conn, order, change)
+                is_closed = True
+        elif refund["kind"] == RefundKind.UNPAID and change.act is not None:
+            is_closed = await conn.fetchval(CLOSE, _next_event(refund), change.now) is not None
+            if is_closed:
+                note = change.note or "told outside the platform"
+                await conn.execute(CLOSE_UNPAID, change.order_id, change.attempt, change.operator, note)
+        detail = "The refund is done." if is_closed else why_nothing_changed(refund, RefundAction.CLOSE_MANUALLY)
+        outcome = await record_outcome(conn, change, RefundAction.CLOSE_MANUALLY, changed=is_closed, detail=detail)
+        return await _current(conn, order, change, outcome=outcome)
 
 
 FLAG = """
 UPDATE refunds SET status = $3, operator = coalesce(nullif($4, ''), operator) WHERE order_id = $1 AND attempt = $2
 """
 # Pending deliveries become due at once, too; a closed one never again.
-REDELIVER = f"{MAKE_DUE} AND {IS_UNDELIVERED}"
+REDELIVER = f"{MAKE_DUE} AND {IS_UNDELIVERED} RETURNING event_id"
 
 
 async def flag_refund(database: Database, change: ChangeRefund) -> RefundState:
@@ -113,12 +134,17 @@ async def resume_refund(database: Database, change: ChangeRefund) -> RefundState
 async def _flag(database: Database, change: ChangeRefund, status: RefundStatus) -> RefundState:
     async with transaction(database) as conn:
         order, refund = await _lock(conn, change)
+        if earlier := await earlier_outcome(conn, change, RefundAction.RESEND):
+            return await _current(conn, order, change, outcome=earlier)
         is_unpaid = refund["kind"] == RefundKind.UNPAID
         if refund["finished_at"] is None:
             await conn.execute(FLAG, change.order_id, change.attempt, status, change.operator)
+        is_sent = False
         if status is RefundStatus.AWAITING_MALL and (is_unpaid or refund["finished_at"] is None):
-            await conn.execute(REDELIVER, _next_event(refund), change.now)
-        return await _current(conn, order, change)
+            is_sent = await conn.fetchval(REDELIVER, _next_event(refund), change.now) is not None
+        detail = "The mall is told again." if is_sent else why_nothing_changed(refund, RefundAction.RESEND)
+        outcome = await record_outcome(conn, change, RefundAction.RESEND, changed=is_sent, detail=detail)
+        return await _current(conn, order, change, outcome=outcome)
 
 
 def _next_event(refund: Row) -> list[str]:
@@ -136,6 +162,14 @@ async def _lock(conn: Connection, change: ChangeRefund) -> tuple[Row, Row]:
     return order, await fetch_one(conn, ATTEMPT, change.order_id, change.attempt)
 
 
-async def _current(conn: Connection, order: Row, change: ChangeRefund, team_status: TeamStatus | None = None) -> RefundState:
+async def _current(
+    conn: Connection,
+    order: Row,
+    change: ChangeRefund,
+    *,
+    team_status: TeamStatus | None = None,
+    outcome: Outcome | None = None,
+) -> RefundState:
     refund = await fetch_one(conn, ATTEMPT, change.order_id, change.attempt)
-    return refund_state(order, refund, team_status or TeamStatus(order["team_status"]))
+    state = refund_state(order, refund, team_status or TeamStatus(order["team_status"]))
+    return state if outcome is None else state.model_copy(update={"outcome": outcome})

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
-from db.core.connection import Connection, Database, Row, connection
+from db.core.connection import Connection, Database, Row, connection, transaction
 from db.core.pagination import Conditions
 from domain.messages.acts import Act, Author, Outcome
 from domain.schemas.audit import Change
@@ -32,6 +32,12 @@ async def record_act(conn: Connection, subject: str, action: str, act: Act, outc
     what = (subject, action, act.reason or None, outcome.changed, outcome.detail)
     await conn.execute(RECORD, now, *_author(act.author), *what, None, act.id)
     return outcome
+
+
+async def record_unchanged(database: Database, subject: str, action: str, act: Act, detail: str, now: datetime) -> Outcome:
+    """Records an act that its subject's rows leave nothing to do for; returns the outcome."""
+    async with transaction(database) as conn:
+        return await record_act(conn, subject, action, act, Outcome(changed=False, detail=detail), now)
 
 
 RECORDED_OUTCOME = "SELECT changed, outcome FROM changes WHERE act_id = $1 AND subject = $2"

@@ -6,10 +6,11 @@ from db.callbacks.outbox import record_team_completed, record_team_event
 from db.core.connection import Connection, Database, Row, fetch_one, transaction
 from db.core.planner_hints import IS_FORMING
 from db.orders.release import LOCK_TEAM, cancel_locked
+from db.settings.audit import find_outcome, record_act
 from db.teams.rows import COLUMNS, read_seats, read_team_row, team_row
 from domain.ids import event_id
 from domain.lifecycle import CancelReason, Completion, Conclusion, OrderStatus, TeamDecision, TeamStatus, conclude
-from domain.messages.teams import ConcludedTeam, ConcludeTeam, ExtendTeam, TeamAnswer
+from domain.messages.teams import ActedTeam, ConcludedTeam, ConcludeTeam, ExtendTeam
 from domain.schemas.events import EventType
 from domain.seats import is_overdue
 
@@ -24,18 +25,36 @@ MEMBERS = "SELECT out_trade_no, status, lock_expires_at FROM orders WHERE team_i
 
 
 async def conclude_team(database: Database, request: ConcludeTeam) -> ConcludedTeam:
-    """Completes or fails a forming team by its rows; a repeat, or the loser of a race, gets the present state."""
+    """Completes or fails a forming team by its rows; a repeat, or the loser of a race, gets the present state.
+
+    An operator's act is recorded with its outcome, once however often it arrives.
+    """
     async with transaction(database) as conn:
         team = await fetch_one(conn, LOCK_TEAM, request.team_id)
         members = await conn.fetch(MEMBERS, request.team_id)
-        if team["status"] != TeamStatus.FORMING:
-            return _unchanged(team, members, f"The team was {team['status']} already.")
-        if request.decision is TeamDecision.DEADLINE and (wait := _not_yet(team, members, request.now)):
-            return _unchanged(team, members, wait)
-        conclusion = conclude(request.decision, paid=team["complete_count"], min_count=team["min_count"])
-        if conclusion is None:
-            return _unchanged(team, members, "No member has paid, so the team cannot be completed.")
-        return await _conclude(conn, team, members, conclusion, request.now)
+        if request.act is None:
+            return await _decide(conn, team, members, request)
+        subject = f"team/{request.team_id}"
+        if earlier := await find_outcome(conn, subject, request.act):
+            return _unchanged(team, members, earlier.detail, changed=earlier.changed)
+        concluded = await _decide(conn, team, members, request)
+        await record_act(conn, subject, request.decision, request.act, concluded.outcome, request.now)
+        return concluded
+
+
+async def _decide(conn: Connection, team: Row, members: list[Row], request: ConcludeTeam) -> ConcludedTeam:
+    if team["status"] != TeamStatus.FORMING:
+        return _unchanged(team, members, _was_over(team["status"]))
+    if request.decision is TeamDecision.DEADLINE and (wait := _not_yet(team, members, request.now)):
+        return _unchanged(team, members, wait)
+    conclusion = conclude(request.decision, paid=team["complete_count"], min_count=team["min_count"])
+    if conclusion is None:
+        return _unchanged(team, members, "No member has paid, so the team cannot be completed.")
+    return await _conclude(conn, team, members, conclusion, request.now)
+
+
+def _was_over(status: TeamStatus) -> str:
+    return f"The team was {status} already."
 
 
 def _not_yet(team: Row, members: list[Row], now: datetime) -> str:
@@ -64,16 +83,19 @@ async def _conclude(conn: Connection, team: Row, members: list[Row], conclusion:
         team=await read_team_row(conn, team_id),
         seats=await read_seats(conn, team_id, numbers),
         decides_team=True,
+        changed=True,
         detail=f"The team is {conclusion.status} ({conclusion.how}).",
         owed=[] if completed else paid,
         event_ids=[event, *(event_id(EventType.ORDER_CANCELLED, row["order_id"]) for row in cancelled)],
     )
 
 
-def _unchanged(team: Row, members: list[Row], detail: str) -> ConcludedTeam:
+def _unchanged(team: Row, members: list[Row], detail: str, *, changed: bool = False) -> ConcludedTeam:
+    """`changed`: an earlier transaction has done it."""
     failed = team["status"] == TeamStatus.FAILED
     return ConcludedTeam(
         team=team_row(team),
+        changed=changed,
         detail=detail,
         owed=[member["out_trade_no"] for member in members if failed and member["status"] == OrderStatus.PAID],
         repeated=team["status"] != TeamStatus.FORMING,
@@ -81,13 +103,24 @@ def _unchanged(team: Row, members: list[Row], detail: str) -> ConcludedTeam:
 
 
 EXTEND = f"""
-UPDATE teams SET deadline = $2, version = version + 1 WHERE team_id = $1 AND {IS_FORMING} AND deadline < $2
+UPDATE teams SET deadline = deadline + make_interval(mins => $2::int), version = version + 1
+ WHERE team_id = $1 AND {IS_FORMING}
 RETURNING {COLUMNS}
 """
 
 
-async def extend_team(database: Database, request: ExtendTeam) -> TeamAnswer:
-    """Moves a forming team's deadline to a later moment; a repeat changes nothing more."""
+async def extend_team(database: Database, request: ExtendTeam) -> ActedTeam:
+    """Gives a forming team more time; the act is done and recorded once, however often it arrives."""
+    subject = f"team/{request.team_id}"
     async with transaction(database) as conn:
-        extended = await conn.fetchrow(EXTEND, request.team_id, request.deadline)
-        return TeamAnswer(team=team_row(extended) if extended else await read_team_row(conn, request.team_id))
+        team = await fetch_one(conn, LOCK_TEAM, request.team_id)
+        if earlier := await find_outcome(conn, subject, request.act):
+            return ActedTeam(team=team_row(team), changed=earlier.changed, detail=earlier.detail, repeated=True)
+        extended = await conn.fetchrow(EXTEND, request.team_id, request.minutes)
+        if extended is None:
+            answer = ActedTeam(team=team_row(team), detail=_was_over(team["status"]))
+        else:
+            detail = f"Its deadline is {extended['deadline']:%Y-%m-%d %H:%M:%S} UTC, {request.minutes} min later than before."
+            answer = ActedTeam(team=team_row(extended), changed=True, detail=detail)
+        await record_act(conn, subject, "extend", request.act, answer.outcome, request.now)
+        return answer

@@ -1,8 +1,9 @@
 """Reads teams as they are now."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from db.core.connection import Database, Row, connection
+from db.core.connection import Database, Row, connection, fetch_one
 from db.core.pagination import Conditions, Position
 from domain.ids import team_workflow_id
 from domain.lifecycle import OrderStatus, TeamStatus
@@ -23,6 +24,18 @@ async def read_team(database: Database, source: str | None, team_id: str) -> Tea
     async with connection(database) as conn:
         row = await conn.fetchrow(TEAM, team_id, source)
     return None if row is None else team_from_row(row, row)
+
+
+INPUT = """
+SELECT t.team_id, t.source, t.campaign_id, t.goods_id, g.name AS goods_name, t.target_count
+  FROM teams t JOIN goods g USING (goods_id) WHERE t.team_id = $1
+"""
+
+
+async def read_team_input(database: Database, team_id: str) -> dict[str, Any]:
+    """Returns what a team's workflow is started with, as far as the rows say it."""
+    async with connection(database) as conn:
+        return dict(await fetch_one(conn, INPUT, team_id))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,12 @@ class Author(WorkflowMessage):
     """where the request came from"""
 
 
+UNNAMED = "an operator"
+
+
 def signal_author(operator: str) -> Author:
     """Who sends a signal may leave out who it is."""
-    return Author(operator=operator or "an operator", via=Via.SIGNAL)
+    return Author(operator=operator or UNNAMED, via=Via.SIGNAL)
 
 
 def command_line_author(operator: str) -> Author:

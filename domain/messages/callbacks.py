@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from domain.messages.acts import Act, Outcome
 from domain.messages.base import WorkflowMessage
 from domain.types import Moment
 
@@ -34,12 +35,14 @@ class ReviveCallbacks(WorkflowMessage):
 
     team_id: str
     now: Moment
+    act: Act
 
 
 class RevivedCallbacks(WorkflowMessage):
     """Events that are due again."""
 
     event_ids: list[str] = []
+    outcome: Outcome
 
 
 class Redeliver(WorkflowMessage):

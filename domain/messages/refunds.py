@@ -1,5 +1,6 @@
 """What the API, the workflows and the activities tell each other about refunds."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
@@ -10,8 +11,17 @@ from domain.lifecycle import (
     RefundStatus,
     TeamStatus,
 )
+from domain.messages.acts import Act, Outcome
 from domain.messages.base import WorkflowMessage
 from domain.types import Moment
+
+
+class RefundAction(StrEnum):
+    """What an operator may tell a refund's workflow: names of its signals and updates, and in the audit."""
+
+    DECIDE = "decide"
+    RESEND = "resend"
+    CLOSE_MANUALLY = "close_manually"
 
 
 class RefundInput(WorkflowMessage):
@@ -29,13 +39,16 @@ class RefundInput(WorkflowMessage):
     """which of the order's refunds this is; none: the next one, or the one under way"""
     requested_at: Moment | None = None
     """when the refund window is judged; none: when the workflow begins"""
+    act: Act | None = None
+    """the operator's; none: one of `operator`, if it names somebody"""
 
 
 class RefundRequest(WorkflowMessage):
     """Asks a refund's workflow to undo its order."""
 
     reason: str = ""
-    operator: str = ""
+    act: Act | None = None
+    """an operator's; none: the buyer's, or the platform's"""
     force: bool = False
     requested_at: Moment | None = None
     """when the refund window is judged; none: when the workflow gets to it"""
@@ -47,11 +60,15 @@ class OpenRefund(WorkflowMessage):
     """what the order is called, when there is none"""
     attempt: int | None = None
     reason: str = ""
-    operator: str = ""
+    act: Act | None = None
     force: bool = False
     requested_at: Moment | None = None
     """when the refund window is judged; none: now"""
     now: Moment
+
+    @property
+    def operator(self) -> str:
+        return self.act.author.operator if self.act else ""
 
 
 class RefundState(WorkflowMessage):
@@ -69,6 +86,8 @@ class RefundState(WorkflowMessage):
     released: bool
     """the order holds no seat any more"""
     team_status: TeamStatus
+    outcome: Outcome | None = None
+    """of the operator's act that this transaction was asked for"""
     left_live_team: bool = False
     """the member has left a team that was not failed before: the team's workflow has to hear of it"""
 
@@ -78,14 +97,41 @@ class RefundState(WorkflowMessage):
 
 
 class ChangeRefund(WorkflowMessage):
-    """Moves one refund on; `operator` and `note` are kept where somebody stepped in."""
+    """Moves one refund on; who stepped in is kept with the note."""
 
     order_id: str
     attempt: int
     now: Moment
-    operator: str = ""
-    note: str = ""
+    action: RefundAction | None = None
+    act: Act | None = None
+    """an operator's; none: the refund goes its way"""
     answer: MallAnswer | None = None
+
+    @property
+    def operator(self) -> str:
+        return self.act.author.operator if self.act else ""
+
+    @property
+    def note(self) -> str:
+        return self.act.reason if self.act else ""
+
+
+class DecideByOperator(WorkflowMessage):
+    """What the update `decide` of a refund's workflow takes."""
+
+    approve: bool
+    act: Act
+
+
+class DeclineAct(WorkflowMessage):
+    """Asks to record that an act changed nothing, and why."""
+
+    order_id: str
+    attempt: int | None
+    """none: the order has no refund"""
+    action: RefundAction
+    act: Act
+    now: Moment
 
 
 class StartTeamRefunds(WorkflowMessage):
@@ -103,9 +149,8 @@ class RefundByOperator(WorkflowMessage):
 
     team_id: str
     out_trade_no: str
-    reason: str = ""
-    operator: str = ""
     now: Moment
+    act: Act
 
 
 class StartingRefunds(WorkflowMessage):

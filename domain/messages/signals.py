@@ -12,11 +12,8 @@ class OperatorSignal(BaseModel):
     reason: Annotated[str, Field(max_length=500)] = ""
 
 
-class ExtendSignal(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class ExtendSignal(OperatorSignal):
     minutes: Annotated[int, Field(strict=True, ge=1, le=525_600)]
-    operator: Annotated[str, Field(max_length=128)] = ""
 
 
 class RefundSignal(OperatorSignal):

@@ -1,6 +1,7 @@
 """What the API, the workflows and the activities tell each other about teams."""
 
 from domain.lifecycle import OrderStatus, TeamDecision, TeamStatus
+from domain.messages.acts import Act, Outcome
 from domain.messages.base import WorkflowMessage
 from domain.types import Moment
 
@@ -63,21 +64,41 @@ class ConcludeTeam(WorkflowMessage):
     team_id: str
     decision: TeamDecision
     now: Moment
+    act: Act | None = None
+    """an operator's; none: its deadline"""
 
 
-class ConcludedTeam(TeamAnswer):
-    """`decides_team` is false where the team was over before, or may not end like that; `detail` says why."""
+class ActedTeam(TeamAnswer):
+    """What came of an operator's act, or of the deadline."""
 
+    changed: bool = False
+    """false: the team was over before, or may not end like that; `detail` says why"""
     detail: str
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome(changed=self.changed, detail=self.detail)
+
+
+class ConcludedTeam(ActedTeam):
     owed: list[str] = []
     """out_trade_nos of paid orders whose money must go back"""
 
 
+class ExtendByOperator(WorkflowMessage):
+    """What the update `extend` of a team's workflow takes."""
+
+    minutes: int
+    act: Act
+
+
 class ExtendTeam(WorkflowMessage):
-    """Asks to move a forming team's deadline to a later moment."""
+    """Asks to give a forming team more time."""
 
     team_id: str
-    deadline: Moment
+    minutes: int
+    now: Moment
+    act: Act
 
 
 class MemberLeft(WorkflowMessage):

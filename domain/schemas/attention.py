@@ -23,6 +23,13 @@ class AttentionKind(StrEnum):
     """a team that is forming or in its refund window, and whose workflow is not running"""
 
 
+class Resolvable(StrEnum):
+    """What of it an operator settles; the rest ends when its cause does, a refund also by an act of its own."""
+
+    PAYMENT_CONFLICT = "payment_conflict"
+    CALLBACK = "callback"
+
+
 class Attention(Schema):
     """Something that waits for an operator."""
 

@@ -29,6 +29,7 @@ CALLS = {
     "key": ("POST", "/v1/ops/keys", KEY),
     "switch": ("PUT", "/v1/ops/switches/rollout", {"value": 50}),
     "close": ("POST", "/v1/ops/teams/team-1/close", {}),
+    "resolve": ("POST", "/v1/ops/attention/callback/evt_1/resolve", {"note": "told by mail"}),
 }
 
 

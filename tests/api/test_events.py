@@ -18,6 +18,7 @@ from domain.schemas.events import EventType
 from embedded.demo_data import SOURCE
 from embedded.ports import HOST, free_port
 from embedded.stack import Stack
+from tests.api.audit import audit_of
 from tests.api.polling import until
 from tests.api.receiver import Receiver
 from tests.api.shop import OTHER_SOURCE, Json, Offer, Shop, fresh, moment
@@ -124,7 +125,10 @@ async def test_what_was_given_up_is_found_with_its_attempts_and_sent_again(shop:
     assert 'groupbuy_callbacks{status="dead"}' in metrics
     assert "groupbuy_callbacks_oldest_pending_seconds" in metrics
 
-    assert (await shop.ops.post(f"/v1/ops/callbacks/{event}/resend")).ok(202) == {"count": 1}
+    sent = (await shop.ops.post(f"/v1/ops/callbacks/{event}/resend")).ok()
+    assert (sent["changed"], sent["detail"], sent["callback"]["event_id"]) == (True, "It is sent again.", event)
+    [told] = await audit_of(shop, f"callback/{event}")
+    assert (told["action"], told["changed_by"], told["via"], told["changed"]) == ("resend", "demo operator", "api", True)
 
     await until_status(shop, event, "delivered")
     history = (await shop.ops.get(f"/v1/ops/callbacks/{event}")).ok()
@@ -180,7 +184,7 @@ async def test_a_signal_to_a_team_sends_again_what_was_given_up(shop: Shop, rece
     await until_details(workflow, say="1 callback(s) could not be delivered")
     await workflow.signal("resend_callbacks", {"operator": "ann"})
     await until_status(shop, event, "delivered")
-    assert "resend_callbacks by ann: 1 event(s) are sent again" in await details(workflow)
+    assert "resend_callbacks by ann (no reason given): 1 event(s) are sent again" in await details(workflow)
     await workflow.signal("resend_callbacks", {"operater": "ann"})
     await until_details(workflow, say="resend_callbacks changed nothing: operater")
 
@@ -315,7 +319,7 @@ async def test_no_secret_is_in_a_log_a_history_or_an_answer(
     stack: Stack, shop: Shop, receiver: Receiver, temporal: Client
 ) -> None:
     team_id, event = await given_up(shop, receiver)
-    (await shop.ops.post(f"/v1/ops/callbacks/{event}/resend")).ok(202)
+    (await shop.ops.post(f"/v1/ops/callbacks/{event}/resend")).ok()
     await until_status(shop, event, "delivered")
     sample = (await shop.mall.post("/v1/events/test", {"type": "team.failed", "callback": receiver.callback()})).ok()
 

@@ -51,6 +51,8 @@ OPS_CALLS = [
     ("GET", "/v1/ops/callbacks/evt_1"),
     ("POST", "/v1/ops/callbacks/resend"),
     ("POST", "/v1/ops/callbacks/evt_1/resend"),
+    ("GET", "/v1/ops/attention"),
+    ("POST", "/v1/ops/attention/callback/evt_1/resolve"),
 ]
 BODIES = {path: body for _, path, body in CALLS.values()}
 

@@ -1,5 +1,6 @@
 """Refunds that wait for a person, and everything that an operator can do to one: over HTTP and with Temporal's own tools."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureEr
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
+from tests.api.audit import audit_of
 from tests.api.polling import until
 from tests.api.receiver import Receiver
 from tests.api.shop import Json, Shop, fresh, now
@@ -28,12 +30,25 @@ def refund_workflow(temporal: Client, order: Json, attempt: int = 1) -> Handle:
     return temporal.get_workflow_handle(f"refund-{order['order_id']}-{attempt}")
 
 
-async def send(shop: Shop, temporal: Client, by: str, order: Json, signal: str, payload: Json) -> None:
+async def send(shop: Shop, temporal: Client, by: str, order: Json, signal: str, payload: Json, *, changed: bool = True) -> Json:
+    """Does an act in either way; what came of it stands in the audit, with who did it. Returns the API's answer."""
+    subject, done = f"refund/{order['order_id']}", {}
+    before = len(await audit_of(shop, subject))
     if by == "http":
         path = {"decide": "decision"}.get(signal, signal)
-        (await shop.ops.post(f"/v1/ops/refunds/{order['order_id']}/{path}", payload)).ok(202)
+        done = (await shop.ops.post(f"/v1/ops/refunds/{order['order_id']}/{path}", payload)).ok()
+        assert (done["changed"], done["refund"]["order_id"]) == (changed, order["order_id"])
     else:
         await refund_workflow(temporal, order).signal(signal, {**payload, "operator": "ann"})
+    told = await until(lambda: audit_of(shop, subject), lambda seen: len(seen) > before)
+    assert len(told) == before + 1
+    act = told[-1]
+    who = ("demo operator", "api", True, True) if by == "http" else ("ann", "signal", False, False)
+    assert (act["changed_by"], act["via"], act["key_id"] is not None, act["request_id"] is not None) == who
+    assert (act["action"], act["reason"], act["changed"]) == (signal, payload.get("note"), changed)
+    if by == "http":
+        assert act["outcome"] == done["detail"]
+    return done
 
 
 async def ended(workflow: Handle, status: WorkflowExecutionStatus = WorkflowExecutionStatus.COMPLETED) -> None:
@@ -106,7 +121,7 @@ async def test_an_unanswered_question_waits_for_a_person_who_finds_it(shop: Shop
     workflow = refund_workflow(temporal, order)
     await until(lambda: flagged(temporal, workflow), bool)
     await until_details(workflow, say="It waits for resend, close_manually or decide.")
-    (await shop.ops.post(f"/v1/ops/refunds/{order['order_id']}/decision", {"approve": True})).ok(202)
+    (await shop.ops.post(f"/v1/ops/refunds/{order['order_id']}/decision", {"approve": True})).ok()
     await shop.until_order(order, "refunded")
     await ended(workflow)
     assert await attention(shop, order) == []
@@ -117,7 +132,9 @@ async def test_an_unanswered_question_waits_for_a_person_who_finds_it(shop: Shop
 @pytest.mark.parametrize("approve", [True, False])
 async def test_decide_answers_for_the_mall(shop: Shop, receiver: Receiver, temporal: Client, by: str, approve: bool) -> None:
     order = await unanswered_question(shop, receiver)
-    await send(shop, temporal, by, order, "decide", {"approve": approve, "note": "they said so on the phone"})
+    done = await send(shop, temporal, by, order, "decide", {"approve": approve, "note": "they said so on the phone"})
+    if by == "http" and not approve:
+        assert done["refund"]["status"] == "rejected"
     await shop.until_order(order, "refunded" if approve else "paid")
     [refund] = (await shop.ops.get("/v1/ops/refunds", out_trade_no=order["out_trade_no"])).ok()["data"]
     assert refund["answer"] == ("agreed" if approve else "vetoed")
@@ -127,8 +144,8 @@ async def test_decide_answers_for_the_mall(shop: Shop, receiver: Receiver, tempo
     assert (team["status"], team["complete_count"]) == (("completed_with_refunds", 1) if approve else ("completed", 2))
     workflow = refund_workflow(temporal, order)
     await ended(workflow, WorkflowExecutionStatus.COMPLETED if approve else WorkflowExecutionStatus.FAILED)
-    said = f"{refund['answer']} in the mall's place by {quote(refund['operator'])}: {quote(refund['note'])}."
-    assert said in await details(workflow)
+    who = f"decide by {quote(refund['operator'])} ({quote(refund['note'])})"
+    assert f"{who}: The refund is {refund['answer']} in the mall's place." in await details(workflow)
 
 
 @by_http_and_signal
@@ -157,7 +174,9 @@ async def test_resend_tells_again(shop: Shop, receiver: Receiver, temporal: Clie
 @pytest.mark.parametrize("asked", [True, False])
 async def test_close_manually_ends_any_kind(shop: Shop, receiver: Receiver, temporal: Client, by: str, asked: bool) -> None:
     order = await (unanswered_question if asked else untold_refund)(shop, receiver)
-    await send(shop, temporal, by, order, "close_manually", {"note": "by mail"})
+    done = await send(shop, temporal, by, order, "close_manually", {"note": "by mail"})
+    if by == "http":
+        assert done["refund"]["status"] == "done"
     await shop.until_order(order, "refunded")
     await ended(refund_workflow(temporal, order))
     [refund] = (await shop.ops.get("/v1/ops/refunds", out_trade_no=order["out_trade_no"])).ok()["data"]
@@ -180,7 +199,8 @@ async def test_an_unpaid_refund_that_the_mall_did_not_take_is_resent_or_closed(
     assert await attention(shop, order) == []
     assert len(await receiver.of_type("order.cancelled")) == 1 + (how == "resend")
     await until(lambda: flagged(temporal, workflow), lambda seen: not seen)
-    (await shop.ops.post(f"/v1/ops/refunds/{order['order_id']}/{how}")).refused("refund_not_found", 404)
+    late = await send(shop, temporal, "http", order, how, {}, changed=False)
+    assert late["detail"] == "The order is cancelled, and the mall was told."
 
 
 async def test_without_a_broker_a_refund_waits_and_nothing_else_does(shop: Shop) -> None:
@@ -193,7 +213,7 @@ async def test_without_a_broker_a_refund_waits_and_nothing_else_does(shop: Shop)
     team = await shop.team(orders[0]["team_id"])
     assert (team["status"], team["lock_count"]) == ("completed_with_refunds", 1)
     assert (await offer.quote(user_id=orders[0]["user_id"]))["joinable"]
-    (await shop.ops.post(f"/v1/ops/refunds/{orders[0]['order_id']}/close_manually", {"note": "by phone"})).ok(202)
+    (await shop.ops.post(f"/v1/ops/refunds/{orders[0]['order_id']}/close_manually", {"note": "by phone"})).ok()
     await shop.until_order(orders[0], "refunded")
 
 
@@ -204,6 +224,45 @@ async def test_another_amount_shows_in_attention(shop: Shop) -> None:
     (await shop.pay(order, "79.00")).refused("out_trade_no_reused", 422)
     [waiting] = await attention(shop, order)
     assert (waiting["kind"], waiting["detail"]) == ("payment_conflict", "80.00 was booked, and 79.00 reported afterwards")
+    path = f"/v1/ops/attention/{waiting['kind']}/{waiting['subject']}/resolve"
+    settled = (await shop.ops.post(path, {"note": "the mall had mistyped it"})).ok()
+    assert settled == {"changed": True, "detail": "Also reported, and settled by hand: 79.00."}
+    assert await attention(shop, order) == []
+    again = (await shop.ops.post(path, {"note": "the same"})).ok()
+    assert again == {"changed": False, "detail": "No payment conflict of this order waits."}
+    told = await audit_of(shop, f"payment_conflict/{order['order_id']}")
+    assert [(act["changed_by"], act["reason"], act["changed"]) for act in told] == [
+        ("demo operator", "the mall had mistyped it", True),
+        ("demo operator", "the same", False),
+    ]
+
+
+async def test_a_dead_callback_is_settled_by_hand(shop: Shop, receiver: Receiver) -> None:
+    receiver.answer_to("team.failed", web.Response(status=GONE))
+    order = await (await shop.sell()).seat(callback=receiver.callback())
+    (await shop.ops.post(f"/v1/ops/teams/{order['team_id']}/close", {})).ok()
+
+    async def waiting() -> list[Json]:
+        found = (await shop.ops.get("/v1/ops/attention", limit=100)).ok()["data"]
+        return [one for one in found if one["team_id"] == order["team_id"]]
+
+    [dead] = await until(waiting, bool)
+    path = f"/v1/ops/attention/{dead['kind']}/{dead['subject']}/resolve"
+    (await shop.ops.post(path, {})).refused("invalid_request", 422)
+    (await shop.ops.post(path, {"note": ""})).refused("invalid_request", 422)
+    assert (await shop.ops.post(path, {"note": "told by mail"})).ok()["changed"]
+    assert await waiting() == []
+    assert not (await shop.ops.post(path, {"note": "told by mail"})).ok()["changed"]
+
+
+async def test_what_is_not_there_or_not_settled_like_that_is_refused(shop: Shop) -> None:
+    for kind, code, status in (
+        ("payment_conflict", "order_not_found", 404),
+        ("callback", "event_not_found", 404),
+        ("refund", "invalid_request", 422),
+        ("team", "invalid_request", 422),
+    ):
+        (await shop.ops.post(f"/v1/ops/attention/{kind}/nothing/resolve", {"note": "why"})).refused(code, status)
 
 
 async def test_there_is_nothing_to_decide_where_no_refund_is_under_way(shop: Shop) -> None:
@@ -244,9 +303,38 @@ async def test_nobody_decides_where_nobody_is_asked(shop: Shop, receiver: Receiv
     order = await untold_refund(shop, receiver)
     workflow = refund_workflow(temporal, order)
     await workflow.signal("decide", {"approve": False})
-    await until_details(workflow, say="decide changed nothing: the mall is not being asked.")
+    await until_details(workflow, say="decide by an operator (no reason given) changed nothing: The mall is not being asked.")
+    await send(shop, temporal, "http", order, "decide", {"approve": True}, changed=False)
     await workflow.signal("resend")
     await shop.until_order(order, "refunded")
+    late = await send(shop, temporal, "http", order, "close_manually", {"note": "too late"}, changed=False)
+    assert (late["detail"], late["refund"]["status"]) == ("The refund is done already.", "done")
+
+
+async def test_of_two_acts_at_once_each_is_told_what_came_of_it(shop: Shop, receiver: Receiver, temporal: Client) -> None:
+    order = await unanswered_question(shop, receiver)
+    path = f"/v1/ops/refunds/{order['order_id']}"
+    async with asyncio.TaskGroup() as at_once:
+        acts = [at_once.create_task(shop.ops.post(f"{path}/decision", {"approve": yes})) for yes in (True, False) * 2]
+        acts += [at_once.create_task(shop.ops.post(f"{path}/close_manually", {})) for _ in range(2)]
+        at_once.create_task(refund_workflow(temporal, order).signal("decide", {"approve": False, "operator": "ann"}))
+    answers = [act.result().ok() for act in acts]
+    told = await until(lambda: audit_of(shop, f"refund/{order['order_id']}"), lambda seen: len(seen) == 7)
+    assert 1 <= [act["changed"] for act in told].count(True) <= 2  # an answer, and a close that followed
+    assert {answer["detail"] for answer in answers} <= {act["outcome"] for act in told}
+    await until(lambda: shop.order(order["out_trade_no"]), lambda seen: seen["status"] in {"refunded", "paid"})
+
+
+async def test_the_mall_s_resend_of_a_refund_s_event_says_who_it_was(shop: Shop, receiver: Receiver) -> None:
+    order = await untold_refund(shop, receiver)
+    [event] = (await shop.ops.get("/v1/ops/callbacks", type="order.refunded", status="dead", limit=1)).ok()["data"]
+    assert event["out_trade_no"] == order["out_trade_no"]
+    assert (await shop.mall.post(f"/v1/events/{event['event_id']}/resend")).ok(202) == {"count": 1}
+    [act] = await audit_of(shop, f"refund/{order['order_id']}")
+    assert (act["action"], act["changed_by"], act["changed"]) == ("resend", "mall s01", True)
+    await shop.until_order(order, "refunded")
+    again = (await shop.ops.post(f"/v1/ops/callbacks/{event['event_id']}/resend")).ok()
+    assert (again["changed"], again["detail"]) == (True, "It is sent again.")  # the refund is done: the event alone
 
 
 # --- a refund by hand ---
@@ -305,13 +393,19 @@ async def test_a_team_s_workflow_takes_the_signal_refund(shop: Shop, receiver: R
     number = order["out_trade_no"]
     await workflow.signal("refund", {"out_trade_no": number, "reason": "a call", "operator": "ann"})
     await shop.until_order(order, "refunded")
-    await until_details(workflow, say=f"refund of {number} by ann: refund 1 of this order has a workflow of its own now.")
+    says = f"refund of {number} by ann (`a call`): Refund 1 of this order has a workflow of its own."
+    await until_details(workflow, say=says)
     [refund] = (await shop.ops.get("/v1/ops/refunds", out_trade_no=number)).ok()["data"]
     assert (refund["operator"], refund["reason"]) == ("ann", "a call")
     await workflow.signal("refund", {"out_trade_no": number})
-    await until_details(workflow, say="the order is refunded already")
+    await until_details(workflow, say="The order is refunded already.")
+    told = await audit_of(shop, f"refund/{order['order_id']}")
+    assert [(act["action"], act["changed_by"], act["via"], act["changed"]) for act in told] == [
+        ("refund", "ann", "signal", True),
+        ("refund", "an operator", "signal", False),
+    ]
     await workflow.signal("refund", {"out_trade_no": "nobody's"})
-    await until_details(workflow, say="this team has no such order")
+    await until_details(workflow, say="This team has no such order.")
     await workflow.signal("refund", {"reason": "no number"})
     await until_details(workflow, say="refund changed nothing: out_trade_no: Field required.")
     assert (await shop.order(opener["out_trade_no"]))["status"] == "locked"
@@ -326,6 +420,8 @@ async def test_a_cancel_while_the_mall_is_asked_is_a_veto(shop: Shop, receiver: 
     await workflow.cancel()
     await shop.until_refund(order, "rejected")
     assert (await shop.order(order["out_trade_no"]))["status"] == "paid"
+    [act] = await audit_of(shop, f"refund/{order['order_id']}")
+    assert (act["action"], act["via"], act["reason"]) == ("decide", "signal", "The workflow was cancelled.")
     await ended(workflow, WorkflowExecutionStatus.FAILED)
 
 
@@ -368,7 +464,7 @@ async def test_an_operator_s_word_revives_a_terminated_refund(
 ) -> None:
     order = await unanswered_question(shop, receiver)
     await refund_workflow(temporal, order).terminate("by mistake")
-    (await shop.ops.post(f"/v1/ops/refunds/{order['order_id']}/{word}", payload)).ok(202)
+    assert (await shop.ops.post(f"/v1/ops/refunds/{order['order_id']}/{word}", payload)).ok()["changed"]
     await shop.until_order(order, status)
     assert len(await receiver.of_type("order.refund_requested")) == 1 + (word == "resend")
 

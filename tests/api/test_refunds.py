@@ -8,6 +8,7 @@ from aiohttp import web
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from embedded.ports import HOST, free_port
+from tests.api.audit import audit_of
 from tests.api.polling import until
 from tests.api.receiver import Receiver
 from tests.api.shop import Json, Offer, Shop, fresh
@@ -158,7 +159,7 @@ async def test_when_a_team_fails_everybody_who_paid_gets_the_money_back(shop: Sh
     orders = await offer.seats(4, callback=receiver.callback())
     await shop.settle(*orders[:3])
     if end == "close":
-        (await shop.ops.post(f"/v1/ops/teams/{orders[0]['team_id']}/close", {"reason": "sold out"})).ok(202)
+        (await shop.ops.post(f"/v1/ops/teams/{orders[0]['team_id']}/close", {"reason": "sold out"})).ok()
     for order in orders[:3]:
         await shop.until_order(order, "refunded")
     told = await receiver.of_type("order.refunded", 3)
@@ -175,7 +176,7 @@ async def test_one_member_s_trouble_holds_up_no_other(shop: Shop, receiver: Rece
     opener = await offer.seat(callback=away)
     others = [await offer.seat(team_id=opener["team_id"], callback=receiver.callback()) for _ in range(3)]
     await shop.settle(opener, *others)
-    (await shop.ops.post(f"/v1/ops/teams/{opener['team_id']}/close", {})).ok(202)
+    (await shop.ops.post(f"/v1/ops/teams/{opener['team_id']}/close", {})).ok()
     for order in others:
         await shop.until_order(order, "refunded")
     assert (await shop.order(opener["out_trade_no"]))["status"] == "refunding"
@@ -234,8 +235,19 @@ async def test_after_the_window_only_an_operator_s_force_undoes(shop: Shop, rece
     (await shop.refund(orders[0])).refused("refund_window_closed", 409)
     path = f"/v1/ops/orders/{orders[0]['order_id']}/refund"
     (await shop.ops.post(path, {"reason": "kind"})).refused("refund_window_closed", 409)
-    (await shop.ops.post(path, {"reason": "kind", "force": True})).ok(202)
+    done = (await shop.ops.post(path, {"reason": "kind", "force": True})).ok()
+    assert (done["changed"], done["detail"]) == (True, "The mall is asked for its consent.")
+    assert (done["refund"]["order_id"], done["refund"]["kind"]) == (orders[0]["order_id"], "paid_formed")
     await shop.until_order(orders[0], "refunded")
+    again = (await shop.ops.post(path, {"force": True})).ok()
+    assert (again["changed"], again["detail"]) == (False, "The order is refunded already.")
+    assert again["refund"]["status"] == "done"
+    told = await audit_of(shop, f"refund/{orders[0]['order_id']}")
+    assert [(each["action"], each["changed"], each["reason"]) for each in told] == [
+        ("refund", False, "kind"),
+        ("refund", True, "kind"),
+        ("refund", False, None),
+    ]
     [refund] = (await shop.ops.get("/v1/ops/refunds", out_trade_no=orders[0]["out_trade_no"])).ok()["data"]
     assert (refund["operator"], refund["reason"], refund["answer"]) == ("demo operator", "kind", "agreed")
 

@@ -79,7 +79,7 @@ async def test_a_team_that_has_ended_refuses(shop: Shop, end: str) -> None:
     if end == "completed":
         await shop.settle(opener, joiner)
     else:
-        (await shop.ops.post(f"/v1/ops/teams/{opener['team_id']}/close", {})).ok(202)
+        (await shop.ops.post(f"/v1/ops/teams/{opener['team_id']}/close", {})).ok()
     await shop.until_team(opener["team_id"], end)
     (await offer.lock(team_id=opener["team_id"])).refused("team_closed", 409)
 

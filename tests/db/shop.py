@@ -27,6 +27,7 @@ from db.teams.conclude import conclude_team
 from domain.errors import ErrorCode, Refusal
 from domain.ids import order_id, team_id
 from domain.lifecycle import CampaignStatus, MallAnswer, OrderStatus, TeamDecision
+from domain.messages.acts import Act
 from domain.messages.acts import command_line_author as author
 from domain.messages.callbacks import Address
 from domain.messages.orders import (
@@ -38,11 +39,12 @@ from domain.messages.orders import (
     SettledPayment,
     SettlePayment,
 )
-from domain.messages.refunds import ChangeRefund, OpenRefund, RefundState
+from domain.messages.refunds import ChangeRefund, OpenRefund, RefundAction, RefundState
 from domain.messages.teams import ConcludedTeam, ConcludeTeam, TeamAnswer
 from domain.pricing import Discount, DiscountPlan
 from domain.schemas.campaigns import Campaign, CampaignGoods, NewCampaign
 from domain.schemas.goods import Goods
+from tests.acts import act_of
 
 Answer = TypeVar("Answer")
 
@@ -196,8 +198,17 @@ class Shop:
 
     # --- refunds ---
 
-    async def refund(self, member: Member, now: datetime = NOW, **fields: Any) -> RefundState:  # noqa: ANN401
-        return await open_refund(self.database, OpenRefund(order_id=member.order_id, now=now, **fields))
+    async def refund(
+        self,
+        member: Member,
+        now: datetime = NOW,
+        *,
+        operator: str = "",
+        act: Act | None = None,
+        **fields: Any,  # noqa: ANN401
+    ) -> RefundState:
+        act = act or (act_of(operator) if operator else None)
+        return await open_refund(self.database, OpenRefund(order_id=member.order_id, now=now, act=act, **fields))
 
     async def try_refund(self, member: Member, now: datetime = NOW, **fields: Any) -> RefundState | ErrorCode:  # noqa: ANN401
         try:
@@ -214,7 +225,8 @@ class Shop:
 
     async def finish(self, member: Member, attempt: int = 1) -> RefundState:
         """Finishes the refund as an operator who states that the mall was told."""
-        change = ChangeRefund(order_id=member.order_id, attempt=attempt, now=NOW, operator="ann")
+        action = RefundAction.CLOSE_MANUALLY
+        change = ChangeRefund(order_id=member.order_id, attempt=attempt, now=NOW, action=action, act=act_of())
         return await finish_refund(self.database, change)
 
     # --- concurrency ---

@@ -28,16 +28,18 @@ from db.core.connection import Database
 from db.core.migrate import upgrade
 from db.orders.settle import settle_payment
 from domain.ids import event_id, payment_workflow_id, redelivery_workflow_id, shutdown_workflow_id
-from domain.messages.acts import signal_author
+from domain.messages.acts import Outcome
 from domain.messages.callbacks import Address, Redeliver
 from domain.messages.campaigns import ShutdownInput
 from domain.messages.orders import SettlePayment
 from domain.messages.refunds import RefundInput
+from domain.messages.teams import ExtendByOperator
 from domain.schemas.audiences import AudienceRule
 from domain.schemas.events import EventType
 from domain.schemas.redeliveries import RedeliveryRange
 from embedded.plan import Options
 from embedded.stack import Stack
+from tests.acts import act_of
 from tests.api.polling import until
 from tests.api.receiver import listening
 from tests.workflows.audiences import LONG_AGO, Audience
@@ -101,6 +103,7 @@ async def operated(team: Play, _: Stack) -> None:
     await team.pay(1)
     await handle.signal("extend", {"minutes": 5, "operator": "ann"})
     await handle.signal("extend", "nonsense")
+    await handle.execute_update("extend", ExtendByOperator(minutes=1, act=act_of()), id="extend", result_type=Outcome)
     await handle.signal("complete", {"operator": "ann", "reason": "enough"})
 
 
@@ -158,7 +161,8 @@ async def unanswered(team: Play, _: Stack) -> None:
     await team.refund_handle(1).cancel()
     await team.refund_handle(1).signal("decide", "nonsense")
     await team.refund_handle(1).signal("close_manually", {"operator": "ann", "note": "by phone"})
-    await team.refund_handle(2).signal("resend", {"operator": "ann"})
+    again = await team.refund_handle(2).execute_update("resend", act_of(), id="resend", result_type=Outcome)
+    assert again.changed
     await team.refund_handle(3).cancel()
     for buyer in (1, 2, 3):
         await _ended(team, buyer)
@@ -234,7 +238,7 @@ async def _send_range_again(team: Play, stack: Stack, since: datetime) -> None:
     now = datetime.now(UTC)
     wanted = RedeliveryRange(source=SOURCE, since=since, until=now, status="all")
     database = Database(stack.addresses.database_url, size=1)
-    redelivery = await begin_redelivery(database, wanted, by=signal_author("ann"), now=now, gives_up_at=now + timedelta(days=3))
+    redelivery = await begin_redelivery(database, wanted, act=act_of(), now=now, gives_up_at=now + timedelta(days=3))
     await database.close()
     await start_mass_redelivery(team.client, redelivery)
     await team.client.get_workflow_handle(redelivery_workflow_id(SOURCE, redelivery.redelivery_id)).result()

@@ -32,6 +32,7 @@ from domain.messages.refunds import RefundInput, RefundRequest, RefundState
 from domain.pricing import Discount, DiscountPlan
 from domain.schemas.campaigns import CampaignFields, CampaignGoods, NewCampaign
 from domain.schemas.goods import Goods
+from tests.acts import act_of
 from tests.api.polling import until
 from workers.queues import all_workers
 from workflows.payment import BOOK, PaymentWorkflow
@@ -152,12 +153,12 @@ class Play:
     def refund_handle(self, buyer: int, attempt: int = 1) -> WorkflowHandle[RefundWorkflow, str]:
         return self.client.get_workflow_handle_for(RefundWorkflow.run, refund_workflow_id(self.order(buyer), attempt))
 
-    async def refund(self, buyer: int, *, attempt: int = 1, **request: Any) -> RefundState:  # noqa: ANN401
-        """As the mall asks for it; `request` are the fields of a RefundRequest."""
+    async def refund(self, buyer: int, *, attempt: int = 1, operator: str = "", **request: Any) -> RefundState:  # noqa: ANN401
+        """As the mall asks for it, or an operator; `request` are the fields of a RefundRequest."""
         refund = RefundInput(source=SOURCE, out_trade_no=self.number(buyer), attempt=attempt, awaits_request=True)
         state = await self.client.execute_update_with_start_workflow(
             REQUEST,
-            RefundRequest(**request),
+            RefundRequest(**request, act=act_of(operator) if operator else None),
             start_workflow_operation=WithStartWorkflowOperation(
                 RefundWorkflow.run, refund, task_timeout=self.task_timeout, **refund_options(refund)
             ),

@@ -10,8 +10,8 @@ from temporalio.testing import WorkflowEnvironment
 from activities.callbacks.retries import RetrySchedule
 from db.callbacks.mass_redelivery import begin_redelivery
 from db.core.connection import Database, connection
-from domain.messages.acts import signal_author
 from domain.schemas.redeliveries import RedeliveryRange
+from tests.acts import act_of
 from tests.api.receiver import Receiver, listening
 from tests.api.signals import until_details
 from tests.db.callbacks.ranges import SEED
@@ -30,7 +30,7 @@ async def started(time: WorkflowEnvironment, database: Database, receiver: Recei
         await conn.execute(SEED, str(year), SOURCE, since, 30, "dead", receiver.callback()["url"])
     wanted = RedeliveryRange(source=SOURCE, since=since, until=since + timedelta(hours=1))
     now = datetime.now(UTC)
-    redelivery = await begin_redelivery(database, wanted, by=signal_author("ann"), now=now, gives_up_at=now + timedelta(days=3))
+    redelivery = await begin_redelivery(database, wanted, act=act_of(), now=now, gives_up_at=now + timedelta(days=3))
     await start_mass_redelivery(time.client, redelivery)
     assert redelivery.workflow is not None
     return time.client.get_workflow_handle(redelivery.workflow.id)

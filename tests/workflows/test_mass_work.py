@@ -97,7 +97,7 @@ async def test_what_is_asked_for_does_not_wait_for_mass_work(client: Client, dat
         assert (await late.pay(2)).outcome is PaymentOutcome.REFUNDING
         assert (await late.pay_alone(3)).outcome is PaymentOutcome.REFUNDING
         for buyer in (1, 2):
-            request = RefundRequest(reason="in a hurry", operator="ann")
+            request = RefundRequest(reason="in a hurry")
             refund, replayed = await refunds.refund(SOURCE, failed.number(buyer), request)
             assert (refund.kind, refund.status, replayed) == (RefundKind.PAID_UNFORMED, RefundStatus.REQUESTED, True)
             assert refund.workflow is not None

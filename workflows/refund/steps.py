@@ -10,13 +10,22 @@ with workflow.unsafe.imports_passed_through():
     from activities.interfaces import RefundActivities
     from domain.ids import order_id, team_workflow_id
     from domain.lifecycle import MallAnswer, RefundKind, RefundStatus
-    from domain.messages.refunds import ChangeRefund, OpenRefund, RefundInput, RefundRequest, RefundState
+    from domain.messages.acts import Outcome
+    from domain.messages.refunds import (
+        ChangeRefund,
+        DeclineAct,
+        OpenRefund,
+        RefundAction,
+        RefundInput,
+        RefundRequest,
+        RefundState,
+    )
     from domain.messages.teams import MemberLeft
     from workflows.activity_calls import Activity, application_error_of, execute_local_first, is_defect
     from workflows.deliveries import start_delivery
     from workflows.details import refund_details
     from workflows.markdown import quote
-    from workflows.operator_inbox import OperatorInbox
+    from workflows.operator_inbox import OperatorInbox, OperatorMessage
     from workflows.operator_log import OperatorLog
     from workflows.operator_signals import UnusablePayloadError, parse_signal
     from workflows.saga import run_to_completion
@@ -51,7 +60,7 @@ class RefundSteps:
                 out_trade_no=order.out_trade_no,
                 attempt=order.attempt,
                 reason=request.reason,
-                operator=request.operator,
+                act=request.act,
                 force=request.force,
                 requested_at=request.requested_at,
                 now=workflow.now(),
@@ -65,17 +74,16 @@ class RefundSteps:
         self,
         activity: Activity[ChangeRefund, RefundState],
         summary: str,
-        operator: str = "",
-        note: str = "",
+        message: OperatorMessage | None = None,
         answer: MallAnswer | None = None,
     ) -> RefundState:
-        """Moves the refund on; a cancel of the workflow does not interrupt it."""
+        """Moves the refund on, where an operator wants it with the operator's act; a cancel does not interrupt it."""
         change = ChangeRefund(
             order_id=self._state.order_id,
             attempt=self._state.attempt,
             now=workflow.now(),
-            operator=operator,
-            note=note,
+            action=message.action if message else None,
+            act=message.act if message else None,
             answer=answer,
         )
 
@@ -85,6 +93,18 @@ class RefundSteps:
             return changed
 
         return await run_to_completion(change_and_apply(), self._inbox.record_cancel)
+
+    async def _decline(self, message: OperatorMessage) -> Outcome:
+        """Records that an operator's act changed nothing, and why."""
+        decline = DeclineAct(
+            order_id=order_id(self._order.source, self._order.out_trade_no),
+            attempt=self._refund.attempt if self._refund else self._order.attempt,
+            action=message.action,
+            act=message.act,
+            now=workflow.now(),
+        )
+        summary = f"{message.action} changes nothing"
+        return await execute_local_first(RefundActivities.decline_refund_act, decline, summary=summary)
 
     async def _apply(self, state: RefundState) -> None:
         """Takes over what the rows say; the team's workflow hears of a member who left, also after a repeated transaction."""
@@ -144,11 +164,11 @@ class RefundSteps:
 
     async def _resend(self) -> bool:
         """Makes the callback due again where an operator wants that; returns whether one does."""
-        signal, self._inbox.resend = self._inbox.resend, None
-        if signal is None:
+        message = self._inbox.take(RefundAction.RESEND)
+        if message is None:
             return False
-        self._log.note(f"resend by {quote(signal.operator) or 'an operator'}.")
-        await self._change(RefundActivities.resume_refund, "tell the mall again", signal.operator)
+        state = await self._change(RefundActivities.resume_refund, "tell the mall again", message)
+        message.end(state.outcome)
         return True
 
     def _operator_intervened(self) -> bool:

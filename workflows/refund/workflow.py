@@ -15,30 +15,29 @@ with workflow.unsafe.imports_passed_through():
     from domain.ids import event_id
     from domain.lifecycle import MallAnswer, RefundKind
     from domain.messages.base import WorkflowFailure
-    from domain.messages.refunds import RefundRequest, RefundState
-    from domain.messages.signals import CloseManuallySignal, DecideSignal, ResendSignal
+    from domain.messages.refunds import RefundAction, RefundRequest, RefundState
     from domain.schemas.events import EventType
     from workflows.activity_calls import refusal_of
     from workflows.markdown import SUMMARY_PART, quote
-    from workflows.refund.steps import RefundSteps
+    from workflows.operator_inbox import OperatorMessage
+    from workflows.operator_signals import signal_act
+    from workflows.refund.operator_messages import RefundOperatorMessages
     from workflows.saga import Saga, run_to_completion
 
 # Callers name the update: the SDK types one that has a description as if its result were a coroutine.
 REQUEST = "request"
 REQUEST_WITHIN = timedelta(minutes=1)
-NOT_ASKED = "decide changed nothing: the mall is not being asked."
 
 
 @workflow.defn
-class RefundWorkflow(RefundSteps):
+class RefundWorkflow(RefundOperatorMessages):
     @workflow.init
     def __init__(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401 - an operator may have written it
         # A handler may run before run() does: all that it reads is made here.
         super().__init__(payload, surplus)
         self._refused: ApplicationError | None = None
-        self._may_ask = True
-        """until it is known that the mall is not, or no longer, to be asked"""
-        self._saga = Saga(self._flag_defect)
+        self._requests_under_way = 0
+        self._saga = Saga(self._is_no_request_under_way, self._inbox.close_all, self._flag_defect)
 
     @workflow.run
     async def run(self, payload: Any = None, *surplus: Any) -> str:  # noqa: ANN401, ARG002 - __init__ has them
@@ -51,7 +50,7 @@ class RefundWorkflow(RefundSteps):
                 if self._state.answer is None:
                     await self._ask_mall()
                 await self._release_seat()
-            self._close_decision_window()
+            self._inbox.close(RefundAction.DECIDE)
             self._saga.commit()
             await self._deliver_until_acknowledged()
             await self._finish()
@@ -62,31 +61,17 @@ class RefundWorkflow(RefundSteps):
     @workflow.update(name=REQUEST, description="Undo the order. The mall's POST /v1/orders/…/refund.")
     async def request(self, request: RefundRequest) -> RefundState:
         """Answers with the state after the first transaction; a refusal fails the update."""
+        self._requests_under_way += 1
         try:
             return await self._open(request)
         except FailureError as exc:
             self._refused = refusal_of(exc)
             raise self._refused from exc
+        finally:
+            self._requests_under_way -= 1
 
-    # --- what operators ask for: any JSON is accepted, and parsed here ---
-
-    @workflow.signal(description='Answer in the mall\'s place: {"approve": true, "operator": "you", "note": "why"}')
-    async def decide(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
-        signal = self._log.parse(DecideSignal, payload, surplus, "decide")
-        # It may come with the start: then it waits for the question.
-        if signal is not None and (self._is_asking or self._may_ask):
-            self._inbox.decision = signal
-        elif signal is not None:
-            self._log.note(NOT_ASKED)
-
-    @workflow.signal(description='Tell the mall again, now: {"operator": "you"}')
-    async def resend(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
-        self._inbox.resend = self._log.parse(ResendSignal, payload, surplus, "resend") or self._inbox.resend
-
-    @workflow.signal(description='The mall was told outside the platform: {"operator": "you", "note": "how"}')
-    async def close_manually(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
-        signal = self._log.parse(CloseManuallySignal, payload, surplus, "close_manually")
-        self._inbox.closed = signal or self._inbox.closed
+    def _is_no_request_under_way(self) -> bool:
+        return not self._requests_under_way
 
     # --- the steps of the saga ---
 
@@ -96,17 +81,16 @@ class RefundWorkflow(RefundSteps):
             await self._await_request()
         else:
             order = self._order
-            request = RefundRequest(
-                reason=order.reason, operator=order.operator, force=order.force, requested_at=order.requested_at
-            )
+            act = order.act or (signal_act(order.operator, order.reason) if order.operator else None)
+            request = RefundRequest(reason=order.reason, act=act, force=order.force, requested_at=order.requested_at)
             await run_to_completion(self._open(request), self._inbox.record_cancel)
 
     async def _await_request(self) -> None:
         def is_answered() -> bool:
-            return bool(self._refund or self._refused) and workflow.all_handlers_finished()
+            return bool(self._refund or self._refused) and self._is_no_request_under_way()
 
         if not await self._inbox.wait(is_answered, REQUEST_WITHIN, "the request"):
-            await self._inbox.wait(workflow.all_handlers_finished)
+            await self._inbox.wait(self._is_no_request_under_way)
         if self._refund is None:
             missing = ApplicationError("No request came.", type=WorkflowFailure.NO_REQUEST, non_retryable=True)
             raise self._refused or missing
@@ -118,21 +102,25 @@ class RefundWorkflow(RefundSteps):
         try:
             await self._deliver([question], "ask the mall")
         finally:
-            self._is_asking = self._may_ask = False
-        signal, self._inbox.decision = self._inbox.closed or self._inbox.decision, None
-        if signal is None and self._inbox.cancelled:
-            signal = DecideSignal(approve=False, note="The workflow was cancelled.")
-        if signal is not None:
-            await self._answer_for_mall(signal)
+            self._is_asking = False
+        if closing := self._inbox.first(RefundAction.CLOSE_MANUALLY):
+            await self._answer_for_mall(closing, MallAnswer.AGREED)
+        elif decision := self._inbox.take(RefundAction.DECIDE):
+            answer = MallAnswer.AGREED if decision.approve else MallAnswer.VETOED
+            state = await self._answer_for_mall(decision, answer)
+            decision.outcome = state.outcome
+            # Who vetoes is answered when the order is paid again.
+            decision.is_over = state.answer is not MallAnswer.VETOED
+        elif self._inbox.cancelled:
+            cancel = OperatorMessage(RefundAction.DECIDE, signal_act("", "The workflow was cancelled."))
+            state = await self._answer_for_mall(cancel, MallAnswer.VETOED)
+            if state.outcome is not None:
+                self._log.note_act("cancel", cancel.act, state.outcome)
 
-    async def _answer_for_mall(self, signal: CloseManuallySignal) -> None:
+    async def _answer_for_mall(self, message: OperatorMessage, answer: MallAnswer) -> RefundState:
         """The first answer stands: it may be the mall's, which was on its way."""
-        is_veto = isinstance(signal, DecideSignal) and not signal.approve
-        answer = MallAnswer.VETOED if is_veto else MallAnswer.AGREED
-        by, note = quote(signal.operator, SUMMARY_PART) or "an operator", quote(signal.note.rstrip(".")) or "no note"
-        state = await self._change(RefundActivities.answer_refund, f"{answer} by {by}", signal.operator, signal.note, answer)
-        late = "" if state.answer is answer else f" It changed nothing: the mall had {state.answer} before."
-        self._log.note(f"{answer} in the mall's place by {by}: {note}.{late}")
+        summary = f"{answer} by {quote(message.act.author.operator, SUMMARY_PART)}"
+        return await self._change(RefundActivities.answer_refund, summary, message, answer)
 
     async def _release_seat(self) -> None:
         """After a yes the seat is released; after a no everything stays as it was."""
@@ -146,12 +134,6 @@ class RefundWorkflow(RefundSteps):
         if self._awaits_consent():
             await self._change(RefundActivities.reject_refund, "make the order paid again")
 
-    def _close_decision_window(self) -> None:
-        self._may_ask = False
-        if self._inbox.decision is not None:
-            self._inbox.decision = None
-            self._log.note(NOT_ASKED)
-
     async def _deliver_until_acknowledged(self) -> None:
         if self._inbox.cancelled:
             self._refuse_cancel_when_released()
@@ -160,16 +142,13 @@ class RefundWorkflow(RefundSteps):
             events.append(event_id(EventType.ORDER_CANCELLED, state.order_id))
         elif not state.is_over:
             events.append(event_id(EventType.ORDER_REFUNDED, state.order_id, state.attempt))
-        if events and self._inbox.closed is None:
+        if events and self._inbox.first(RefundAction.CLOSE_MANUALLY) is None:
             await self._deliver(events, "tell the mall")
 
     async def _finish(self) -> None:
-        closed = self._inbox.closed
-        # An unpaid order is undone at once: only a person who told the mall elsewhere has something to add.
-        is_unpaid = self._state.kind is RefundKind.UNPAID
-        if not self._state.is_over or (is_unpaid and closed is not None):
-            operator, note = (closed.operator or "an operator", closed.note) if closed else ("", "")
-            await self._change(RefundActivities.finish_refund, "the mall knows", operator, note)
-        if closed is not None:
-            self._log.note(f"close_manually by {quote(closed.operator) or 'an operator'}: {quote(closed.note) or 'no note'}.")
+        closing = self._inbox.take(RefundAction.CLOSE_MANUALLY)
+        if closing is not None or not self._state.is_over:
+            state = await self._change(RefundActivities.finish_refund, "the mall knows", closing)
+            if closing is not None:
+                closing.end(state.outcome)
         self._log.flag(needs_attention=False)

@@ -1,11 +1,14 @@
 """The steps that a team's workflow and its operators' signals share: transactions, and what follows from their answers."""
 
+import asyncio
+
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.interfaces import RefundStartActivities, TeamActivities
     from domain.lifecycle import TeamDecision
+    from domain.messages.acts import Act
     from domain.messages.refunds import StartTeamRefunds
     from domain.messages.teams import ConcludedTeam, ConcludeTeam, TakeOver, TeamAnswer
     from workflows.activity_calls import (
@@ -64,24 +67,33 @@ class TeamSteps:
         self._show_status()
         self._deliveries.start(answer.event_ids, f"deliver {len(answer.event_ids)} event(s): team {answer.team.status}")
 
-    async def _conclude(self, decision: TeamDecision) -> ConcludedTeam:
-        conclude = ConcludeTeam(team_id=self._team.team_id, decision=decision, now=workflow.now())
+    async def _conclude(self, decision: TeamDecision, act: Act | None = None) -> ConcludedTeam:
+        conclude = ConcludeTeam(team_id=self._team.team_id, decision=decision, now=workflow.now(), act=act)
         concluded = await self._local_first(TeamActivities.conclude_team, conclude, f"conclude the team: {decision}")
         self._apply(concluded)
         if concluded.owed:
             self._log.note(f"Owed back to {len(concluded.owed)} paid member(s): {', '.join(map(quote, concluded.owed[:10]))}.")
-            await self._start_refunds(len(concluded.owed))
+            if act is None:
+                await self._start_refunds(len(concluded.owed))
+            else:
+                # Whoever acted is answered first: the refunds of a large team take minutes to start.
+                self._state.must_read_rows = True
         return concluded
 
     async def _start_refunds(self, count: int) -> None:
         """Once a run: from then on each refund has a workflow of its own."""
         self._refunds_started = True
-        await execute_batched(
-            RefundStartActivities.start_team_refunds,
-            StartTeamRefunds(team_id=self._team.team_id),
-            summary=f"start {count} refund(s)",
-            task_queue=MASS_QUEUE,
-        )
+        try:
+            await execute_batched(
+                RefundStartActivities.start_team_refunds,
+                StartTeamRefunds(team_id=self._team.team_id),
+                summary=f"start {count} refund(s)",
+                task_queue=MASS_QUEUE,
+            )
+        except (asyncio.CancelledError, FailureError):
+            # A cancel of the workflow has met it: the rows say what is still owed.
+            self._refunds_started, self._state.must_read_rows = False, True
+            raise
 
     async def _take_over(self) -> bool:
         """Replaces the view by the rows, and does what they say is still to be done; returns whether there is a team."""

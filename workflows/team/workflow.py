@@ -28,10 +28,10 @@ with workflow.unsafe.imports_passed_through():
         SettlePayment,
     )
     from domain.messages.refunds import RefundInput
-    from domain.messages.signals import OperatorSignal
     from domain.messages.teams import MemberLeft
     from workflows.activity_calls import execute_with_retries, is_defect, refusal
     from workflows.markdown import quote
+    from workflows.operator_signals import signal_act
     from workflows.task_queues import REFUNDS_QUEUE
     from workflows.team.operator_signals import TeamOperatorSignals
     from workflows.team.state import TeamInput, TeamState
@@ -204,7 +204,8 @@ class TeamWorkflow(TeamOperatorSignals):
             # A cancel that meets a running activity comes as that activity's failure.
             if not is_cancelled_exception(exc):
                 raise
-            await self._conclude_by_operator(TeamDecision.CLOSE, "cancel", OperatorSignal(reason="the workflow was cancelled"))
+            act = signal_act("", "the workflow was cancelled")
+            await self._as_signal("cancel", act, self._conclude_by_operator(TeamDecision.CLOSE, "cancel", act))
 
     @asynccontextmanager
     async def _defect_is_retried(self) -> AsyncIterator[None]:

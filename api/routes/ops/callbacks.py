@@ -6,10 +6,10 @@ from fastapi import APIRouter, Path, Query
 
 from api.dependencies import ContainerDep, OpsDep
 from api.http.pagination import Cursor, Limit, Page, callback_position, page
-from api.http.responses import Redelivered
 from db.callbacks.mass_redelivery import read_redelivery
 from db.callbacks.queries import CallbackFilter, list_callbacks, read_callback
 from domain.errors import ErrorCode, Refusal
+from domain.schemas.acts import CallbackOutcome
 from domain.schemas.callbacks import OpsCallback, OpsCallbackAttempts
 from domain.schemas.events import EventType
 from domain.schemas.redeliveries import Redelivery, RedeliveryRange
@@ -67,7 +67,8 @@ async def get_redelivery(redelivery_id: RedeliveryId, _ops: OpsDep, container: C
     return container.links.fill(found)
 
 
-@router.post("/{event_id}/resend", status_code=202)
-async def resend_callback(event_id: Identifier, ops: OpsDep, container: ContainerDep) -> Redelivered:
+@router.post("/{event_id}/resend")
+async def resend_callback(event_id: Identifier, ops: OpsDep, container: ContainerDep) -> CallbackOutcome:
     """Send an event again now, under the same id, whether it was delivered, is pending or dead."""
-    return Redelivered(count=await container.callbacks.redeliver_event(event_id, by=ops.operator))
+    outcome, callback = await container.callbacks.redeliver_by_operator(event_id, by=ops)
+    return CallbackOutcome(**outcome.model_dump(), callback=callback)

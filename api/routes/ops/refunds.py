@@ -2,23 +2,23 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from pydantic import Field
 
 from api.dependencies import ContainerDep, OpsDep
 from api.http.pagination import Cursor, Limit, Page, page, position
-from api.http.responses import Accepted, mark_replayed
-from api.openapi.declarations import refuses, repeats
+from api.openapi.declarations import refuses
 from db.refunds.queries import RefundFilter, list_refunds
 from domain.errors import ErrorCode
 from domain.lifecycle import RefundKind, RefundStatus
-from domain.messages.refunds import RefundRequest
-from domain.schemas.refunds import OpsRefund, Refund
+from domain.messages.refunds import RefundAction
+from domain.schemas.acts import RefundOutcome
+from domain.schemas.refunds import OpsRefund
 from domain.types import Identifier, Note, Schema, TeamId
 
 router = APIRouter(prefix="/v1/ops", tags=["operations"])
 
-NONE_UNDER_WAY = refuses(ErrorCode.REFUND_NOT_FOUND)
+NO_REFUND = refuses(ErrorCode.REFUND_NOT_FOUND)
 
 
 class ForcedRefund(Schema):
@@ -54,42 +54,33 @@ async def get_refunds(
     return page(container.links.fill_all(rows), limit, lambda refund: (refund.requested_at, refund.order_id))
 
 
-@router.post(
-    "/orders/{order_id}/refund",
-    status_code=202,
-    responses=repeats(Refund),
-    openapi_extra=refuses(ErrorCode.REFUND_WINDOW_CLOSED),
-)
-async def refund(
-    order_id: Identifier, ops: OpsDep, container: ContainerDep, response: Response, body: ForcedRefund | None = None
-) -> Refund:
+@router.post("/orders/{order_id}/refund", openapi_extra=refuses(ErrorCode.REFUND_WINDOW_CLOSED))
+async def refund(order_id: Identifier, ops: OpsDep, container: ContainerDep, body: ForcedRefund | None = None) -> RefundOutcome:
     """Undo an order; with `force`, also after the refund window."""
     body = body or ForcedRefund()
-    request = RefundRequest(reason=body.reason, operator=ops.operator, force=body.force)
-    found, replayed = await container.refunds.refund_by_id(order_id, request)
-    mark_replayed(response, replayed=replayed)
-    return container.links.fill(found)
+    outcome, found = await container.refunds.refund_by_operator(order_id, by=ops, reason=body.reason, force=body.force)
+    return container.links.fill(RefundOutcome(**outcome.model_dump(), refund=found))
 
 
-@router.post("/refunds/{order_id}/decision", status_code=202, openapi_extra=NONE_UNDER_WAY)
-async def decide(order_id: Identifier, body: Decision, ops: OpsDep, container: ContainerDep) -> Accepted:
+@router.post("/refunds/{order_id}/decision", openapi_extra=NO_REFUND)
+async def decide(order_id: Identifier, body: Decision, ops: OpsDep, container: ContainerDep) -> RefundOutcome:
     """Answer for the mall, while it is being asked for its consent."""
-    payload = {"approve": body.approve, "note": body.note, "operator": ops.operator}
-    await container.refunds.signal(order_id, "decide", payload)
-    return Accepted()
+    outcome, found = await container.refunds.act(order_id, RefundAction.DECIDE, by=ops, note=body.note, approve=body.approve)
+    return container.links.fill(RefundOutcome(**outcome.model_dump(), refund=found))
 
 
-@router.post("/refunds/{order_id}/resend", status_code=202, openapi_extra=NONE_UNDER_WAY)
-async def resend(order_id: Identifier, ops: OpsDep, container: ContainerDep) -> Accepted:
+@router.post("/refunds/{order_id}/resend", openapi_extra=NO_REFUND)
+async def resend(order_id: Identifier, ops: OpsDep, container: ContainerDep) -> RefundOutcome:
     """Send the refund's callback again now."""
-    await container.refunds.signal(order_id, "resend", {"operator": ops.operator})
-    return Accepted()
+    outcome, found = await container.refunds.act(order_id, RefundAction.RESEND, by=ops)
+    return container.links.fill(RefundOutcome(**outcome.model_dump(), refund=found))
 
 
-@router.post("/refunds/{order_id}/close_manually", status_code=202, openapi_extra=NONE_UNDER_WAY)
+@router.post("/refunds/{order_id}/close_manually", openapi_extra=NO_REFUND)
 async def close_manually(
     order_id: Identifier, ops: OpsDep, container: ContainerDep, body: ManualClose | None = None
-) -> Accepted:
+) -> RefundOutcome:
     """Finish a refund whose mall was told outside the platform."""
-    await container.refunds.signal(order_id, "close_manually", {"note": body.note if body else "", "operator": ops.operator})
-    return Accepted()
+    note = body.note if body else ""
+    outcome, found = await container.refunds.act(order_id, RefundAction.CLOSE_MANUALLY, by=ops, note=note)
+    return container.links.fill(RefundOutcome(**outcome.model_dump(), refund=found))

@@ -1,4 +1,4 @@
-"""Teams of every mall, and the operators' signals to them."""
+"""Teams of every mall, and what operators do to them."""
 
 from typing import Annotated
 
@@ -7,25 +7,22 @@ from fastapi import APIRouter, Query
 from api.dependencies import ContainerDep, OpsDep
 from api.http.pagination import Cursor, Limit, Page, page, position
 from api.http.query_params import CampaignQuery
-from api.http.responses import Accepted
-from api.openapi.declarations import refuses
 from db.teams.queries import TeamFilter, list_teams, read_team
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import TeamStatus
+from domain.schemas.acts import TeamOutcome
 from domain.schemas.teams import OpsTeam, Team
 from domain.types import Identifier, Note, Schema, TeamId
 
 router = APIRouter(prefix="/v1/ops/teams", tags=["operations"])
 
-TEAM_OVER = refuses(ErrorCode.TEAM_CLOSED)
-
-
-class Extension(Schema):
-    minutes: Annotated[int, Query(ge=1, le=525_600)]
-
 
 class TeamReason(Schema):
     reason: Note = ""
+
+
+class Extension(TeamReason):
+    minutes: Annotated[int, Query(ge=1, le=525_600)]
 
 
 @router.get("")
@@ -53,22 +50,22 @@ async def get_team(team_id: TeamId, _ops: OpsDep, container: ContainerDep) -> Te
     return container.links.fill(team)
 
 
-@router.post("/{team_id}/extend", status_code=202, openapi_extra=TEAM_OVER)
-async def extend(team_id: TeamId, body: Extension, ops: OpsDep, container: ContainerDep) -> Accepted:
+@router.post("/{team_id}/extend")
+async def extend(team_id: TeamId, body: Extension, ops: OpsDep, container: ContainerDep) -> TeamOutcome:
     """Move a forming team's deadline."""
-    await container.teams.signal(team_id, "extend", {"minutes": body.minutes, "operator": ops.operator})
-    return Accepted()
+    outcome, team = await container.teams.extend(team_id, body.minutes, by=ops, reason=body.reason)
+    return container.links.fill(TeamOutcome(**outcome.model_dump(), team=team))
 
 
-@router.post("/{team_id}/complete", status_code=202, openapi_extra=TEAM_OVER)
-async def complete(team_id: TeamId, body: TeamReason, ops: OpsDep, container: ContainerDep) -> Accepted:
+@router.post("/{team_id}/complete")
+async def complete(team_id: TeamId, body: TeamReason, ops: OpsDep, container: ContainerDep) -> TeamOutcome:
     """Complete a forming team with its paid members."""
-    await container.teams.signal(team_id, "complete", {"reason": body.reason, "operator": ops.operator})
-    return Accepted()
+    outcome, team = await container.teams.complete(team_id, by=ops, reason=body.reason)
+    return container.links.fill(TeamOutcome(**outcome.model_dump(), team=team))
 
 
-@router.post("/{team_id}/close", status_code=202, openapi_extra=TEAM_OVER)
-async def close(team_id: TeamId, body: TeamReason, ops: OpsDep, container: ContainerDep) -> Accepted:
+@router.post("/{team_id}/close")
+async def close(team_id: TeamId, body: TeamReason, ops: OpsDep, container: ContainerDep) -> TeamOutcome:
     """Fail a forming team, and refund its paid members."""
-    await container.teams.signal(team_id, "close", {"reason": body.reason, "operator": ops.operator})
-    return Accepted()
+    outcome, team = await container.teams.close(team_id, by=ops, reason=body.reason)
+    return container.links.fill(TeamOutcome(**outcome.model_dump(), team=team))

@@ -564,6 +564,12 @@ def upgrade() -> None:
         sa.Column("amount", sa.Numeric(precision=12, scale=2), nullable=False),
         sa.Column("paid_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("reported_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "resolved_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="when an operator settled it: the audit says who, and how",
+        ),
         sa.ForeignKeyConstraint(["order_id"], ["orders.order_id"], name=op.f("payment_conflicts_order_id_fkey")),
         sa.PrimaryKeyConstraint("conflict_no", name=op.f("payment_conflicts_pkey")),
         sa.UniqueConstraint("order_id", "amount", name=op.f("payment_conflicts_order_id_amount_key")),

@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 from db.callbacks.mass_redelivery import begin_redelivery, next_slice, revive_slice
 from db.callbacks.redelivery import RedeliverySlice
-from domain.messages.acts import signal_author
 from domain.schemas.redeliveries import Redelivery, RedeliveryRange, RedeliveryStatus
+from tests.acts import act_of
 from tests.db.shop import SOURCE, Shop
 
 SEED = """
@@ -27,7 +27,7 @@ async def begin(
     shop: Shop, since: datetime, until: datetime, status: RedeliveryStatus, now: datetime, source: str = SOURCE
 ) -> Redelivery:
     wanted = RedeliveryRange(source=source, since=since, until=until, status=status)
-    return await begin_redelivery(shop.database, wanted, by=signal_author("ann"), now=now, gives_up_at=now + THREE_DAYS)
+    return await begin_redelivery(shop.database, wanted, act=act_of(), now=now, gives_up_at=now + THREE_DAYS)
 
 
 async def revive_range(

@@ -12,7 +12,10 @@ from db.callbacks.redelivery import RedeliverySlice, redeliver_event, redeliver_
 from db.core.pagination import Position
 from domain.ids import event_id
 from domain.lifecycle import MallAnswer, TeamDecision
+from domain.messages.acts import Outcome
 from domain.messages.callbacks import Address
+from tests.acts import act_of
+from tests.db.audit import audit_of
 from tests.db.callbacks.ranges import revive_range
 from tests.db.callbacks.test_deliveries import OTHER_ADDRESS, attempt, close_team
 from tests.db.shop import NOW, SHOP_ADDRESS, SOURCE, Member, Shop
@@ -119,12 +122,19 @@ async def test_redelivery_of_a_teams_dead_callbacks_is_idempotent(shop: Shop) ->
     events, others = await closed_team_events(shop), await closed_team_events(shop)
     await record_attempts(shop, [*events, *others], "dead")
     [team] = await shop.rows("SELECT DISTINCT team_id FROM events WHERE event_id = ANY($1)", events)
-    assert await redeliver_team(shop.database, team["team_id"], LATER) == events
-    assert await redeliver_team(shop.database, team["team_id"], LATER) == events
+    act = act_of()
+    for _ in range(2):
+        revived = await redeliver_team(shop.database, team["team_id"], act, LATER)
+        assert (revived.event_ids, revived.outcome) == (events, Outcome(changed=True, detail="2 event(s) are sent again."))
     assert await states(shop, events) == [DUE_AGAIN]
     assert {state[0] for state in await states(shop, others)} == {"dead"}
     await record_attempts(shop, events, "delivered")
-    assert await redeliver_team(shop.database, team["team_id"], LATER) == []
+    late = await redeliver_team(shop.database, team["team_id"], act_of("bob"), LATER)
+    assert (late.event_ids, late.outcome.changed) == ([], False)
+    assert await audit_of(shop, f"team/{team['team_id']}") == [
+        ("resend_callbacks", "ann", None, True, "2 event(s) are sent again."),
+        ("resend_callbacks", "bob", None, False, "Nothing was given up."),
+    ]
 
 
 # --- the legacy format ---

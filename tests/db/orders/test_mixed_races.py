@@ -16,6 +16,7 @@ from domain.lifecycle import PaymentOutcome, TeamDecision
 from domain.messages.orders import HeldSeat, SettledPayment
 from domain.messages.teams import ConcludedTeam, ExtendTeam
 from domain.schemas.campaigns import Campaign
+from tests.acts import act_of
 from tests.db.shop import DEADLINE, GRACE, NOW, OVERDUE, PAY_PRICE, Member, Shop, cancelled
 
 ROUNDS = 25
@@ -63,7 +64,8 @@ class RandomSteps:
         self.ended.append(await self._shop.retried(lambda: self._shop.conclude(self._members[0], decision, LATEST)))
 
     async def _extend(self) -> None:
-        request = ExtendTeam(team_id=self._members[0].team_id, deadline=LATEST + timedelta(hours=1))
+        minutes = (LATEST + timedelta(hours=1) - DEADLINE) // timedelta(minutes=1)
+        request = ExtendTeam(team_id=self._members[0].team_id, minutes=minutes, now=NOW, act=act_of())
         await self._shop.retried(lambda: extend_team(self._shop.database, request))
 
     async def check(self) -> str:

@@ -34,7 +34,7 @@ async def test_an_answered_question_is_closed_for_good(shop: Shop, by: str) -> N
     await shop.refund(member)
     question = event_id(EventType.ORDER_REFUND_REQUESTED, member.order_id)
     [asking] = await pending_deliveries(shop.database, [question])
-    change = ChangeRefund(order_id=member.order_id, attempt=1, now=NOW + HOUR, operator="ann", note="by phone")
+    change = ChangeRefund(order_id=member.order_id, attempt=1, now=NOW + HOUR)
     assert (await read_backlog(shop.database)).oldest == NOW
 
     match by:

@@ -19,8 +19,9 @@ from domain.errors import ErrorCode
 from domain.ids import event_id
 from domain.lifecycle import MallAnswer, PaymentOutcome, RefundKind, RefundStatus, TeamDecision, TeamStatus
 from domain.messages.orders import HeldSeat
-from domain.messages.refunds import ChangeRefund, RefundState
+from domain.messages.refunds import ChangeRefund, RefundAction, RefundState
 from domain.schemas.campaigns import Campaign
+from tests.acts import act_of
 from tests.db.shop import DEADLINE, NOW, OVERDUE, SHOP_ADDRESS, Member, Shop, cancelled
 
 ROUNDS = 40
@@ -341,7 +342,7 @@ async def test_concurrent_steps_of_a_refund_take_effect_once(shop: Shop, answer:
     steps, released = (release_refund, reject_refund, finish_refund, flag_refund), answer is AGREED
     for _ in range(ROUNDS):
         member, change = await requested(shop, campaign)
-        change = change.model_copy(update={"operator": "ann", "answer": answer})
+        change = change.model_copy(update={"action": RefundAction.CLOSE_MANUALLY, "act": act_of(), "answer": answer})
         if answer is not None:
             await answer_refund(shop.database, change)
 

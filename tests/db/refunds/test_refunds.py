@@ -17,8 +17,9 @@ from domain.ids import event_id
 from domain.lifecycle import MallAnswer, PaymentOutcome, RefundKind, RefundStatus, TeamDecision, TeamStatus
 from domain.messages.callbacks import Address
 from domain.messages.orders import HeldSeat
-from domain.messages.refunds import ChangeRefund, RefundState
+from domain.messages.refunds import ChangeRefund, RefundAction, RefundState
 from domain.schemas.events import EventType
+from tests.acts import act_of
 from tests.db.shop import DEADLINE, NOW, OVERDUE, PAY_PRICE, SHOP_ADDRESS, Member, Shop
 
 WEEK = timedelta(days=7)
@@ -416,7 +417,8 @@ async def test_a_late_payment_is_reseated_only_after_a_lock_timeout(shop: Shop, 
 
 async def test_every_step_is_idempotent(shop: Shop) -> None:
     member = await requested_in_completed(shop)
-    change = ChangeRefund(order_id=member.order_id, attempt=1, now=NOW, operator="ann")
+    close = RefundAction.CLOSE_MANUALLY
+    change = ChangeRefund(order_id=member.order_id, attempt=1, now=NOW, action=close, act=act_of())
     assert not (await finish_refund(shop.database, change)).is_over  # not finished before it is released
     assert not (await release_refund(shop.database, change)).released  # not released before the answer
     released = [await shop.answer(member, MallAnswer.AGREED) for _ in range(3)]
@@ -466,7 +468,7 @@ async def test_an_unpaid_refund_with_a_dead_callback_needs_attention(shop: Shop)
     assert attention.workflow.id == f"refund-{member.order_id}-1"
     [in_progress] = await refunds_in_progress(shop.database, member.order_id) or []
     assert (in_progress.out_trade_no, in_progress.attempt) == (member.number, 1)
-    change = ChangeRefund(order_id=member.order_id, attempt=1, now=NOW, operator="ann")
+    change = ChangeRefund(order_id=member.order_id, attempt=1, now=NOW)
     assert (await flag_refund(shop.database, change)).status is DONE
     assert (await resume_refund(shop.database, change)).status is DONE
     assert [tuple(row) for row in await shop.rows(CANCELLED)] == [("pending", 0)]

@@ -5,11 +5,14 @@ from decimal import Decimal
 
 import pytest
 
-from db.teams.conclude import extend_team
+from db.teams.conclude import conclude_team, extend_team
 from db.teams.take_over import take_over
 from domain.ids import event_id
 from domain.lifecycle import OrderStatus, PaymentOutcome, TeamDecision, TeamStatus
-from domain.messages.teams import ConcludedTeam, ExtendTeam
+from domain.messages.acts import Outcome
+from domain.messages.teams import ConcludedTeam, ConcludeTeam, ExtendTeam
+from tests.acts import act_of
+from tests.db.audit import audit_of
 from tests.db.shop import DEADLINE, GRACE, NOW, OVERDUE, SHOP_ADDRESS, Member, Shop, cancelled
 
 INSTANT = timedelta(microseconds=1)
@@ -264,25 +267,33 @@ async def test_concurrent_ends_of_teams_with_shared_buyers_do_not_deadlock(shop:
 # --- extend_team ---
 
 
-async def test_an_extension_never_shortens_the_deadline(shop: Shop) -> None:
+def extension(of: Member, minutes: int = 60) -> ExtendTeam:
+    return ExtendTeam(team_id=of.team_id, minutes=minutes, now=NOW, act=act_of(reason="a holiday"))
+
+
+async def test_each_extension_counts_once_however_often_it_arrives(shop: Shop) -> None:
     (opener,) = await shop.team(await shop.campaign())
-    hours = [5, 1, 3, -30, 5]
+    minutes, expected = [5, 1, 30], DEADLINE
 
     for _ in range(10):
-        requested = [ExtendTeam(team_id=opener.team_id, deadline=DEADLINE + timedelta(hours=hour)) for hour in hours]
-        answers = await shop.race(*(extend_team(shop.database, extension) for extension in requested))
-        assert all(answer.team.deadline >= extension.deadline for answer, extension in zip(answers, requested, strict=True))
-        assert (await shop.team_row(opener))["deadline"] == DEADLINE + timedelta(hours=max(hours))
-        hours = [hour + 1 for hour in hours]
+        requested = [extension(opener, each) for each in minutes]
+        answers = await shop.race(*(extend_team(shop.database, each) for each in requested * 2))
+        expected += timedelta(minutes=sum(minutes))
+        assert (await shop.team_row(opener))["deadline"] == expected
+        assert [answers[n].outcome for n in range(3)] == [answers[n].outcome for n in range(3, 6)]
+        assert [answer.repeated for answer in answers].count(True) == 3
+    assert len(await audit_of(shop, f"team/{opener.team_id}")) == 30
 
 
 async def test_an_ended_team_is_not_extended(shop: Shop) -> None:
     (opener,) = await shop.team(await shop.campaign())
     await shop.conclude(opener, TeamDecision.CLOSE)
 
-    answer = await extend_team(shop.database, ExtendTeam(team_id=opener.team_id, deadline=DEADLINE + timedelta(hours=1)))
+    answer = await extend_team(shop.database, extension(opener))
 
     assert (answer.team.status, answer.team.deadline) == (TeamStatus.FAILED, DEADLINE)
+    told = ("extend", "ann", "a holiday", False, "The team was failed already.")
+    assert await audit_of(shop, f"team/{opener.team_id}") == [told]
 
 
 async def test_an_extension_races_against_the_deadline(shop: Shop) -> None:
@@ -293,8 +304,7 @@ async def test_an_extension_races_against_the_deadline(shop: Shop) -> None:
         (opener,) = await shop.team(campaign, paid=1, locked=0)
 
         async def extend(of: Member) -> bool:
-            answer = await extend_team(shop.database, ExtendTeam(team_id=of.team_id, deadline=later))
-            return answer.team.status is TeamStatus.FORMING
+            return (await extend_team(shop.database, extension(of))).changed
 
         async def conclude(of: Member) -> bool:
             return (await shop.conclude(of, TeamDecision.DEADLINE)).decides_team
@@ -306,3 +316,58 @@ async def test_an_extension_races_against_the_deadline(shop: Shop) -> None:
         assert (team["status"], team["deadline"]) == (("forming", later) if extended else ("failed", DEADLINE))
         extensions_won.add(extended)
     assert extensions_won == {True, False}
+
+
+# --- the audit ---
+
+
+@pytest.mark.parametrize(
+    ("decision", "paid", "changed", "detail"),
+    [
+        (TeamDecision.COMPLETE, 1, True, "The team is completed (operator)."),
+        (TeamDecision.COMPLETE, 0, False, "No member has paid, so the team cannot be completed."),
+        (TeamDecision.CLOSE, 1, True, "The team is failed (closed)."),
+    ],
+)
+async def test_an_operator_s_act_stands_once_in_the_audit(
+    shop: Shop, decision: TeamDecision, paid: int, changed: bool, detail: str
+) -> None:
+    opener, *_ = await shop.team(await shop.campaign(), paid=paid, locked=1)
+    act = act_of(reason="enough")
+    close = ConcludeTeam(team_id=opener.team_id, decision=decision, now=NOW, act=act)
+
+    first, again = [await conclude_team(shop.database, close) for _ in range(2)]
+    other = await conclude_team(shop.database, close.model_copy(update={"act": act_of("bob")}))
+
+    assert first.outcome == again.outcome == Outcome(changed=changed, detail=detail)
+    assert (again.decides_team, again.repeated) == (False, changed)
+    assert (other.changed, other.decides_team) == (False, False)
+    told, late = await audit_of(shop, f"team/{opener.team_id}")
+    assert told == (decision, "ann", "enough", changed, detail)
+    assert late == (decision, "bob", None, False, other.detail)
+
+
+async def test_nobody_stands_in_the_audit_for_a_deadline(shop: Shop) -> None:
+    opener, *_ = await shop.team(await shop.campaign(), paid=1, locked=0)
+    assert (await shop.conclude(opener, TeamDecision.DEADLINE)).changed
+    assert await audit_of(shop, f"team/{opener.team_id}") == []
+
+
+async def test_acts_race_for_a_team_and_each_is_told_what_came_of_it(shop: Shop) -> None:
+    campaign, firsts = await shop.campaign(), set()
+    for _ in range(20):
+        opener, *_ = await shop.team(campaign, paid=1, locked=0)
+        acts = [ConcludeTeam(team_id=opener.team_id, decision=each, now=NOW, act=act_of(each)) for each in ACTS]
+
+        answers = await shop.race(*(conclude_team(shop.database, act) for act in acts))
+
+        told = await audit_of(shop, f"team/{opener.team_id}")
+        assert {(action, by, changed, detail) for action, by, _, changed, detail in told} == {
+            (act.decision, act.decision, answer.changed, answer.detail) for act, answer in zip(acts, answers, strict=True)
+        }
+        assert [answer.changed for answer in answers].count(True) == 1
+        firsts.add(told[0][0])
+    assert firsts == set(ACTS)
+
+
+ACTS = (TeamDecision.COMPLETE, TeamDecision.CLOSE)

@@ -8,6 +8,7 @@ from db.teams.conclude import extend_team
 from db.teams.take_over import take_over
 from domain.lifecycle import MallAnswer, PaymentOutcome, TeamDecision
 from domain.messages.teams import ExtendTeam, TeamAnswer
+from tests.acts import act_of
 from tests.db.shop import DEADLINE, NOW, OVERDUE, SHOP_ADDRESS, Member, Shop
 
 
@@ -34,7 +35,7 @@ async def test_of_a_forming_team(shop: Shop) -> None:
     assert await grown(shop, opener, shop.refund(members[1])) == 1
     assert await grown(shop, opener, shop.refund(members[1])) == 0
     assert await grown(shop, opener, shop.settle(members[1])) == 0  # late: it holds no seat
-    extend = ExtendTeam(team_id=opener.team_id, deadline=DEADLINE + timedelta(hours=1))
+    extend = ExtendTeam(team_id=opener.team_id, minutes=60, now=NOW, act=act_of())
     assert await grown(shop, opener, extend_team(shop.database, extend)) == 1
     assert await grown(shop, opener, extend_team(shop.database, extend)) == 0
     assert await grown(shop, opener, shop.release(opener, OVERDUE)) == 1  # of several seats

@@ -174,7 +174,7 @@ async def test_extend_that_meets_the_end_of_its_team_says_so(time: WorkflowEnvir
     await conclude_team(database, ConcludeTeam(team_id=team.team, decision=TeamDecision.CLOSE, now=now))
     await team.handle.signal("extend", {"minutes": 120, "operator": "ann"})  # the workflow has not heard of the end
     assert await team.handle.result() == "failed"
-    assert "extend by 120 min by ann changed nothing: the team is failed." in await team.details()
+    assert "extend by 120 min by ann (no reason given) changed nothing: The team was failed already." in await team.details()
 
 
 async def test_a_team_whose_seats_cannot_be_released_is_flagged_and_goes_on_when_they_can(
@@ -220,7 +220,7 @@ async def test_complete_needs_somebody_who_has_paid(time: WorkflowEnvironment, d
     assert (await orders_of(database, team))["2"] == (OrderStatus.CANCELLED, "team_completed")
     await team.handle.signal("close", {"operator": "bob"})
     await time.sleep(timedelta(seconds=1))
-    assert "close by bob (no reason given): The team was completed already." in await team.details()
+    assert "close by bob (no reason given) changed nothing: The team was completed already." in await team.details()
 
 
 async def test_an_unusable_signal_changes_nothing_and_is_explained(
