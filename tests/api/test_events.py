@@ -165,6 +165,13 @@ async def test_hundreds_that_a_mall_missed_are_sent_again_with_progress(
 
     assert (begun["count"], begun["finished_at"], begun["requested_by"]) == (500, None, "demo operator")
     assert joined["redelivery_id"] == begun["redelivery_id"]
+    told = await audit_of(shop, f"redelivery/{begun['redelivery_id']}")
+    assert [(act["action"], act["changed_by"], act["changed"]) for act in told] == [
+        ("resend", "demo operator", True),
+        ("resend", "demo operator", False),
+    ]
+    assert told[0]["outcome"].startswith("500 dead event(s) of s01 from ")
+    assert told[1]["outcome"].endswith(" is under way already.")
     path = f"/v1/ops/callbacks/resend/{begun['redelivery_id']}"
     done = await until(lambda: shop.ops.get(path), lambda answer: answer.ok()["finished_at"] is not None, 60)
     counts = {"count": 500, "resent": 500, "delivered": 500, "pending": 0, "dead": 0, "refunds": 0}

@@ -12,6 +12,7 @@ from db.campaigns.shutdown import read_shutdown
 from db.campaigns.store import read_campaign
 from db.core.connection import Database
 from db.core.invariants import violations
+from db.settings.audit import ChangeFilter, list_changes
 from db.teams.queries import read_team
 from domain.ids import shutdown_workflow_id
 from domain.lifecycle import TeamStatus
@@ -69,6 +70,8 @@ async def test_every_forming_team_is_closed_and_paid_back(time: WorkflowEnvironm
         assert (done.status, done.begun_by, done.refunds_done) == (ShutdownStatus.DONE, "ann", 4)
         for ended in (half, unpaid, orphan):
             assert await status(database, ended) is TeamStatus.FAILED
+            assert await audit(database, ended) == [("close", "ann", f"campaign {campaign_id} ends: sold out", True)]
+        assert await audit(database, complete) == []
         assert await status(database, complete) is TeamStatus.COMPLETED
         assert await half.handle.result() == "failed"
         shown = await ending.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
@@ -78,6 +81,12 @@ async def test_every_forming_team_is_closed_and_paid_back(time: WorkflowEnvironm
         again = await end(time.client, campaign_id)
         assert await again.result() == await ending.result()
     assert await violations(database) == []
+
+
+async def audit(database: Database, of: Play) -> list[tuple[str, str, str | None, bool]]:
+    """Who ended a team, and why."""
+    changes = await list_changes(database, ChangeFilter(subject=f"team/{of.team}"), None, 9)
+    return [(change.action, change.changed_by, change.reason, change.changed) for change in changes]
 
 
 async def test_teams_whose_workflows_do_not_listen_are_closed_by_their_rows(
@@ -94,4 +103,6 @@ async def test_teams_whose_workflows_do_not_listen_are_closed_by_their_rows(
         ending = await end(time.client, campaign_id)
         assert await ending.result() == "3 team(s) decided, 0 of them completed; 3 refund(s), 240.00 returned"
         assert [await status(database, closed) for closed in teams] == [TeamStatus.FAILED] * 3
+        for closed in teams:
+            assert await audit(database, closed) == [("close", "ann", f"campaign {campaign_id} ends: sold out", True)]
     assert await violations(database) == []
