@@ -2,9 +2,19 @@
 
 import re
 from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, PositiveFloat, PositiveInt, SecretStr, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    HttpUrl,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from yarl import URL
 
@@ -56,6 +66,21 @@ class Settings(BaseSettings):
     )
     answer_within: PositiveFloat = Field(
         default=8.0, description="seconds after which a request is answered `temporarily_unavailable`"
+    )
+
+    admission: Literal["auto", "orchestrated"] = Field(
+        default="auto",
+        description="auto: locks and payments that the team's workflow would answer late are admitted directly;"
+        " orchestrated: never",
+    )
+    orchestrated_at_once: NonNegativeInt = Field(
+        default=8, description="locks and payments that one API process has under way in workflows; the others go directly"
+    )
+    orchestrated_within: PositiveFloat = Field(
+        default=1.0, description="seconds after which a lock or payment without the workflow's answer goes directly"
+    )
+    wakeups_at_once: PositiveInt = Field(
+        default=8, description="teams changed directly whose workflows take over at the same time, of all workers together"
     )
 
     http_connections: PositiveInt = Field(default=2000, description="connections that one API process has at most")

@@ -5,8 +5,11 @@ import gc
 import logging
 import signal
 import sys
-from contextlib import AsyncExitStack, aclosing
-from datetime import timedelta
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
 import uvloop
 from pydantic import ValidationError
@@ -19,11 +22,17 @@ from activities.callbacks.senders.base import Sender
 from activities.callbacks.senders.http import http_sender
 from db.core.connection import Database
 from db.core.invariants import Horizons
+from db.teams.wakeups import leave_wakeups_everywhere
 from domain.types import validation_message
 from settings import Settings
+from workers.dispatcher import WakeUpDispatcher
 from workers.queues import all_workers
 from workflows.client import connect
-from workflows.starters import ensure_schedule
+from workflows.starters import ensure_schedule, wake_team
+
+log = logging.getLogger("groupbuy.worker")
+
+TELL_WITHIN = timedelta(seconds=5)
 
 
 async def run(settings: Settings) -> None:
@@ -51,7 +60,12 @@ async def run(settings: Settings) -> None:
             await parts.enter_async_context(
                 all_workers(client, database, callbacks, horizons=Horizons.of(settings.callback_give_up))
             )
-            await ensure_schedule(client)
+            if await ensure_schedule(client):
+                count = await leave_wakeups_everywhere(database, datetime.now(UTC))
+                log.info("the namespace is new: %d team(s) are woken", count)
+            tell = partial(wake_team, client, local_activities=settings.local_activities, within=TELL_WITHIN)
+            dispatcher = WakeUpDispatcher(database, tell, settings.wakeups_at_once)
+            await parts.enter_async_context(running(dispatcher.run))
             # What was imported stays for good: the collector need not look at it again and again, nor look so often.
             gc.collect()
             gc.freeze()
@@ -60,6 +74,18 @@ async def run(settings: Settings) -> None:
             await stop.wait()
     finally:
         await database.close()
+
+
+@asynccontextmanager
+async def running(run: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Runs a background task while the block runs."""
+    task = asyncio.create_task(run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 def attempt_counter(runtime: Runtime | None) -> AttemptCounter:

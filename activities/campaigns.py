@@ -82,4 +82,4 @@ class CampaignActivities(interfaces.CampaignActivities):
             author = signal_author(request.operator)
             act = Act(id=f"shutdown-{request.campaign_id}", author=author, reason=request.reason)
             close = ConcludeTeam(team_id=team_id, decision=TeamDecision.CLOSE, now=request.now, act=act)
-            return await db.teams.conclude.conclude_team(self._database, close)
+            return await db.teams.conclude.conclude_team(self._database, close, wakes_team=True)

@@ -8,7 +8,7 @@ import db.orders.settle
 from activities import interfaces
 from activities.errors import database_errors
 from db.core.connection import Database
-from domain.errors import Refusal
+from domain.errors import Refusal, StaleRequestError
 from domain.messages.orders import LockSeat, RefusedSeat, ReleaseOverdue, SeatAnswer, SettledPayment, SettlePayment
 from domain.messages.teams import TeamAnswer
 
@@ -26,6 +26,8 @@ class OrderActivities(interfaces.OrderActivities):
                 return SeatAnswer(held=await db.orders.lock.lock_seat(self._database, request))
             except Refusal as refusal:
                 return SeatAnswer(refused=RefusedSeat(code=refusal.code, detail=refusal.detail))
+            except StaleRequestError:
+                return SeatAnswer()
 
     @activity.defn
     async def settle_payment(self, payment: SettlePayment) -> SettledPayment:

@@ -14,6 +14,7 @@ import db.reconciliation.live_teams
 import db.reconciliation.overdue
 import db.reconciliation.refunds
 import db.teams.conclude
+import db.teams.wakeups
 from activities import interfaces
 from activities.errors import database_errors
 from activities.isolation import for_each
@@ -65,9 +66,10 @@ class ReconciliationActivities(interfaces.ReconciliationActivities):
     @activity.defn
     async def conclude_overdue_teams(self, request: Reconcile) -> ReconciledTeams:
         async def conclude(team_id: str) -> None:
-            await db.orders.release.release_overdue(self._database, ReleaseOverdue(team_id=team_id, now=request.now))
+            overdue = ReleaseOverdue(team_id=team_id, now=request.now)
+            await db.orders.release.release_overdue(self._database, overdue, wakes_team=True)
             deadline = ConcludeTeam(team_id=team_id, decision=TeamDecision.DEADLINE, now=request.now)
-            await db.teams.conclude.conclude_team(self._database, deadline)
+            await db.teams.conclude.conclude_team(self._database, deadline, wakes_team=True)
 
         with database_errors():
             team_ids = await db.reconciliation.overdue.overdue_teams(self._database, request.now, TEAMS)
@@ -96,6 +98,7 @@ class ReconciliationActivities(interfaces.ReconciliationActivities):
         running = teams.done.keys() - missing.keys()
         await self._record(AttentionKind.WORKFLOW, missing, running, request)
         with database_errors():
+            await db.teams.wakeups.leave_wakeups(self._database, missing.keys(), request.now)
             name = db.reconciliation.live_teams.NAME
             await db.reconciliation.cursors.move_cursor(self._database, name, live.cursor, request.now)
         return ReconciledTeams(count=len(live.team_ids), failed=len(missing), team_ids=sorted(missing))

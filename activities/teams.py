@@ -19,7 +19,7 @@ class TeamActivities(interfaces.TeamActivities):
     @activity.defn
     async def take_over(self, request: TakeOver) -> TeamRows:
         with database_errors():
-            return await db.teams.take_over.take_over(self._database, request.team_id)
+            return await db.teams.take_over.take_over(self._database, request)
 
     @activity.defn
     async def conclude_team(self, request: ConcludeTeam) -> ConcludedTeam:

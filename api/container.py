@@ -3,20 +3,25 @@
 import asyncio
 import gc
 import logging
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from fastapi import FastAPI
 from temporalio.client import Client
 
+from api.runtime.admission import AdmissionControl
 from api.runtime.api_keys import ApiKeys
 from api.runtime.cache import Cache
-from api.runtime.metrics import CallbackBacklogMetrics
+from api.runtime.metrics import BacklogMetrics
 from api.runtime.rate_limit import RateLimiter
 from api.runtime.statistics import StatisticsCache
+from api.runtime.turns import Turn, Turns
 from api.runtime.workflow_links import WorkflowLinks
+from api.services.admission import TradeAdmission
 from api.services.audiences import AudienceService
 from api.services.callbacks import CallbackService
 from api.services.campaigns import CampaignService
@@ -28,10 +33,16 @@ from db.core.connection import Database
 from db.core.listen import REQUEST_COUNTS
 from settings import Settings
 from workflows.client import connect
+from workflows.starters import probe
 
 log = logging.getLogger("groupbuy.api")
 
 FINAL_RECORD_TIMEOUT = 1.0
+REQUESTS_AT_ONCE = 32
+"""quotes, locks and payments; twice the connections, so that none of these is idle while others wait"""
+QUOTE_PATIENCE = 1.0
+TRADE_WITHIN = timedelta(seconds=3)
+PROBE_WITHIN = timedelta(seconds=1)
 
 
 @dataclass(slots=True)
@@ -42,8 +53,9 @@ class Container:
     cache: Cache
     api_keys: ApiKeys
     rate_limiter: RateLimiter
-    callback_backlog: CallbackBacklogMetrics
+    backlog: BacklogMetrics
     links: WorkflowLinks
+    admission: AdmissionControl
     orders: OrderService
     teams: TeamService
     refunds: RefundService
@@ -56,11 +68,17 @@ class Container:
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = Settings()
-    database = Database(settings.database_url, size=settings.database_pool)
-    client = await connect()
+    half = max(settings.database_pool // 2, 1)
+    database = Database(settings.database_url, size=half)
+    # Direct trades have connections of their own, and never wait behind a page of an operator, or hold one up.
+    trades = Database(settings.database_url, size=half, statement_within=TRADE_WITHIN)
+    client = await connect(lazy=True)  # it starts, and restarts, also while Temporal is away
+    admission = AdmissionControl(settings.orchestrated_at_once, partial(probe, client, uuid.uuid4().hex, PROBE_WITHIN))
     rate_limiter = RateLimiter(database)
     cache = Cache(settings.database_url, {REQUEST_COUNTS: rate_limiter.receive_counts})
     api_keys = ApiKeys(database, cache, settings.key_failure_limit)
+    within = settings.answer_within
+    turns = Turns(REQUESTS_AT_ONCE, {Turn.PAYMENT: 0.95 * within, Turn.LOCK: 0.9 * within, Turn.QUOTE: QUOTE_PATIENCE})
     refunds = RefundService(database, client, settings)
     app.state.container = Container(
         settings=settings,
@@ -69,17 +87,20 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         cache=cache,
         api_keys=api_keys,
         rate_limiter=rate_limiter,
-        callback_backlog=CallbackBacklogMetrics(database),
+        backlog=BacklogMetrics(database),
         links=WorkflowLinks(settings.temporal_ui_url, client.namespace),
-        orders=OrderService(database, client, settings),
+        admission=admission,
+        orders=OrderService(database, client, TradeAdmission(trades, admission, settings), turns, settings),
         teams=TeamService(database, client, settings),
         refunds=refunds,
-        quotes=QuoteService(database, cache, StatisticsCache(database)),
+        quotes=QuoteService(database, cache, StatisticsCache(database), turns),
         callbacks=CallbackService(database, client, refunds, settings),
         audiences=AudienceService(database, client, answer_within=settings.answer_within),
         campaigns=CampaignService(database, client, settings),
     )
-    background = [asyncio.create_task(_run_forever(run)) for run in (cache.notices.run, api_keys.run, rate_limiter.run)]
+    background = [
+        asyncio.create_task(_run_forever(run)) for run in (cache.notices.run, api_keys.run, rate_limiter.run, admission.run)
+    ]
     # Imported modules stay for good: frozen, they are not scanned, and collections are rarer.
     gc.collect()
     gc.freeze()
@@ -94,6 +115,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             async with asyncio.timeout(FINAL_RECORD_TIMEOUT):
                 await api_keys.record_uses(timedelta())
         await database.close()
+        await trades.close()
 
 
 async def _run_forever(run: Callable[[], Awaitable[None]]) -> None:

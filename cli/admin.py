@@ -1,6 +1,7 @@
 """Administration without the API, which needs a key: the first one is created here."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from db.core.connection import INFRASTRUCTURE_FAILURES, Database
 from db.settings.keys import create_key, new_key
+from db.teams.wakeups import leave_wakeups_everywhere
 from domain.errors import Refusal
 from domain.messages.acts import command_line_author
 from domain.schemas.keys import NewKey
@@ -32,10 +34,27 @@ async def issue_key(database_url: str, name: str, source: str | None, scopes: Se
     except ValidationError as exc:
         raise StackError("; ".join(validation_message(error["msg"]) for error in exc.errors())) from None
     key = new_key(for_operations=source is None)
+    async with _database(database_url) as database:
+        await create_key(database, key, new, by=AUTHOR, now=datetime.now(UTC))
+    return key
+
+
+async def wake_all_teams(database_url: str) -> int:
+    """Leaves a wake-up for every team whose workflow may have to do something; returns how many.
+
+    Raises:
+        StackError: the database cannot be used; the message says why.
+    """
+    async with _database(database_url) as database:
+        return await leave_wakeups_everywhere(database, datetime.now(UTC))
+
+
+@asynccontextmanager
+async def _database(database_url: str) -> AsyncIterator[Database]:
     try:
         database = Database(database_url, size=1)
         try:
-            await create_key(database, key, new, by=AUTHOR, now=datetime.now(UTC))
+            yield database
         finally:
             await database.close()
     except Refusal as refusal:
@@ -44,7 +63,6 @@ async def issue_key(database_url: str, name: str, source: str | None, scopes: Se
         raise StackError("the database has no tables yet: python -m db.core.migrate") from None
     except (*INFRASTRUCTURE_FAILURES, asyncpg.PostgresError, ValueError) as exc:
         raise StackError(f"the database cannot be used: {exc}") from None
-    return key
 
 
 def database_of_stack(data_dir: Path) -> str:

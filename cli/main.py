@@ -17,7 +17,7 @@ class Commands(click.Group):
     """Imports the demo only when it is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return ["up", "demo", "admin"]
+        return ["up", "demo", "wake", "admin"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "demo":
@@ -82,6 +82,29 @@ def up(
         exit_process(asyncio.run(run(options, as_json=as_json)))
     except (StackError, OSError) as error:
         exit_process(f"groupbuy: {error}")
+
+
+@main.command()
+@click.option("--all", "everywhere", is_flag=True, required=True, help="every team that lives or has something undelivered")
+@click.option(
+    "--database-url",
+    envvar="GROUPBUY_DATABASE_URL",
+    show_envvar=True,
+    help="PostgreSQL; without it, that of the stack on --data-dir",
+)
+@click.option("--data-dir", type=DIRECTORY, default=DEFAULT_DATA_DIR, show_default=True, help="of a running stack")
+def wake(*, everywhere: bool, database_url: str | None, data_dir: Path) -> None:  # noqa: ARG001 - the flag says what is done
+    """Let the workflows of all teams read their rows, and start those that Temporal has lost.
+
+    The workers do it by themselves when Temporal's namespace is new; this is for one that was restored from a backup.
+    """
+    from cli.admin import database_of_stack, wake_all_teams
+
+    try:
+        count = asyncio.run(wake_all_teams(database_url or database_of_stack(data_dir)))
+    except (StackError, OSError) as error:
+        exit_process(f"groupbuy: {error}")
+    click.echo(f"{count} team(s) are woken, the workers tell them one after the other")
 
 
 @main.group()

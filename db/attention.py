@@ -1,4 +1,5 @@
-"""What needs an operator: refunds without an answer, payment conflicts, dead callbacks, what reconciliation found."""
+"""What needs an operator: refunds without an answer, payment conflicts, dead callbacks, what reconciliation found,
+teams whose workflow does not take over."""
 
 from datetime import datetime
 
@@ -10,8 +11,9 @@ from domain.ids import refund_workflow_id, team_workflow_id
 from domain.messages.acts import Act, Outcome
 from domain.schemas.attention import Attention, Resolvable
 from domain.schemas.workflows import WorkflowLink
+from domain.wakeups import ATTEMPTS
 
-ATTENTION = """
+ATTENTION = f"""
 SELECT * FROM (
   SELECT 'refund' AS kind, r.order_id AS subject, o.source, o.out_trade_no, o.team_id, r.requested_at AS since,
          format('%s of %s: the mall does not answer', r.kind, r.amount) AS detail, r.order_id, r.attempt
@@ -40,6 +42,11 @@ SELECT * FROM (
     FROM reconciliation_findings f
     LEFT JOIN orders o ON f.kind = 'refund' AND o.order_id = f.subject
     LEFT JOIN teams t ON f.kind IN ('team', 'workflow', 'invariant') AND t.team_id = f.subject
+  UNION ALL
+  SELECT 'wakeup', w.team_id, t.source, NULL, w.team_id, w.since,
+         format('its workflow was told %s times that the rows have changed, and has not read them: %s', w.attempts,
+                coalesce(w.error, 'no error')), NULL, NULL
+    FROM team_wakeups w JOIN teams t USING (team_id) WHERE w.attempts >= {ATTEMPTS}
 ) attention
  WHERE $1::timestamptz IS NULL OR (since, kind || '/' || subject) < ($1, $2)
  ORDER BY since DESC, kind || '/' || subject DESC LIMIT $3

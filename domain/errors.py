@@ -4,6 +4,10 @@ GroupBuyError
 ├── Refusal                    a rule refuses the request: final, nothing is changed
 │   └── ConfirmationRequired   the same request is accepted with a confirmation
 └── Unavailable                a dependency does not answer: the outcome is open, the same request is repeated
+
+No caller sees these two: nothing was changed, and the request goes another way (docs/crowds.md).
+StaleRequestError              the workflow got to the request after its caller may have given it up
+NotDirectError                 the rows want more than a direct payment may do
 """
 
 from collections.abc import Sequence
@@ -211,7 +215,15 @@ class ConfirmationRequired(Refusal):
 
 
 class Unavailable(GroupBuyError):
-    """The database, Temporal or a worker does not answer in time: the outcome is open."""
+    """The database, Temporal or a worker does not answer in time, or too many requests wait: the outcome is open."""
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(ErrorCode.TEMPORARILY_UNAVAILABLE, detail)
+    def __init__(self, detail: str, *, retry_after: int | None = None) -> None:
+        super().__init__(ErrorCode.TEMPORARILY_UNAVAILABLE, detail, retry_after=retry_after)
+
+
+class StaleRequestError(Exception):
+    """The request is older than its caller waits for it. Nothing was changed."""
+
+
+class NotDirectError(Exception):
+    """The payment is none that may be booked beside the team's workflow. Nothing was changed."""

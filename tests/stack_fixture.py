@@ -14,9 +14,9 @@ ADDRESSES_OF_OTHERS = ("GROUPBUY_", "TEMPORAL_", "PG")
 
 
 @asynccontextmanager
-async def running_stack(*, workers: int = 1) -> AsyncIterator[Stack]:
+async def running_stack(*, workers: int = 1, **settings: str) -> AsyncIterator[Stack]:
     """Ready inside; outside, nothing of it is left."""
-    with data_dir() as folder, environment():
+    with data_dir() as folder, environment(**settings):
         async with Stack(Options(data_dir=folder, workers=workers)) as stack:
             yield stack
 

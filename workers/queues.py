@@ -24,6 +24,7 @@ from workflows.audience_import import AudienceImportWorkflow
 from workflows.campaign_shutdown import CampaignShutdownWorkflow
 from workflows.ends import how_team_ended
 from workflows.payment import PaymentWorkflow
+from workflows.probe import ProbeWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.redelivery import MassRedeliveryWorkflow, RedeliveryWorkflow, SampleWorkflow
 from workflows.refund.workflow import RefundWorkflow
@@ -33,6 +34,7 @@ from workflows.team.workflow import TeamWorkflow
 
 WORKFLOWS: list[type] = [
     TeamWorkflow,
+    ProbeWorkflow,
     RefundWorkflow,
     PaymentWorkflow,
     RedeliveryWorkflow,
@@ -67,7 +69,7 @@ def trade_worker(
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[TeamWorkflow],
+        workflows=[TeamWorkflow, ProbeWorkflow],
         activities=[
             orders.lock_seat,
             orders.settle_payment,

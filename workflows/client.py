@@ -53,8 +53,12 @@ os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
 data_converter = DataConverter(payload_converter_class=PayloadConverter)
 
 
-async def connect(*, runtime: Runtime | None = None) -> Client:
+async def connect(*, runtime: Runtime | None = None, lazy: bool = False) -> Client:
     """Connects as the environment says (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TLS, …), like Temporal's own CLI.
+
+    Args:
+        runtime: the SDK's runtime; None: its default one.
+        lazy: the connection is made by the first call, which raises the RuntimeError.
 
     Raises:
         RuntimeError: the server cannot be reached.
@@ -65,6 +69,7 @@ async def connect(*, runtime: Runtime | None = None) -> Client:
         **config,
         data_converter=data_converter,
         runtime=runtime,
+        lazy=lazy,
         # Our messages are a few hundred bytes: gzip, the default, costs more CPU on both sides than it saves.
         grpc_compression=GrpcCompression.NONE,
     )

@@ -30,6 +30,9 @@ def team_details(state: TeamState, target_count: int, notes: list[str]) -> str:
     else:
         next_step = ""
     lines = [f"**{state.status}**: {state.paid_count} paid and {unpaid} unpaid of {target_count} seats. {next_step}", ""]
+    if state.direct_locks or state.direct_payments:
+        direct = f"{state.direct_locks} seat(s) and {state.direct_payments} payment(s)"
+        lines += [f"Admitted directly, while this workflow would have been late: {direct}.", ""]
     if seats:
         lines += ["| out_trade_no | user | order | unpaid seat is kept until |", "|---|---|---|---|"]
         for out_trade_no, seat in list(seats.items())[:SEATS_SHOWN]:

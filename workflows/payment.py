@@ -54,7 +54,7 @@ class PaymentWorkflow:
     @workflow.update(name=BOOK, description="Book a payment that its team's workflow cannot book any more.")
     async def book(self, report: PaymentReport) -> SettledPayment:
         """Answers with the outcome; another amount than was reported before fails the update."""
-        payment = SettlePayment(report=report, now=workflow.now())
+        payment = SettlePayment(report=report, now=workflow.now(), wakes_team=True)
         summary = f"book {report.amount} for {quote(report.out_trade_no)}"
         try:
             settled = await execute_local_first(OrderActivities.settle_payment, payment, summary=summary)

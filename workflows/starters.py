@@ -17,6 +17,7 @@ from temporalio.client import (
     SchedulePolicy,
     ScheduleSpec,
     WithStartWorkflowOperation,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import (
     Priority,
@@ -42,18 +43,20 @@ from domain.messages.callbacks import MassRedeliver, Redeliver, Sample, SampleRe
 from domain.messages.campaigns import ShutdownInput
 from domain.messages.payments import PaymentInput
 from domain.messages.refunds import RefundInput
+from domain.messages.teams import RowsChanged, TeamFacts
 from domain.schemas.redeliveries import Redelivery
 from workflows.audience_import import AudienceImportWorkflow
 from workflows.campaign_shutdown import CampaignShutdownWorkflow
 from workflows.ends import how_ended
 from workflows.markdown import SUMMARY_PART, quote
+from workflows.probe import ANSWER, ProbeWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.redelivery import RESEND, MassRedeliveryWorkflow, RedeliveryWorkflow, SampleWorkflow
 from workflows.refund.workflow import RefundWorkflow
 from workflows.search_attributes import CAMPAIGN_ID, MALL, TEAM_STATUS
 from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, RECONCILIATION_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
-from workflows.team.state import TeamInput, TeamState
-from workflows.team.workflow import TeamWorkflow
+from workflows.team.state import TeamInput
+from workflows.team.workflow import ROWS_CHANGED, TeamWorkflow
 
 START_WITHIN = timedelta(seconds=5)
 SCHEDULE_ID = "groupbuy-reconciliation"
@@ -68,6 +71,10 @@ class StartOptions(TypedDict):
     priority: Priority
 
 
+class TeamStartOptions(StartOptions):
+    search_attributes: TypedSearchAttributes
+
+
 def _options(workflow_id: str, task_queue: str, summary: str, mall: str | None = None) -> StartOptions:
     """`mall`: where many wait in the queue, each mall has its turn."""
     return StartOptions(
@@ -80,41 +87,77 @@ def _options(workflow_id: str, task_queue: str, summary: str, mall: str | None =
     )
 
 
-def team_start(
-    team: TeamInput, *, task_queue: str = TRADE_QUEUE, task_timeout: timedelta | None = None
-) -> WithStartWorkflowOperation[TeamWorkflow, str]:
-    """The start of a team's workflow, which comes with its opener's lock or, without a workflow, an operator's act."""
+def _team_options(team: TeamFacts, status: TeamStatus, task_queue: str) -> TeamStartOptions:
     goods, mall = quote(team.goods_name, SUMMARY_PART), quote(team.source)
-    options = _options(
-        team_workflow_id(team.team_id),
-        task_queue,
-        f"Team of {team.target_count} for {goods}, campaign {team.campaign_id}, mall {mall}",
+    summary = f"Team of {team.target_count} for {goods}, campaign {team.campaign_id}, mall {mall}"
+    attributes = [
+        SearchAttributePair(MALL, team.source),
+        SearchAttributePair(CAMPAIGN_ID, str(team.campaign_id)),
+        SearchAttributePair(TEAM_STATUS, status),
+    ]
+    return TeamStartOptions(
+        **_options(team_workflow_id(team.team_id), task_queue, summary),
+        search_attributes=TypedSearchAttributes(attributes),
     )
+
+
+def team_opening(
+    team: TeamFacts, *, local_activities: bool, task_queue: str = TRADE_QUEUE, task_timeout: timedelta | None = None
+) -> WithStartWorkflowOperation[TeamWorkflow, str]:
+    """The start of a team's workflow that comes with its opener's lock."""
+    options = _team_options(team, TeamStatus.FORMING, task_queue)
     # A team that never had a seat ended as failed: its opener may try again. Any other end is for ever.
     options["id_reuse_policy"] = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
-    return WithStartWorkflowOperation(
+    start = TeamInput(**team.model_dump(), local_activities=local_activities)
+    return WithStartWorkflowOperation(TeamWorkflow.run, start, **options, task_timeout=task_timeout)
+
+
+def team_start(team: TeamFacts, status: TeamStatus, *, local_activities: bool) -> WithStartWorkflowOperation[TeamWorkflow, str]:
+    """The start of the workflow of a team that has a row, where it does not run; it begins by reading the rows."""
+    start = TeamInput(**team.model_dump(), local_activities=local_activities, has_row=True)
+    return WithStartWorkflowOperation(TeamWorkflow.run, start, **_team_options(team, status, TRADE_QUEUE))
+
+
+async def wake_team(
+    client: Client,
+    team: TeamFacts,
+    status: TeamStatus,
+    changed: RowsChanged,
+    *,
+    local_activities: bool,
+    within: timedelta | None = None,
+    task_queue: str = TRADE_QUEUE,
+) -> None:
+    """Tells the workflow of a team that has a row to read the rows; it is started where it does not run."""
+    await client.start_workflow(
         TeamWorkflow.run,
-        team,
-        **options,
-        task_timeout=task_timeout,
-        search_attributes=TypedSearchAttributes(
-            [
-                SearchAttributePair(MALL, team.source),
-                SearchAttributePair(CAMPAIGN_ID, str(team.campaign_id)),
-                SearchAttributePair(TEAM_STATUS, TeamStatus.FORMING),
-            ]
-        ),
+        TeamInput(**team.model_dump(), local_activities=local_activities, has_row=True),
+        **_team_options(team, status, task_queue),
+        start_signal=ROWS_CHANGED,
+        start_signal_args=[changed],
+        rpc_timeout=within,
     )
-
-
-def continuing(team: TeamInput) -> TeamInput:
-    """The input of a team that has rows and no workflow: it reads them before it answers anybody."""
-    return team.model_copy(update={"state": TeamState()})
 
 
 def refund_start(refund: RefundInput) -> WithStartWorkflowOperation[RefundWorkflow, str]:
     """The start of a refund's workflow, which comes with a request or an operator's act."""
     return WithStartWorkflowOperation(RefundWorkflow.run, refund, **refund_options(refund))
+
+
+async def probe(client: Client, name: str, within: timedelta) -> None:
+    """Asks a worker of the teams, through Temporal, for an answer.
+
+    Raises:
+        RPCError, WorkflowUpdateRPCTimeoutOrCancelledError: none came in time.
+    """
+    options = _options(f"probe-{name}", TRADE_QUEUE, "Asks whether Temporal and the workers of the teams answer")
+    start = WithStartWorkflowOperation(ProbeWorkflow.run, **options, task_timeout=within)
+    try:
+        await client.execute_update_with_start_workflow(ANSWER, start_workflow_operation=start, rpc_timeout=within)
+    except (RPCError, WorkflowUpdateRPCTimeoutOrCancelledError):
+        with suppress(Exception):  # asyncio logs a failure of the start that is never retrieved
+            await start.workflow_handle()
+        raise
 
 
 def refund_options(refund: RefundInput, task_queue: str = REFUNDS_QUEUE) -> StartOptions:
@@ -225,9 +268,13 @@ async def execute_sample(client: Client, sample: Sample) -> SampleReply:
     return await client.execute_workflow(SampleWorkflow.run, sample, **options)
 
 
-async def ensure_schedule(client: Client) -> None:
-    """Creates the schedule of reconciliation where it is missing; an operator's changes to it stay."""
-    with suppress(ScheduleAlreadyRunningError):
+async def ensure_schedule(client: Client) -> bool:
+    """Creates the schedule of reconciliation where it is missing; an operator's changes to it stay.
+
+    Returns:
+        whether it was missing: the namespace is new, and knows none of the workflows that the rows speak of.
+    """
+    try:
         await client.create_schedule(
             SCHEDULE_ID,
             Schedule(
@@ -241,3 +288,6 @@ async def ensure_schedule(client: Client) -> None:
                 policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
             ),
         )
+    except ScheduleAlreadyRunningError:
+        return False
+    return True

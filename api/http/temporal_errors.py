@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.client import (
     WithStartWorkflowOperation,
     WorkflowUpdateFailedError,
@@ -14,7 +15,7 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from domain.errors import ErrorCode, GroupBuyError, Refusal, Unavailable
+from domain.errors import ErrorCode, GroupBuyError, Refusal, StaleRequestError, Unavailable
 from domain.messages.base import WorkflowFailure
 
 log = logging.getLogger("groupbuy.api")
@@ -35,6 +36,8 @@ async def time_limit(seconds: float) -> AsyncIterator[None]:
     except RPCError as exc:
         log.warning("Temporal did not serve a request: %s: %s", exc.status.name, exc)
         raise Unavailable(f"Temporal did not answer ({exc.status.name}); repeat the same request.") from exc
+    except WorkflowGoneError as exc:
+        raise Unavailable("The workflow has ended meanwhile; repeat the same request.") from exc
 
 
 @asynccontextmanager
@@ -53,7 +56,9 @@ async def translate_update_errors() -> AsyncIterator[None]:
     """Raises the failure of a workflow update as one of the platform's errors.
 
     Raises:
-        Refusal: the workflow refused, or has ended (team_closed).
+        Refusal: the workflow refused.
+        WorkflowGoneError: there is no such workflow, or it has ended: what that means, the rows say.
+        StaleRequestError: the workflow got to the request too late, and changed nothing.
         Unavailable: the outcome is unknown.
         GroupBuyError: internal_error, a defect that the workflow has flagged.
     """
@@ -64,15 +69,25 @@ async def translate_update_errors() -> AsyncIterator[None]:
     except WorkflowUpdateRPCTimeoutOrCancelledError as exc:
         raise Unavailable("The workflow did not answer in time; repeat the same request.") from exc
     except WorkflowAlreadyStartedError as exc:
-        raise Refusal(ErrorCode.TEAM_CLOSED, "This order's team has ended.") from exc
+        raise WorkflowGoneError from exc
     except RPCError as exc:
-        if exc.status is RPCStatusCode.NOT_FOUND:
-            raise Refusal(ErrorCode.TEAM_CLOSED, "The team's workflow has ended.") from exc
+        if exc.status is RPCStatusCode.NOT_FOUND and not is_namespace_missing(exc):
+            raise WorkflowGoneError from exc
         raise
 
 
-def _error_of(cause: BaseException | None) -> GroupBuyError:
+class WorkflowGoneError(Exception):
+    """There is no such workflow, or it has ended."""
+
+
+def is_namespace_missing(error: RPCError) -> bool:
+    return any(detail.Is(NamespaceNotFoundFailure.DESCRIPTOR) for detail in error.grpc_status.details)
+
+
+def _error_of(cause: BaseException | None) -> GroupBuyError | StaleRequestError:
     if isinstance(cause, ApplicationError):
+        if cause.type == WorkflowFailure.STALE_REQUEST:
+            return StaleRequestError(cause.message)
         if cause.type == WorkflowFailure.TEAM_OVER:
             return Refusal(ErrorCode.TEAM_CLOSED, cause.message)
         if cause.type in set(ErrorCode):

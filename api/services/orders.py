@@ -1,4 +1,4 @@
-"""Locks seats and books payments through the workflows of their teams.
+"""Locks seats and books payments: through the workflows of their teams, or directly (api/services/admission.py).
 
 Idempotency is the database's: a request whose order exists is answered from its row, before an update and again after a
 refusal, because a concurrent request with the same number may have been faster.
@@ -6,39 +6,50 @@ refusal, because a concurrent request with the same number may have been faster.
 
 import math
 import uuid
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any, TypeVar
 
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 
-from api.http.temporal_errors import retrieve_start_failure, time_limit, translate_update_errors
+from api.http.temporal_errors import WorkflowGoneError, retrieve_start_failure, time_limit, translate_update_errors
 from api.runtime.keyed_limit import KeyedLimit
+from api.runtime.turns import Turn, Turns
+from api.services.admission import TradeAdmission
 from api.services.callbacks import callback_address
 from db.campaigns.offers import read_quote_context
 from db.core.connection import Database, connection
 from db.orders.queries import OrderLookup, OrderRecord, look_up_order, read_order, read_order_and_team
 from db.orders.settle import record_other_amount
 from db.settings.keys import MallAccess
+from db.teams.queries import read_team_facts
 from domain.eligibility import SeatIntent, require_all, require_terms
-from domain.errors import ErrorCode, GroupBuyError, Refusal
+from domain.errors import ErrorCode, GroupBuyError, NotDirectError, Refusal
 from domain.ids import team_id, team_workflow_id
-from domain.lifecycle import other_amount_refusal
+from domain.lifecycle import TeamStatus, other_amount_refusal
 from domain.limits import may_lock_another, unpaid_seats_allowed
 from domain.messages.callbacks import CallbackFormat
 from domain.messages.orders import HeldSeat, PaymentReport, SeatRequest, SettledPayment
 from domain.messages.payments import PaymentInput
+from domain.messages.teams import TeamFacts
 from domain.schemas.orders import NewOrder, Order, Payment, Settlement
 from domain.seats import OrderContent, is_joinable, require_same_content
 from settings import Settings
 from workflows.payment import BOOK, PaymentWorkflow
-from workflows.starters import payment_options, team_start
-from workflows.team.state import TeamInput
+from workflows.starters import payment_options, team_opening, team_start
 from workflows.team.workflow import LOCK, SETTLE, TeamWorkflow
+
+AnswerT = TypeVar("AnswerT")
+LookAgain = Callable[[], Awaitable[None]]
 
 
 class OrderService:
-    def __init__(self, database: Database, client: Client, settings: Settings) -> None:
+    def __init__(self, database: Database, client: Client, admission: TradeAdmission, turns: Turns, settings: Settings) -> None:
         self._database = database
         self._client = client
+        self._admission = admission
+        self._turns = turns
         self._settings = settings
         # One lock per buyer at a time, so that each sees the seat that the previous one took.
         self._buyers = KeyedLimit[tuple[str, str]](1)
@@ -46,19 +57,18 @@ class OrderService:
         self._teams = KeyedLimit[str](settings.updates_per_team)
 
     async def lock(self, mall: MallAccess, new: NewOrder, callback_format: CallbackFormat = "standard") -> tuple[Order, bool]:
-        """Holds a seat, opening a team where none is named; returns the order, and whether it existed before.
+        """Holds a seat, opening a team where none is named; returns the order, and whether another request had taken it.
 
         Raises:
             Refusal: a rule refuses the seat.
             Unavailable: the outcome is unknown.
         """
         request = _seat_request(mall, new, callback_format)
-        async with time_limit(self._settings.answer_within):
+        async with time_limit(self._settings.answer_within), self._turns.take(Turn.LOCK):
             found = await self._look_up(request)
             if found.record is None:
-                buyer = (request.source, request.user_id)
-                async with self._buyers.slot(buyer) as waited_for_buyer, self._teams.slot(request.team_id) as waited_for_team:
-                    if waited_for_buyer or waited_for_team:
+                async with self._buyers.slot((request.source, request.user_id)) as has_waited:
+                    if has_waited:
                         found = await self._look_up(request)
                     if found.record is None:
                         _require_few_unpaid(found, request)
@@ -66,23 +76,22 @@ class OrderService:
         return _same_order(found.record, request), True
 
     async def pay(self, mall: MallAccess, out_trade_no: str, payment: Payment) -> tuple[Settlement, bool]:
-        """Books a payment; returns its outcome, and whether it had been booked before.
+        """Books a payment; returns its outcome, and whether another request had reported it.
 
         Raises:
             Refusal: order_not_found; out_trade_no_reused when another amount was reported before.
             Unavailable: the outcome is unknown.
         """
-        async with time_limit(self._settings.answer_within):
+        async with time_limit(self._settings.answer_within), self._turns.take(Turn.PAYMENT):
             record = await self._read_payable(mall, out_trade_no, payment)
-            repeated = record.payment_outcome is not None
-            if not repeated:
-                async with self._teams.slot(record.order.team_id):
-                    repeated = await self._settle(mall, record.order, payment)
+            is_replay = record.payment_outcome is not None
+            if not is_replay:
+                is_replay = await self._settle(mall, record.order, payment)
             record, team = await read_order_and_team(self._database, mall.source, out_trade_no)
         if record.payment_outcome is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A payment was confirmed that has no outcome.")
         outcome, reason = record.payment_outcome, record.payment_reason
-        return Settlement(outcome=outcome, reason=reason, order=record.order, team=team), repeated
+        return Settlement(outcome=outcome, reason=reason, order=record.order, team=team), is_replay
 
     # --- locks ---
 
@@ -90,12 +99,17 @@ class OrderService:
         return await look_up_order(self._database, request, datetime.now(UTC))
 
     async def _take_seat(self, request: SeatRequest, found: OrderLookup) -> tuple[Order, bool]:
+        async def look_again() -> None:
+            """Refuses what others have made impossible while this request waited."""
+            again = await self._look_up(request)
+            if again.record is None and not request.opens_team:
+                _require_joinable(again, request)
+
+        orchestrate = partial(self._open_team if request.opens_team else self._join_team, look_again=look_again)
         try:
-            if request.opens_team:
-                seat = await self._open_team(request)
-            else:
+            if not request.opens_team:
                 _require_joinable(found, request)
-                seat = await self._join_team(request)
+            seat = await self._admission.lock(request, orchestrate, found.asked_at, look_again)
         except Refusal:
             record = await read_order(self._database, request.source, request.out_trade_no)
             if record is None:
@@ -104,36 +118,29 @@ class OrderService:
         record = await read_order(self._database, request.source, request.out_trade_no)
         if record is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A seat was confirmed that has no order.")
-        return record.order, seat.repeated
+        return record.order, seat.admitted_by != request.request_id
 
-    async def _open_team(self, request: SeatRequest) -> HeldSeat:
+    async def _open_team(self, request: SeatRequest, look_again: LookAgain) -> HeldSeat:  # noqa: ARG002 - as _join_team
         async with connection(self._database) as conn:
             context = await read_quote_context(conn, request.source, request, datetime.now(UTC), SeatIntent.OPEN)
         require_all(context.facts)
         offer = context.offer
-        start = team_start(
-            TeamInput(
-                team_id=request.team_id,
-                source=request.source,
-                campaign_id=offer.campaign_id,
-                goods_id=offer.goods_id,
-                goods_name=offer.goods_name,
-                target_count=offer.target_count,
-                local_activities=self._settings.local_activities,
-            )
+        team = TeamFacts(
+            team_id=request.team_id,
+            source=request.source,
+            campaign_id=offer.campaign_id,
+            goods_id=offer.goods_id,
+            goods_name=offer.goods_name,
+            target_count=offer.target_count,
         )
-        async with translate_update_errors(), retrieve_start_failure(start):
-            seat: HeldSeat = await self._client.execute_update_with_start_workflow(
-                LOCK, request, start_workflow_operation=start, id=_update_id(LOCK, request.out_trade_no), result_type=HeldSeat
-            )
-        return seat
+        start = team_opening(team, local_activities=self._settings.local_activities)
+        return await self._update_with_start(LOCK, request, start, HeldSeat)
 
-    async def _join_team(self, request: SeatRequest) -> HeldSeat:
-        async with translate_update_errors():
-            seat: HeldSeat = await self._team(request.team_id).execute_update(
-                LOCK, request, id=_update_id(LOCK, request.out_trade_no), result_type=HeldSeat
-            )
-        return seat
+    async def _join_team(self, request: SeatRequest, look_again: LookAgain) -> HeldSeat:
+        async with self._teams.slot(request.team_id) as has_waited:
+            if has_waited:
+                await look_again()
+            return await self._update_team(request.team_id, LOCK, request, HeldSeat)
 
     # --- payments ---
 
@@ -152,7 +159,7 @@ class OrderService:
         return record
 
     async def _settle(self, mall: MallAccess, order: Order, payment: Payment) -> bool:
-        """Returns whether the payment had been booked before."""
+        """Returns whether another request had reported the payment."""
         report = PaymentReport(
             source=mall.source,
             out_trade_no=order.out_trade_no,
@@ -160,40 +167,60 @@ class OrderService:
             team_id=order.team_id,
             amount=payment.amount,
             paid_at=payment.paid_at,
+            request_id=uuid.uuid4().hex,
         )
         try:
+            settled = await self._admission.settle(report, self._settle_in_team)
+        except (NotDirectError, WorkflowGoneError):
+            # A payment is a fact: it is booked whatever has become of its team, and of the team's workflow.
+            settled = await self._settle_somewhere(report)
+        return settled.admitted_by != report.request_id
+
+    async def _settle_in_team(self, report: PaymentReport) -> SettledPayment:
+        async with self._teams.slot(report.team_id):
+            return await self._update_team(report.team_id, SETTLE, report, SettledPayment)
+
+    async def _settle_somewhere(self, report: PaymentReport) -> SettledPayment:
+        """Books a payment in its team's workflow; where that is closed and the team over, in a workflow of its own."""
+        try:
             return await self._settle_in_team(report)
-        except Refusal as refusal:
-            if refusal.code is not ErrorCode.TEAM_CLOSED:
-                raise
-        # A payment is a fact, booked also after its team's workflow has ended. A concurrent request may have booked it already.
-        record = await self._read_payable(mall, order.out_trade_no, payment)
-        if record.payment_outcome is None:
-            await self._settle_alone(report)
-        return record.payment_outcome is not None
-
-    async def _settle_in_team(self, report: PaymentReport) -> bool:
-        async with translate_update_errors():
-            settled: SettledPayment = await self._team(report.team_id).execute_update(
-                SETTLE, report, id=_update_id(SETTLE, report.out_trade_no), result_type=SettledPayment
-            )
-        return settled.repeated
-
-    async def _settle_alone(self, report: PaymentReport) -> None:
-        """Books the payment in a workflow of its own."""
+        except WorkflowGoneError:
+            pass
+        facts = await read_team_facts(self._database, [report.team_id])
+        team, status = facts[report.team_id]
+        if status is TeamStatus.FORMING:
+            start = team_start(team, status, local_activities=self._settings.local_activities)
+            return await self._update_with_start(SETTLE, report, start, SettledPayment)
         payment = PaymentInput(source=report.source, out_trade_no=report.out_trade_no, team_id=report.team_id)
-        start = WithStartWorkflowOperation(PaymentWorkflow.run, payment, **payment_options(payment))
-        async with translate_update_errors(), retrieve_start_failure(start):
-            await self._client.execute_update_with_start_workflow(
-                BOOK,
-                report,
-                start_workflow_operation=start,
-                id=_update_id(BOOK, report.out_trade_no),
-                result_type=SettledPayment,
-            )
+        alone = WithStartWorkflowOperation(PaymentWorkflow.run, payment, **payment_options(payment))
+        return await self._update_with_start(BOOK, report, alone, SettledPayment)
 
-    def _team(self, team: str) -> WorkflowHandle[TeamWorkflow, str]:
-        return self._client.get_workflow_handle_for(TeamWorkflow.run, team_workflow_id(team))
+    # --- workflows ---
+
+    async def _update_team(
+        self, team_id: str, update: str, request: SeatRequest | PaymentReport, answer_type: type[AnswerT]
+    ) -> AnswerT:
+        team: WorkflowHandle[TeamWorkflow, str] = self._client.get_workflow_handle_for(
+            TeamWorkflow.run, team_workflow_id(team_id)
+        )
+        async with translate_update_errors():
+            answer: AnswerT = await team.execute_update(
+                update, request, id=_update_id(update, request), result_type=answer_type
+            )
+        return answer
+
+    async def _update_with_start(
+        self,
+        update: str,
+        request: SeatRequest | PaymentReport,
+        start: WithStartWorkflowOperation[Any, Any],
+        answer_type: type[AnswerT],
+    ) -> AnswerT:
+        async with translate_update_errors(), retrieve_start_failure(start):
+            answer: AnswerT = await self._client.execute_update_with_start_workflow(
+                update, request, start_workflow_operation=start, id=_update_id(update, request), result_type=answer_type
+            )
+        return answer
 
 
 def _seat_request(mall: MallAccess, new: NewOrder, callback_format: CallbackFormat) -> SeatRequest:
@@ -207,6 +234,7 @@ def _seat_request(mall: MallAccess, new: NewOrder, callback_format: CallbackForm
         team_id=new.team_id or team_id(mall.source, new.out_trade_no),
         opens_team=new.team_id is None,
         callback=callback_address(mall, new.callback, callback_format),
+        request_id=uuid.uuid4().hex,
     )
 
 
@@ -248,6 +276,6 @@ def _require_few_unpaid(found: OrderLookup, request: SeatRequest) -> None:
     )
 
 
-def _update_id(update: str, out_trade_no: str) -> str:
+def _update_id(update: str, request: SeatRequest | PaymentReport) -> str:
     # Unique per request: Temporal answers a repeated update id with the first result, and a refusal may not last that long.
-    return f"{update}:{out_trade_no}:{uuid.uuid4().hex}"
+    return f"{update}:{request.out_trade_no}:{request.request_id}"

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from api.runtime.cache import Cache
 from api.runtime.statistics import StatisticsCache
+from api.runtime.turns import Turn, Turns
 from db.campaigns.market import MarketViewer, market_teams
 from db.campaigns.offers import read_buyer_state, read_offers
 from db.core.connection import Connection, Database, connection
@@ -16,35 +17,40 @@ from domain.switches import Switches
 
 
 class QuoteService:
-    def __init__(self, database: Database, cache: Cache, statistics: StatisticsCache) -> None:
+    def __init__(self, database: Database, cache: Cache, statistics: StatisticsCache, turns: Turns) -> None:
         self._database = database
         self._cache = cache
         self._statistics = statistics
+        self._turns = turns
 
     async def quote_context(self, source: str, request: QuoteRequest) -> QuoteContext:
         """Returns what a quote is computed from.
 
         Raises:
             Refusal: goods_not_found, campaign_not_found.
+            Unavailable: too many requests wait.
         """
-        now = datetime.now(UTC)
-        offer, switches = await self._offer(source, request, now), await self._switches()
-        async with connection(self._database) as conn:
-            return await _context(conn, offer, switches, request.user_id, now)
+        async with self._turns.take(Turn.QUOTE):
+            now = datetime.now(UTC)
+            offer, switches = await self._offer(source, request, now), await self._switches()
+            async with connection(self._database) as conn:
+                return await _context(conn, offer, switches, request.user_id, now)
 
     async def market(self, source: str, request: QuoteRequest, limit: int) -> Market:
         """Returns a quote with at most `limit` teams to join; buyers who may not see the offer see only their own teams.
 
         Raises:
             Refusal: goods_not_found, campaign_not_found.
+            Unavailable: too many requests wait.
         """
-        now = datetime.now(UTC)
-        offer, switches = await self._offer(source, request, now), await self._switches()
-        async with connection(self._database) as conn:
-            context = await _context(conn, offer, switches, request.user_id, now)
-            viewer = MarketViewer(source, offer.campaign_id, request.goods_id, request.user_id, is_visible(context.facts))
-            teams = await market_teams(conn, viewer, now, limit)
-        statistics = await self._statistics.get(source, offer.campaign_id)
+        async with self._turns.take(Turn.QUOTE):
+            now = datetime.now(UTC)
+            offer, switches = await self._offer(source, request, now), await self._switches()
+            async with connection(self._database) as conn:
+                context = await _context(conn, offer, switches, request.user_id, now)
+                viewer = MarketViewer(source, offer.campaign_id, request.goods_id, request.user_id, is_visible(context.facts))
+                teams = await market_teams(conn, viewer, now, limit)
+            statistics = await self._statistics.get(source, offer.campaign_id)
         return Market(quote=quote(context), teams=teams, statistics=statistics)
 
     async def _offer(self, source: str, request: QuoteRequest, now: datetime) -> Offer:

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 from temporalio.client import Client
 
-from api.http.temporal_errors import retrieve_start_failure, time_limit, translate_update_errors
+from api.http.temporal_errors import WorkflowGoneError, retrieve_start_failure, time_limit, translate_update_errors
 from db.core.connection import Database
 from db.settings.audit import record_unchanged
-from db.teams.queries import read_team, read_team_input
+from db.teams.queries import read_team, read_team_facts
 from domain.errors import ErrorCode, Refusal
 from domain.ids import team_workflow_id
 from domain.lifecycle import TeamStatus
@@ -16,9 +16,8 @@ from domain.messages.acts import Act, Author, Outcome
 from domain.messages.teams import ExtendByOperator
 from domain.schemas.teams import Team
 from settings import Settings
-from workflows.starters import continuing, team_start
+from workflows.starters import team_start
 from workflows.team.operator_signals import CLOSE, COMPLETE, EXTEND
-from workflows.team.state import TeamInput
 
 
 class TeamService:
@@ -55,9 +54,7 @@ class TeamService:
                 async with translate_update_errors():
                     workflow = self._client.get_workflow_handle(team_workflow_id(team_id))
                     outcome = await workflow.execute_update(name, argument, id=update_id, result_type=Outcome)
-            except Refusal as refusal:
-                if refusal.code is not ErrorCode.TEAM_CLOSED:
-                    raise
+            except WorkflowGoneError:
                 outcome = await self._act_without_workflow(team_id, name, argument, act, update_id)
             return outcome, await self._read(team_id)
 
@@ -69,8 +66,8 @@ class TeamService:
         if team.status is not TeamStatus.FORMING:
             detail = f"The team was {team.status} already."
             return await record_unchanged(self._database, f"team/{team_id}", name, act, detail, datetime.now(UTC))
-        rows = await read_team_input(self._database, team_id)
-        start = team_start(continuing(TeamInput(**rows, local_activities=self._settings.local_activities)))
+        facts, status = (await read_team_facts(self._database, [team_id]))[team_id]
+        start = team_start(facts, status, local_activities=self._settings.local_activities)
         async with translate_update_errors(), retrieve_start_failure(start):
             outcome: Outcome = await self._client.execute_update_with_start_workflow(
                 name, argument, start_workflow_operation=start, id=update_id, result_type=Outcome

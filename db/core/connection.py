@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -53,8 +54,15 @@ class Database:
     (docs/performance.md).
     """
 
-    def __init__(self, database_url: str, size: int) -> None:
+    def __init__(self, database_url: str, size: int, *, statement_within: timedelta | None = None) -> None:
+        """
+        Args:
+            database_url: PostgreSQL.
+            size: connections at most.
+            statement_within: after which the server ends a statement, also one that waits for a lock.
+        """
         self._url = _asyncpg_url(database_url)
+        self._settings = {} if statement_within is None else _timeouts(statement_within)
         self._slots = asyncio.Semaphore(size)
         self._idle: list[tuple[Connection, float]] = []
         """each with the time of its last use; the last entry is the most recent"""
@@ -116,8 +124,14 @@ class Database:
                 # Every statement is prepared, and none is faster with a plan for its values.
                 "plan_cache_mode": "force_generic_plan",
                 "jit": "off",
+                **self._settings,
             },
         )
+
+
+def _timeouts(within: timedelta) -> dict[str, str]:
+    milliseconds = f"{round(within.total_seconds() * 1000)}"
+    return {"statement_timeout": milliseconds, "lock_timeout": milliseconds}
 
 
 async def open_connection(database_url: str) -> Connection:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Numeric,
+    Sequence,
     Table,
     Text,
     UniqueConstraint,
@@ -33,6 +34,9 @@ metadata = MetaData(
         "pk": "%(table_name)s_pkey",
     }
 )
+
+
+WAKEUP_VERSIONS = Sequence("team_wakeup_versions", metadata=metadata)
 
 
 def _moment(name: str, *, nullable: bool = False) -> Column[object]:
@@ -204,6 +208,15 @@ teams = Table(
         server_default="0",
         comment="incremented in every transaction that changes the team or its orders",
     ),
+    Column(
+        "admitted",
+        Text,
+        nullable=False,
+        server_default="orchestrated",
+        comment="direct: a seat or a payment was admitted beside the team's workflow",
+    ),
+    Column("taken_over_at", DateTime(timezone=True), comment="when its workflow took the latest direct admission over"),
+    CheckConstraint("admitted IN ('orchestrated', 'direct')", name="admitted"),
     CheckConstraint("status IN ('forming', 'completed', 'completed_with_refunds', 'failed')", name="status"),
     CheckConstraint("0 <= complete_count AND complete_count <= lock_count AND lock_count <= target_count", name="counts"),
     CheckConstraint("(completed_at IS NULL) = (completion IS NULL)", name="completion"),
@@ -233,6 +246,24 @@ teams = Table(
     ),
     # Every seat updates the counters: free space on the page makes these heap-only updates, without index writes.
     postgresql_with={"fillfactor": 70},
+)
+
+team_wakeups = Table(
+    "team_wakeups",
+    metadata,
+    Column("team_id", Text, primary_key=True),
+    Column("since", DateTime(timezone=True), nullable=False, comment="the first change that the workflow has not taken over"),
+    Column("due_at", DateTime(timezone=True), nullable=False, comment="when the team's workflow has something to do"),
+    Column("urgency", Integer, nullable=False, comment="domain.wakeups.Urgency"),
+    Column("version", BigInteger, WAKEUP_VERSIONS, nullable=False, comment="of the latest change"),
+    Column("locks", Integer, nullable=False, comment="seats admitted directly since the last take-over"),
+    Column("payments", Integer, nullable=False, comment="payments admitted directly since the last take-over"),
+    Column("attempts", Integer, nullable=False, server_default="0", comment="times that the workflow was told"),
+    Column("next_try_at", DateTime(timezone=True), nullable=False, comment="when the workflow is told, or told again"),
+    Column("error", Text, comment="why telling it failed"),
+    Index("team_wakeups_urgent_idx", text("urgency DESC"), "due_at", "since"),
+    Index("team_wakeups_oldest_idx", "since"),
+    comment="Teams whose rows were changed by somebody else than their workflow, until it has taken the change over.",
 )
 
 orders = Table(
@@ -265,6 +296,8 @@ orders = Table(
     _moment("payment_reported_at", nullable=True),
     Column("payment_outcome", Text),
     Column("payment_reason", Text),
+    Column("admitted_by", Text, nullable=False, server_default="", comment="id of the request that took the seat"),
+    Column("payment_admitted_by", Text, comment="id of the request that reported the payment"),
     UniqueConstraint("source", "out_trade_no"),
     CheckConstraint("status IN ('locked', 'paid', 'refunding', 'refunded', 'cancelled')", name="status"),
     CheckConstraint("status = 'refunding' OR live = (status IN ('locked', 'paid'))", name="live"),

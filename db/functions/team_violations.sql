@@ -7,6 +7,8 @@ LANGUAGE sql STABLE AS $$
   WITH t AS MATERIALIZED (
     SELECT t.* FROM unnest(team_ids) AS k (team_id)
      CROSS JOIN LATERAL (SELECT * FROM teams WHERE teams.team_id = k.team_id OFFSET 0) t
+  ), w AS MATERIALIZED (
+    SELECT w.* FROM t CROSS JOIN LATERAL (SELECT * FROM team_wakeups WHERE team_wakeups.team_id = t.team_id OFFSET 0) w
   ), o AS MATERIALIZED (
     SELECT o.* FROM t CROSS JOIN LATERAL (SELECT * FROM orders WHERE orders.team_id = t.team_id OFFSET 0) o
   ), r AS MATERIALIZED (
@@ -138,6 +140,12 @@ LANGUAGE sql STABLE AS $$
     -- A redelivery makes an event pending again that was delivered before.
     LEFT JOIN succeeded s ON (s.event_id, s.kind, s.address, s.format) = (d.event_id, d.kind, d.address, d.format)
    WHERE r.status = 'done' AND r.operator IS NULL AND d.status <> 'delivered' AND s.event_id IS NULL
+  UNION ALL
+  SELECT t.team_id, 7, 'team ' || t.team_id, 'changed directly, and neither taken over by its workflow nor about to be'
+    FROM t LEFT JOIN w USING (team_id) WHERE t.admitted = 'direct' AND t.taken_over_at IS NULL AND w.team_id IS NULL
+  UNION ALL
+  SELECT team_id, 7, 'team ' || team_id, format('changed at %s, and not taken over by its workflow after %s attempts', since, attempts)
+    FROM w WHERE since < moment - under_way
   UNION ALL
   SELECT facts.team_id, 8, 'order ' || facts.order_id, format('has no %s event for what happened at %s', facts.type, facts.since)
     FROM facts LEFT JOIN e ON e.order_id = facts.order_id AND e.type = facts.type

@@ -58,6 +58,8 @@ class OrderLookup:
     """when the first of these is released: the end of its payment window and grace"""
     lapsed: int
     """the user's orders in this mall that were cancelled unpaid within LAPSE_MEMORY"""
+    asked_at: datetime
+    """by the database's clock"""
 
 
 LOOKUP = f"""
@@ -66,7 +68,7 @@ SELECT o.*, t.team_id AS found_team_id, t.status AS team_status, t.deadline,
        EXISTS (SELECT FROM orders s
                 WHERE {equal_pair("s.team_id, s.user_id", "$3, $4")} AND s.live) AS seated,
        {campaign_terms("$4")},
-       l.unpaid, l.unpaid_until, l.lapsed
+       l.unpaid, l.unpaid_until, l.lapsed, clock_timestamp() AS asked_at
   FROM (SELECT) AS one
   LEFT JOIN orders o ON o.source = $1 AND o.out_trade_no = $2
   LEFT JOIN teams t
@@ -109,6 +111,7 @@ async def look_up_order(database: Database, request: SeatRequest, now: datetime)
         unpaid=row["unpaid"],
         unpaid_until=row["unpaid_until"],
         lapsed=row["lapsed"],
+        asked_at=row["asked_at"],
     )
 
 

@@ -1,6 +1,6 @@
 """Releasing seats: those whose payment window is over, all unpaid ones of a team, or one member's.
 
-Row locks are taken in one order everywhere: team, orders, user quotas, campaign stock.
+Row locks are taken in one order everywhere: team, its wake-up, orders, user quotas, campaign stock.
 """
 
 from datetime import datetime, timedelta
@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 from db.callbacks.outbox import record_order_events
 from db.core.connection import Connection, Database, Row, fetch_one, transaction
 from db.teams.rows import read_seats, read_team_row, team_row
+from db.teams.wakeups import leave_wakeup
 from domain.ids import event_id
 from domain.lifecycle import CancelReason, FailReason, TeamStatus
 from domain.messages.orders import ReleaseOverdue
 from domain.messages.teams import TeamAnswer, TeamRow
 from domain.schemas.events import EventType
 from domain.seats import team_after_release
+from domain.wakeups import Urgency
 
 LOCK_TEAM = "SELECT * FROM teams WHERE team_id = $1 FOR UPDATE"
 
@@ -73,11 +75,16 @@ UPDATE teams SET status = 'failed', fail_reason = $2, failed_at = $3 WHERE team_
 """
 
 
-async def release_overdue(database: Database, request: ReleaseOverdue) -> TeamAnswer:
+async def release_overdue(database: Database, request: ReleaseOverdue, *, wakes_team: bool = False) -> TeamAnswer:
     """Cancels the orders of a team that are still unpaid after their window and grace; an emptied forming team fails.
 
     Cancels only locked orders, so never one whose payment was settled meanwhile. The answer has every requested order, which
     corrects a workflow's view that differs from the rows.
+
+    Args:
+        database: the database.
+        request: the team.
+        wakes_team: not asked by the team's workflow, which has to take the change over.
     """
     async with transaction(database) as conn:
         team = await fetch_one(conn, LOCK_TEAM, request.team_id)
@@ -86,6 +93,8 @@ async def release_overdue(database: Database, request: ReleaseOverdue) -> TeamAn
         status, seats_left = TeamStatus(team["status"]), team["lock_count"] - len(cancelled)
         after = team_after_release(status, seats_left=seats_left, was_paid=False)
         is_abandoned = status is TeamStatus.FORMING and after is TeamStatus.FAILED
+        if wakes_team and cancelled:
+            await leave_wakeup(conn, request.team_id, request.now, urgency=Urgency.DECIDED if is_abandoned else Urgency.SEATS)
         if is_abandoned:
             await conn.execute(ABANDON, request.team_id, FailReason.ABANDONED, request.now)
         numbers = {row["out_trade_no"] for row in cancelled}
@@ -144,7 +153,7 @@ CANCELLED = "status = 'cancelled', cancel_reason = $4, cancelled_at = $2"
 RETURNED = "status = 'refunding'"
 NOT_SETTLED = """
 status = 'refunding', payment_reported_at = $2, payment_outcome = 'refunding', paid_amount = $4, paid_at = $5,
-payment_reason = $6
+payment_admitted_by = $6, payment_reason = $7
 """
 
 

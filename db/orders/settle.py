@@ -1,13 +1,14 @@
-"""Settling a payment."""
+"""Settling a payment: by the team's workflow, by a payment's own workflow, or directly."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from db.callbacks.outbox import record_order_events, record_team_completed
 from db.core.connection import Connection, Database, Row, connection, fetch_one, transaction
 from db.orders.release import IS_BLOCKED, LOCK_ORDER, NOT_SETTLED, release_seat
 from db.refunds.open import open_unsettled, unsettled_attempt
 from db.teams.rows import read_seats, read_team_row, team_row
-from domain.errors import ErrorCode, Refusal
+from db.teams.wakeups import leave_wakeup, wakeup_step
+from domain.errors import ErrorCode, NotDirectError, Refusal
 from domain.lifecycle import (
     CancelReason,
     Completion,
@@ -22,9 +23,10 @@ from domain.lifecycle import (
     other_amount_refusal,
 )
 from domain.messages.orders import SettledPayment, SettlePayment
-from domain.messages.teams import SeatRow
+from domain.messages.teams import SeatRow, TeamRow
 from domain.schemas.events import EventType
 from domain.schemas.orders import Payment
+from domain.wakeups import Urgency
 
 # Counts a payment, and completes the team with the last one; $2 is `now`. Twin of domain.lifecycle.completes_team.
 COUNT_PAID = """
@@ -37,28 +39,42 @@ completion = CASE WHEN t.complete_count + 1 = t.target_count THEN 'target' END
 # The usual payment: the right amount for a locked order, in a channel that is not blocked, and not the team's last one. One
 # statement, which changes nothing in any other case; locks the team's row first, as everywhere. Twin of
 # domain.lifecycle.decide_payment, which decides all other payments. `now` is no input: a locked order's seat is still held.
-SETTLE_AT_ONCE = f"""
+AT_ONCE = """
 WITH team AS MATERIALIZED (
   SELECT team_id FROM teams WHERE team_id = $5 AND complete_count + 1 < target_count FOR UPDATE
 ), paid AS (
   UPDATE orders o
-     SET status = 'paid', payment_reported_at = $2, payment_outcome = 'settled', paid_amount = $3, paid_at = $4
+     SET status = 'paid', payment_reported_at = $2, payment_outcome = 'settled', paid_amount = $3, paid_at = $4,
+         payment_admitted_by = $6
     FROM team
-   WHERE o.order_id = $1 AND o.team_id = team.team_id AND o.status = 'locked' AND o.pay_price = $3 AND NOT {IS_BLOCKED}
+   WHERE o.order_id = $1 AND o.team_id = team.team_id AND o.status = 'locked' AND o.pay_price = $3 AND NOT {is_blocked}
   RETURNING o.team_id, o.user_id
-)
-UPDATE teams t SET complete_count = t.complete_count + 1, version = t.version + 1 FROM paid WHERE t.team_id = paid.team_id
-RETURNING t.status, t.version, t.deadline, t.completed_at, t.refund_window, paid.user_id
+), changed AS (
+  UPDATE teams t SET complete_count = t.complete_count + 1, version = t.version + 1{admission}
+    FROM paid WHERE t.team_id = paid.team_id
+  RETURNING t.team_id, t.status, t.version, t.deadline, t.completed_at, t.refund_window, paid.user_id
+){wakeup}
+SELECT * FROM changed
 """
+DIRECT = ", admitted = 'direct', taken_over_at = NULL"
+SETTLE_DIRECTLY_AT_ONCE = AT_ONCE.format(
+    is_blocked=IS_BLOCKED,
+    admission=DIRECT,
+    wakeup=f", wakeup AS ({wakeup_step('changed', now='$2::timestamptz', due_at='team.deadline', payments=1)})",
+)
+SETTLE_AT_ONCE = AT_ONCE.format(is_blocked=IS_BLOCKED, admission="", wakeup="")
 
-SETTLE = f"""
+AFTER_DECISION = f"""
 WITH paid AS (
-  UPDATE orders SET status = 'paid', payment_reported_at = $2, payment_outcome = 'settled', paid_amount = $3, paid_at = $4
+  UPDATE orders SET status = 'paid', payment_reported_at = $2, payment_outcome = 'settled', paid_amount = $3, paid_at = $4,
+                    payment_admitted_by = $5
    WHERE order_id = $1 RETURNING team_id
 )
-UPDATE teams t SET {COUNT_PAID} FROM paid WHERE t.team_id = paid.team_id
+UPDATE teams t SET {COUNT_PAID}{{admission}} FROM paid WHERE t.team_id = paid.team_id
 RETURNING t.status, t.version, t.deadline, t.completed_at, t.refund_window
 """
+SETTLE_DIRECTLY = AFTER_DECISION.format(admission=DIRECT)
+SETTLE = AFTER_DECISION.format(admission="")
 
 # Takes a seat again that has timed out, by the rules of every seat; each step uses the row of the step before. Twin of
 # domain.seats.can_take_seat and domain.lifecycle.completes_team.
@@ -73,7 +89,7 @@ WITH team AS (
 ), "order" AS (
   UPDATE orders o
      SET status = 'paid', live = true, cancel_reason = NULL, cancelled_at = NULL, take_limit = c.take_limit,
-         payment_reported_at = $2, payment_outcome = 'reseated', paid_amount = $3, paid_at = $4
+         payment_reported_at = $2, payment_outcome = 'reseated', paid_amount = $3, paid_at = $4, payment_admitted_by = $5
     FROM team JOIN campaigns c USING (campaign_id)
    WHERE o.order_id = $1
   RETURNING o.campaign_id, o.source, o.user_id, o.take_limit
@@ -93,7 +109,7 @@ SELECT team.status, team.version, team.deadline, team.completed_at, team.refund_
 # For an order without a seat. A seat that is still held is released by RELEASE_SEAT with NOT_SETTLED (db/orders/release.py).
 OWE = """
 UPDATE orders SET status = 'refunding', payment_reported_at = $2, payment_outcome = 'refunding', paid_amount = $3, paid_at = $4,
-                  payment_reason = $5
+                  payment_admitted_by = $5, payment_reason = $6
  WHERE order_id = $1
 """
 
@@ -109,31 +125,49 @@ async def settle_payment(database: Database, payment: SettlePayment) -> SettledP
     Raises:
         Refusal: order_not_found; out_trade_no_reused for another amount than was reported first, which is recorded.
     """
-    if settled := await _settle_at_once(database, payment):
-        return settled
+    return await _settle_payment(database, payment, SETTLE_AT_ONCE if not payment.wakes_team else None, is_direct=False)
+
+
+async def settle_payment_directly(database: Database, payment: SettlePayment) -> SettledPayment:
+    """Settles a payment beside the team's workflow, and leaves a wake-up for it in the same commit.
+
+    Raises:
+        NotDirectError: it is neither a payment in full for a seat that is held, nor a repeat; nothing was changed.
+        Refusal: as `settle_payment`.
+    """
+    return await _settle_payment(database, payment, SETTLE_DIRECTLY_AT_ONCE, is_direct=True)
+
+
+async def _settle_payment(
+    database: Database, payment: SettlePayment, at_once: str | None, *, is_direct: bool
+) -> SettledPayment:
+    """`at_once` is the statement that is tried first."""
+    if at_once is not None:
+        async with connection(database) as conn:
+            if settled := await _settle_at_once(conn, at_once, payment):
+                return settled
     report = payment.report
     async with transaction(database) as conn:
         order = await conn.fetchrow(LOCK_ORDER, report.order_id)
         if order is None:
             raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {report.out_trade_no}.")
         if order["paid_amount"] is None:
-            return await _book(conn, order, payment)
+            return await _book(conn, order, payment, is_direct=is_direct)
         if order["paid_amount"] == report.amount:
             return await _first_outcome(conn, order)
         await conn.execute(OTHER_AMOUNT, report.order_id, report.amount, report.paid_at, payment.now)
     raise other_amount_refusal(report.out_trade_no, order["paid_amount"], report.amount)
 
 
-async def _settle_at_once(database: Database, payment: SettlePayment) -> SettledPayment | None:
+async def _settle_at_once(conn: Connection, sql: str, payment: SettlePayment) -> SettledPayment | None:
     """None: the payment is not one of those that need no decision, and nothing has changed."""
     report = payment.report
-    values = (report.order_id, payment.now, report.amount, report.paid_at, report.team_id)
-    async with connection(database) as conn:
-        paid = await conn.fetchrow(SETTLE_AT_ONCE, *values)
+    values = (report.order_id, payment.now, report.amount, report.paid_at, report.team_id, report.request_id)
+    paid = await conn.fetchrow(sql, *values)
     if paid is None:
         return None
     seat = SeatRow(out_trade_no=report.out_trade_no, user_id=paid["user_id"], status=OrderStatus.PAID, live=True)
-    return SettledPayment(team=team_row(paid), seats=[seat], outcome=PaymentOutcome.SETTLED)
+    return SettledPayment(team=team_row(paid), seats=[seat], outcome=PaymentOutcome.SETTLED, admitted_by=report.request_id)
 
 
 async def _first_outcome(conn: Connection, order: Row) -> SettledPayment:
@@ -147,34 +181,52 @@ async def _first_outcome(conn: Connection, order: Row) -> SettledPayment:
         reason=order["payment_reason"] and PaymentReason(order["payment_reason"]),
         refund_attempt=await unsettled_attempt(conn, order["order_id"]) if is_refunding else None,
         repeated=True,
+        admitted_by=order["payment_admitted_by"] or "",
     )
 
 
-async def _book(conn: Connection, order: Row, payment: SettlePayment) -> SettledPayment:
+async def _book(conn: Connection, order: Row, payment: SettlePayment, *, is_direct: bool) -> SettledPayment:
     report, now = payment.report, payment.now
     status, reason = OrderStatus(order["status"]), order["cancel_reason"] and CancelReason(order["cancel_reason"])
     facts = PaymentFacts(status, reason, paid=report.amount, pay_price=order["pay_price"], is_blocked=order["is_blocked"])
-    values = (report.order_id, now, report.amount, report.paid_at)
+    values = (report.order_id, now, report.amount, report.paid_at, report.request_id)
 
     reseated: Row | None = None
-    if may_be_reseated(facts):
+    if may_be_reseated(facts) and not is_direct:
         reseated = await _reseat(conn, values)
     decision = decide_payment(facts, is_reseated=reseated is not None)
+    if is_direct and decision.outcome is not PaymentOutcome.SETTLED:
+        raise NotDirectError(report.out_trade_no)
     if decision.outcome is PaymentOutcome.REFUNDING:
-        return await _owe(conn, order, payment, decision)
-    event_ids = []
-    if decision.outcome is PaymentOutcome.RESEATED:
+        settled = await _owe(conn, order, payment, decision)
+    else:
+        settle = SETTLE_DIRECTLY if is_direct else SETTLE
+        team = team_row(reseated or await fetch_one(conn, settle, *values))
+        settled = await _seated(conn, order, payment, decision.outcome, team)
+    changes_team = order["live"] or decision.outcome is not PaymentOutcome.REFUNDING
+    if is_direct or (payment.wakes_team and changes_team):
+        urgency = Urgency.DECIDED if settled.decides_team else Urgency.SEATS
+        await leave_wakeup(conn, order["team_id"], now, urgency=urgency, payments=int(is_direct), after=timedelta())
+    return settled
+
+
+async def _seated(
+    conn: Connection, order: Row, payment: SettlePayment, outcome: PaymentOutcome, team: TeamRow
+) -> SettledPayment:
+    """Records what follows from a payment that has a seat."""
+    report, now, event_ids = payment.report, payment.now, []
+    if outcome is PaymentOutcome.RESEATED:
         event_ids += await record_order_events(conn, EventType.ORDER_RESEATED, [report.order_id], now)
-    team = team_row(reseated or await fetch_one(conn, SETTLE, *values))
     completes = team.status is TeamStatus.COMPLETED
     if completes:
         event_ids.append(await record_team_completed(conn, order["team_id"], order["campaign_id"], Completion.TARGET, now))
     return SettledPayment(
         team=team,
         seats=await read_seats(conn, order["team_id"], [report.out_trade_no]),
-        outcome=decision.outcome,
+        outcome=outcome,
         decides_team=completes,
         event_ids=event_ids,
+        admitted_by=report.request_id,
     )
 
 
@@ -191,10 +243,10 @@ async def _owe(conn: Connection, order: Row, payment: SettlePayment, decision: P
     """Begins the refund of the payment, and releases the seat if it is still held."""
     report, now, reason = payment.report, payment.now, decision.reason
     if order["live"]:
-        money = (report.amount, report.paid_at, reason)
+        money = (report.amount, report.paid_at, report.request_id, reason)
         team = await release_seat(conn, order, NOT_SETTLED, now, *money, has_paid=False)
     else:
-        await conn.execute(OWE, report.order_id, now, report.amount, report.paid_at, reason)
+        await conn.execute(OWE, report.order_id, now, report.amount, report.paid_at, report.request_id, reason)
         team = await read_team_row(conn, order["team_id"])
     return SettledPayment(
         team=team,
@@ -203,6 +255,7 @@ async def _owe(conn: Connection, order: Row, payment: SettlePayment, decision: P
         reason=reason,
         decides_team=order["live"] and team.status is TeamStatus.FAILED,
         refund_attempt=await open_unsettled(conn, order, report.amount, str(reason), now),
+        admitted_by=report.request_id,
     )
 
 

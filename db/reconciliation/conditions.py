@@ -27,3 +27,8 @@ def is_put_off(kind: str, subject: str, now: str) -> str:
         "EXISTS (SELECT FROM reconciliation_findings f"
         f" WHERE f.kind = '{kind}' AND f.subject = {subject} AND f.next_try_at > {now})"
     )
+
+
+def is_woken(since: str) -> str:
+    """Returns SQL: a wake-up that was left after this moment is about to start the workflow of a row of `teams`."""
+    return f"EXISTS (SELECT FROM team_wakeups w WHERE w.team_id = teams.team_id AND w.since > {since})"

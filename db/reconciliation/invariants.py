@@ -24,7 +24,7 @@ SUSPECTS = 500
 CAMPAIGNS = "campaigns"
 """the subject where what teams share cannot be checked"""
 
-# Teams in which something was wrong before, whose money is owed for long, or whose refund or delivery is not done for long:
+# Teams in which something was wrong before, whose money is owed for long, or whose refund, delivery or take-over is late:
 # wherever they are in the order of all teams. Each of these has a small index.
 SUSPECT_TEAMS = """
 (SELECT t.team_id, t.opened_at, t.target_count FROM reconciliation_findings f JOIN teams t ON t.team_id = f.subject
@@ -37,6 +37,9 @@ UNION
 UNION
 (SELECT t.team_id, t.opened_at, t.target_count FROM deliveries d JOIN events e USING (event_id) JOIN teams t USING (team_id)
   WHERE d.status = 'pending' AND d.next_attempt_at < $1 ORDER BY d.next_attempt_at LIMIT $2)
+UNION
+(SELECT t.team_id, t.opened_at, t.target_count FROM team_wakeups w JOIN teams t USING (team_id)
+  WHERE w.since < $1 ORDER BY w.since LIMIT $2)
 """
 FOUND = """
 SELECT f.subject, f.detail, t.team_id IS NOT NULL AS is_team

@@ -7,6 +7,7 @@ from db.callbacks.outbox import record_order_events
 from db.core.connection import Connection, Database, Row, fetch_one, transaction
 from db.orders.release import CANCELLED, LOCK_ORDER, RETURNED, release_seat
 from db.settings.audit import find_outcome, record_act
+from db.teams.wakeups import leave_wakeup
 from domain.errors import ErrorCode, Refusal
 from domain.ids import event_id
 from domain.lifecycle import (
@@ -22,6 +23,7 @@ from domain.lifecycle import (
 from domain.messages.acts import Outcome
 from domain.messages.refunds import OpenRefund, RefundState
 from domain.schemas.events import EventType
+from domain.wakeups import Urgency
 
 LATEST = "SELECT * FROM refunds WHERE order_id = $1 ORDER BY attempt DESC LIMIT 1"
 ATTEMPT = "SELECT * FROM refunds WHERE order_id = $1 AND attempt = $2 FOR UPDATE"
@@ -102,6 +104,7 @@ async def _cancel(conn: Connection, order: Row, request: OpenRefund) -> RefundSt
     team = await release_seat(conn, order, CANCELLED, request.now, reason, has_paid=False)
     await record_order_events(conn, EventType.ORDER_CANCELLED, [request.order_id], request.now, reason=reason)
     refund = await _insert(conn, request, RefundKind.UNPAID, RefundStatus.DONE, Decimal(), reason)
+    await wake_team(conn, order, team.status, request.now)
     return refund_state(order, refund, team.status)
 
 
@@ -111,7 +114,23 @@ async def _return(conn: Connection, order: Row, request: OpenRefund, kind: Refun
     reason = "team_failed" if has_failed else _who(request)
     refund = await _insert(conn, request, kind, RefundStatus.AWAITING_MALL, order["paid_amount"], reason)
     await record_refunded(conn, order, refund, request.now)
+    await wake_team(conn, order, team.status, request.now)
     return refund_state(order, refund, team.status)
+
+
+async def wake_team(conn: Connection, order: Row, team_status: TeamStatus, now: datetime) -> None:
+    """Leaves a wake-up for a team that a refund has changed; one that had failed before has nothing to do about it.
+
+    Args:
+        conn: in a transaction that holds the row locks of LOCK_ORDER.
+        order: the row of LOCK_ORDER.
+        team_status: the team's after the change.
+        now: when.
+    """
+    before = TeamStatus(order["team_status"])
+    if before is not TeamStatus.FAILED:
+        urgency = Urgency.SEATS if team_status is before else Urgency.DECIDED
+        await leave_wakeup(conn, order["team_id"], now, urgency=urgency)
 
 
 # The seat still counts; the version grows because the status of one of the team's orders changes.
@@ -130,7 +149,9 @@ async def _ask(conn: Connection, order: Row, request: OpenRefund) -> RefundState
     )
     data = {"amount": f"{amount:.2f}", "reason": refund["reason"]}
     await record_order_events(conn, kind, [request.order_id], request.now, attempt=refund["attempt"], **data)
-    return refund_state(order, refund, TeamStatus(order["team_status"]))
+    team_status = TeamStatus(order["team_status"])
+    await wake_team(conn, order, team_status, request.now)
+    return refund_state(order, refund, team_status)
 
 
 def _who(request: OpenRefund) -> str:

@@ -5,7 +5,7 @@ from db.core.connection import Connection, Database, Row, fetch_one, transaction
 from db.core.planner_hints import IS_UNDELIVERED
 from db.orders.release import LOCK_ORDER, RETURNED, release_seat
 from db.refunds.acts import earlier_outcome, record_outcome, why_nothing_changed
-from db.refunds.open import ATTEMPT, SET_STATUS, record_refunded, refund_state
+from db.refunds.open import ATTEMPT, SET_STATUS, record_refunded, refund_state, wake_team
 from domain.ids import event_id
 from domain.lifecycle import OrderStatus, RefundKind, RefundStatus, TeamStatus
 from domain.messages.acts import Outcome
@@ -57,6 +57,7 @@ async def release_refund(database: Database, change: ChangeRefund) -> RefundStat
         team = await release_seat(conn, order, RETURNED, change.now, has_paid=True)
         await conn.execute(RELEASED, change.order_id, change.attempt, change.now)
         await record_refunded(conn, order, refund, change.now)
+        await wake_team(conn, order, team.status, change.now)
         return await _current(conn, order, change, team_status=team.status)
 
 
@@ -74,6 +75,7 @@ async def reject_refund(database: Database, change: ChangeRefund) -> RefundState
             await conn.execute(SET_STATUS, change.order_id, OrderStatus.PAID)
             await conn.execute(REJECT, change.order_id, change.attempt, change.now)
             await conn.execute(CLOSE, [refund["question"]], change.now)
+            await wake_team(conn, order, TeamStatus(order["team_status"]), change.now)
         return await _current(conn, order, change)
 
 

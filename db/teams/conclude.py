@@ -8,11 +8,13 @@ from db.core.planner_hints import IS_FORMING
 from db.orders.release import LOCK_TEAM, cancel_locked
 from db.settings.audit import find_outcome, record_act
 from db.teams.rows import COLUMNS, read_seats, read_team_row, team_row
+from db.teams.wakeups import leave_wakeup
 from domain.ids import event_id
 from domain.lifecycle import CancelReason, Completion, Conclusion, OrderStatus, TeamDecision, TeamStatus, conclude
 from domain.messages.teams import ActedTeam, ConcludedTeam, ConcludeTeam, ExtendTeam
 from domain.schemas.events import EventType
 from domain.seats import is_overdue
+from domain.wakeups import Urgency
 
 COMPLETE = f"""
 UPDATE teams SET status = 'completed', completion = $2, completed_at = $3, version = version + 1
@@ -24,25 +26,30 @@ UPDATE teams SET status = 'failed', fail_reason = $2, failed_at = $3, version = 
 MEMBERS = "SELECT out_trade_no, status, lock_expires_at FROM orders WHERE team_id = $1 ORDER BY locked_at, out_trade_no"
 
 
-async def conclude_team(database: Database, request: ConcludeTeam) -> ConcludedTeam:
+async def conclude_team(database: Database, request: ConcludeTeam, *, wakes_team: bool = False) -> ConcludedTeam:
     """Completes or fails a forming team by its rows; a repeat, or the loser of a race, gets the present state.
 
     An operator's act is recorded with its outcome, once however often it arrives.
+
+    Args:
+        database: the database.
+        request: the team, and what is to become of it.
+        wakes_team: not asked by the team's workflow, which has to take the change over.
     """
     async with transaction(database) as conn:
         team = await fetch_one(conn, LOCK_TEAM, request.team_id)
         members = await conn.fetch(MEMBERS, request.team_id)
         if request.act is None:
-            return await _decide(conn, team, members, request)
+            return await _decide(conn, team, members, request, wakes_team=wakes_team)
         subject = f"team/{request.team_id}"
         if earlier := await find_outcome(conn, subject, request.act):
             return _unchanged(team, members, earlier.detail, changed=earlier.changed)
-        concluded = await _decide(conn, team, members, request)
+        concluded = await _decide(conn, team, members, request, wakes_team=wakes_team)
         await record_act(conn, subject, request.decision, request.act, concluded.outcome, request.now)
         return concluded
 
 
-async def _decide(conn: Connection, team: Row, members: list[Row], request: ConcludeTeam) -> ConcludedTeam:
+async def _decide(conn: Connection, team: Row, members: list[Row], request: ConcludeTeam, *, wakes_team: bool) -> ConcludedTeam:
     if team["status"] != TeamStatus.FORMING:
         return _unchanged(team, members, _was_over(team["status"]))
     if request.decision is TeamDecision.DEADLINE and (wait := _not_yet(team, members, request.now)):
@@ -50,6 +57,8 @@ async def _decide(conn: Connection, team: Row, members: list[Row], request: Conc
     conclusion = conclude(request.decision, paid=team["complete_count"], min_count=team["min_count"])
     if conclusion is None:
         return _unchanged(team, members, "No member has paid, so the team cannot be completed.")
+    if wakes_team:
+        await leave_wakeup(conn, request.team_id, request.now, urgency=Urgency.DECIDED)
     return await _conclude(conn, team, members, conclusion, request.now)
 
 

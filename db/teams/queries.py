@@ -1,12 +1,13 @@
 """Reads teams as they are now."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
-from db.core.connection import Database, Row, connection, fetch_one
+from db.core.connection import Database, Row, connection
 from db.core.pagination import Conditions, Position
 from domain.ids import team_workflow_id
 from domain.lifecycle import OrderStatus, TeamStatus
+from domain.messages.teams import TeamFacts
 from domain.schemas.teams import Member, OpsTeam, Team
 from domain.schemas.workflows import WorkflowLink
 
@@ -26,16 +27,17 @@ async def read_team(database: Database, source: str | None, team_id: str) -> Tea
     return None if row is None else team_from_row(row, row)
 
 
-INPUT = """
-SELECT t.team_id, t.source, t.campaign_id, t.goods_id, g.name AS goods_name, t.target_count
-  FROM teams t JOIN goods g USING (goods_id) WHERE t.team_id = $1
+FACTS = """
+SELECT t.team_id, t.source, t.campaign_id, t.goods_id, coalesce(g.name, t.goods_id) AS goods_name, t.target_count, t.status
+  FROM teams t LEFT JOIN goods g USING (goods_id) WHERE t.team_id = ANY($1::text[])
 """
 
 
-async def read_team_input(database: Database, team_id: str) -> dict[str, Any]:
-    """Returns what a team's workflow is started with, as far as the rows say it."""
+async def read_team_facts(database: Database, team_ids: Collection[str]) -> dict[str, tuple[TeamFacts, TeamStatus]]:
+    """Returns what the starts of these teams' workflows say, by team id; a team without a row is left out."""
     async with connection(database) as conn:
-        return dict(await fetch_one(conn, INPUT, team_id))
+        rows = await conn.fetch(FACTS, list(team_ids))
+    return {row["team_id"]: (TeamFacts(**row), TeamStatus(row["status"])) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """Reads from the rows what a team's workflow has to know and to do."""
 
-from db.core.connection import Database, connection
+from db.core.connection import Connection, Database, connection
 from db.core.planner_hints import IS_PENDING
 from db.teams.rows import TEAM, seat_row, team_row
 from domain.lifecycle import TeamStatus
-from domain.messages.teams import TeamAnswer, TeamRows
+from domain.messages.teams import TakeOver, TeamAnswer, TeamRows
 
 LIVE_SEATS = """
 SELECT o.out_trade_no, o.user_id, o.status, o.live, o.lock_expires_at, t.payment_grace
@@ -20,14 +20,46 @@ SELECT DISTINCT e.event_id FROM events e JOIN deliveries d USING (event_id)
 OWED = "SELECT count(*) FROM orders WHERE team_id = $1 AND status = 'paid'"
 
 
-async def take_over(database: Database, team_id: str) -> TeamRows:
-    """Reads a team's rows in one snapshot, so that version and seats belong together."""
-    async with connection(database) as conn, conn.transaction(isolation="repeatable_read", readonly=True):
-        team = await conn.fetchrow(TEAM, team_id)
-        if team is None:
-            return TeamRows()
-        seats = [seat_row(row) for row in await conn.fetch(LIVE_SEATS, team_id)]
-        events = [row["event_id"] for row in await conn.fetch(UNDELIVERED, team_id)]
-        has_failed = team["status"] == TeamStatus.FAILED
-        owed: int = await conn.fetchval(OWED, team_id) if has_failed else 0
+FIND_WAKEUP = "SELECT version FROM team_wakeups WHERE team_id = $1"
+LOCK_TEAM = "SELECT FROM teams WHERE team_id = $1 FOR UPDATE"
+DELETE_WAKEUP = "DELETE FROM team_wakeups WHERE team_id = $1 RETURNING locks, payments"
+TAKEN_OVER = "UPDATE teams SET taken_over_at = $2 WHERE team_id = $1 AND admitted = 'direct' AND taken_over_at IS NULL"
+
+
+async def take_over(database: Database, request: TakeOver) -> TeamRows:
+    """Reads a team's rows at one moment, so that version and seats belong together, and deletes its wake-up.
+
+    Whoever leaves a wake-up holds the lock of the team's row. So it can be deleted under that lock after the rows were read,
+    and a later change leaves another one.
+    """
+    async with connection(database) as conn:
+        if await conn.fetchval(FIND_WAKEUP, request.team_id) is None:
+            return await _read_in_one_snapshot(conn, request.team_id)
+        async with conn.transaction():
+            await conn.execute(LOCK_TEAM, request.team_id)
+            rows = await _read_rows(conn, request.team_id)
+            admitted = await conn.fetchrow(DELETE_WAKEUP, request.team_id)
+            await conn.execute(TAKEN_OVER, request.team_id, request.now)
+    return rows.model_copy(update=dict(admitted)) if admitted else rows
+
+
+async def read_rows(database: Database, team_id: str) -> TeamRows:
+    """Reads what `take_over` reads, and changes nothing."""
+    async with connection(database) as conn:
+        return await _read_in_one_snapshot(conn, team_id)
+
+
+async def _read_in_one_snapshot(conn: Connection, team_id: str) -> TeamRows:
+    async with conn.transaction(isolation="repeatable_read", readonly=True):
+        return await _read_rows(conn, team_id)
+
+
+async def _read_rows(conn: Connection, team_id: str) -> TeamRows:
+    team = await conn.fetchrow(TEAM, team_id)
+    if team is None:
+        return TeamRows()
+    seats = [seat_row(row) for row in await conn.fetch(LIVE_SEATS, team_id)]
+    events = [row["event_id"] for row in await conn.fetch(UNDELIVERED, team_id)]
+    has_failed = team["status"] == TeamStatus.FAILED
+    owed: int = await conn.fetchval(OWED, team_id) if has_failed else 0
     return TeamRows(rows=TeamAnswer(team=team_row(team), seats=seats, event_ids=events), owed=owed)

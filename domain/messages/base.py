@@ -24,6 +24,7 @@ class WorkflowFailure(StrEnum):
     CALLBACKS_PENDING = "CallbacksPending"
     NEXT_BATCH = "NextBatch"
     TEAM_OVER = "TeamOver"
+    STALE_REQUEST = "StaleRequest"
     REFUND_REJECTED = "RefundRejected"
     NO_REQUEST = "NoRequest"
     UNUSABLE_INPUT = "UnusableInput"

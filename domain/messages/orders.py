@@ -20,6 +20,10 @@ class SeatRequest(WorkflowMessage):
     team_id: str
     opens_team: bool
     callback: Address | None = None
+    request_id: str = ""
+    """of the HTTP request: an order that another one has taken makes the answer a replay"""
+    valid_until: Moment | None = None
+    """by the database's clock; afterwards its caller may have asked elsewhere, and it must change nothing"""
 
 
 class LockSeat(WorkflowMessage):
@@ -28,9 +32,16 @@ class LockSeat(WorkflowMessage):
     request: SeatRequest
     now: Moment
 
+    @property
+    def valid_until(self) -> Moment | None:
+        return self.request.valid_until
+
 
 class HeldSeat(TeamAnswer):
-    """The seat of an out_trade_no; `repeated`, when its order existed before this request."""
+    """The seat of an out_trade_no; `repeated`, when its order existed before this transaction."""
+
+    admitted_by: str = ""
+    """the request that took it"""
 
 
 class RefusedSeat(WorkflowMessage):
@@ -45,6 +56,7 @@ class SeatAnswer(WorkflowMessage):
 
     held: HeldSeat | None = None
     refused: RefusedSeat | None = None
+    """with neither, the request came after its `valid_until`, and nothing was changed"""
 
 
 class ReleaseOverdue(WorkflowMessage):
@@ -65,6 +77,8 @@ class PaymentReport(WorkflowMessage):
     team_id: str
     amount: Money
     paid_at: Moment
+    request_id: str = ""
+    """of the HTTP request: a payment that another one has reported makes the answer a replay"""
 
 
 class SettlePayment(WorkflowMessage):
@@ -72,10 +86,15 @@ class SettlePayment(WorkflowMessage):
 
     report: PaymentReport
     now: Moment
+    wakes_team: bool = False
+    """not asked by the team's workflow, which has to take the change over"""
 
 
 class SettledPayment(TeamAnswer):
-    """What has become of a payment; `repeated`, when it was booked before this report."""
+    """What has become of a payment; `repeated`, when it was booked before this transaction."""
+
+    admitted_by: str = ""
+    """the request that reported it"""
 
     outcome: PaymentOutcome
     reason: PaymentReason | None = None

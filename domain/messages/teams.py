@@ -43,10 +43,29 @@ class TeamAnswer(WorkflowMessage):
     """an earlier transaction has done it, whose answer may be lost: what followed from it is in the rows"""
 
 
+class TeamFacts(WorkflowMessage):
+    """What every start of a team's workflow says of the team."""
+
+    team_id: str
+    source: str
+    campaign_id: int
+    goods_id: str
+    goods_name: str
+    target_count: int
+
+
+class RowsChanged(WorkflowMessage):
+    """Tells a team's workflow to read the rows: what was admitted directly since it last did, as far as that is known."""
+
+    locks: int = 0
+    payments: int = 0
+
+
 class TakeOver(WorkflowMessage):
     """Asks for everything that a team's workflow has to know and to do, from the rows alone."""
 
     team_id: str
+    now: Moment
 
 
 class TeamRows(WorkflowMessage):
@@ -56,6 +75,9 @@ class TeamRows(WorkflowMessage):
     """the team, its live seats, and its undelivered events that no refund's workflow delivers; None: there is no such team"""
     owed: int = 0
     """paid orders of a failed team that no refund has begun for"""
+    locks: int = 0
+    payments: int = 0
+    """admitted directly since the last take-over"""
 
 
 class ConcludeTeam(WorkflowMessage):

@@ -21,6 +21,8 @@ class AttentionKind(StrEnum):
     """a team, or what the teams of a campaign share, in which an invariant does not hold"""
     WORKFLOW = "workflow"
     """a team that is forming or in its refund window, and whose workflow is not running"""
+    WAKEUP = "wakeup"
+    """a team whose workflow was told many times that its rows have changed, and has not read them"""
 
 
 class Resolvable(StrEnum):

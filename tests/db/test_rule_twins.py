@@ -31,6 +31,7 @@ from domain.lifecycle import (
     decide_payment,
 )
 from domain.limits import LAPSE_MEMORY
+from domain.messages.orders import LockSeat
 from domain.quotes import choose_offer, rank_offer
 from domain.seats import can_take_seat, is_overdue, keep_until, lock_expiry, team_after_release
 from domain.switches import MallChannel, Switches
@@ -126,6 +127,9 @@ def payment_values(member: Member, amount: Decimal) -> tuple[object, ...]:
     return (member.order_id, NOW, amount, NOW)
 
 
+REQUEST = "request-1"
+
+
 async def test_the_statement_for_most_payments_settles_what_decide_payment_settles(cases: Cases) -> None:
     for (status, reason), amount, blocked, paid in product(ORDERS, AMOUNTS, BLOCKED_CHANNELS, range(TARGET)):
         async with cases.case() as case:
@@ -134,7 +138,7 @@ async def test_the_statement_for_most_payments_settles_what_decide_payment_settl
             await case.set_blocked(blocked)
             values = payment_values(case.member, amount)
 
-            row = await case.run(settle.SETTLE_AT_ONCE, *values, case.member.team_id)
+            row = await case.run(settle.SETTLE_AT_ONCE, *values, case.member.team_id, REQUEST)
 
             is_blocked = Switches(blocked=blocked).blocks(SOURCE, CHANNEL)
             facts = PaymentFacts(status, reason, amount, PAY_PRICE, is_blocked)
@@ -166,7 +170,7 @@ async def test_a_payment_completes_the_team_when_completes_team_says_so(cases: C
                 await case.conn.execute("UPDATE user_quotas SET live = 0")
             sql = settle.RESEAT if reseats else settle.SETTLE
 
-            row = await case.run(sql, *payment_values(case.member, PAY_PRICE))
+            row = await case.run(sql, *payment_values(case.member, PAY_PRICE), REQUEST)
 
             assert row is not None
             assert row["status"] == expected
@@ -177,7 +181,7 @@ async def test_a_payment_completes_the_team_when_completes_team_says_so(cases: C
 
 async def take_seat(case: Case, sql: str, member: Member, *values: object, take_limit: int = 1) -> Row | ErrorCode:
     """Takes a seat for a new buyer; returns the statement's row, or the code that it refuses with."""
-    order = lock._order_values(member.request, NOW, PRICE, PAY_PRICE, take_limit)
+    order = lock._order_values(LockSeat(request=member.request, now=NOW), PRICE, PAY_PRICE, take_limit)
     try:
         return await lock._take(case.conn, member.request, ErrorCode.TEAM_FULL, sql, *order, *values)
     except Refusal as refusal:
@@ -208,7 +212,7 @@ async def test_the_statement_that_reseats_takes_the_seats_of_can_take_seat(cases
             await case.set_order(OrderStatus.CANCELLED, CancelReason.LOCK_TIMEOUT)
             await case.conn.execute("UPDATE user_quotas SET live = 0")
 
-            row = await case.run(settle.RESEAT, *payment_values(case.member, PAY_PRICE))
+            row = await case.run(settle.RESEAT, *payment_values(case.member, PAY_PRICE), REQUEST)
 
             expected = can_take_seat(status, deadline, NOW, lock_count=lock_count, target_count=TARGET)
             assert (row is not None) is expected, (status, deadline, lock_count)

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import aiohttp
 
+from embedded.stack import Stack
 from tests.api.caller import Answer
 from tests.api.polling import until
 from tests.api.receiver import Receiver
@@ -16,6 +17,13 @@ from tests.api.shop import Json, Offer, Shop
 PATIENCE = 10.0
 AGAIN_AFTER = 0.2
 EVENTUALLY = 90.0
+
+
+async def until_running(stack: Stack, part: str) -> None:
+    async def look() -> bool:
+        return stack.part(part).pid is not None
+
+    await until(look, bool, EVENTUALLY)
 
 
 class Crowd:

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from embedded.stack import Stack
-from tests.outages.crowd import Crowd
+from tests.outages.crowd import Crowd, until_running
 
 
 @pytest.mark.timeout(300)
@@ -14,6 +14,7 @@ async def test_trade_goes_on_while_the_worker_is_killed_again_and_again(stack: S
     await crowd.completes_teams()
     for _ in range(4):
         await asyncio.sleep(random.uniform(0, 1.5))  # noqa: S311 - any moment will do
+        await until_running(stack, "worker-1")  # trade does not wait for it
         stack.kill("worker-1")
         await crowd.completes_teams(8)
     await crowd.finish()

@@ -21,7 +21,7 @@ from db.campaigns.goods import save_goods
 from db.campaigns.store import create_campaign
 from db.core.connection import Database
 from db.settings.malls import MallRecord, save_mall
-from db.teams.take_over import take_over
+from db.teams.take_over import read_rows
 from domain.ids import order_id, refund_workflow_id, team_id, team_workflow_id
 from domain.lifecycle import CampaignStatus
 from domain.messages.acts import command_line_author as author
@@ -29,6 +29,7 @@ from domain.messages.callbacks import Address
 from domain.messages.orders import PaymentReport, SeatRequest, SettledPayment
 from domain.messages.payments import PaymentInput
 from domain.messages.refunds import RefundInput, RefundRequest, RefundState
+from domain.messages.teams import TeamFacts
 from domain.pricing import Discount, DiscountPlan
 from domain.schemas.campaigns import CampaignFields, CampaignGoods, NewCampaign
 from domain.schemas.goods import Goods
@@ -37,7 +38,7 @@ from tests.api.polling import until
 from workers.queues import all_workers
 from workflows.payment import BOOK, PaymentWorkflow
 from workflows.refund.workflow import REQUEST, RefundWorkflow
-from workflows.starters import payment_options, refund_options, team_start
+from workflows.starters import payment_options, refund_options, team_opening
 from workflows.team.state import TeamInput, TeamState
 from workflows.team.workflow import LOCK, SETTLE, TeamWorkflow
 
@@ -109,20 +110,21 @@ class Play:
             callback=self.callback,
         )
 
-    def input(self, state: TeamState | None = None) -> TeamInput:
-        return TeamInput(
+    def facts(self) -> TeamFacts:
+        return TeamFacts(
             team_id=self.team,
             source=SOURCE,
             campaign_id=self.campaign_id,
             goods_id=self.goods_id,
             goods_name="a book",
             target_count=self.campaign.target_count,
-            local_activities=self.local,
-            state=state,
         )
 
+    def input(self, state: TeamState | None = None) -> TeamInput:
+        return TeamInput(**self.facts().model_dump(), local_activities=self.local, state=state)
+
     async def open(self) -> WorkflowHandle[TeamWorkflow, str]:
-        start = team_start(self.input(), task_queue=self.queue, task_timeout=self.task_timeout)
+        start = team_opening(self.facts(), local_activities=self.local, task_queue=self.queue, task_timeout=self.task_timeout)
         await self.client.execute_update_with_start_workflow(
             LOCK, self.request(1), start_workflow_operation=start, id=uuid.uuid4().hex
         )
@@ -219,7 +221,7 @@ async def assert_view_equals_rows(team: Play, database: Database) -> None:
             state = await team.handle.query(TeamWorkflow.view)
         except RPCError as exc:  # while the workflow continues as new
             return exc, None
-        rows = (await take_over(database, team.team)).rows
+        rows = (await read_rows(database, team.team)).rows
         assert rows is not None
         view = {number: (seat.user_id, seat.status) for number, seat in state.live_seats.items()}
         seats = {seat.out_trade_no: (seat.user_id, seat.status) for seat in rows.seats}

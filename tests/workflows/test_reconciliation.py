@@ -53,6 +53,11 @@ async def execute(database: Database, sql: str, *values: object) -> None:
         await conn.execute(sql, *values)
 
 
+async def wakeups(database: Database) -> list[str]:
+    async with connection(database) as conn:
+        return [row["team_id"] for row in await conn.fetch("SELECT team_id FROM team_wakeups")]
+
+
 async def test_what_was_terminated_is_shown_until_it_runs_again(client: Client, database: Database, team: Play) -> None:
     not_checked_lately = "UPDATE refunds SET checked_at = checked_at - interval '3 minutes' WHERE order_id = $1"
     usual = await attention_to(database, team)
@@ -60,6 +65,7 @@ async def test_what_was_terminated_is_shown_until_it_runs_again(client: Client, 
     await reconcile(client)
     assert await attention_to(database, team) == usual
 
+    await execute(database, "DELETE FROM team_wakeups")  # the refund's, which no dispatcher runs here for
     await team.handle.terminate("by mistake")
     await team.refund_handle(2).terminate("by mistake")
     await execute(database, not_checked_lately, team.order(2))
@@ -76,6 +82,7 @@ async def test_what_was_terminated_is_shown_until_it_runs_again(client: Client, 
     restarted, missing = sorted(set(await attention_to(database, team)) - set(usual))
     assert restarted == "refund: its workflow did not run: terminated; started again"
     assert missing == "workflow: its workflow is not running: terminated"
+    assert team.team in await wakeups(database)  # which starts it
 
     await client.workflow_service.reset_workflow_execution(
         ResetWorkflowExecutionRequest(

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from domain.lifecycle import OrderStatus, TeamStatus
 from domain.messages.base import WorkflowMessage
-from domain.messages.teams import SeatRow, TeamAnswer
+from domain.messages.teams import RowsChanged, SeatRow, TeamAnswer, TeamFacts
 from domain.types import Moment
 from workflows.markdown import quote
 
@@ -48,6 +48,11 @@ class TeamState(BaseModel):
     unseen_versions: set[int] = set()
     """below `version`, and of no answer yet: of a step under way, or of a change that this workflow has not heard of"""
     must_read_rows: bool = False
+    hint: RowsChanged | None = None
+    """what the latest `rows_changed` says of the changes that have to be read"""
+    direct_locks: int = 0
+    direct_payments: int = 0
+    """that were admitted beside this workflow, and taken over"""
     notes: list[str] = []
 
     # --- what is asked of it ---
@@ -161,14 +166,10 @@ class TeamState(BaseModel):
         )
 
 
-class TeamInput(WorkflowMessage):
+class TeamInput(TeamFacts):
     """What a team's workflow is started with."""
 
-    team_id: str
-    source: str
-    campaign_id: int
-    goods_id: str
-    goods_name: str
-    target_count: int
     local_activities: bool = True
+    has_row: bool = False
+    """the team was opened already: its rows are read before anything else"""
     state: Annotated[TeamState | None, Field(description="set by continue-as-new")] = None

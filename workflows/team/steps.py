@@ -1,6 +1,7 @@
 """The steps that a team's workflow and its operators' signals share: transactions, and what follows from their answers."""
 
 import asyncio
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError
@@ -10,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.lifecycle import TeamDecision
     from domain.messages.acts import Act
     from domain.messages.refunds import StartTeamRefunds
-    from domain.messages.teams import ConcludedTeam, ConcludeTeam, TakeOver, TeamAnswer
+    from domain.messages.teams import ConcludedTeam, ConcludeTeam, RowsChanged, TakeOver, TeamAnswer
     from workflows.activity_calls import (
         Activity,
         AnswerT,
@@ -29,13 +30,24 @@ with workflow.unsafe.imports_passed_through():
     from workflows.team.state import TeamInput, TeamState
 
 
+READ_AGAIN = timedelta(seconds=1)
+
+
+def take_over_summary(hint: RowsChanged | None) -> str:
+    hint = hint or RowsChanged()
+    direct = [f"{hint.locks} seat(s) locked directly"] if hint.locks else []
+    direct += [f"{hint.payments} payment(s) booked directly"] if hint.payments else []
+    return f"take over {' and '.join(direct) or 'the rows of the team'}"
+
+
 class TeamSteps:
     def __init__(self, team: TeamInput) -> None:
         self._team = team
         self._state = team.state or TeamState()
         self._shown_status = self._state.status
-        self._has_read_rows = team.state is None
-        """a run that continues another one reads the rows before it answers anybody"""
+        self._has_read_rows = team.state is None and not team.has_row
+        """a run that continues another one, or that was started for a team's rows, reads them before it answers anybody"""
+        self._read_at: datetime | None = None
         self._steps_under_way = 0
         self._refunds_started = False
         self._deliveries = Deliveries()
@@ -99,15 +111,19 @@ class TeamSteps:
         """Replaces the view by the rows, and does what they say is still to be done; returns whether there is a team."""
         while True:
             self._state.must_read_rows = False
-            known_before = self._state.version
-            request = TakeOver(team_id=self._team.team_id)
-            taken = await self._local_first(TeamActivities.take_over, request, "take over the team's rows")
+            known_before, summary = self._state.version, take_over_summary(self._state.hint)
+            self._state.hint = None
+            request = TakeOver(team_id=self._team.team_id, now=workflow.now())
+            taken = await self._local_first(TeamActivities.take_over, request, summary)
+            self._state.direct_locks += taken.locks
+            self._state.direct_payments += taken.payments
             if taken.rows is None:
                 break
             # A hint, or a newer answer, that came during the read makes it stale.
             if self._state.replace(taken.rows, known_before) and not self._state.must_read_rows:
                 break
         self._has_read_rows = True
+        self._read_at = workflow.now()
         if taken.rows is None:
             return False
         self._show_status()
@@ -115,6 +131,12 @@ class TeamSteps:
         if taken.owed and not self._refunds_started:
             await self._start_refunds(taken.owed)
         return True
+
+    async def _gather_changes(self) -> None:
+        """Waits so that the rows of a team that is changed directly are read once a second, and not for each change."""
+        pause = self._read_at + READ_AGAIN - workflow.now() if self._read_at else timedelta()
+        if self._state.hint is not None and pause > timedelta():
+            await workflow.sleep(pause, summary="gather changes of the rows")
 
     def _collect_finished_deliveries(self) -> None:
         for failure in self._deliveries.collect():

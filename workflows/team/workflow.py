@@ -28,7 +28,7 @@ with workflow.unsafe.imports_passed_through():
         SettlePayment,
     )
     from domain.messages.refunds import RefundInput
-    from domain.messages.teams import MemberLeft
+    from domain.messages.teams import MemberLeft, RowsChanged
     from workflows.activity_calls import execute_with_retries, is_defect, refusal
     from workflows.markdown import quote
     from workflows.operator_signals import signal_act
@@ -42,6 +42,7 @@ FIRST_RETRY, LATEST_RETRY = timedelta(seconds=5), timedelta(minutes=5)
 
 # Callers name the updates: the SDK types one that has a description as if its result were a coroutine.
 LOCK, SETTLE = "lock", "settle"
+ROWS_CHANGED = "rows_changed"
 
 
 @workflow.defn
@@ -84,7 +85,8 @@ class TeamWorkflow(TeamOperatorSignals):
             self._locking.discard(request.out_trade_no)
             self._first_lock_ended = True
         if answer.held is None:
-            assert answer.refused is not None  # noqa: S101 - an answer is one or the other
+            if answer.refused is None:
+                raise refusal("The request is out of date.", WorkflowFailure.STALE_REQUEST)
             if answer.refused.code is ErrorCode.TEAM_CLOSED and self._is_open():
                 self._state.must_read_rows = True
             raise refusal(answer.refused.detail, answer.refused.code)
@@ -92,7 +94,10 @@ class TeamWorkflow(TeamOperatorSignals):
         return answer.held
 
     @lock.validator
-    def _team_is_forming(self, request: SeatRequest) -> None:  # noqa: ARG002 - a validator takes what its update takes
+    def _may_be_locked(self, request: SeatRequest) -> None:
+        if request.valid_until is not None and request.valid_until < workflow.now():
+            # Its caller may have asked elsewhere. The transaction would refuse it, too, by the database's clock.
+            raise refusal("The request is out of date.", WorkflowFailure.STALE_REQUEST)
         if not self._state.is_forming:
             raise refusal(f"The team is {self._state.status}.", WorkflowFailure.TEAM_OVER)
 
@@ -120,8 +125,9 @@ class TeamWorkflow(TeamOperatorSignals):
         if self._log.parse(MemberLeft, payload, surplus, "member_left"):
             self._state.must_read_rows = True
 
-    @workflow.signal(description="The team's rows were changed by somebody else than this workflow.")
-    def rows_changed(self, *_: Any) -> None:  # noqa: ANN401
+    @workflow.signal(name=ROWS_CHANGED, description="The team's rows were changed by somebody else than this workflow.")
+    def rows_changed(self, payload: Any = None, *surplus: Any) -> None:  # noqa: ANN401
+        self._state.hint = self._log.parse(RowsChanged, payload, surplus, "rows_changed") or RowsChanged()
         self._state.must_read_rows = True
 
     @workflow.query(description="The team as its workflow sees it; the API reads the database instead.")
@@ -136,7 +142,8 @@ class TeamWorkflow(TeamOperatorSignals):
             await self._take_over()
 
         def is_decided() -> bool:
-            return self._state.has_seat or (self._first_lock_ended and workflow.all_handlers_finished())
+            is_answered = self._first_lock_ended and workflow.all_handlers_finished()
+            return self._state.has_seat or self._state.must_read_rows or is_answered
 
         while not self._state.has_seat:
             try:
@@ -146,7 +153,7 @@ class TeamWorkflow(TeamOperatorSignals):
                 await workflow.wait_condition(workflow.all_handlers_finished)
             if self._state.has_seat:
                 return
-            # A lock that seemed to fail may be committed, too.
+            # A lock that seemed to fail may be committed, too, or the opener was admitted directly.
             if not await self._take_over() and workflow.all_handlers_finished():
                 raise ApplicationError("No first seat was taken.", type=WorkflowFailure.NO_FIRST_SEAT, non_retryable=True)
 
@@ -176,6 +183,7 @@ class TeamWorkflow(TeamOperatorSignals):
 
     async def _read_changed_rows(self) -> None:
         if self._state.must_read_rows:
+            await self._gather_changes()
             await self._take_over()
 
     async def _release_overdue_seats(self) -> None:
@@ -230,6 +238,8 @@ class TeamWorkflow(TeamOperatorSignals):
                 await self._sleep_until_news()
                 self._collect_finished_deliveries()
                 if self._state.must_read_rows or self._may_end():
+                    if self._state.must_read_rows:
+                        await self._gather_changes()
                     ends = self._may_end()
                     await self._take_over()
                     if ends and self._may_end() and not self._state.must_read_rows:

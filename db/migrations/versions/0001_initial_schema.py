@@ -250,6 +250,20 @@ def upgrade() -> None:
             nullable=False,
             comment="incremented in every transaction that changes the team or its orders",
         ),
+        sa.Column(
+            "admitted",
+            sa.Text(),
+            server_default="orchestrated",
+            nullable=False,
+            comment="direct: a seat or a payment was admitted beside the team's workflow",
+        ),
+        sa.Column(
+            "taken_over_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="when its workflow took the latest direct admission over",
+        ),
+        sa.CheckConstraint("admitted IN ('orchestrated', 'direct')", name=op.f("teams_admitted_check")),
         sa.CheckConstraint("(status = 'failed') = (failed_at IS NOT NULL)", name=op.f("teams_failed_check")),
         sa.CheckConstraint(
             "status IN ('forming', 'completed', 'completed_with_refunds', 'failed')", name=op.f("teams_status_check")
@@ -299,6 +313,34 @@ def upgrade() -> None:
         postgresql_where=sa.text("status = 'forming'"),
     )
     op.create_index("teams_opened_idx", "teams", ["opened_at", "team_id"], unique=False)
+    op.execute(sa.schema.CreateSequence(sa.Sequence("team_wakeup_versions")))
+    op.create_table(
+        "team_wakeups",
+        sa.Column("team_id", sa.Text(), nullable=False),
+        sa.Column(
+            "since",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="the first change that the workflow has not taken over",
+        ),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False, comment="when the team's workflow has something to do"),
+        sa.Column("urgency", sa.Integer(), nullable=False, comment="domain.wakeups.Urgency"),
+        sa.Column("version", sa.BigInteger(), nullable=False, comment="of the latest change"),
+        sa.Column("locks", sa.Integer(), nullable=False, comment="seats admitted directly since the last take-over"),
+        sa.Column("payments", sa.Integer(), nullable=False, comment="payments admitted directly since the last take-over"),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False, comment="times that the workflow was told"),
+        sa.Column(
+            "next_try_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="when the workflow is told, or told again",
+        ),
+        sa.Column("error", sa.Text(), nullable=True, comment="why telling it failed"),
+        sa.PrimaryKeyConstraint("team_id", name=op.f("team_wakeups_pkey")),
+        comment="Teams whose rows were changed by somebody else than their workflow, until it has taken the change over.",
+    )
+    op.create_index("team_wakeups_urgent_idx", "team_wakeups", [sa.literal_column("urgency DESC"), "due_at", "since"])
+    op.create_index("team_wakeups_oldest_idx", "team_wakeups", ["since"])
     op.create_table(
         "user_quotas",
         sa.Column("campaign_id", sa.Integer(), nullable=False),
@@ -520,6 +562,8 @@ def upgrade() -> None:
         sa.Column("payment_reported_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("payment_outcome", sa.Text(), nullable=True),
         sa.Column("payment_reason", sa.Text(), nullable=True),
+        sa.Column("admitted_by", sa.Text(), server_default="", nullable=False, comment="id of the request that took the seat"),
+        sa.Column("payment_admitted_by", sa.Text(), nullable=True, comment="id of the request that reported the payment"),
         sa.CheckConstraint("status <> 'cancelled' OR cancel_reason IS NOT NULL", name=op.f("orders_cancelled_check")),
         sa.CheckConstraint("status = 'refunding' OR live = (status IN ('locked', 'paid'))", name=op.f("orders_live_check")),
         sa.CheckConstraint(

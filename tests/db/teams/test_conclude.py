@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from db.teams.conclude import conclude_team, extend_team
-from db.teams.take_over import take_over
+from db.teams.take_over import read_rows
 from domain.ids import event_id
 from domain.lifecycle import OrderStatus, PaymentOutcome, TeamDecision, TeamStatus
 from domain.messages.acts import Outcome
@@ -29,7 +29,7 @@ def same(one: ConcludedTeam, other: ConcludedTeam) -> bool:
 
 async def undelivered(shop: Shop, team: Member) -> set[str]:
     """The events that a workflow finds when it takes over the rows."""
-    rows = (await take_over(shop.database, team.team_id)).rows
+    rows = (await read_rows(shop.database, team.team_id)).rows
     assert rows is not None
     return {*rows.event_ids}
 

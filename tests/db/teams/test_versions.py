@@ -7,7 +7,7 @@ from decimal import Decimal
 from db.teams.conclude import extend_team
 from db.teams.take_over import take_over
 from domain.lifecycle import MallAnswer, PaymentOutcome, TeamDecision
-from domain.messages.teams import ExtendTeam, TeamAnswer
+from domain.messages.teams import ExtendTeam, TakeOver, TeamAnswer
 from tests.acts import act_of
 from tests.db.shop import DEADLINE, NOW, OVERDUE, SHOP_ADDRESS, Member, Shop
 
@@ -42,7 +42,7 @@ async def test_of_a_forming_team(shop: Shop) -> None:
     assert await grown(shop, opener, shop.release(opener, OVERDUE)) == 0
     reseated = await shop.settle(members[2], now=OVERDUE)
     assert (reseated.outcome, reseated.team.version) == (PaymentOutcome.RESEATED, (await shop.team_row(opener))["version"])
-    assert await grown(shop, opener, take_over(shop.database, opener.team_id)) == 0
+    assert await grown(shop, opener, take_over(shop.database, TakeOver(team_id=opener.team_id, now=NOW))) == 0
 
 
 async def test_of_a_team_that_is_concluded(shop: Shop) -> None:

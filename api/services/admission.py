@@ -1,0 +1,145 @@
+"""Admits a lock or a payment on one of two ways; the transaction over the rows is the same (docs/crowds.md)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.http.temporal_errors import WorkflowGoneError
+from api.runtime.admission import ADMISSIONS, AdmissionControl, Reason
+from api.runtime.keyed_limit import KeyedLimit
+from db.core.connection import Database
+from db.orders.lock import lock_seat_directly
+from db.orders.settle import settle_payment_directly
+from domain.errors import Refusal, StaleRequestError, Unavailable
+from domain.messages.orders import HeldSeat, LockSeat, PaymentReport, SeatRequest, SettledPayment, SettlePayment
+from settings import Settings
+
+AnswerT = TypeVar("AnswerT")
+
+TURNS_PER_TEAM = 4
+"""direct transactions of one team at once: they wait for one row, and others need the connections"""
+FENCE_MARGIN = 0.01
+
+
+class NotAnsweredError(Exception):
+    """No workflow has answered, so the request goes directly."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class TradeAdmission:
+    def __init__(self, database: Database, control: AdmissionControl, settings: Settings) -> None:
+        """`database`: connections for direct transactions alone."""
+        self._database = database
+        self._control = control
+        self._is_auto = settings.admission == "auto"
+        self._within = settings.orchestrated_within
+        self._teams = KeyedLimit[str](TURNS_PER_TEAM)
+
+    async def lock(
+        self,
+        request: SeatRequest,
+        orchestrate: Callable[[SeatRequest], Awaitable[HeldSeat]],
+        asked_at: datetime,
+        look_again: Callable[[], Awaitable[None]],
+    ) -> HeldSeat:
+        """Takes a seat.
+
+        Args:
+            request: the request.
+            orchestrate: asks the team's workflow.
+            asked_at: the database's clock, shortly before.
+            look_again: refuses by the rows what had to wait for a turn, before it locks any.
+
+        Raises:
+            Refusal: a rule refuses the seat.
+            WorkflowGoneError: the team has no workflow, and nothing may go directly.
+            Unavailable, RPCError, TimeoutError: the outcome is unknown.
+        """
+        if not self._is_auto:
+            ADMISSIONS.labels("lock", "orchestrated", "").inc()
+            return await orchestrate(request)
+        fence: float | None = None
+        reason = self._control.reason_against(request.team_id)
+        if reason is None:
+            # Until then the workflow may still take the seat, so that no refusal is final before.
+            fence = asyncio.get_running_loop().time() + self._within + FENCE_MARGIN
+            fenced = request.model_copy(update={"valid_until": asked_at + timedelta(seconds=self._within)})
+            try:
+                return await self._orchestrated("lock", request.team_id, orchestrate(fenced))
+            except NotAnsweredError as not_answered:
+                reason = not_answered.reason
+        ADMISSIONS.labels("lock", "direct", reason).inc()
+        try:
+            return await self._lock_directly(request, look_again, was_asked_before=fence is not None)
+        except Refusal:
+            wait = 0 if fence is None else fence - asyncio.get_running_loop().time()
+            if wait <= 0:
+                raise
+        await asyncio.sleep(wait)
+        return await self._lock_directly(request, look_again, was_asked_before=True)
+
+    async def settle(
+        self, report: PaymentReport, orchestrate: Callable[[PaymentReport], Awaitable[SettledPayment]]
+    ) -> SettledPayment:
+        """Books a payment.
+
+        Raises:
+            NotDirectError: no workflow has answered, and the payment needs one.
+            Refusal: out_trade_no_reused, another amount was reported before.
+            WorkflowGoneError: the team has no workflow, and nothing may go directly.
+            Unavailable, RPCError, TimeoutError: the outcome is unknown.
+        """
+        if not self._is_auto:
+            ADMISSIONS.labels("payment", "orchestrated", "").inc()
+            return await orchestrate(report)
+        reason = self._control.reason_against(report.team_id)
+        if reason is None:
+            try:
+                return await self._orchestrated("payment", report.team_id, orchestrate(report))
+            except NotAnsweredError as not_answered:
+                reason = not_answered.reason
+        ADMISSIONS.labels("payment", "direct", reason).inc()
+        payment = SettlePayment(report=report, now=datetime.now(UTC), wakes_team=True)
+        async with self._teams.slot(report.team_id):
+            return await settle_payment_directly(self._database, payment)
+
+    async def _orchestrated(self, call: str, team_id: str, answer: Awaitable[AnswerT]) -> AnswerT:
+        async with self._control.under_way(team_id):
+            try:
+                async with asyncio.timeout(self._within):
+                    result = await answer
+            except (TimeoutError, Unavailable, StaleRequestError):
+                self._control.note_miss()
+                raise NotAnsweredError(Reason.NO_ANSWER) from None
+            except RPCError as error:
+                if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:  # too many updates of one workflow
+                    raise NotAnsweredError(Reason.BOUND) from None
+                self._control.note_miss(is_away=True)
+                raise NotAnsweredError(Reason.ENGINE_AWAY) from None
+            except RuntimeError:  # the first connection to Temporal failed
+                self._control.note_miss(is_away=True)
+                raise NotAnsweredError(Reason.ENGINE_AWAY) from None
+            except WorkflowGoneError:
+                self._control.note_answer()
+                raise NotAnsweredError(Reason.NO_WORKFLOW) from None
+            except Refusal:
+                self._control.note_answer()
+                raise
+        self._control.note_answer()
+        ADMISSIONS.labels(call, "orchestrated", "").inc()
+        return result
+
+    async def _lock_directly(
+        self, request: SeatRequest, look_again: Callable[[], Awaitable[None]], *, was_asked_before: bool
+    ) -> HeldSeat:
+        async with self._teams.slot(request.team_id) as has_waited:
+            if has_waited:
+                await look_again()
+            lock = LockSeat(request=request, now=datetime.now(UTC))
+            return await lock_seat_directly(self._database, lock, was_asked_before=was_asked_before)
