@@ -7,9 +7,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from db.core.connection import Connection, Database, connection
+from db.core.connection import Connection, Database, connection, transaction
 from db.core.planner_hints import IS_PENDING
-from domain.wakeups import FIRST_PAUSE, LONGEST_PAUSE, Urgency
+from domain.wakeups import ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE, Urgency
 
 
 def wakeup_step(team: str, *, now: str, due_at: str, locks: int = 0, payments: int = 0) -> str:
@@ -117,24 +117,28 @@ class WakeUp:
 
 
 # In flight are those that were told and have time left to take over: their number is what the drain asks of the engine, all
-# dispatchers together. A quarter of the places is for the oldest, so that none waits for ever behind more urgent ones.
-CLAIM = """
+# dispatchers together. Those in attention hold nobody's place: a few broken workflows would stop the drain. A quarter of the
+# places is for the oldest, so that none waits for ever behind more urgent ones.
+CLAIM = f"""
 WITH in_flight AS (
-  SELECT count(*) AS told FROM team_wakeups WHERE attempts > 0 AND next_try_at > $1
+  SELECT count(*) AS told FROM team_wakeups WHERE attempts BETWEEN 1 AND {ATTEMPTS - 1} AND next_try_at > $1
 ), places AS (
   SELECT greatest($2::int - told, 0) AS free FROM in_flight
 ), oldest AS (
   SELECT team_id FROM team_wakeups WHERE next_try_at <= $1
    ORDER BY since LIMIT (SELECT (free + 3) / 4 FROM places) FOR UPDATE SKIP LOCKED
 ), urgent AS (
-  SELECT team_id FROM team_wakeups WHERE next_try_at <= $1
+  SELECT team_id FROM team_wakeups WHERE next_try_at <= $1 AND team_id NOT IN (SELECT team_id FROM oldest)
    ORDER BY urgency DESC, due_at, since LIMIT (SELECT free - (free + 3) / 4 FROM places) FOR UPDATE SKIP LOCKED
 )
 UPDATE team_wakeups w
    SET attempts = attempts + 1, next_try_at = $1 + least($3::interval * power(2, least(attempts, 10)), $4::interval)
- WHERE team_id IN (SELECT team_id FROM oldest UNION SELECT team_id FROM urgent)
+ WHERE team_id IN (SELECT team_id FROM oldest UNION ALL SELECT team_id FROM urgent)
 RETURNING team_id, locks, payments, attempts - 1 AS attempts
 """
+# Two dispatchers that count at the same time would both take the same places. A statement of its own, because the claim counts
+# what was committed when it began.
+ONE_CLAIM_AT_A_TIME = "SELECT pg_advisory_xact_lock(7242005)"
 
 
 async def claim_wakeups(database: Database, now: datetime, at_once: int) -> list[WakeUp]:
@@ -145,7 +149,8 @@ async def claim_wakeups(database: Database, now: datetime, at_once: int) -> list
         now: when.
         at_once: how many may be told and not taken over, by all dispatchers together.
     """
-    async with connection(database) as conn:
+    async with transaction(database) as conn:
+        await conn.execute(ONE_CLAIM_AT_A_TIME)
         rows = await conn.fetch(CLAIM, now, at_once, FIRST_PAUSE, LONGEST_PAUSE)
     return [WakeUp(**row) for row in rows]
 

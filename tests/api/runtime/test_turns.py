@@ -1,0 +1,142 @@
+"""Turns: payments before locks before quotes, and what cannot be answered in time is refused at once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from api.runtime.turns import FIRST_INTERVAL, MOST_SECONDS, Turn, Turns
+from domain.errors import Unavailable
+
+PATIENCE = dict.fromkeys(Turn, 60.0)
+
+
+class Counter:
+    """Requests for turns, by name, and the order in which they got theirs."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._requests: dict[str, asyncio.Task[None]] = {}
+        self.served: list[str] = []
+        self.refused: list[str] = []
+        self.on_turn: Callable[[], None] = lambda: None
+
+    async def ask(self, name: str, turn: Turn) -> None:
+        """Returns when the request waits, or has had its turn."""
+        self._requests[name] = asyncio.create_task(self._work(name, turn))
+        await asyncio.sleep(0)
+
+    def cancel(self, name: str) -> None:
+        """The client goes away; its request hears of it together with whatever else has come by then."""
+        self._requests[name].cancel()
+
+    async def all_ended(self) -> None:
+        async with asyncio.timeout(10):
+            await asyncio.gather(*self._requests.values(), return_exceptions=True)
+
+    async def _work(self, name: str, turn: Turn) -> None:
+        try:
+            async with self._turns.take(turn):
+                self.on_turn()
+                self.served.append(name)
+        except Unavailable:
+            self.refused.append(name)
+
+
+@asynccontextmanager
+async def busy(turns: Turns, at_once: int = 1) -> AsyncIterator[Counter]:
+    """All turns are taken inside."""
+    counter = Counter(turns)
+    leave = asyncio.Event()
+
+    async def hold() -> None:
+        async with turns.take(Turn.QUOTE):
+            await leave.wait()
+
+    holders = [asyncio.create_task(hold()) for _ in range(at_once)]
+    await asyncio.sleep(0)
+    yield counter
+    leave.set()
+    async with asyncio.timeout(10):
+        await asyncio.gather(*holders)
+    await counter.all_ended()
+
+
+async def test_payments_go_before_locks_and_locks_before_quotes_whoever_came_first() -> None:
+    async with busy(Turns(1, PATIENCE)) as counter:
+        for name, turn in (
+            ("quote 1", Turn.QUOTE),
+            ("lock 1", Turn.LOCK),
+            ("payment 1", Turn.PAYMENT),
+            ("quote 2", Turn.QUOTE),
+            ("lock 2", Turn.LOCK),
+            ("payment 2", Turn.PAYMENT),
+        ):
+            await counter.ask(name, turn)
+        assert counter.served == []
+    assert counter.served == ["payment 1", "payment 2", "lock 1", "lock 2", "quote 1", "quote 2"]
+
+
+async def test_who_would_wait_too_long_is_refused_at_once_and_counts_only_who_goes_first() -> None:
+    turns = Turns(1, {Turn.PAYMENT: 60, Turn.LOCK: 2.5 * FIRST_INTERVAL, Turn.QUOTE: 60})
+    async with busy(turns) as counter:
+        for number in range(5):
+            await counter.ask(f"quote {number}", Turn.QUOTE)  # they wait behind locks
+        for number in range(2):
+            await counter.ask(f"lock {number}", Turn.LOCK)
+        await counter.ask("payment", Turn.PAYMENT)
+        with pytest.raises(Unavailable) as refused:
+            async with turns.take(Turn.LOCK):
+                pytest.fail("it had to wait for three")
+        assert refused.value.retry_after is not None
+        assert 1 <= refused.value.retry_after <= MOST_SECONDS
+        await counter.ask("another payment", Turn.PAYMENT)
+    assert (len(counter.served), counter.refused) == (9, [])
+
+
+async def test_the_wait_is_estimated_by_the_time_between_answers_while_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(monotonic=lambda: clock.now, now=100.0)
+    monkeypatch.setattr("api.runtime.turns.time", clock)
+    turns = Turns(1, {Turn.PAYMENT: 60, Turn.LOCK: 1.5, Turn.QUOTE: 60})
+
+    async def refused_behind_two() -> list[str]:
+        async with busy(turns) as counter:
+            for name, turn in (("payment 1", Turn.PAYMENT), ("payment 2", Turn.PAYMENT), ("lock", Turn.LOCK)):
+                await counter.ask(name, turn)
+        return counter.refused
+
+    assert await refused_behind_two() == []
+    clock.now += 3600  # nobody waits: that says nothing
+    assert await refused_behind_two() == []
+
+    async with busy(turns) as slow:
+        slow.on_turn = lambda: setattr(clock, "now", clock.now + 1)
+        for number in range(100):
+            await slow.ask(str(number), Turn.PAYMENT)
+    assert await refused_behind_two() == ["lock"]
+
+
+async def test_who_gave_up_waiting_loses_no_turn_for_others() -> None:
+    turns = Turns(2, PATIENCE)
+    async with busy(turns, at_once=2) as counter:
+        for name in ("first", "second", "third"):
+            await counter.ask(name, Turn.LOCK)
+        counter.cancel("first")
+    assert counter.served == ["second", "third"]
+    async with busy(turns, at_once=2):  # both turns are there again
+        pass
+
+
+async def test_a_turn_that_comes_together_with_a_cancellation_goes_to_the_next() -> None:
+    turns = Turns(1, PATIENCE)
+    counter = Counter(turns)
+    async with turns.take(Turn.LOCK):
+        await counter.ask("first", Turn.LOCK)
+        await counter.ask("second", Turn.LOCK)
+    counter.cancel("first")  # it has its turn, and has not yet heard of it
+    await counter.all_ended()
+    assert counter.served == ["second"]
+    async with asyncio.timeout(10), turns.take(Turn.LOCK):
+        pass
