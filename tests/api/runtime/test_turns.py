@@ -97,8 +97,8 @@ async def test_who_would_wait_too_long_is_refused_at_once_and_counts_only_who_go
 
 
 async def test_the_wait_is_estimated_by_the_time_between_answers_while_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = SimpleNamespace(monotonic=lambda: clock.now, now=100.0)
-    monkeypatch.setattr("api.runtime.turns.time", clock)
+    now = 100.0
+    monkeypatch.setattr("api.runtime.turns.time", SimpleNamespace(monotonic=lambda: now))
     turns = Turns(1, {Turn.PAYMENT: 60, Turn.LOCK: 1.5, Turn.QUOTE: 60})
 
     async def refused_behind_two() -> list[str]:
@@ -108,11 +108,15 @@ async def test_the_wait_is_estimated_by_the_time_between_answers_while_others_wa
         return counter.refused
 
     assert await refused_behind_two() == []
-    clock.now += 3600  # nobody waits: that says nothing
+    now += 3600  # nobody waits: that says nothing
     assert await refused_behind_two() == []
 
+    def work_for_a_second() -> None:
+        nonlocal now
+        now += 1
+
     async with busy(turns) as slow:
-        slow.on_turn = lambda: setattr(clock, "now", clock.now + 1)
+        slow.on_turn = work_for_a_second
         for number in range(100):
             await slow.ask(str(number), Turn.PAYMENT)
     assert await refused_behind_two() == ["lock"]
