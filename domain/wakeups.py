@@ -14,6 +14,8 @@ class Urgency(IntEnum):
 
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
+RUSH = 40
+"""teams changed directly within a second, above which their workflows are told one at a time"""
 ATTEMPTS = 8
 """times that a workflow is told without taking the rows over, before a person is shown the team"""
 

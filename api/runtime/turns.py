@@ -14,8 +14,8 @@ from domain.errors import Unavailable
 
 SHED = Counter("groupbuy_shed", "Requests that were refused at once, because too many wait", ["turn"])
 
-FIRST_INTERVAL = 0.005
-"""seconds between two answers that are taken as possible before any were measured"""
+FIRST_INTERVAL = 0.003
+"""seconds between two answers that are taken as possible when a crowd begins, before any were measured in it"""
 SMOOTHING = 0.02
 MOST_SECONDS = 10
 """the repeats of shed requests spread over so many seconds"""
@@ -80,7 +80,7 @@ class Turns:
                 self._interval += SMOOTHING * (now - self._last_end - self._interval)
             self._last_end = now
         else:
-            self._last_end = 0.0
+            self._last_end, self._interval = 0.0, FIRST_INTERVAL
         self._pass_on()
 
     def _pass_on(self) -> None:

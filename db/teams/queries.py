@@ -3,20 +3,24 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter
+
 from db.core.connection import Database, Row, connection
 from db.core.pagination import Conditions, Position
 from domain.ids import team_workflow_id
-from domain.lifecycle import OrderStatus, TeamStatus
+from domain.lifecycle import TeamStatus
 from domain.messages.teams import TeamFacts
 from domain.schemas.teams import Member, OpsTeam, Team
 from domain.schemas.workflows import WorkflowLink
 
 MEMBERS = """
-(SELECT array_agg((m.user_id, m.out_trade_no, m.status) ORDER BY m.locked_at, m.out_trade_no)
+(SELECT json_agg(json_build_object('user_id', m.user_id, 'out_trade_no', m.out_trade_no, 'status', m.status)
+                 ORDER BY m.locked_at, m.out_trade_no)
    FROM orders m WHERE m.team_id = t.team_id AND m.live) AS members,
 -- All less the live ones, because an index alone counts all, and lock_count is the number of live ones.
 (SELECT count(*) FROM orders m WHERE m.team_id = t.team_id) - t.lock_count AS left_count"""
 """The live members of team t, which are at most its target_count, and how many have left."""
+MEMBER_LIST = TypeAdapter(list[Member])
 TEAM = f"SELECT t.*, {MEMBERS} FROM teams t WHERE t.team_id = $1 AND ($2::text IS NULL OR t.source = $2)"
 
 
@@ -77,10 +81,7 @@ def team_from_row(row: Row, members: Row) -> Team:
         opened_at=row["opened_at"],
         deadline=row["deadline"],
         completed_at=row["completed_at"],
-        members=[
-            Member(user_id=user_id, out_trade_no=out_trade_no, status=OrderStatus(status))
-            for user_id, out_trade_no, status in members["members"] or ()
-        ],
+        members=MEMBER_LIST.validate_json(members["members"] or "[]"),
         left_count=members["left_count"],
         workflow=WorkflowLink(id=team_workflow_id(row["team_id"])),
     )

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from db.core.connection import Connection, Database, connection, transaction
 from db.core.planner_hints import IS_PENDING
-from domain.wakeups import ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE, Urgency
+from domain.wakeups import ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE, RUSH, Urgency
 
 
 def wakeup_step(team: str, *, now: str, due_at: str, locks: int = 0, payments: int = 0) -> str:
@@ -117,13 +117,16 @@ class WakeUp:
 
 
 # In flight are those that were told and have time left to take over: their number is what the drain asks of the engine, all
-# dispatchers together. Those in attention hold nobody's place: a few broken workflows would stop the drain. A quarter of the
-# places is for the oldest, so that none waits for ever behind more urgent ones.
+# dispatchers together. It is one while many teams are changed directly: the CPU is the buyers' then. Those in attention hold
+# nobody's place: a few broken workflows would stop the drain. A quarter of the places is for the oldest, so that none waits for
+# ever behind more urgent ones.
 CLAIM = f"""
 WITH in_flight AS (
   SELECT count(*) AS told FROM team_wakeups WHERE attempts BETWEEN 1 AND {ATTEMPTS - 1} AND next_try_at > $1
+), latest AS (
+  SELECT count(*) AS teams FROM team_wakeups WHERE since > $1 - interval '1 second'
 ), places AS (
-  SELECT greatest($2::int - told, 0) AS free FROM in_flight
+  SELECT greatest(CASE WHEN latest.teams > $5 THEN 1 ELSE $2::int END - told, 0) AS free FROM in_flight, latest
 ), oldest AS (
   SELECT team_id FROM team_wakeups WHERE next_try_at <= $1
    ORDER BY since LIMIT (SELECT (free + 3) / 4 FROM places) FOR UPDATE SKIP LOCKED
@@ -151,7 +154,7 @@ async def claim_wakeups(database: Database, now: datetime, at_once: int) -> list
     """
     async with transaction(database) as conn:
         await conn.execute(ONE_CLAIM_AT_A_TIME)
-        rows = await conn.fetch(CLAIM, now, at_once, FIRST_PAUSE, LONGEST_PAUSE)
+        rows = await conn.fetch(CLAIM, now, at_once, FIRST_PAUSE, LONGEST_PAUSE, RUSH)
     return [WakeUp(**row) for row in rows]
 
 
