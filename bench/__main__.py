@@ -1,14 +1,17 @@
 """`python -m bench`: the command line."""
 
 import asyncio
+import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import click
 
 from bench import audiences, report
+from bench.crowds import PARTS, checked, parse_numbers, parse_rushes
 from bench.processes import BenchError
 from bench.suite import Plan, Suite
 from db.core.migrate import upgrade
@@ -17,29 +20,57 @@ from embedded.plan import Options
 from embedded.process import cancel_on_signal, echo_error, exit_process
 from embedded.stack import Stack
 
-
-def parse_callers(_: click.Context, __: click.Parameter, text: str) -> list[int]:
-    try:
-        callers = [int(each) for each in text.split(",")]
-    except ValueError:
-        callers = [0]
-    if min(callers) < 1:
-        raise click.BadParameter("numbers of callers, for example 16,64")
-    return callers
+ADMISSIONS = {
+    "auto": {"GROUPBUY_ADMISSION": "auto"},
+    "orchestrated": {"GROUPBUY_ADMISSION": "orchestrated"},
+    "direct": {"GROUPBUY_ADMISSION": "auto", "GROUPBUY_ORCHESTRATED_AT_ONCE": "0"},
+}
+"""the settings of each stack of a part of bench.crowds"""
 
 
 @click.command(context_settings={"show_default": True})
 @click.option(
     "--seconds", type=click.FloatRange(min=0.5), default=10.0, help="measured in a round; quotes and market: half of it"
 )
-@click.option("--rounds", type=click.IntRange(min=1), default=3, help="of each side, in turns")
-@click.option("--callers", callback=parse_callers, default="16,64", help="concurrent callers, one table for each number")
-@click.option("--only", type=click.Choice(["audiences", "life"]), help="this part alone, which is otherwise left out")
+@click.option("--rounds", type=click.IntRange(min=1), default=3, help="of each side, in turns; --only outage: one")
+@click.option("--callers", callback=parse_numbers, default="16,64", help="concurrent callers, one table for each number")
+@click.option("--only", type=click.Choice(["audiences", "life", *PARTS]), help="this part alone, which is otherwise left out")
 @click.option("--members", type=click.IntRange(min=1), default=audiences.MEMBERS, help="of the audience of --only audiences")
-@click.option("--teams", type=click.IntRange(min=1), default=300, help="of a round of --only life")
+@click.option("--teams", type=click.IntRange(min=1), default=300, help="of a round of --only life and --only teams")
+@click.option(
+    "--admission",
+    type=click.Choice([*ADMISSIONS, "both"]),
+    default="both",
+    help="of the stack of a crowd; both: auto, then orchestrated, each on a stack of its own; --only teams: direct too",
+)
+@click.option(
+    "--buyers",
+    callback=checked(parse_numbers),
+    default="200,600,2000",
+    help="at once, a rush for each number; --only campaign-rush",
+)
+@click.option(
+    "--rushes", callback=checked(parse_rushes), default="600:150,2000:500", help="BUYERS:SEATS of each rush; --only team-rush"
+)
+@click.option("--arrivals", type=click.FloatRange(min=0.1), default=10.0, help="teams a second; --only outage")
+@click.option(
+    "--outage-seconds",
+    type=click.FloatRange(min=1),
+    default=60.0,
+    help="that Temporal, and then the workers, are stopped; --only outage",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="also write the numbers here")
 def main(
-    *, seconds: float, rounds: int, callers: list[int], only: str | None, members: int, teams: int, json_file: Path | None
+    *,
+    seconds: float,
+    rounds: int,
+    callers: list[int],
+    only: str | None,
+    members: int,
+    teams: int,
+    json_file: Path | None,
+    admission: str,
+    **crowd: str | float,
 ) -> None:
     """What the platform costs beside bare Temporal updates.
 
@@ -52,7 +83,19 @@ def main(
 
     --only life measures teams until their workflow has closed, refund window and callback included, beside the floor.
     --only audiences measures membership in an audience, which takes minutes.
+
+    Crowds, in each admission (docs/crowds.md), each on a stack of its own; the code is 1 when an invariant is broken:
+
+    \b
+    --only campaign-rush  buyers who all open a team at once, until the
+                          workflows of all teams have taken over
+    --only team-rush      buyers at once for the seats of one team, then the
+                          payments of all its members at once
+    --only outage         teams that arrive at a rate while Temporal, and then
+                          the workers, are stopped, until all is caught up
+    --only teams          whole lives of teams with many callers and with one
     """
+    crowd_arguments = [f"--{name.replace('_', '-')}={value}" for name, value in crowd.items()]
 
     async def run(directory: Path, cleanup: AsyncExitStack) -> int:
         match only:
@@ -60,7 +103,12 @@ def main(
                 return await _audiences(directory, members)
             case "life":
                 arguments = [f"--teams={teams}", f"--callers={callers[0]}", f"--rounds={rounds}"]
-                return await _life(directory, arguments + ([f"--json={json_file}"] if json_file else []))
+                arguments += [f"--json={json_file}"] if json_file else []
+                return await _drive(directory / "stack", {}, "bench.life", "--floor", *arguments)
+            case str(part):
+                arguments = [part, f"--teams={teams}", f"--callers={callers[0]}", f"--rounds={rounds}", *crowd_arguments]
+                both = list(ADMISSIONS) if part == "teams" else ["auto", "orchestrated"]
+                return await _crowds(directory, both if admission == "both" else [admission], arguments, json_file)
         plan = Plan(seconds=seconds, rounds=rounds, callers=callers, json_file=json_file)
         return await Suite(plan, cleanup).run(directory)
 
@@ -94,14 +142,30 @@ async def _audiences(directory: Path, members: int) -> int:
     return 0
 
 
-async def _life(directory: Path, arguments: list[str]) -> int:
-    """Runs bench.life in a process of its own, where a faster event loop plays the callers than the supervisor can use."""
-    stack_file = directory / "stack.json"
-    async with Stack(Options(data_dir=directory / "stack"), echo_error) as stack:
+async def _crowds(directory: Path, admissions: Sequence[str], arguments: list[str], json_file: Path | None) -> int:
+    """Runs bench.crowds on a stack for each admission; returns the worst exit code."""
+    codes, numbers = [], []
+    for name in admissions:
+        settings = ADMISSIONS[name]
+        conditions = f"{name} ({', '.join(f'{key}={value}' for key, value in settings.items())})"
+        own_file = directory / f"{name}.json"
+        options = [f"--admission={conditions}", f"--json={own_file}"]
+        codes.append(await _drive(directory / name, settings, "bench.crowds", *arguments, *options))
+        if await asyncio.to_thread(own_file.exists):
+            numbers.append(json.loads(await asyncio.to_thread(own_file.read_text)))
+    if json_file:
+        await asyncio.to_thread(json_file.write_text, json.dumps(numbers, indent=1))
+    return max(codes)
+
+
+async def _drive(data_dir: Path, settings: dict[str, str], module: str, *arguments: str) -> int:
+    """Runs this driver beside a stack of its own, as a process, where a faster event loop plays than the supervisor can use."""
+    async with Stack(Options(data_dir=data_dir, settings=settings), echo_error) as stack:
+        stack_file = data_dir.with_suffix(".stack.json")
         stack_file.write_text(stack.addresses.to_json())
         print(report.machine(), flush=True)
         print()
-        command = [sys.executable, "-P", "-m", "bench.life", f"--stack={stack_file}", "--floor", *arguments]
+        command = [sys.executable, "-P", "-m", module, f"--stack={stack_file}", *arguments]
         process = await asyncio.create_subprocess_exec(*command, start_new_session=True)
         try:
             return await process.wait()

@@ -28,6 +28,9 @@ class _Connection(asyncio.Protocol):
         self._transport.write(request)
         return await self._response
 
+    def close(self) -> None:
+        self._transport.close()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is no subclass
 
@@ -59,12 +62,25 @@ class HttpClient:
 
     async def send(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
         """Returns the status and the decoded JSON of the response."""
+        status, answer = await self._exchange(method, path, body)
+        return status, json.loads(answer or b"null")
+
+    async def text(self, path: str) -> str:
+        """Returns the text at this path."""
+        _, answer = await self._exchange("GET", path, None)
+        return answer.decode()
+
+    async def _exchange(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
         content = b"" if body is None else json.dumps(body).encode()
         entity = "" if body is None else f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
         connection = await self._connection()
-        status, answer = await connection.send(f"{method} {path} HTTP/1.1\r\n{self._headers}{entity}\r\n".encode() + content)
+        try:
+            response = await connection.send(f"{method} {path} HTTP/1.1\r\n{self._headers}{entity}\r\n".encode() + content)
+        except asyncio.CancelledError:
+            connection.close()  # its next answer would be taken for that of another request
+            raise
         self._idle.append(connection)
-        return status, json.loads(answer or b"null")
+        return response
 
     async def _connection(self) -> _Connection:
         while self._idle:

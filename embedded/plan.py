@@ -1,7 +1,8 @@
 """What a stack is asked to be (Options), and everything that is decided before its first process starts (Plan)."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -33,6 +34,8 @@ class Options:
     """RabbitMQ; without one, callbacks over it are dead"""
     services_only: bool = False
     """PostgreSQL without tables, and Temporal: for tests that bring the rest"""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """of workers and API, by their names in the environment, whose own values they replace"""
 
     @classmethod
     def from_environment(
@@ -76,6 +79,7 @@ class Plan:
     legacy_port: int
     mall_port: int
     keys: DemoKeys
+    settings: Mapping[str, str]
 
     @classmethod
     def make(cls, options: Options, directory: DataDir, postgres_binaries: Binaries | None, temporal: Path | None) -> Self:
@@ -106,6 +110,7 @@ class Plan:
             legacy_port=legacy_port,
             mall_port=mall_port,
             keys=demo_keys(directory.keys),
+            settings=options.settings,
         )
 
     @property
@@ -142,4 +147,4 @@ class Plan:
         ui = {"GROUPBUY_TEMPORAL_UI_URL": self.temporal_ui_url} if self.temporal_ui_url else {}
         broker = {"GROUPBUY_AMQP_URL": self.amqp_url} if self.amqp_url else {}
         addresses = {"GROUPBUY_DATABASE_URL": self.database_url, "TEMPORAL_ADDRESS": self.temporal_address}
-        return {**self.base_environment(), **addresses, **ui, **broker}
+        return {**self.base_environment(), **self.settings, **addresses, **ui, **broker}

@@ -1,0 +1,183 @@
+"""Rushes: many buyers press one button at once, on a campaign (each opens a team) or on one team."""
+
+import secrets
+import time
+from dataclasses import dataclass
+
+from bench.api_client import Json
+from bench.arrivals import Answers, Arrivals, arrive
+from bench.crowd import Crowd, Ways, codes_cell, cpu_cells
+from bench.processes import BenchError
+from bench.report import table
+
+TARGET_COUNT = 3
+"""of the teams that are opened in a rush on a campaign"""
+
+
+@dataclass(frozen=True)
+class Burst:
+    """Requests that were all due at the same moment."""
+
+    answers: Answers
+    arrivals: Arrivals
+    seconds: float
+    """until all were answered"""
+
+    @property
+    def cells(self) -> list[str]:
+        latencies = [f"{self.answers.within(percent):.0f}" for percent in (50, 99)]
+        return [f"{self.seconds:.2f}", *latencies, self.arrivals.cell]
+
+    def as_json(self) -> Json:
+        return {"seconds": self.seconds, **self.answers.as_json(), **vars(self.arrivals)}
+
+
+@dataclass(frozen=True)
+class CampaignRush:
+    buyers: int
+    locks: Burst
+    teams: int
+    """by the rows"""
+    taken_over: float | None
+    """seconds from the first lock until no wake-up was left"""
+    ways: Ways
+    cpu: dict[str, float]
+    """CPU seconds by process, until all were answered"""
+
+    def as_json(self) -> Json:
+        return vars(self) | {"locks": self.locks.as_json(), "ways": self.ways.as_json()}
+
+
+@dataclass(frozen=True)
+class TeamRush:
+    buyers: int
+    seats: int
+    locks: Burst
+    taken: int
+    """seats, by the rows, without the opener's"""
+    payments: Burst
+    completed: bool
+    taken_over: float | None
+    """seconds from the first payment until no wake-up was left"""
+    ways: Ways
+    cpu: dict[str, float]
+
+    @property
+    def seats_per_second(self) -> float:
+        return self.taken / self.locks.seconds
+
+    @property
+    def is_exact(self) -> bool:
+        """Every free seat was taken, each by a buyer who was told so."""
+        return self.taken == min(self.seats, self.buyers) == self.locks.answers.codes["201"]
+
+    def as_json(self) -> Json:
+        return vars(self) | {
+            "locks": self.locks.as_json(),
+            "payments": self.payments.as_json(),
+            "seats_per_second": self.seats_per_second,
+            "exact": self.is_exact,
+            "ways": self.ways.as_json(),
+        }
+
+
+async def campaign_rush(crowd: Crowd, buyers: int) -> CampaignRush:
+    """Buyers who open a team each, all at the same moment."""
+    offer = await crowd.offer(TARGET_COUNT)
+    await crowd.open_connections(buyers)
+    answers, run = Answers(), secrets.token_hex(4)
+    ways, cpu, began = await crowd.ways(), crowd.meter(), time.perf_counter()
+
+    async def opens(number: int, due: float) -> None:
+        await crowd.lock(f"rush-{run}-{number}", offer, answers, due=due)
+
+    arrivals = await arrive([0.0] * buyers, buyers, opens)
+    locks = Burst(answers, arrivals, time.perf_counter() - began)
+    used = crowd.meter().since(cpu)
+    taken_over = await crowd.until_taken_over(began)
+    teams, _ = await crowd.count(offer)
+    return CampaignRush(buyers, locks, teams, taken_over, (await crowd.ways()).since(ways), used)
+
+
+async def team_rush(crowd: Crowd, buyers: int, seats: int) -> TeamRush:
+    """Buyers for the free seats of one team, all at the same moment; then the payments of all its members at once."""
+    offer = await crowd.offer(seats + 1)
+    answers, paid, run = Answers(), Answers(), secrets.token_hex(4)
+    opener = await crowd.lock(f"rush-{run}-opener", offer, Answers())
+    if opener is None:
+        raise BenchError("the team of the rush was not opened")
+    orders = [opener]
+    await crowd.open_connections(buyers)
+    ways, cpu, began = await crowd.ways(), crowd.meter(), time.perf_counter()
+
+    async def joins(number: int, due: float) -> None:
+        order = await crowd.lock(f"rush-{run}-{number}", offer, answers, opener["team_id"], due)
+        if order is not None:
+            orders.append(order)
+
+    arrivals = await arrive([0.0] * buyers, buyers, joins)
+    locks = Burst(answers, arrivals, time.perf_counter() - began)
+    _, taken = await crowd.count(offer)
+
+    async def pays(number: int, due: float) -> None:
+        await crowd.pay(orders[number], paid, due)
+
+    began = time.perf_counter()
+    arrivals = await arrive([0.0] * len(orders), len(orders), pays)
+    payments = Burst(paid, arrivals, time.perf_counter() - began)
+    used = crowd.meter().since(cpu)
+    taken_over = await crowd.until_taken_over(began)
+    return TeamRush(
+        buyers=buyers,
+        seats=seats,
+        locks=locks,
+        taken=taken - 1,
+        payments=payments,
+        completed=len(await crowd.completed(offer)) == 1,
+        taken_over=taken_over,
+        ways=(await crowd.ways()).since(ways),
+        cpu=used,
+    )
+
+
+def campaign_summary(rushes: list[CampaignRush]) -> str:
+    rows = [[str(rush.buyers), *rush.locks.cells, str(rush.teams), _seconds(rush.taken_over)] for rush in rushes]
+    head = ["buyers", "all answered, s", "ms: p50", "p99", "late / dropped", "teams in the rows", "all taken over, s"]
+    notes = [
+        f"{rush.buyers} buyers: {codes_cell(rush.locks.answers.codes)}\n  {rush.ways}\n  CPU s: {cpu_cells(rush.cpu)}"
+        for rush in rushes
+    ]
+    return "\n".join([table(head, rows), "", *notes, ""])
+
+
+def team_summary(rushes: list[TeamRush]) -> str:
+    rows = [
+        [
+            f"{rush.buyers} for {rush.seats}",
+            *rush.locks.cells,
+            f"{rush.taken}{' exact' if rush.is_exact else '  <-- not exact'}",
+            f"{rush.seats_per_second:.0f}",
+        ]
+        for rush in rushes
+    ]
+    head = ["buyers for seats", "all answered, s", "ms: p50", "p99", "late / dropped", "seats taken", "per second"]
+    paid = [
+        [
+            f"{rush.payments.arrivals.expected} at once",
+            *rush.payments.cells,
+            "completed" if rush.completed else "not completed",
+            _seconds(rush.taken_over),
+        ]
+        for rush in rushes
+    ]
+    head_paid = ["payments", "all answered, s", "ms: p50", "p99", "late / dropped", "the team", "taken over, s"]
+    notes = [
+        f"{rush.buyers} for {rush.seats}: locks {codes_cell(rush.locks.answers.codes)}\n"
+        f"  payments {codes_cell(rush.payments.answers.codes)}\n  {rush.ways}\n  CPU s: {cpu_cells(rush.cpu)}"
+        for rush in rushes
+    ]
+    return "\n".join([table(head, rows), "", table(head_paid, paid), "", *notes, ""])
+
+
+def _seconds(value: float | None) -> str:
+    return "not in time" if value is None else f"{value:.1f}"

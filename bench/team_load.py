@@ -1,0 +1,40 @@
+"""Throughput of teams of three, by concurrent callers and by one alone, until all their workflows have closed."""
+
+from temporalio.client import Client
+
+from bench.life import WARM_UP_TEAMS, Driver, Lives, RunningStack, team_play
+from bench.processes import OTHERS, Meter
+from bench.report import table
+from bench.rounds import percentile
+
+ALONE_TEAMS = 50
+"""of a round of one caller"""
+
+
+async def team_load(stack: RunningStack, teams: int, callers: int, rounds: int) -> list[Lives]:
+    """One caller and many, in turns.
+
+    Raises:
+        BenchError: a workflow has not closed in time, or a team had no callback.
+    """
+    temporal, meter = await Client.connect(stack.temporal_address), Meter(stack.pids())
+    many, alone = Driver(temporal, meter, callers), Driver(temporal, meter, 1)
+    measured: list[Lives] = []
+    async with team_play(stack) as (play, check_callbacks):
+        await many.measure("warm-up", play, min(WARM_UP_TEAMS, teams))
+        for _ in range(rounds):
+            measured.append(await alone.measure("one caller", play, min(ALONE_TEAMS, teams)))
+            measured.append(await many.measure(f"{callers} callers", play, teams))
+        check_callbacks()
+    return measured
+
+
+def teams_summary(measured: list[Lives]) -> str:
+    names = list(dict.fromkeys(name for lives in measured for name in lives.cpu if name != OTHERS))
+    rows = []
+    for lives in measured:
+        numbers = [lives.traded_rate, lives.rate, *(percentile(lives.lock_ms, percent) for percent in (50, 95, 99))]
+        numbers += [lives.cpu_ms, *(lives.cpu[name] / lives.teams * 1000 for name in names)]
+        rows.append([lives.side, str(lives.teams), *(f"{number:.1f}" for number in numbers)])
+    head = ["", "teams", "traded/s", "closed/s", "lock ms: p50", "p95", "p99", "CPU ms/team", *names]
+    return "\n".join([table(head, rows), ""])
