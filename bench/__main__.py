@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ ADMISSIONS = {
     "direct": {"GROUPBUY_ADMISSION": "auto", "GROUPBUY_ORCHESTRATED_AT_ONCE": "0"},
 }
 """the settings of each stack of a part of bench.crowds"""
+TUNED = ("GROUPBUY_ORCHESTRATED_", "GROUPBUY_WAKEUPS_")
+"""settings that a stack takes from the environment, and that its numbers depend on"""
 
 
 @click.command(context_settings={"show_default": True})
@@ -147,7 +150,8 @@ async def _crowds(directory: Path, admissions: Sequence[str], arguments: list[st
     codes, numbers = [], []
     for name in admissions:
         settings = ADMISSIONS[name]
-        conditions = f"{name} ({', '.join(f'{key}={value}' for key, value in settings.items())})"
+        chosen = {key: value for key, value in os.environ.items() if key.startswith(TUNED)} | settings
+        conditions = f"{name} ({', '.join(f'{key}={value}' for key, value in chosen.items())})"
         own_file = directory / f"{name}.json"
         options = [f"--admission={conditions}", f"--json={own_file}"]
         codes.append(await _drive(directory / name, settings, "bench.crowds", *arguments, *options))

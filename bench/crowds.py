@@ -144,7 +144,7 @@ async def _measure(stack: RunningStack, part: str, measure: Callable[[Crowd], Aw
         summary, measured = await measure(there)
         violations = await there.violations()
     lines = [f"  {each['invariant']}: {each['subject']}: {each['detail']}" for each in violations[:20]]
-    print(f"=== {part}; admission: {admission}; {TITLES[part]} ===\n\n{summary}")
+    print(f"=== {part}: {TITLES[part]} ===\nadmission: {admission}\n\n{summary}")
     print("\n".join([f"invariants: {len(violations)} violations", *lines, ""]), flush=True)
     conditions = {"part": part, "admission": admission, "machine": report.machine()}
     return {**conditions, "measured": [each.as_json() for each in measured], "violations": violations}

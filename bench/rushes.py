@@ -55,6 +55,8 @@ class TeamRush:
     locks: Burst
     taken: int
     """seats, by the rows, without the opener's"""
+    sold_within: float
+    """seconds until the last buyer who has a seat was told so"""
     payments: Burst
     completed: bool
     taken_over: float | None
@@ -64,7 +66,7 @@ class TeamRush:
 
     @property
     def seats_per_second(self) -> float:
-        return self.taken / self.locks.seconds
+        return self.locks.answers.codes["201"] / self.sold_within if self.sold_within else 0.0
 
     @property
     def is_exact(self) -> bool:
@@ -109,14 +111,18 @@ async def team_rush(crowd: Crowd, buyers: int, seats: int) -> TeamRush:
     orders = [opener]
     await crowd.open_connections(buyers)
     ways, cpu, began = await crowd.ways(), crowd.meter(), time.perf_counter()
+    sold_at = began
 
     async def joins(number: int, due: float) -> None:
+        nonlocal sold_at
         order = await crowd.lock(f"rush-{run}-{number}", offer, answers, opener["team_id"], due)
         if order is not None:
+            sold_at = time.perf_counter()
             orders.append(order)
 
     arrivals = await arrive([0.0] * buyers, buyers, joins)
     locks = Burst(answers, arrivals, time.perf_counter() - began)
+    sold_within = sold_at - began
     _, taken = await crowd.count(offer)
 
     async def pays(number: int, due: float) -> None:
@@ -132,6 +138,7 @@ async def team_rush(crowd: Crowd, buyers: int, seats: int) -> TeamRush:
         seats=seats,
         locks=locks,
         taken=taken - 1,
+        sold_within=sold_within,
         payments=payments,
         completed=len(await crowd.completed(offer)) == 1,
         taken_over=taken_over,
