@@ -38,8 +38,8 @@ class Answers:
         return Counter({code: count for code, count in self.codes.items() if not code.startswith(("2", "4"))})
 
     def as_json(self) -> Json:
-        milliseconds = {f"p{percent}": self.within(percent) for percent in (50, 95, 99)}
-        return {"answers": dict(self.codes), "ms": milliseconds | {"max": max(self.milliseconds, default=0.0)}}
+        percents = {"p50": 50, "p95": 95, "p99": 99, "max": 100} if self.milliseconds else {}
+        return {"answers": dict(self.codes), "ms": {name: self.within(percent) for name, percent in percents.items()}}
 
 
 @dataclass

@@ -149,6 +149,8 @@ def summary(outages: list[Outage]) -> str:
         teams = [str(each.arrivals.expected), each.arrivals.cell, str(each.played), str(each.completed)]
         rows.append([each.stopped, *teams, caught_up, str(each.undelivered)])
         for kind, answers in {**each.answers, "all": each.all_answers}.items():
+            if not answers.milliseconds:
+                continue  # the first requests of all teams were refused
             numbers = [f"{answers.within(percent):.0f}" for percent in (50, 99, 100)]
             latencies.append([f"{each.stopped}: {kind}", str(len(answers.milliseconds)), *numbers, codes_cell(answers.failed)])
         notes.append(f"{each.stopped}: {codes_cell(each.all_answers.codes)}\n  {each.ways}")
