@@ -20,6 +20,7 @@ from activities.callbacks.retries import RetrySchedule
 from activities.callbacks.senders.amqp import AmqpSender
 from activities.callbacks.senders.base import Sender
 from activities.callbacks.senders.http import http_sender
+from db.core.clock import TOLERATED, clock_offset
 from db.core.connection import Database
 from db.core.invariants import Horizons
 from db.teams.wakeups import leave_wakeups_everywhere
@@ -60,6 +61,9 @@ async def run(settings: Settings) -> None:
             await parts.enter_async_context(
                 all_workers(client, database, callbacks, horizons=Horizons.of(settings.callback_give_up))
             )
+            offset = await clock_offset(database)
+            if abs(offset) > TOLERATED:
+                log.warning("PostgreSQL's clock is %.1f s ahead of this machine's", offset.total_seconds())
             if await ensure_schedule(client):
                 count = await leave_wakeups_everywhere(database, datetime.now(UTC))
                 log.info("the namespace is new: %d team(s) are woken", count)

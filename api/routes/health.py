@@ -1,7 +1,9 @@
 """Health, readiness, version and metrics of this process."""
 
 import asyncio
+from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import Literal
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -10,7 +12,9 @@ from temporalio.service import RPCError
 from api.container import Container
 from api.dependencies import ContainerDep
 from api.http.problems import problem
-from db.core.connection import INFRASTRUCTURE_FAILURES, connection
+from db.core.clock import TOLERATED, clock_offset
+from db.core.connection import INFRASTRUCTURE_FAILURES
+from db.teams.wakeups import count_wakeups
 from domain.errors import ErrorCode
 from domain.types import Schema
 
@@ -24,9 +28,16 @@ class Health(Schema):
 
 
 class Readiness(Schema):
-    status: str
+    status: Literal["ready", "degraded"]
     engine: str
-    """`ready`, or what does not answer"""
+    """`ready`, or what of Temporal and its workers does not answer"""
+    direct: dict[str, int]
+    """locks and payments that this process has admitted directly, by reason"""
+    wakeups: int
+    """teams that their workflows have not taken over yet"""
+    oldest_wakeup_seconds: int
+    clock_offset_seconds: float
+    """how far PostgreSQL's clock is ahead of this process's"""
 
 
 class Version(Schema):
@@ -42,16 +53,24 @@ async def healthz() -> Health:
 
 @router.get("/readyz")
 async def readyz(container: ContainerDep) -> Response:
-    """Check that the database answers. `degraded`: Temporal or its workers do not, so that trades are admitted directly."""
+    """Check that the database answers. `degraded`: the engine does not, so that trades go directly; or a clock is wrong."""
     try:
-        async with asyncio.timeout(READY_TIMEOUT), connection(container.database) as conn:
-            await conn.fetchval("SELECT 1")
+        async with asyncio.timeout(READY_TIMEOUT):
+            offset, wakeups = await clock_offset(container.database), await count_wakeups(container.database)
     except INFRASTRUCTURE_FAILURES as exc:
         return problem(ErrorCode.TEMPORARILY_UNAVAILABLE, f"Not ready: {type(exc).__name__}.")
     engine = await _engine(container)
     if engine != "ready" and container.settings.admission == "orchestrated":
         return problem(ErrorCode.TEMPORARILY_UNAVAILABLE, f"Not ready: {engine}.")
-    readiness = Readiness(status="ready" if engine == "ready" else "degraded", engine=engine)
+    is_ready = engine == "ready" and abs(offset) <= TOLERATED
+    readiness = Readiness(
+        status="ready" if is_ready else "degraded",
+        engine=engine,
+        direct=container.admission.direct,
+        wakeups=sum(wakeups.counts.values()),
+        oldest_wakeup_seconds=int((datetime.now(UTC) - wakeups.oldest).total_seconds()) if wakeups.oldest else 0,
+        clock_offset_seconds=round(offset.total_seconds(), 3),
+    )
     return Response(readiness.model_dump_json(), media_type="application/json")
 
 

@@ -54,6 +54,8 @@ class AdmissionControl:
         self._teams: set[str] = set()
         self._misses = 0
         self._went_away = asyncio.Event()
+        self.direct: dict[str, int] = dict.fromkeys(Reason, 0)
+        """requests that went directly, by reason"""
         BOUND.set(at_once)
         ENGINE_AWAY.set(0)
 
@@ -79,6 +81,10 @@ class AdmissionControl:
         finally:
             self._under_way -= 1
             self._teams.discard(team_id)
+
+    def note_direct(self, call: str, reason: Reason) -> None:
+        self.direct[reason] += 1
+        ADMISSIONS.labels(call, "direct", reason).inc()
 
     def note_answer(self) -> None:
         self._misses = 0

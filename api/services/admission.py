@@ -74,7 +74,7 @@ class TradeAdmission:
                 return await self._orchestrated("lock", request.team_id, orchestrate(fenced))
             except NotAnsweredError as not_answered:
                 reason = not_answered.reason
-        ADMISSIONS.labels("lock", "direct", reason).inc()
+        self._control.note_direct("lock", reason)
         try:
             return await self._lock_directly(request, look_again, was_asked_before=fence is not None)
         except Refusal:
@@ -104,7 +104,7 @@ class TradeAdmission:
                 return await self._orchestrated("payment", report.team_id, orchestrate(report))
             except NotAnsweredError as not_answered:
                 reason = not_answered.reason
-        ADMISSIONS.labels("payment", "direct", reason).inc()
+        self._control.note_direct("payment", reason)
         payment = SettlePayment(report=report, now=datetime.now(UTC), wakes_team=True)
         async with self._teams.slot(report.team_id):
             return await settle_payment_directly(self._database, payment)
