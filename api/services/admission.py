@@ -41,6 +41,11 @@ class TradeAdmission:
         self._within = settings.orchestrated_within
         self._teams = KeyedLimit[str](TURNS_PER_TEAM)
 
+    def require_engine(self) -> None:
+        """Raises Unavailable while the engine is known to be away: who needs it must not hold a turn until the time is over."""
+        if self._control.is_engine_away:
+            raise Unavailable("Temporal does not answer, and this payment needs it; repeat the same request.")
+
     async def lock(
         self,
         request: SeatRequest,
