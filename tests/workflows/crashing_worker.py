@@ -53,8 +53,8 @@ def die(side: str, step: Callable[..., Awaitable[Any]], occurrence: int) -> Call
     return last_step
 
 
-class _ShortTasks(Interceptor):
-    """Workflows that the worker starts have workflow tasks that time out soon: also the first one may die with it."""
+class ShortTasks(Interceptor):
+    """Workflows that its client starts have workflow tasks that time out soon: also the first one may die with it."""
 
     def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:  # noqa: A002 - the SDK's name
         return _ShortTasksOutbound(next)
@@ -101,7 +101,7 @@ async def _run(database_url: str, point: str, queue: str, ready: Connection) -> 
     setattr(owner, name, die(side, getattr(owner, name), int(nth[0]) if nth else 1))
     database = Database(database_url, size=4)
     config = (await connect()).config()
-    config["interceptors"] = [_ShortTasks()]
+    config["interceptors"] = [ShortTasks()]
     client = Client(**config)
     async with callback_activities(database) as callbacks, workers.queues.all_workers(client, database, callbacks, queue):
         ready.send("ready")

@@ -7,12 +7,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 
 import pytest
 from aiohttp import web
-from google.protobuf.duration_pb2 import Duration
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, RegisterNamespaceRequest
 from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from db.core.connection import Database
 from db.core.invariants import violations
@@ -22,11 +18,10 @@ from db.teams.queries import read_team
 from domain.messages.callbacks import Address
 from embedded.stack import Stack
 from tests.api.receiver import listening
-from tests.workflows.conftest import ATTRIBUTES
 from tests.workflows.crashing_worker import SOON, crashing
+from tests.workflows.namespaces import new_namespace
 from tests.workflows.play import SECRET, SOURCE, Play, assert_view_equals_rows, publish, working
 from workflows import activity_calls, deliveries
-from workflows.client import data_converter
 
 VETO = {"code": "refund_rejected", "detail": "shipped already"}
 
@@ -123,33 +118,6 @@ async def running_cases(
         for task in tasks.values():
             task.cancel()
         await asyncio.gather(*tasks.values(), return_exceptions=True)
-
-
-async def new_namespace(services: Stack) -> Client:
-    address, name = services.addresses.temporal_address, f"case-{uuid.uuid4().hex}"
-    client = await Client.connect(address, namespace=name, data_converter=data_converter)
-    new = RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=Duration(seconds=86_400))
-    await client.workflow_service.register_namespace(new)
-    attributes = AddSearchAttributesRequest(namespace=name, search_attributes=ATTRIBUTES)
-    await client.operator_service.add_search_attributes(attributes)
-    await until_known(client)
-    return client
-
-
-async def until_known(client: Client) -> None:
-    """Returns when the parts of the server know the new namespace; a worker that starts earlier may end with an error."""
-    queue = DescribeTaskQueueRequest(namespace=client.namespace, task_queue=TaskQueue(name="any"))
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                await client.workflow_service.describe_task_queue(queue)
-                await client.count_workflows()
-            except RPCError as exc:
-                if exc.status is not RPCStatusCode.NOT_FOUND:
-                    raise
-                await asyncio.sleep(0.05)
-            else:
-                return
 
 
 @pytest.mark.parametrize(("story", "point"), CASES, ids=lambda value: value.rpartition(".")[2])

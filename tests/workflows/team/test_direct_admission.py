@@ -1,26 +1,18 @@
 """Seats and payments that were admitted beside a team's workflow: it takes them over, and does what follows."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import timedelta
 
 import pytest
-from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from db.core.connection import Database, connection
 from db.core.invariants import violations
-from db.orders.lock import lock_seat_directly
-from db.orders.settle import settle_payment_directly
-from db.teams.queries import read_team
 from domain.lifecycle import TeamStatus
 from domain.messages.callbacks import Address
-from domain.messages.orders import LockSeat, SettlePayment
-from tests.api.polling import until
 from tests.api.receiver import listening
-from tests.workflows.play import SECRET, SOURCE, Play, assert_view_equals_rows, publish, working
-from workers.dispatcher import WakeUpDispatcher
-from workflows.starters import wake_team
+from tests.workflows.play import SECRET, working
+from tests.workflows.team.direct import play_directly
 from workflows.team.workflow import TeamWorkflow
 
 
@@ -31,47 +23,10 @@ async def queue(time: WorkflowEnvironment, database: Database) -> AsyncIterator[
     assert await violations(database) == []
 
 
-class Direct:
-    """One team, whose buyers are admitted directly, and the dispatcher of its wake-ups."""
-
-    def __init__(self, database: Database, team: Play, client: Client) -> None:
-        self._database = database
-        self.team = team
-        tell = partial(wake_team, client, local_activities=True, task_queue=team.queue)
-        self.dispatcher = WakeUpDispatcher(database, tell, at_once=8)
-
-    async def lock(self, buyer: int) -> None:
-        lock = LockSeat(request=self.team.request(buyer), now=datetime.now(UTC))
-        await lock_seat_directly(self._database, lock, was_asked_before=False)
-
-    async def pay(self, buyer: int) -> None:
-        await settle_payment_directly(self._database, SettlePayment(report=self.team.report(buyer), now=datetime.now(UTC)))
-
-    async def until_taken_over(self) -> None:
-        async def waiting() -> int:
-            await self.dispatcher.tell_next()
-            async with connection(self._database) as conn:
-                return int(await conn.fetchval("SELECT count(*) FROM team_wakeups WHERE team_id = $1", self.team.team))
-
-        await until(waiting, lambda count: count == 0)
-        await assert_view_equals_rows(self.team, self._database)
-
-    async def status(self) -> TeamStatus:
-        found = await read_team(self._database, SOURCE, self.team.team)
-        assert found is not None
-        return found.status
-
-
-async def play(time: WorkflowEnvironment, database: Database, queue: str, callback: Address | None = None) -> Direct:
-    campaign, campaign_id, goods_id = await publish(database)
-    team = Play(time.client, queue, campaign, campaign_id, goods_id, callback=callback)
-    return Direct(database, team, time.client)
-
-
 async def test_a_team_that_was_opened_directly_gets_its_workflow(
     time: WorkflowEnvironment, database: Database, queue: str
 ) -> None:
-    direct = await play(time, database, queue)
+    direct = await play_directly(time.client, database, queue)
     await direct.lock(1)
     await direct.lock(2)
     await direct.until_taken_over()
@@ -90,7 +45,7 @@ async def test_a_direct_payment_completes_the_team_and_its_workflow_tells_the_ma
     time: WorkflowEnvironment, database: Database, queue: str
 ) -> None:
     async with listening(SECRET) as receiver:
-        direct = await play(time, database, queue, Address(kind="http", address=receiver.callback()["url"]))
+        direct = await play_directly(time.client, database, queue, Address(kind="http", address=receiver.callback()["url"]))
         await direct.team.open()
         await direct.lock(2)
         await direct.team.join(3)
@@ -105,7 +60,7 @@ async def test_an_opener_whose_request_to_the_workflow_came_too_late_is_taken_ov
     time: WorkflowEnvironment, database: Database, queue: str
 ) -> None:
     """The workflow waits for a first seat, for a minute, and is told that the rows have one."""
-    direct = await play(time, database, queue)
+    direct = await play_directly(time.client, database, queue)
     await time.client.start_workflow(
         TeamWorkflow.run, direct.team.input(), id=direct.team.handle.id, task_queue=queue, run_timeout=timedelta(days=30)
     )
@@ -118,7 +73,7 @@ async def test_an_opener_whose_request_to_the_workflow_came_too_late_is_taken_ov
 async def test_a_wakeup_that_outlives_its_teams_workflow_starts_one_that_ends_at_once(
     time: WorkflowEnvironment, database: Database, queue: str
 ) -> None:
-    direct = await play(time, database, queue)
+    direct = await play_directly(time.client, database, queue)
     await direct.team.open()
     await direct.team.handle.signal("close", {"operator": "ann"})
     await direct.team.handle.result()
