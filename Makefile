@@ -43,8 +43,8 @@ lint: setup ## run ruff, mypy --strict and the import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.runs ## measure throughput and latency beside bare Temporal updates
-	@$(BIN)/python -m bench
+bench: $(VENV)/.runs ## measure throughput and latency beside bare Temporal updates; ONLY=campaign-rush and others measure one part
+	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
 
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make lock" --extra embedded --extra checkout

@@ -4,7 +4,7 @@ STACK.json holds the line that `groupbuy up --json` prints. `python -m bench --o
 """
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from bench.crowd import Crowd, crowd
 from bench.life import RunningStack
 from bench.processes import BenchError
 from bench.team_load import team_load, teams_summary
-from embedded.process import exit_process
+from embedded.process import cancel_on_signal, echo_error, exit_process
 
 PARTS = ("campaign-rush", "team-rush", "outage", "teams")
 STOPPED: tuple[outage.Stopped, ...] = ("nothing", "Temporal", "the workers")
@@ -105,17 +105,24 @@ def main(
     """
 
     async def campaign_rushes(crowd: Crowd) -> Measured:
-        measured = [await rushes.campaign_rush(crowd, count) for count in buyers for _ in range(rounds)]
+        measured = []
+        for count in [count for count in buyers for _ in range(rounds)]:
+            echo_error(f"{count} buyers at once")
+            measured.append(await rushes.campaign_rush(crowd, count))
         return rushes.campaign_summary(measured), measured
 
     async def team_rushes(crowd: Crowd) -> Measured:
-        measured = [await rushes.team_rush(crowd, count, seats) for count, seats in pairs for _ in range(rounds)]
+        measured = []
+        for count, seats in [pair for pair in pairs for _ in range(rounds)]:
+            echo_error(f"{count} buyers at once for {seats} seats")
+            measured.append(await rushes.team_rush(crowd, count, seats))
         return rushes.team_summary(measured), measured
 
     async def outages(crowd: Crowd) -> Measured:
         measured = []
         for stopped in STOPPED:
             seconds = min(outage_seconds, CALM_SECONDS) if stopped == "nothing" else outage_seconds
+            echo_error(f"{stopped} stopped for {seconds:g} s")
             measured.append(await outage.outage(crowd, stack, stopped, arrivals, seconds))
         return outage.summary(measured), measured
 
@@ -127,15 +134,28 @@ def main(
     parts = {"campaign-rush": campaign_rushes, "team-rush": team_rushes, "outage": outages, "teams": many_teams}
     try:
         stack = RunningStack.model_validate_json(stack_file.read())
-        numbers = uvloop.run(_measure(stack, part, parts[part], admission))
+        numbers = uvloop.run(_until_signal(_measure(stack, part, parts[part], admission)))
     except (BenchError, OSError, ValueError, psutil.NoSuchProcess) as error:
         exit_process(f"bench: {error}")
     except ExceptionGroup as errors:
         exit_process(f"bench: {errors.exceptions[0]}")
-
+    if numbers is None:
+        exit_process(130)
     if json_file:
         json_file.write_text(json.dumps(numbers, indent=1))
     exit_process(1 if numbers["violations"] else 0)
+
+
+async def _until_signal(measuring: Coroutine[None, None, Json]) -> Json | None:
+    """Returns None after a signal, when what an outage had stopped has been continued."""
+    numbers: Json | None = None
+
+    async def measure() -> None:
+        nonlocal numbers
+        numbers = await measuring
+
+    await cancel_on_signal(measure())
+    return numbers
 
 
 async def _measure(stack: RunningStack, part: str, measure: Callable[[Crowd], Awaitable[Measured]], admission: str) -> Json:
