@@ -21,7 +21,8 @@ from bench.processes import OTHERS, BenchError, Meter
 POLL_EVERY = 0.25
 TAKEN_OVER_WITHIN = 120.0
 CALM_WITHIN = 60.0
-CALM_ANSWER = 0.5
+CALM_TEAM = 3.0
+"""seconds in which a team is played where nothing else is under way: half a second for each of its requests"""
 CALM_TEAMS = 3
 INVARIANTS_WITHIN = 20
 
@@ -119,20 +120,22 @@ class Crowd:
         return found
 
     async def _until_calm(self) -> None:
-        """Plays teams until some in a row were quick and no wake-up is left: nothing of an earlier measurement is under way.
+        """Plays teams until some in a row were quick, and waits until no wake-up is left of them and of earlier measurements.
 
         Raises:
             BenchError: that took longer than CALM_WITHIN.
         """
         offer = await self._ops.create_campaign(f"bench-calm-{secrets.token_hex(4)}", TEAM_SIZE)
-        began = time.perf_counter()
         quick = 0
-        while quick < CALM_TEAMS or await self.wakeups():
-            sent_at = time.perf_counter()
-            await self._mall.complete_team(f"calm-{secrets.token_hex(6)}", offer)
-            quick = quick + 1 if time.perf_counter() - sent_at < CALM_ANSWER * 2 * TEAM_SIZE else 0
-            if sent_at - began > CALM_WITHIN:
-                raise BenchError(f"the platform was not calm within {CALM_WITHIN:g} s")
+        try:
+            async with asyncio.timeout(CALM_WITHIN):
+                while quick < CALM_TEAMS:
+                    sent_at = time.perf_counter()
+                    await self._mall.complete_team(f"calm-{secrets.token_hex(6)}", offer)
+                    quick = quick + 1 if time.perf_counter() - sent_at < CALM_TEAM else 0
+                await self.until_taken_over(time.perf_counter())
+        except TimeoutError:
+            raise BenchError(f"the platform was not calm within {CALM_WITHIN:g} s") from None
 
 
 @asynccontextmanager
