@@ -96,30 +96,31 @@ async def test_who_would_wait_too_long_is_refused_at_once_and_counts_only_who_go
     assert (len(counter.served), counter.refused) == (9, [])
 
 
-async def test_the_wait_is_estimated_by_the_time_between_answers_while_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_wait_is_estimated_by_the_time_between_answers_of_this_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("api.runtime.turns.time", SimpleNamespace(monotonic=lambda: now))
     turns = Turns(1, {Turn.PAYMENT: 60, Turn.LOCK: 1.5, Turn.QUOTE: 60})
-
-    async def refused_behind_two() -> list[str]:
-        async with busy(turns) as counter:
-            for name, turn in (("payment 1", Turn.PAYMENT), ("payment 2", Turn.PAYMENT), ("lock", Turn.LOCK)):
-                await counter.ask(name, turn)
-        return counter.refused
-
-    assert await refused_behind_two() == []
-    now += 3600  # nobody waits: that says nothing
-    assert await refused_behind_two() == []
-
-    def work_for_a_second() -> None:
-        nonlocal now
-        now += 1
-
+    latecomers: list[asyncio.Task[None]] = []
     async with busy(turns) as slow:
+
+        def work_for_a_second() -> None:
+            nonlocal now
+            now += 1
+            if len(slow.served) == 60:
+                latecomers.append(asyncio.create_task(slow.ask("late lock", Turn.LOCK)))
+
         slow.on_turn = work_for_a_second
+        await slow.ask("lock", Turn.LOCK)
         for number in range(100):
             await slow.ask(str(number), Turn.PAYMENT)
-    assert await refused_behind_two() == ["lock"]
+    await asyncio.gather(*latecomers)
+    assert (len(slow.served), slow.refused) == (101, ["late lock"])
+
+    # Another crowd, later: what the last one took says nothing.
+    async with busy(turns) as quick:
+        for name, turn in (("payment 1", Turn.PAYMENT), ("payment 2", Turn.PAYMENT), ("lock", Turn.LOCK)):
+            await quick.ask(name, turn)
+    assert quick.refused == []
 
 
 async def test_who_gave_up_waiting_loses_no_turn_for_others() -> None:
