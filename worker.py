@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -23,13 +23,13 @@ from activities.callbacks.senders.http import http_sender
 from db.core.clock import TOLERATED, clock_offset
 from db.core.connection import Database
 from db.core.invariants import Horizons
-from db.teams.wakeups import leave_wakeups_everywhere
 from domain.types import validation_message
 from settings import Settings
 from workers.dispatcher import WakeUpDispatcher
+from workers.namespace import NamespaceWatch
 from workers.queues import all_workers
 from workflows.client import connect
-from workflows.starters import ensure_schedule, wake_team
+from workflows.starters import wake_team
 
 log = logging.getLogger("groupbuy.worker")
 
@@ -64,9 +64,9 @@ async def run(settings: Settings) -> None:
             offset = await clock_offset(database)
             if abs(offset) > TOLERATED:
                 log.warning("PostgreSQL's clock is %.1f s ahead of this machine's", offset.total_seconds())
-            if await ensure_schedule(client):
-                count = await leave_wakeups_everywhere(database, datetime.now(UTC))
-                log.info("the namespace is new: %d team(s) are woken", count)
+            namespace = NamespaceWatch(client, database)
+            await namespace.look()
+            await parts.enter_async_context(running(namespace.run))
             tell = partial(wake_team, client, local_activities=settings.local_activities, within=TELL_WITHIN)
             dispatcher = WakeUpDispatcher(database, tell, settings.wakeups_at_once)
             await parts.enter_async_context(running(dispatcher.run))

@@ -1,6 +1,7 @@
 """Which workflows are told first that their rows have changed, how many at once, and what if they do not listen."""
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -9,13 +10,14 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from db.attention import list_attention
-from db.core.connection import connection
 from db.teams.take_over import take_over
 from db.teams.wakeups import WakeUp, claim_wakeups, give_back_wakeups, leave_wakeups, leave_wakeups_everywhere
 from domain.lifecycle import TeamDecision, TeamStatus
 from domain.messages.teams import RowsChanged, TakeOver, TeamFacts
 from domain.wakeups import ATTEMPTS, FIRST_PAUSE, Urgency, pause_after
+from tests.db.conftest import Server
 from tests.db.shop import DEADLINE, NOW, SHOP_ADDRESS, TEAM_TTL, Member, Shop
+from tests.stack.running import GROUPBUY
 from workers.dispatcher import EngineAwayError, WakeUpDispatcher
 
 SECOND = timedelta(seconds=1)
@@ -151,7 +153,7 @@ async def test_a_claim_and_a_take_over_of_the_same_team_do_not_wait_for_each_oth
         assert await remaining(shop) == {}
 
 
-async def test_every_live_team_can_be_woken_once_and_nobody_else_is(shop: Shop) -> None:
+async def test_every_live_team_can_be_woken_once_and_nobody_else_is(shop: Shop, server: Server) -> None:
     """After Temporal has lost its workflows: who forms, is in its refund window, or has something undelivered."""
     campaign = await shop.campaign(refund_window=3600)
     forming, over, undelivered, failed = [
@@ -170,5 +172,10 @@ async def test_every_live_team_can_be_woken_once_and_nobody_else_is(shop: Shop) 
     await leave_wakeups_everywhere(shop.database, after_window)
     assert set(await remaining(shop)) == {forming.team_id, undelivered.team_id}
     assert await leave_wakeups_everywhere(shop.database, after_window) == 2
-    async with connection(shop.database) as conn:
-        assert await conn.fetchval("SELECT count(*) FROM team_wakeups") == 2
+    await shop.execute("DELETE FROM team_wakeups")
+
+    environment = {**os.environ, "GROUPBUY_DATABASE_URL": server.database_url}
+    process = await asyncio.create_subprocess_exec(GROUPBUY, "wake", "--all", env=environment, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    assert (process.returncode, output.decode().split()[0]) == (0, "2")
+    assert set(await remaining(shop)) == {forming.team_id, undelivered.team_id}
