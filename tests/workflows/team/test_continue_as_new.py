@@ -6,7 +6,7 @@ Its size is GROUPBUY_TEST_TEAM_SIZE; 1000 is the largest that there may be, and 
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,10 @@ from db.core.connection import Database
 from db.core.invariants import violations
 from db.teams.queries import read_team
 from domain.lifecycle import TeamStatus
+from tests.api.polling import until
 from tests.workflows.play import SOURCE, Play, assert_view_equals_rows, publish, working
+from tests.workflows.team.direct import play_directly
+from worker import running
 from workflows import search_attributes
 from workflows.client import data_converter
 
@@ -32,6 +35,8 @@ SIGNAL_EVERY = 0.01 * max(1, SIZE / 200)
 """seconds. The task that continues as new is longer in a larger team, and can never end while each has a signal in it."""
 ANSWERED_WITHIN = timedelta(seconds=30)
 """of one attempt; the API gives up after 8 s, on a machine that runs nothing else"""
+
+Request = Callable[[int], Coroutine[Any, Any, object]]
 
 
 @pytest.fixture
@@ -62,7 +67,20 @@ async def is_answered(request: Awaitable[object]) -> bool:
     return True
 
 
-async def for_all(team: Play, database: Database, buyers: range, request: Callable[[int], Coroutine[Any, Any, object]]) -> None:
+async def until_answered(buyers: Iterable[int], request: Request) -> None:
+    """Each buyer's request, again where it got no answer, as malls do."""
+    slots = asyncio.Semaphore(CONCURRENT_REQUESTS)
+
+    async def unanswered(buyer: int) -> list[int]:
+        async with slots:
+            return [] if await is_answered(request(buyer)) else [buyer]
+
+    left = [*buyers]
+    while left:
+        left = [buyer for each in await asyncio.gather(*map(unanswered, left)) for buyer in each]
+
+
+async def for_all(team: Play, database: Database, buyers: range, request: Request) -> None:
     """Each buyer's request, again where it got no answer, as malls do; afterwards the view equals the rows."""
     slots = asyncio.Semaphore(CONCURRENT_REQUESTS)
 
@@ -102,5 +120,30 @@ async def test_a_large_team_is_filled_paid_and_half_left(server: WorkflowEnviron
         assert (found.status, found.complete_count) == (TeamStatus.COMPLETED, SIZE)
         runs = [run async for run in server.client.list_workflows(f"WorkflowId = '{team.handle.id}'")]
         assert len(runs) > 3 * SIZE // UPDATES_PER_RUN // 2
+        await team.handle.terminate()
+    assert await violations(database) == []
+
+
+async def test_every_other_buyer_is_admitted_directly_while_the_workflow_continues_as_new(
+    server: WorkflowEnvironment, database: Database
+) -> None:
+    """Wake-ups reach the workflow at any moment of its runs, and none of them is lost between two."""
+    size = 2 * UPDATES_PER_RUN
+    async with working(server.client, database) as queue:
+        direct = await play_directly(server.client, database, queue, target_count=size, lock_ttl=3600)
+        team = direct.team
+
+        def other_way(orchestrated: Request, directly: Request) -> Request:
+            return lambda buyer: directly(buyer) if buyer % 2 else orchestrated(buyer)
+
+        async with running(direct.dispatcher.run):
+            await team.open()
+            await until_answered(range(2, size + 1), other_way(team.join, direct.lock))
+            await until_answered(range(1, size + 1), other_way(team.pay, direct.pay))
+            await until(direct.wakeups, lambda count: count == 0)
+        await assert_view_equals_rows(team, database)
+        assert await direct.status() is TeamStatus.COMPLETED
+        runs = [run async for run in server.client.list_workflows(f"WorkflowId = '{team.handle.id}'")]
+        assert len(runs) > 1
         await team.handle.terminate()
     assert await violations(database) == []
