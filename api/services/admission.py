@@ -125,6 +125,8 @@ class TradeAdmission:
             except RPCError as error:
                 if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:  # too many updates of one workflow
                     raise NotAnsweredError(Reason.BOUND) from None
+                if error.status is RPCStatusCode.INVALID_ARGUMENT:  # this request's fault: the engine answers
+                    raise NotAnsweredError(Reason.NO_ANSWER) from None
                 self._control.note_miss(is_away=True)
                 raise NotAnsweredError(Reason.ENGINE_AWAY) from None
             except RuntimeError:  # the first connection to Temporal failed
