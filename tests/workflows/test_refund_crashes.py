@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 
 import pytest
 from aiohttp import web
-from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCError
 
 from db.core.connection import Database
@@ -142,7 +142,7 @@ async def check_the_end(client: Client, database: Database, services: Stack, sto
             acting = asyncio.create_task(act(team))
         async with working(client, database, queue):
             # The caller does what a mall does that got no answer.
-            with contextlib.suppress(RPCError, WorkflowUpdateFailedError):
+            with contextlib.suppress(RPCError, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError):
                 await acting
             await act(team)
             with contextlib.suppress(WorkflowFailureError):
