@@ -110,7 +110,7 @@ class TradeAdmission:
             except NotAnsweredError as not_answered:
                 reason = not_answered.reason
         self._control.note_direct("payment", reason)
-        payment = SettlePayment(report=report, now=datetime.now(UTC), wakes_team=True)
+        payment = SettlePayment(report=report, now=datetime.now(UTC))
         async with self._teams.slot(report.team_id):
             return await settle_payment_directly(self._database, payment)
 

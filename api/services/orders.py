@@ -105,7 +105,7 @@ class OrderService:
             if again.record is None and not request.opens_team:
                 _require_joinable(again, request)
 
-        orchestrate = partial(self._open_team if request.opens_team else self._join_team, look_again=look_again)
+        orchestrate = self._open_team if request.opens_team else partial(self._join_team, look_again=look_again)
         try:
             if not request.opens_team:
                 _require_joinable(found, request)
@@ -120,7 +120,7 @@ class OrderService:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A seat was confirmed that has no order.")
         return record.order, seat.admitted_by != request.request_id
 
-    async def _open_team(self, request: SeatRequest, look_again: LookAgain) -> HeldSeat:  # noqa: ARG002 - as _join_team
+    async def _open_team(self, request: SeatRequest) -> HeldSeat:
         async with connection(self._database) as conn:
             context = await read_quote_context(conn, request.source, request, datetime.now(UTC), SeatIntent.OPEN)
         require_all(context.facts)

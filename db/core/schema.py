@@ -17,7 +17,6 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Numeric,
-    Sequence,
     Table,
     Text,
     UniqueConstraint,
@@ -34,9 +33,6 @@ metadata = MetaData(
         "pk": "%(table_name)s_pkey",
     }
 )
-
-
-WAKEUP_VERSIONS = Sequence("team_wakeup_versions", metadata=metadata)
 
 
 def _moment(name: str, *, nullable: bool = False) -> Column[object]:
@@ -255,7 +251,6 @@ team_wakeups = Table(
     Column("since", DateTime(timezone=True), nullable=False, comment="the first change that the workflow has not taken over"),
     Column("due_at", DateTime(timezone=True), nullable=False, comment="when the team's workflow has something to do"),
     Column("urgency", Integer, nullable=False, comment="domain.wakeups.Urgency"),
-    Column("version", BigInteger, WAKEUP_VERSIONS, nullable=False, comment="of the latest change"),
     Column("locks", Integer, nullable=False, comment="seats admitted directly since the last take-over"),
     Column("payments", Integer, nullable=False, comment="payments admitted directly since the last take-over"),
     Column("attempts", Integer, nullable=False, server_default="0", comment="times that the workflow was told"),

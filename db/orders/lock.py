@@ -13,7 +13,7 @@ from db.campaigns.offers import campaign_terms, is_member, join_facts, read_quot
 from db.core.connection import Connection, Database, Row, connection, fetch_one
 from db.core.planner_hints import IS_FORMING
 from db.teams.rows import read_seats, read_team_row
-from db.teams.wakeups import wakeup_step
+from db.teams.wakeups import ADMITTED_DIRECTLY, wakeup_step
 from domain.eligibility import SeatIntent, require_terms
 from domain.errors import ErrorCode, Refusal, StaleRequestError
 from domain.ids import order_id
@@ -91,7 +91,7 @@ WAKEUP = f""", wakeup AS ({wakeup_step("team", now="$14::timestamptz", due_at=SE
 OPEN_TEAM = OPEN.format(admitted="orchestrated", wakeup="")
 OPEN_TEAM_DIRECTLY = OPEN.format(admitted="direct", wakeup=WAKEUP)
 JOIN_TEAM = JOIN.format(admission="", wakeup="")
-JOIN_TEAM_DIRECTLY = JOIN.format(admission=", admitted = 'direct', taken_over_at = NULL", wakeup=WAKEUP)
+JOIN_TEAM_DIRECTLY = JOIN.format(admission=ADMITTED_DIRECTLY, wakeup=WAKEUP)
 
 JOINED_TEAM = f"""
 SELECT t.*, c.take_limit, {campaign_terms("$6")},

@@ -7,7 +7,7 @@ from db.core.connection import Connection, Database, Row, connection, fetch_one,
 from db.orders.release import IS_BLOCKED, LOCK_ORDER, NOT_SETTLED, release_seat
 from db.refunds.open import open_unsettled, unsettled_attempt
 from db.teams.rows import read_seats, read_team_row, team_row
-from db.teams.wakeups import leave_wakeup, wakeup_step
+from db.teams.wakeups import ADMITTED_DIRECTLY, leave_wakeup, wakeup_step
 from domain.errors import ErrorCode, NotDirectError, Refusal
 from domain.lifecycle import (
     CancelReason,
@@ -56,10 +56,9 @@ WITH team AS MATERIALIZED (
 ){wakeup}
 SELECT * FROM changed
 """
-DIRECT = ", admitted = 'direct', taken_over_at = NULL"
 SETTLE_DIRECTLY_AT_ONCE = AT_ONCE.format(
     is_blocked=IS_BLOCKED,
-    admission=DIRECT,
+    admission=ADMITTED_DIRECTLY,
     wakeup=f", wakeup AS ({wakeup_step('changed', now='$2::timestamptz', due_at='team.deadline', payments=1)})",
 )
 SETTLE_AT_ONCE = AT_ONCE.format(is_blocked=IS_BLOCKED, admission="", wakeup="")
@@ -73,7 +72,7 @@ WITH paid AS (
 UPDATE teams t SET {COUNT_PAID}{{admission}} FROM paid WHERE t.team_id = paid.team_id
 RETURNING t.status, t.version, t.deadline, t.completed_at, t.refund_window
 """
-SETTLE_DIRECTLY = AFTER_DECISION.format(admission=DIRECT)
+SETTLE_DIRECTLY = AFTER_DECISION.format(admission=ADMITTED_DIRECTLY)
 SETTLE = AFTER_DECISION.format(admission="")
 
 # Takes a seat again that has timed out, by the rules of every seat; each step uses the row of the step before. Twin of

@@ -18,9 +18,7 @@ SELECT DISTINCT e.event_id FROM events e JOIN deliveries d USING (event_id)
  ORDER BY e.event_id
 """
 OWED = "SELECT count(*) FROM orders WHERE team_id = $1 AND status = 'paid'"
-
-
-FIND_WAKEUP = "SELECT version FROM team_wakeups WHERE team_id = $1"
+HAS_WAKEUP = "SELECT EXISTS (SELECT FROM team_wakeups WHERE team_id = $1)"
 LOCK_TEAM = "SELECT FROM teams WHERE team_id = $1 FOR UPDATE"
 DELETE_WAKEUP = "DELETE FROM team_wakeups WHERE team_id = $1 RETURNING locks, payments"
 TAKEN_OVER = "UPDATE teams SET taken_over_at = $2 WHERE team_id = $1 AND admitted = 'direct' AND taken_over_at IS NULL"
@@ -33,7 +31,7 @@ async def take_over(database: Database, request: TakeOver) -> TeamRows:
     and a later change leaves another one.
     """
     async with connection(database) as conn:
-        if await conn.fetchval(FIND_WAKEUP, request.team_id) is None:
+        if not await conn.fetchval(HAS_WAKEUP, request.team_id):
             return await _read_in_one_snapshot(conn, request.team_id)
         async with conn.transaction():
             await conn.execute(LOCK_TEAM, request.team_id)

@@ -11,6 +11,15 @@ from db.core.connection import Connection, Database, connection, transaction
 from db.core.planner_hints import IS_PENDING
 from domain.wakeups import ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE, RUSH, Urgency
 
+ADMITTED_DIRECTLY = ", admitted = 'direct', taken_over_at = NULL"
+"""SQL: what a direct change also sets in the team's row"""
+ADD_TO_EARLIER = """
+ON CONFLICT (team_id) DO UPDATE
+   SET due_at = least(w.due_at, excluded.due_at), urgency = greatest(w.urgency, excluded.urgency),
+       locks = w.locks + excluded.locks, payments = w.payments + excluded.payments,
+       next_try_at = CASE WHEN w.attempts = 0 THEN least(w.next_try_at, excluded.next_try_at) ELSE w.next_try_at END
+"""
+
 
 def wakeup_step(team: str, *, now: str, due_at: str, locks: int = 0, payments: int = 0) -> str:
     """Returns SQL that leaves a wake-up for a team that was changed directly.
@@ -23,23 +32,14 @@ def wakeup_step(team: str, *, now: str, due_at: str, locks: int = 0, payments: i
         payments: how many payments it admits.
     """
     return f"""
-  INSERT INTO team_wakeups AS w (team_id, since, due_at, urgency, version, locks, payments, next_try_at)
-  SELECT team.team_id, {now}, {due_at}, {int(Urgency.SEATS)}, nextval('team_wakeup_versions'), {locks}, {payments}, {now}
-    FROM {team} AS team
-  ON CONFLICT (team_id) DO UPDATE
-     SET due_at = least(w.due_at, excluded.due_at), urgency = greatest(w.urgency, excluded.urgency), version = excluded.version,
-         locks = w.locks + excluded.locks, payments = w.payments + excluded.payments,
-         next_try_at = CASE WHEN w.attempts = 0 THEN least(w.next_try_at, excluded.next_try_at) ELSE w.next_try_at END
+  INSERT INTO team_wakeups AS w (team_id, since, due_at, urgency, locks, payments, next_try_at)
+  SELECT team.team_id, {now}, {due_at}, {int(Urgency.SEATS)}, {locks}, {payments}, {now} FROM {team} AS team {ADD_TO_EARLIER}
 """
 
 
-LEAVE = """
-INSERT INTO team_wakeups AS w (team_id, since, due_at, urgency, version, locks, payments, next_try_at)
-VALUES ($1, $2::timestamptz, $2, $3, nextval('team_wakeup_versions'), 0, $4, $2::timestamptz + $5::interval)
-ON CONFLICT (team_id) DO UPDATE
-   SET due_at = least(w.due_at, excluded.due_at), urgency = greatest(w.urgency, excluded.urgency), version = excluded.version,
-       payments = w.payments + excluded.payments,
-       next_try_at = CASE WHEN w.attempts = 0 THEN least(w.next_try_at, excluded.next_try_at) ELSE w.next_try_at END
+LEAVE = f"""
+INSERT INTO team_wakeups AS w (team_id, since, due_at, urgency, locks, payments, next_try_at)
+VALUES ($1, $2::timestamptz, $2, $3, 0, $4, $2::timestamptz + $5::interval) {ADD_TO_EARLIER}
 """
 HINT_FIRST = timedelta(seconds=2)
 """the time that a hint, sent to the workflow after the commit, has to make the wake-up superfluous"""
@@ -71,8 +71,8 @@ LEAVE_ALL = """
 WITH team AS (
   SELECT team_id FROM teams WHERE team_id = ANY($1::text[]) ORDER BY team_id FOR UPDATE
 )
-INSERT INTO team_wakeups (team_id, since, due_at, urgency, version, locks, payments, next_try_at)
-SELECT team_id, $2, $2, $3, nextval('team_wakeup_versions'), 0, 0, $2 FROM team
+INSERT INTO team_wakeups (team_id, since, due_at, urgency, locks, payments, next_try_at)
+SELECT team_id, $2, $2, $3, 0, 0, $2 FROM team
 ON CONFLICT (team_id) DO NOTHING
 """
 
@@ -119,7 +119,7 @@ class WakeUp:
 # In flight are those that were told and have time left to take over: their number is what the drain asks of the engine, all
 # dispatchers together. It is one while many teams are changed directly: the CPU is the buyers' then. Those in attention hold
 # nobody's place: a few broken workflows would stop the drain. A quarter of the places is for the oldest, so that none waits for
-# ever behind more urgent ones.
+# ever behind more urgent ones. The pause is the twin of domain.wakeups.pause_after.
 CLAIM = f"""
 WITH in_flight AS (
   SELECT count(*) AS told FROM team_wakeups WHERE attempts BETWEEN 1 AND {ATTEMPTS - 1} AND next_try_at > $1
@@ -158,12 +158,6 @@ async def claim_wakeups(database: Database, now: datetime, at_once: int) -> list
     return [WakeUp(**row) for row in rows]
 
 
-FAIL = "UPDATE team_wakeups SET error = $2 WHERE team_id = $1"
-GIVE_BACK = """
-UPDATE team_wakeups SET attempts = attempts - 1, next_try_at = $2 WHERE team_id = ANY($1::text[]) AND attempts > 0
-"""
-
-
 DISCARD = "DELETE FROM team_wakeups WHERE team_id = $1"
 
 
@@ -173,10 +167,24 @@ async def discard_wakeup(database: Database, team_id: str) -> None:
         await conn.execute(DISCARD, team_id)
 
 
+FAIL = "UPDATE team_wakeups SET error = $2 WHERE team_id = $1"
+
+
 async def record_failed_wakeup(database: Database, team_id: str, error: str) -> None:
     """Records why a team's workflow could not be told; it is told again after the pause that the claim has set."""
     async with connection(database) as conn:
         await conn.execute(FAIL, team_id, error[:500])
+
+
+GIVE_BACK = """
+UPDATE team_wakeups SET attempts = attempts - 1, next_try_at = $2 WHERE team_id = ANY($1::text[]) AND attempts > 0
+"""
+
+
+async def give_back_wakeups(database: Database, team_ids: Collection[str], now: datetime) -> None:
+    """Makes wake-ups due again that nobody could be told of, because the engine is away: no team's fault."""
+    async with connection(database) as conn:
+        await conn.execute(GIVE_BACK, list(team_ids), now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +202,3 @@ async def count_wakeups(database: Database) -> WakeUpCounts:
         rows = await conn.fetch(COUNT)
     counts = {Urgency(row["urgency"]): row["wakeups"] for row in rows}
     return WakeUpCounts(counts, min((row["oldest"] for row in rows), default=None))
-
-
-async def give_back_wakeups(database: Database, team_ids: Collection[str], now: datetime) -> None:
-    """Makes wake-ups due again that nobody could be told of, because the engine is away: no team's fault."""
-    async with connection(database) as conn:
-        await conn.execute(GIVE_BACK, list(team_ids), now)

@@ -313,7 +313,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("status = 'forming'"),
     )
     op.create_index("teams_opened_idx", "teams", ["opened_at", "team_id"], unique=False)
-    op.execute(sa.schema.CreateSequence(sa.Sequence("team_wakeup_versions")))
     op.create_table(
         "team_wakeups",
         sa.Column("team_id", sa.Text(), nullable=False),
@@ -325,7 +324,6 @@ def upgrade() -> None:
         ),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False, comment="when the team's workflow has something to do"),
         sa.Column("urgency", sa.Integer(), nullable=False, comment="domain.wakeups.Urgency"),
-        sa.Column("version", sa.BigInteger(), nullable=False, comment="of the latest change"),
         sa.Column("locks", sa.Integer(), nullable=False, comment="seats admitted directly since the last take-over"),
         sa.Column("payments", sa.Integer(), nullable=False, comment="payments admitted directly since the last take-over"),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False, comment="times that the workflow was told"),

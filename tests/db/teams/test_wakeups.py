@@ -22,8 +22,8 @@ from workers.dispatcher import EngineAwayError, WakeUpDispatcher
 
 SECOND = timedelta(seconds=1)
 LEAVE = """
-INSERT INTO team_wakeups (team_id, since, due_at, urgency, version, locks, payments, next_try_at)
-VALUES ($1, $2, $3, $4, nextval('team_wakeup_versions'), 0, 0, $2)
+INSERT INTO team_wakeups (team_id, since, due_at, urgency, locks, payments, next_try_at)
+VALUES ($1, $2, $3, $4, 0, 0, $2)
 """
 
 

@@ -79,8 +79,8 @@ async def test_a_wakeup_that_outlives_its_teams_workflow_starts_one_that_ends_at
     await direct.team.handle.result()
     async with connection(database) as conn:
         await conn.execute(
-            "INSERT INTO team_wakeups (team_id, since, due_at, urgency, version, locks, payments, next_try_at)"
-            " VALUES ($1, now(), now(), 0, 1, 0, 0, now())",
+            "INSERT INTO team_wakeups (team_id, since, due_at, urgency, locks, payments, next_try_at)"
+            " VALUES ($1, now(), now(), 0, 0, 0, now())",
             direct.team.team,
         )
     assert await direct.dispatcher.tell_next() == 1
