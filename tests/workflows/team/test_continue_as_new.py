@@ -5,6 +5,7 @@ Its size is GROUPBUY_TEST_TEAM_SIZE; 1000 is the largest that there may be, and 
 
 import asyncio
 import os
+import random
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from datetime import timedelta
@@ -31,8 +32,8 @@ from workflows.client import data_converter
 SIZE = int(os.environ.get("GROUPBUY_TEST_TEAM_SIZE", "60"))
 UPDATES_PER_RUN = max(20, SIZE // 5)
 CONCURRENT_REQUESTS = 4
-SIGNAL_EVERY = 0.01 * max(1, SIZE / 200)
-"""seconds. The task that continues as new is longer in a larger team, and can never end while each has a signal in it."""
+MEAN_BETWEEN_SIGNALS = 0.02 * max(1, SIZE / 200)
+"""seconds. The task that continues as new can never end while each has a signal in it, and is longer in a larger team."""
 ANSWERED_WITHIN = timedelta(seconds=30)
 """of one attempt; the API gives up after 8 s, on a machine that runs nothing else"""
 
@@ -97,10 +98,13 @@ async def for_all(team: Play, database: Database, buyers: range, request: Reques
 
 
 async def signal_again_and_again(team: Play) -> None:
-    """Signals that arrive at any moment, also while the workflow continues as new: that fails the task, and its updates."""
+    """Signals that arrive at any moment, also while the workflow continues as new: that fails the task, and its updates.
+
+    They are as irregular as people are: now and then a pause is long enough for the task, however slow the machine is.
+    """
     while True:
         await team.handle.signal("extend", "an unusable payload, which only leaves a note")
-        await asyncio.sleep(SIGNAL_EVERY)
+        await asyncio.sleep(random.expovariate(1 / MEAN_BETWEEN_SIGNALS))
 
 
 @pytest.mark.timeout(60 + SIZE)
