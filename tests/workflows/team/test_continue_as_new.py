@@ -32,8 +32,9 @@ from workflows.client import data_converter
 SIZE = int(os.environ.get("GROUPBUY_TEST_TEAM_SIZE", "60"))
 UPDATES_PER_RUN = max(20, SIZE // 5)
 CONCURRENT_REQUESTS = 4
-MEAN_BETWEEN_SIGNALS = 0.02 * max(1, SIZE / 200)
-"""seconds. The task that continues as new can never end while each has a signal in it, and is longer in a larger team."""
+SIGNALS_PER_REQUEST = 3
+SIGNALLED_WITHIN = 0.1
+"""seconds after the request"""
 ANSWERED_WITHIN = timedelta(seconds=30)
 """of one attempt; the API gives up after 8 s, on a machine that runs nothing else"""
 
@@ -82,29 +83,26 @@ async def until_answered(buyers: Iterable[int], request: Request) -> None:
 
 
 async def for_all(team: Play, database: Database, buyers: range, request: Request) -> None:
-    """Each buyer's request, again where it got no answer, as malls do; afterwards the view equals the rows."""
-    slots = asyncio.Semaphore(CONCURRENT_REQUESTS)
+    """Each buyer's request amid signals, again where it got no answer; afterwards the view equals the rows."""
 
-    async def unanswered(buyer: int) -> list[int]:
-        async with slots:
-            return [] if await is_answered(request(buyer)) else [buyer]
+    async def amid_signals(buyer: int) -> None:
+        signals = [asyncio.create_task(signal_soon(team)) for _ in range(SIGNALS_PER_REQUEST)]
+        try:
+            await request(buyer)
+        finally:
+            await asyncio.gather(*signals)
 
-    left = [*buyers]
-    while left:
-        signals = asyncio.create_task(signal_again_and_again(team))
-        left = [buyer for each in await asyncio.gather(*map(unanswered, left)) for buyer in each]
-        signals.cancel()
+    await until_answered(buyers, amid_signals)
     await assert_view_equals_rows(team, database)
 
 
-async def signal_again_and_again(team: Play) -> None:
-    """Signals that arrive at any moment, also while the workflow continues as new: that fails the task, and its updates.
+async def signal_soon(team: Play) -> None:
+    """A signal at any moment, also while the workflow continues as new: that fails the task, and its updates.
 
-    They are as irregular as people are: now and then a pause is long enough for the task, however slow the machine is.
+    Whoever waits for an answer sends no more of them, since a task with a signal in each of its attempts could never end.
     """
-    while True:
-        await team.handle.signal("extend", "an unusable payload, which only leaves a note")
-        await asyncio.sleep(random.expovariate(1 / MEAN_BETWEEN_SIGNALS))
+    await asyncio.sleep(random.uniform(0, SIGNALLED_WITHIN))  # noqa: S311 - no secret
+    await team.handle.signal("extend", "an unusable payload, which only leaves a note")
 
 
 @pytest.mark.timeout(60 + SIZE)
