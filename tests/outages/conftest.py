@@ -33,7 +33,7 @@ async def everything_runs(stack: Stack, shop: Shop) -> AsyncIterator[None]:
     async def is_whole() -> bool:
         try:
             return all(stack.part(name).pid for name in PARTS) and (await shop.mall.get("/readyz")).status == 200
-        except aiohttp.ClientConnectionError:
+        except aiohttp.ClientError:
             return False
 
     await until(is_whole, bool, EVENTUALLY)

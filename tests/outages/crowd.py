@@ -111,7 +111,7 @@ class Crowd:
             assert time.monotonic() < deadline, "unavailable for ever"
             try:
                 answer = await call()
-            except aiohttp.ClientConnectionError as failure:
+            except aiohttp.ClientError as failure:
                 self.unavailable[type(failure).__name__] += 1
             else:
                 self.slowest = max(self.slowest, answer.seconds)
