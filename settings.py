@@ -99,6 +99,12 @@ class Settings(BaseSettings):
         description="requests without a valid key per second that one API process answers `unauthorized` from one address",
     )
 
+    console_secret: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="signs the sessions of the operators' console, the same in every process; without it, the console is off",
+    )
+
     amqp_url: SecretStr | None = Field(default=None, description="RabbitMQ, e.g. amqp://user:password@127.0.0.1:5672/")
     # At most 18 s: an attempt begins within 10 s of its activity, whose timeout is 30 s (workflows/activity_calls.py).
     callback_timeout: PositiveFloat = Field(default=15.0, le=18.0, description="timeout of a callback attempt, in seconds")

@@ -1,8 +1,10 @@
 """The FastAPI applications: the API, and the legacy format, which has a port of its own."""
 
 from importlib.metadata import version
+from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import routes
@@ -15,6 +17,8 @@ from api.legacy.routes import router as legacy_router
 from api.openapi.document import extend_openapi, operation_id
 from api.openapi.webhooks import webhooks
 from api.routes import ops
+from console.app import create_console
+from console.cookies import BASE
 from settings import Settings
 
 
@@ -33,7 +37,7 @@ def create_app() -> FastAPI:
     add_exception_handlers(app)
     for router in (*routes.ROUTERS, *ops.ROUTERS):
         app.include_router(router)
-    app.mount("/assets", Assets())
+    app.mount("/assets", Assets(Path(__file__).parent / "assets"))
     app.webhooks.include_router(webhooks)
     extend_openapi(app)
     app.add_middleware(RequestMiddleware)
@@ -71,9 +75,16 @@ class PortSwitch:
         await (self._legacy if is_legacy else self._api)(scope, receive, send)
 
 
+async def _to_console(_request: Request) -> Response:
+    return RedirectResponse(f"{BASE}/")
+
+
 def create_server_app() -> ASGIApp:
     """Returns what the server runs: the API, and the legacy format if it has a port."""
     settings, api = Settings(), create_app()
+    if settings.console_secret is not None:
+        api.add_route(BASE, _to_console, include_in_schema=False)
+        api.mount(BASE, create_console(settings.console_secret, api.state))
     if settings.legacy_port is None:
         return api
     legacy = create_legacy_app()

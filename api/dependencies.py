@@ -23,6 +23,9 @@ async def container(request: Request) -> Container:  # async, because FastAPI wo
     return found
 
 
+SCOPES = "groupbuy.scopes"
+"""the key of the ASGI scope for what the key of operations may do"""
+
 ContainerDep = Annotated[Container, Depends(container)]
 
 
@@ -42,7 +45,7 @@ class _Key(SecurityBase):
         """Returns what the request's key grants, whether that is enough or not, within the key's rate limit."""
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         given = key.strip() if scheme.lower() == "bearer" else ""
-        owner: KeyAccess = await request.app.state.container.api_keys.access(given, _client_address(request))
+        owner: KeyAccess = await request.app.state.container.api_keys.access(given, request_address(request))
         request.scope[KEY_ID] = owner.key_id
         if isinstance(owner, MallAccess):
             _limit_rate(request, owner.source, owner.request_limit, policy=b"mall")
@@ -65,24 +68,30 @@ class _MallKey(_Key):
 
 
 class _OpsKey(_Key):
-    """Accepts a key of operations with the scope; returns who asks, as the audit names them."""
+    """Accepts a key of operations with the scope; to read what is not an administrator's, with the scope `read`.
+
+    Returns who asks, as the audit names them.
+    """
 
     async def __call__(self, request: Request) -> Author:
         owner = await self._owner(request)
         if not isinstance(owner, OpsAccess):
             raise Refusal(ErrorCode.FORBIDDEN, f"This needs a key of operations with the scope {self._scope}.")
-        _require_scope(owner, self._scope)
+        reads = request.method == "GET" and self._scope is not Scope.ADMIN
+        _require_scope(owner, Scope.READ if reads else self._scope)
         require_known_params(request)
+        request.scope[SCOPES] = owner.scopes
         return Author(
             operator=owner.key_name,
             via=Via.API,
             key_id=owner.key_id,
             request_id=request.scope[REQUEST_ID],
-            address=_client_address(request),
+            address=request_address(request),
         )
 
 
-def _client_address(request: Request) -> str | None:
+def request_address(request: Request) -> str | None:
+    """Returns the address of the client, as trusted proxies say."""
     proxies = request.app.state.container.settings.trusted_proxies
     return client_address(peer(request.scope), request.headers.getlist("x-forwarded-for"), proxies)
 
@@ -94,6 +103,12 @@ def _limit_rate(request: Request, subject: str, limit: int, policy: bytes) -> No
         raise Refusal(ErrorCode.RATE_LIMITED, f"{subject} may send {limit} requests per second.", retry_after=1)
 
 
+def require_scope(request: Request, scope: Scope) -> None:
+    """Refuses a request of operations that needs more than its call does."""
+    if scope not in request.scope[SCOPES]:
+        raise Refusal(ErrorCode.FORBIDDEN, f"This needs a key with the scope {scope}.")
+
+
 def _require_scope(owner: KeyAccess, scope: Scope) -> None:
     if scope not in owner.scopes:
         raise Refusal(ErrorCode.FORBIDDEN, f"This needs a key with the scope {scope}.")
@@ -103,6 +118,7 @@ MallDep = Annotated[MallAccess, Depends(_MallKey(Scope.TRADE))]
 """A mall whose key may read, and for other methods than GET trade."""
 ReadingMallDep = Annotated[MallAccess, Depends(_MallKey(Scope.READ))]
 """A mall whose key may read, whatever the method."""
+SupportDep = Annotated[Author, Depends(_OpsKey(Scope.SUPPORT))]
 OpsDep = Annotated[Author, Depends(_OpsKey(Scope.OPS))]
 AdminDep = Annotated[Author, Depends(_OpsKey(Scope.ADMIN))]
 Confirm = Annotated[bool, Query(description="accept a change that may lose money")]

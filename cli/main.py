@@ -119,7 +119,7 @@ def admin() -> None:
     "--scope",
     "scopes",
     multiple=True,
-    type=click.Choice(["read", "trade", "ops", "admin"]),
+    type=click.Choice(["read", "trade", "support", "ops", "admin"]),
     help="what it permits, may be repeated; without it, everything: admin, or trade for a mall",
 )
 @click.option(

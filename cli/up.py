@@ -47,6 +47,7 @@ def _summary(addresses: Addresses, database: str, seconds: float) -> str:
 groupbuy is ready, {seconds:.1f} s
 
   API             {a.api_url}  (documentation: {a.api_url}/docs)
+  console         {a.console_url}  (sign in with the operations key)
   legacy format   {a.legacy_url}/api/v1/gbm
   demo mall       {a.mall_url}
   Temporal UI     {a.temporal_ui_url or "-"}

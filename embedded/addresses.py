@@ -13,6 +13,7 @@ class Addresses:
 
     api_url: str
     legacy_url: str
+    console_url: str
     temporal_address: str
     temporal_ui_url: str | None
     mall_url: str

@@ -122,6 +122,10 @@ class Plan:
         return f"http://{HOST}:{self.legacy_port}"
 
     @property
+    def console_url(self) -> str:
+        return f"{self.api_url}/console/"
+
+    @property
     def mall_url(self) -> str:
         return f"http://{HOST}:{self.mall_port}"
 
@@ -137,6 +141,7 @@ class Plan:
         application = self.application_environment()
         return {
             "GROUPBUY_LEGACY_DCC_NETWORKS": ", ".join(map(str, LOOPBACK)),
+            "GROUPBUY_CONSOLE_SECRET": self.keys.console_secret,
             **application,
             "GROUPBUY_API_PORT": str(self.api_port),
             "GROUPBUY_LEGACY_PORT": str(self.legacy_port),

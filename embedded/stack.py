@@ -49,6 +49,7 @@ class Stack:
         return Addresses(
             api_url=plan.api_url,
             legacy_url=plan.legacy_url,
+            console_url=plan.console_url,
             temporal_address=plan.temporal_address,
             temporal_ui_url=plan.temporal_ui_url,
             mall_url=plan.mall_url,

@@ -15,7 +15,7 @@ from settings import Settings
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-PACKAGES = "activities|api|bench|cli|db|docs|domain|embedded|mall|tests|workflows"
+PACKAGES = "activities|api|bench|cli|console|db|docs|domain|embedded|mall|tests|workflows"
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 REPOSITORY_PATH = re.compile(rf"(?<![\w/.-])(?:(?:{PACKAGES})/[\w./-]*|\w+\.py)(?![\w*<])")

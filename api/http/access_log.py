@@ -12,7 +12,7 @@ REQUEST_ID, KEY_ID = "groupbuy.request_id", "groupbuy.key_id"
 REQUEST_ID_HEADER = b"x-request-id"
 FIRST_ERROR = 400
 READS = {"GET", "HEAD", "OPTIONS"}
-OPERATIONS = "/v1/ops/"
+OPERATIONS = ("/v1/ops/", "/console/")
 
 log = logging.getLogger("groupbuy.access")
 

@@ -17,7 +17,7 @@ from domain.errors import ErrorCode
 BODY_LIMIT = 64 * 1024
 UPLOAD_LIMIT = 1024**3
 """for the members of an audience, which are read in chunks and never held as a whole"""
-UPLOAD = re.compile(r"/v1/ops/audiences/[^/]+/members")
+UPLOAD = re.compile(r"/(?:v1/ops|console)/audiences/[^/]+/members")
 REQUESTS = Counter("groupbuy_requests_total", "Requests answered", ["method", "route", "status"])
 SECONDS = Histogram(
     "groupbuy_request_seconds", "Time to answer", ["route"], buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -29,6 +29,9 @@ OK, NOT_MODIFIED, PAYLOAD_TOO_LARGE, INTERNAL_ERROR = 200, 304, 413, 500
 EXTRA_HEADERS = "groupbuy.headers"
 """the key of the ASGI scope for headers that are added to the answer, whatever its status"""
 
+
+READS_ONLY = "groupbuy.reads_only"
+"""the key of the ASGI scope for a POST that changes nothing"""
 
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 """many answers have text of others, which no browser may take for a page or a script"""
@@ -72,7 +75,7 @@ class RequestMiddleware:
                 status = message["status"]
                 message = {**message, "headers": [*message["headers"], *scope.get(EXTRA_HEADERS, ()), *headers]}
                 # Not after a refusal: who has no key must not be able to empty the cache.
-                if not is_read and scope["path"].startswith(OPERATIONS) and status not in REFUSALS:
+                if not (is_read or scope.get(READS_ONLY)) and scope["path"].startswith(OPERATIONS) and status not in REFUSALS:
                     _invalidate_cache(scope)
                 if is_tagged and status == OK:
                     held = message

@@ -8,19 +8,19 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 
-def policy(*, styles: str = "", workers: str = "") -> str:
+def policy(*, styles: str = "", workers: str = "", forms: str = "'none'") -> str:
     """Returns a Content-Security-Policy for our own files alone; the arguments allow something more."""
     return (
         f"default-src 'none'; script-src 'self'; style-src 'self' {styles}; img-src 'self' data:; connect-src 'self'; "
-        f"worker-src 'self' {workers}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        f"worker-src 'self' {workers}; base-uri 'none'; form-action {forms}; frame-ancestors 'none'"
     )
 
 
 class Assets(StaticFiles):
     """Browsers ask each time whether a file has changed, because its name stays the same."""
 
-    def __init__(self) -> None:
-        super().__init__(directory=Path(__file__).parents[1] / "assets")
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory=directory)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from api.runtime.cache import Cache
 from api.runtime.unknown_keys import KeyFailures, UnknownKeys
 from db.core.connection import INFRASTRUCTURE_FAILURES, Database
-from db.settings.keys import KeyAccess, MallAccess, OpsAccess, note_uses, read_access, read_accesses
+from db.settings.keys import KeyAccess, MallAccess, OpsAccess, note_uses, read_access, read_access_by_id, read_accesses
 from domain.api_keys import is_well_formed
 from domain.errors import ErrorCode, Refusal
 
@@ -44,6 +44,13 @@ class ApiKeys:
         if self._failures.count(address):
             raise Refusal(ErrorCode.UNAUTHORIZED, "Send a valid API key: Authorization: Bearer <key>.")
         raise Refusal(ErrorCode.RATE_LIMITED, f"Too many requests without a valid key from {address}.", retry_after=1)
+
+    async def access_of(self, key_id: str) -> KeyAccess | None:
+        """Returns what the key with this id grants, for who has shown the key itself before; None: it was revoked."""
+        found = await self._cache.get(("key id", key_id), lambda: read_access_by_id(self._database, key_id), _subjects)
+        if found is not None:
+            self._unrecorded[key_id] = time.time()
+        return found
 
     async def _read(self, key: str, address: str | None) -> KeyAccess | None:
         if not is_well_formed(key) or key in self._unknown:

@@ -103,15 +103,19 @@ class RefundService:
 
     # --- operators ---
 
-    async def refund_by_operator(self, order_id: str, *, by: Author, reason: str, force: bool) -> tuple[Outcome, Refund]:
+    async def refund_by_operator(
+        self, order_id: str, *, by: Author, reason: str, force: bool, act_id: str = ""
+    ) -> tuple[Outcome, Refund]:
         """Undoes an order of any mall; returns what came of that, and the refund as it is then.
+
+        An act with an `act_id` is done once, however often it is sent; without it, each call is an act.
 
         Raises:
             Refusal: order_not_found; refund_window_closed without `force`, which is recorded, too.
             Unavailable: the outcome is unknown.
         """
         now = datetime.now(UTC)
-        act = Act(id=uuid.uuid4().hex, author=by, reason=reason)
+        act = Act(id=act_id or uuid.uuid4().hex, author=by, reason=reason)
         request = RefundRequest(reason=reason, act=act, force=force, requested_at=now)
         async with time_limit(self._settings.answer_within):
             found = await self._look_up_by_id(order_id)
@@ -134,15 +138,17 @@ class RefundService:
         return state.outcome, found.refund
 
     async def act(
-        self, order_id: str, action: RefundAction, *, by: Author, note: str = "", approve: bool = False
+        self, order_id: str, action: RefundAction, *, by: Author, note: str = "", approve: bool = False, act_id: str = ""
     ) -> tuple[Outcome, Refund]:
         """Does an operator's act to the unfinished refunds of an order; returns what came of it, and the latest refund.
+
+        An act with an `act_id` is done once, however often it is sent; without it, each call is an act.
 
         Raises:
             Refusal: order_not_found, refund_not_found.
             Unavailable: the outcome is unknown.
         """
-        act = Act(id=uuid.uuid4().hex, author=by, reason=note)
+        act = Act(id=act_id or uuid.uuid4().hex, author=by, reason=note)
         async with time_limit(self._settings.answer_within):
             under_way = await refunds_in_progress(self._database, order_id)
             if under_way is None:

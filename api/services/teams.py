@@ -26,24 +26,31 @@ class TeamService:
         self._client = client
         self._settings = settings
 
-    async def extend(self, team_id: str, minutes: int, *, by: Author, reason: str) -> tuple[Outcome, Team]:
+    async def extend(self, team_id: str, minutes: int, *, by: Author, reason: str, act_id: str = "") -> tuple[Outcome, Team]:
         """Gives a forming team more time; returns what came of that, and the team as it is then.
+
+        Args:
+            team_id: the team.
+            minutes: how much more time.
+            by: who does it.
+            reason: why, for the audit.
+            act_id: names the act, which is done once however often it is sent; without it, each call is an act.
 
         Raises:
             Refusal: team_not_found.
             Unavailable: the outcome is unknown.
         """
-        act = _act(by, reason)
+        act = _act(by, reason, act_id)
         return await self._update(team_id, EXTEND, ExtendByOperator(minutes=minutes, act=act), act)
 
-    async def complete(self, team_id: str, *, by: Author, reason: str) -> tuple[Outcome, Team]:
+    async def complete(self, team_id: str, *, by: Author, reason: str, act_id: str = "") -> tuple[Outcome, Team]:
         """As `extend`, to complete a forming team with its paid members."""
-        act = _act(by, reason)
+        act = _act(by, reason, act_id)
         return await self._update(team_id, COMPLETE, act, act)
 
-    async def close(self, team_id: str, *, by: Author, reason: str) -> tuple[Outcome, Team]:
+    async def close(self, team_id: str, *, by: Author, reason: str, act_id: str = "") -> tuple[Outcome, Team]:
         """As `extend`, to fail a forming team."""
-        act = _act(by, reason)
+        act = _act(by, reason, act_id)
         return await self._update(team_id, CLOSE, act, act)
 
     async def _update(self, team_id: str, name: str, argument: ExtendByOperator | Act, act: Act) -> tuple[Outcome, Team]:
@@ -81,5 +88,5 @@ class TeamService:
         return team
 
 
-def _act(by: Author, reason: str) -> Act:
-    return Act(id=uuid.uuid4().hex, author=by, reason=reason)
+def _act(by: Author, reason: str, act_id: str) -> Act:
+    return Act(id=act_id or uuid.uuid4().hex, author=by, reason=reason)

@@ -62,6 +62,8 @@ async def _play(addresses: "Addresses") -> None:
             {
                 "the mall's page of the first team": f"{session.mall_url}/?team_id={team_id}",
                 "the mall's page of every team": session.mall_url,
+                "the console's page of the first team": f"{addresses.console_url}teams/{team_id}",
+                "the console's page of all refunds (sign in with the operations key)": f"{addresses.console_url}refunds",
                 "the API": f"{session.api_url}/docs",
             }
         )

@@ -41,6 +41,17 @@ async def save_goods(database: Database, goods: Goods, *, by: Author, now: datet
 READ_GOODS = "SELECT goods_id, name, original_price FROM goods WHERE goods_id = $1"
 
 
+LIST_GOODS = """
+SELECT goods_id, name, original_price FROM goods WHERE $1::text IS NULL OR goods_id > $1 ORDER BY goods_id LIMIT $2
+"""
+
+
+async def list_goods(database: Database, after: str | None, limit: int) -> list[Goods]:
+    """Returns the goods whose id is greater than `after`, by id."""
+    async with connection(database) as conn:
+        return [Goods(**row) for row in await conn.fetch(LIST_GOODS, after, limit)]
+
+
 async def read_goods(database: Database, goods_id: str) -> Goods | None:
     async with connection(database) as conn:
         row = await conn.fetchrow(READ_GOODS, goods_id)

@@ -79,7 +79,8 @@ api_keys = Table(
     Column("scopes", ARRAY(Text), nullable=False, comment="granted permissions"),
     Column("last_used_at", DateTime(timezone=True), comment="accurate to about a minute"),
     CheckConstraint(
-        "scopes <@ CASE WHEN source IS NULL THEN ARRAY['ops', 'admin'] ELSE ARRAY['read', 'trade'] END AND scopes <> '{}'",
+        "scopes <@ CASE WHEN source IS NULL THEN ARRAY['read', 'support', 'ops', 'admin'] ELSE ARRAY['read', 'trade'] END"
+        " AND scopes <> '{}'",
         name="scopes",
     ),
     # The audit and the logs name keys: also a revoked key's name stays its own.
@@ -543,7 +544,7 @@ changes = Table(
     Column("outcome", Text, comment="what came of an act"),
     Column("content", JSONB, comment="set: the complete new content"),
     Column("act_id", Text, comment="an act that arrives again is found by it"),
-    CheckConstraint("via IN ('api', 'signal', 'command_line')", name="via"),
+    CheckConstraint("via IN ('api', 'console', 'signal', 'command_line')", name="via"),
     CheckConstraint("(action = 'set') = (content IS NOT NULL)", name="content"),
     CheckConstraint("(action = 'set') = (outcome IS NULL)", name="outcome"),
     UniqueConstraint("act_id", "subject"),

@@ -134,6 +134,7 @@ async def read_order_and_team(database: Database, source: str, out_trade_no: str
 
 @dataclass(frozen=True, slots=True)
 class OrderFilter:
+    order_id: str | None = None
     source: str | None = None
     user_id: str | None = None
     team_id: str | None = None
@@ -160,7 +161,7 @@ async def list_ops_orders(database: Database, filters: OrderFilter, after: Posit
 
 async def _fetch(database: Database, filters: OrderFilter, after: Position | None, limit: int) -> list[Row]:
     conditions = Conditions()
-    for name in ("source", "user_id", "team_id", "campaign_id", "status", "out_trade_no"):
+    for name in ("order_id", "source", "user_id", "team_id", "campaign_id", "status", "out_trade_no"):
         conditions.equal(f"o.{name}", getattr(filters, name))
     conditions.equal(OWED, filters.owed)
     conditions.after("o.locked_at, o.order_id", after)

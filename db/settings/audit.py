@@ -35,8 +35,10 @@ async def record_act(conn: Connection, subject: str, action: str, act: Act, outc
 
 
 async def record_unchanged(database: Database, subject: str, action: str, act: Act, detail: str, now: datetime) -> Outcome:
-    """Records an act that its subject's rows leave nothing to do for; returns the outcome."""
+    """Records an act that its subject's rows leave nothing to do for; returns the outcome, for a repeat the recorded one."""
     async with transaction(database) as conn:
+        if earlier := await find_outcome(conn, subject, act):
+            return earlier
         return await record_act(conn, subject, action, act, Outcome(changed=False, detail=detail), now)
 
 

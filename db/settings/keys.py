@@ -66,12 +66,13 @@ class OpsAccess:
 
 KeyAccess = MallAccess | OpsAccess
 
-READ_ACCESSES = """
+ACCESS = """
 SELECT k.key_hash, k.key_id, k.name, k.scopes,
        m.source, m.callback_kind, m.callback_address, m.callback_hosts, m.routing_key_prefixes, m.request_limit
   FROM api_keys k LEFT JOIN malls m USING (source)
- WHERE k.key_hash = ANY ($1::bytea[]) AND k.revoked_at IS NULL
 """
+READ_ACCESSES = f"{ACCESS} WHERE k.key_hash = ANY ($1::bytea[]) AND k.revoked_at IS NULL"
+READ_ACCESS_BY_ID = f"{ACCESS} WHERE k.key_id = $1 AND k.revoked_at IS NULL"
 
 
 async def read_access(database: Database, key: str) -> KeyAccess | None:
@@ -85,6 +86,13 @@ async def read_accesses(database: Database, keys: Collection[str]) -> dict[str, 
     async with connection(database) as conn:
         rows = await conn.fetch(READ_ACCESSES, list(by_hash))
     return {by_hash[row["key_hash"]]: _access(row) for row in rows}
+
+
+async def read_access_by_id(database: Database, key_id: str) -> KeyAccess | None:
+    """Returns what the key with this id grants; None for an unknown or revoked key."""
+    async with connection(database) as conn:
+        row = await conn.fetchrow(READ_ACCESS_BY_ID, key_id)
+    return _access(row) if row else None
 
 
 def _access(row: asyncpg.Record) -> KeyAccess:

@@ -1,10 +1,10 @@
-"""Takes the two pictures of the README: a completed team's history in the Temporal UI, and the demo mall.
+"""Takes the pictures of the README (a completed team's history in the Temporal UI, the demo mall) and of docs/console.md.
 
     .venv/bin/groupbuy up --data-dir /tmp/groupbuy-pictures        # in another terminal, on a new directory
     .venv/bin/python docs/pictures/take.py --data-dir /tmp/groupbuy-pictures
 
-Starts no server. Plays the teams to be seen on the running stack, which takes 20 seconds, and writes team-history.png and
-demo-mall.png beside this file. Needs Chromium (apt-get install chromium).
+Starts no server. Plays the teams to be seen on the running stack, which takes 20 seconds, and writes the pictures
+beside this file. Needs Chromium (apt-get install chromium).
 """
 
 import asyncio
@@ -30,6 +30,7 @@ BUYERS = ("ann", "bob", "cem")
 UI_VIEWPORT = {"width": 1536, "height": 1100}
 UI_NAVIGATION = {"x": 256, "y": 48}
 """size of the UI's own navigation, which is cut off"""
+CONSOLE_VIEWPORT = {"width": 1280, "height": 800}
 MALL_VIEWPORT = {"width": 1160, "height": 1290}
 
 
@@ -98,6 +99,31 @@ async def take_mall(browser: Browser, url: str) -> None:
     await page.screenshot(path=HERE / "demo-mall.png")
 
 
+async def take_console(browser: Browser, addresses: Addresses) -> None:
+    """The pages of a team that forms with a paid member, its end in a dialog, and what surrounds it."""
+    ops = ApiClient(addresses.api_url, addresses.ops_key)
+    forming = (await ops.get("/v1/ops/teams?status=forming&goods_id=9890002"))["data"][0]["team_id"]
+    refund = (await ops.get("/v1/ops/refunds?kind=paid_formed"))["data"][0]["order_id"]
+    page = await browser.new_page(viewport=CONSOLE_VIEWPORT)  # type: ignore[arg-type]
+    await page.goto(addresses.console_url)
+    await page.get_by_label("Key").fill(addresses.ops_key)
+    await page.get_by_role("button", name="Sign in").click()
+    for name, path in (
+        ("overview", ""),
+        ("teams", "teams"),
+        ("team", f"teams/{forming}"),
+        ("order", f"orders/{refund}"),
+        ("campaign", "campaigns/new?copy=100123"),
+    ):
+        await page.goto(addresses.console_url + path)
+        await page.wait_for_load_state("networkidle")
+        await page.screenshot(path=HERE / f"console-{name}.png")
+    await page.goto(f"{addresses.console_url}teams/{forming}")
+    await page.get_by_role("link", name="Close and refund").click()
+    await page.get_by_role("dialog").get_by_label("Reason").fill("The goods are sold out")
+    await page.screenshot(path=HERE / "console-close.png")
+
+
 async def take(addresses: Addresses) -> None:
     history_url = await play_team(addresses)
     await play_mall(addresses.mall_url)
@@ -106,6 +132,7 @@ async def take(addresses: Addresses) -> None:
         browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         await take_history(browser, history_url)
         await take_mall(browser, addresses.mall_url)
+        await take_console(browser, addresses)
         await browser.close()
     for picture in HERE.glob("*.png"):
         size = picture.stat().st_size
@@ -117,7 +144,7 @@ async def take(addresses: Addresses) -> None:
 @click.command()
 @click.option("--data-dir", type=click.Path(path_type=Path), default=DEFAULT_DATA_DIR, show_default=True, help="of the stack")
 def main(data_dir: Path) -> None:
-    """Take the pictures of the README."""
+    """Take the pictures of the README and of docs/console.md."""
     addresses = running_stack(data_dir)
     if addresses is None:
         raise click.ClickException(f"no stack runs on {data_dir}")

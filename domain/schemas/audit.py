@@ -10,6 +10,7 @@ class Via(StrEnum):
     """The way by which a change was asked for."""
 
     API = "api"
+    CONSOLE = "console"
     SIGNAL = "signal"
     """a signal or a cancel of a workflow, with Temporal's own tools"""
     COMMAND_LINE = "command_line"

@@ -202,6 +202,18 @@ async def test_operators_do_everything_but_malls_and_keys(shop: Shop) -> None:
     (await administrator.get("/v1/ops/keys")).ok()
 
 
+async def test_support_refunds_within_the_window_and_sends_again(shop: Shop) -> None:
+    support, _ = await new_key(shop, None, "support")
+    order = await (await shop.sell()).seat()
+    act = f"/v1/ops/orders/{order['order_id']}/refund"
+    (await support.get("/v1/ops/orders")).ok()
+    assert "ops" in (await support.post(act, {"reason": "x", "force": True})).refused("forbidden", 403)["detail"]
+    (await support.post(act, {"reason": "x"})).ok()
+    (await support.post(f"/v1/ops/refunds/{order['order_id']}/resend")).ok()
+    (await support.post(f"/v1/ops/refunds/{order['order_id']}/decision", {"approve": True})).refused("forbidden", 403)
+    (await support.put("/v1/ops/switches/rollout", {"value": 100})).refused("forbidden", 403)
+
+
 @pytest.mark.parametrize(("source", "scope"), [(SOURCE, "admin"), (None, "trade"), (SOURCE, "everything")])
 async def test_a_key_has_scopes_that_fit(shop: Shop, source: str | None, scope: str) -> None:
     (await shop.ops.post("/v1/ops/keys", {"name": "x", "source": source, "scopes": [scope]})).refused("invalid_request", 422)

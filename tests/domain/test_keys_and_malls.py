@@ -8,17 +8,18 @@ from domain.schemas.malls import MallFields
 from domain.scopes import INCLUDED, Scope, expand_scopes
 
 
-def test_trade_includes_read_and_admin_includes_ops() -> None:
+def test_a_scope_includes_those_below_it() -> None:
     assert expand_scopes([Scope.TRADE]) == {"trade", "read"}
-    assert expand_scopes([Scope.ADMIN]) == {"admin", "ops"}
+    assert expand_scopes([Scope.ADMIN]) == {"admin", "ops", "support", "read"}
+    assert expand_scopes([Scope.OPS]) == {"ops", "support", "read"}
+    assert expand_scopes([Scope.SUPPORT]) == {"support", "read"}
     assert expand_scopes([Scope.READ]) == {"read"}
-    assert expand_scopes([Scope.OPS]) == {"ops"}
-    assert set(INCLUDED) == {"trade", "admin"}
+    assert set(INCLUDED) == set(Scope) - {"read"}
 
 
 @pytest.mark.parametrize(
     ("source", "scopes"),
-    [("s01", ["ops"]), ("s01", ["trade", "admin"]), (None, ["trade"]), (None, ["ops", "read"]), (None, []), ("s01", ["all"])],
+    [("s01", ["ops"]), ("s01", ["trade", "admin"]), (None, ["trade"]), (None, ["ops", "trade"]), (None, []), ("s01", ["all"])],
 )
 def test_a_key_has_scopes_of_its_own_kind_only(source: str | None, scopes: list[str]) -> None:
     with pytest.raises(ValidationError):

@@ -19,6 +19,7 @@ Start = Callable[..., Up]
 FIELDS = [
     "api_url",
     "legacy_url",
+    "console_url",
     "temporal_address",
     "temporal_ui_url",
     "mall_url",
@@ -48,6 +49,7 @@ def test_the_json_line_then_every_part_works_then_no_process_is_left(up: Start, 
     assert status(f"{addresses['api_url']}/readyz") == 200
     assert status(f"{addresses['mall_url']}/healthz") == 200
     assert status(addresses["temporal_ui_url"]) == 200
+    assert status(addresses["console_url"]) == 200  # to where one signs in
     assert addresses["webhook_secret"].startswith("whsec_")
     assert addresses["data_dir"] == str(data_dir)
     parts = run.parts()

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
 
-from api.dependencies import ContainerDep, OpsDep
+from api.dependencies import ContainerDep, OpsDep, SupportDep
 from api.http.pagination import Cursor, Limit, Page, callback_position, page
 from db.callbacks.mass_redelivery import read_redelivery
 from db.callbacks.queries import CallbackFilter, list_callbacks, read_callback
@@ -68,7 +68,7 @@ async def get_redelivery(redelivery_id: RedeliveryId, _ops: OpsDep, container: C
 
 
 @router.post("/{event_id}/resend")
-async def resend_callback(event_id: Identifier, ops: OpsDep, container: ContainerDep) -> CallbackOutcome:
+async def resend_callback(event_id: Identifier, ops: SupportDep, container: ContainerDep) -> CallbackOutcome:
     """Send an event again now, under the same id, whether it was delivered, is pending or dead."""
     outcome, callback = await container.callbacks.redeliver_by_operator(event_id, by=ops)
     return CallbackOutcome(**outcome.model_dump(), callback=callback)

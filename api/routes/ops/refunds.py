@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import Field
 
-from api.dependencies import ContainerDep, OpsDep
+from api.dependencies import ContainerDep, OpsDep, SupportDep, require_scope
 from api.http.pagination import Cursor, Limit, Page, page, position
 from api.openapi.declarations import refuses
 from db.refunds.queries import RefundFilter, list_refunds
@@ -14,6 +14,7 @@ from domain.lifecycle import RefundKind, RefundStatus
 from domain.messages.refunds import RefundAction
 from domain.schemas.acts import RefundOutcome
 from domain.schemas.refunds import OpsRefund
+from domain.scopes import Scope
 from domain.types import Identifier, Note, Schema, TeamId
 
 router = APIRouter(prefix="/v1/ops", tags=["operations"])
@@ -55,9 +56,13 @@ async def get_refunds(
 
 
 @router.post("/orders/{order_id}/refund", openapi_extra=refuses(ErrorCode.REFUND_WINDOW_CLOSED))
-async def refund(order_id: Identifier, ops: OpsDep, container: ContainerDep, body: ForcedRefund | None = None) -> RefundOutcome:
-    """Undo an order; with `force`, also after the refund window."""
+async def refund(
+    order_id: Identifier, ops: SupportDep, container: ContainerDep, request: Request, body: ForcedRefund | None = None
+) -> RefundOutcome:
+    """Undo an order; with `force`, for which the scope `ops` is needed, also after the refund window."""
     body = body or ForcedRefund()
+    if body.force:
+        require_scope(request, Scope.OPS)
     outcome, found = await container.refunds.refund_by_operator(order_id, by=ops, reason=body.reason, force=body.force)
     return container.links.fill(RefundOutcome(**outcome.model_dump(), refund=found))
 
@@ -70,7 +75,7 @@ async def decide(order_id: Identifier, body: Decision, ops: OpsDep, container: C
 
 
 @router.post("/refunds/{order_id}/resend", openapi_extra=NO_REFUND)
-async def resend(order_id: Identifier, ops: OpsDep, container: ContainerDep) -> RefundOutcome:
+async def resend(order_id: Identifier, ops: SupportDep, container: ContainerDep) -> RefundOutcome:
     """Send the refund's callback again now."""
     outcome, found = await container.refunds.act(order_id, RefundAction.RESEND, by=ops)
     return container.links.fill(RefundOutcome(**outcome.model_dump(), refund=found))

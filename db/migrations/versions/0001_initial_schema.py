@@ -106,7 +106,7 @@ def upgrade() -> None:
         sa.Column("act_id", sa.Text(), nullable=True, comment="an act that arrives again is found by it"),
         sa.CheckConstraint("(action = 'set') = (content IS NOT NULL)", name=op.f("changes_content_check")),
         sa.CheckConstraint("(action = 'set') = (outcome IS NULL)", name=op.f("changes_outcome_check")),
-        sa.CheckConstraint("via IN ('api', 'signal', 'command_line')", name=op.f("changes_via_check")),
+        sa.CheckConstraint("via IN ('api', 'console', 'signal', 'command_line')", name=op.f("changes_via_check")),
         sa.PrimaryKeyConstraint("change_no", name=op.f("changes_pkey")),
         sa.UniqueConstraint("act_id", "subject", name=op.f("changes_act_id_subject_key")),
         comment="The audit. Append-only: a trigger refuses updates and deletes.",
@@ -359,7 +359,7 @@ def upgrade() -> None:
         sa.Column("scopes", sa.ARRAY(sa.Text()), nullable=False, comment="granted permissions"),
         sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True, comment="accurate to about a minute"),
         sa.CheckConstraint(
-            "scopes <@ CASE WHEN source IS NULL THEN ARRAY['ops', 'admin'] ELSE ARRAY['read', 'trade'] END AND scopes <> '{}'",
+            "scopes <@ CASE WHEN source IS NULL THEN ARRAY['read', 'support', 'ops', 'admin'] ELSE ARRAY['read', 'trade'] END AND scopes <> '{}'",
             name=op.f("api_keys_scopes_check"),
         ),
         sa.ForeignKeyConstraint(["source"], ["malls.source"], name=op.f("api_keys_source_fkey")),

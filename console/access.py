@@ -1,0 +1,139 @@
+"""Who uses the console: dependencies that require a session with a role and, for a change, a form of that session."""
+
+import hmac
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+from fastapi import Depends, Request
+
+from api.container import Container
+from api.dependencies import ContainerDep, request_address
+from api.http.access_log import KEY_ID, REQUEST_ID
+from console.attempts import SignInAttempts
+from console.cookies import SESSION_COOKIE, set_cookie
+from console.roles import Role, role_of
+from console.sessions import Signer
+from db.settings.keys import OpsAccess
+from domain.errors import ErrorCode, Refusal
+from domain.messages.acts import Author
+from domain.schemas.audit import Via
+
+TOKEN_FIELD, TOKEN_HEADER = "form_token", "x-form-token"
+FORM = "application/x-www-form-urlencoded"
+READS = {"GET", "HEAD"}
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleParts:
+    """What every request to the console shares, beside the API's container."""
+
+    signer: Signer
+    attempts: SignInAttempts
+
+
+async def console_parts(request: Request) -> ConsoleParts:
+    found: ConsoleParts = request.app.state.console
+    return found
+
+
+PartsDep = Annotated[ConsoleParts, Depends(console_parts)]
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """The person who is signed in."""
+
+    name: str
+    role: Role
+    form_token: str
+    author: Author
+    """as the audit names them"""
+
+    def may(self, role: str) -> bool:
+        """Whether the person has at least the role of this name; for templates."""
+        return self.role >= Role[role.upper()]
+
+
+class SignInRequiredError(Exception):
+    """The request has no valid session."""
+
+
+class _SignedIn:
+    def __init__(self, role: Role) -> None:
+        self._role = role
+
+    async def __call__(self, request: Request, container: ContainerDep, parts: PartsDep) -> Operator:
+        operator = await _operator(request, container, parts)
+        request.state.operator = operator
+        if operator.role < self._role:
+            raise Refusal(ErrorCode.FORBIDDEN, f"This needs the role {self._role.name.lower()}.")
+        if request.method not in READS:
+            await _require_own_form(request, operator)
+        return operator
+
+
+async def _operator(request: Request, container: Container, parts: ConsoleParts) -> Operator:
+    now = datetime.now(UTC)
+    session = parts.signer.read_session(request.cookies.get(SESSION_COOKIE), now)
+    access = await container.api_keys.access_of(session.key_id) if session else None
+    role = role_of(access.scopes) if isinstance(access, OpsAccess) else None
+    if session is None or role is None or not isinstance(access, OpsAccess):
+        raise SignInRequiredError
+    request.scope[KEY_ID] = access.key_id
+    _limit_rate(container, access.key_id)
+    if renewed := session.renewed(now):
+        set_cookie(request, SESSION_COOKIE, parts.signer.write_session(renewed))
+    return Operator(access.key_name, role, parts.signer.form_token(session), author_of(request, access))
+
+
+def author_of(request: Request, access: OpsAccess) -> Author:
+    return Author(
+        operator=access.key_name,
+        via=Via.CONSOLE,
+        key_id=access.key_id,
+        request_id=request.scope[REQUEST_ID],
+        address=request_address(request),
+    )
+
+
+def _limit_rate(container: Container, key_id: str) -> None:
+    limit = container.settings.ops_request_limit
+    if not container.rate_limiter.take(key_id, limit, b"operations").allowed:
+        raise Refusal(ErrorCode.RATE_LIMITED, f"{key_id} may send {limit} requests per second.", retry_after=1)
+
+
+def require_own_site(request: Request) -> None:
+    """Refuses what a page of another site sends; a browser says where a request comes from."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+        raise Refusal(ErrorCode.FORBIDDEN, "Only the console's own pages may do this.")
+
+
+async def _require_own_form(request: Request, operator: Operator) -> None:
+    require_own_site(request)
+    token = request.headers.get(TOKEN_HEADER) or (await form(request)).get(TOKEN_FIELD, "")
+    if not hmac.compare_digest(token.encode(), operator.form_token.encode()):
+        raise Refusal(ErrorCode.FORBIDDEN, "The form is of another session: open the page again.")
+
+
+async def form(request: Request) -> dict[str, str]:
+    """Returns the fields of a form; a name that is given several times has its values in lines. Other bodies are not read."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != FORM:
+        return {}
+    try:
+        pairs = parse_qsl((await request.body()).decode(), keep_blank_values=True, max_num_fields=1000)
+    except ValueError:
+        raise Refusal(ErrorCode.INVALID_REQUEST, "The form cannot be read.") from None
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        text = value.replace("\r\n", "\n").strip()
+        fields[name] = f"{fields[name]}\n{text}" if fields.get(name) else text
+    return fields
+
+
+FormDep = Annotated[dict[str, str], Depends(form)]
+ViewerDep = Annotated[Operator, Depends(_SignedIn(Role.VIEWER))]
+SupportDep = Annotated[Operator, Depends(_SignedIn(Role.SUPPORT))]
+OperatorDep = Annotated[Operator, Depends(_SignedIn(Role.OPERATOR))]
+AdminDep = Annotated[Operator, Depends(_SignedIn(Role.ADMIN))]

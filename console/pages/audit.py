@@ -1,0 +1,45 @@
+"""The audit: who changed and did what."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+from starlette.responses import Response, StreamingResponse
+
+from api.dependencies import ContainerDep
+from api.http.exports import csv_lines
+from api.http.pagination import Cursor, number_position, page
+from console.access import ViewerDep
+from console.rendering import render
+from db.settings.audit import ChangeFilter, export_changes, list_changes
+from domain.schemas.audit import Change
+from domain.types import Name
+
+router = APIRouter()
+
+ROWS = 50
+Subject = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:@/-]+$")]
+
+
+@router.get("/audit")
+async def audit(
+    request: Request,
+    _viewer: ViewerDep,
+    container: ContainerDep,
+    subject: Subject | None = None,
+    changed_by: Name | None = None,
+    cursor: Cursor = None,
+) -> Response:
+    filters = ChangeFilter(subject=subject, changed_by=changed_by)
+    rows = await list_changes(container.database, filters, number_position(cursor), ROWS + 1)
+    found = page(rows, ROWS, lambda change: (change.changed_at, str(change.change_no)))
+    return render(request, "audit.html", changes=found.data, next_cursor=found.next_cursor)
+
+
+@router.get("/audit.csv")
+async def export(
+    _viewer: ViewerDep, container: ContainerDep, subject: Subject | None = None, changed_by: Name | None = None
+) -> Response:
+    slices = export_changes(container.database, ChangeFilter(subject=subject, changed_by=changed_by))
+    disposition = {"Content-Disposition": 'attachment; filename="audit.csv"'}
+    return StreamingResponse(csv_lines(Change, slices), media_type="text/csv; charset=utf-8", headers=disposition)

@@ -1,0 +1,91 @@
+"""Callbacks: the list, an event with every attempt, and sending again."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Request
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from api.dependencies import ContainerDep
+from api.http.pagination import Cursor, callback_position, page
+from console.access import FormDep, OperatorDep, SupportDep, ViewerDep
+from console.forms import field_problems, form_fields, from_texts
+from console.rendering import done, go_to, render
+from db.callbacks.mass_redelivery import read_redelivery
+from db.callbacks.queries import CallbackFilter, list_callbacks, read_callback
+from domain.errors import ErrorCode, Refusal
+from domain.schemas.events import EventType
+from domain.schemas.redeliveries import RedeliveryRange
+from domain.types import Identifier
+
+router = APIRouter()
+
+ROWS = 50
+STATUSES = ("pending", "delivered", "dead", "closed")
+
+
+@router.get("/callbacks")
+async def callbacks(
+    request: Request,
+    _viewer: ViewerDep,
+    container: ContainerDep,
+    status: Literal["pending", "delivered", "dead", "closed"] | None = None,
+    source: Identifier | None = None,
+    type: EventType | None = None,  # noqa: A002 - the name of the query's parameter
+    event_id: Identifier | None = None,
+    cursor: Cursor = None,
+) -> Response:
+    filters = CallbackFilter(status=status, source=source, type=type, event_id=event_id)
+    rows = await list_callbacks(container.database, filters, callback_position(cursor), ROWS + 1)
+    row_ids = {id(callback): row_id for row_id, callback in rows}
+    found = page([callback for _, callback in rows], ROWS, lambda callback: (callback.occurred_at, row_ids[id(callback)]))
+    return render(
+        request,
+        "callbacks/list.html",
+        callbacks=found.data,
+        next_cursor=found.next_cursor,
+        statuses=STATUSES,
+        types=list(EventType),
+    )
+
+
+@router.get("/callbacks/resend")
+async def ask_range(request: Request, _operator: OperatorDep, source: Identifier | None = None) -> Response:
+    return render(
+        request, "callbacks/range.html", fields=form_fields(RedeliveryRange, {"source": source or "", "status": "dead"})
+    )
+
+
+@router.post("/callbacks/resend")
+async def resend_range(request: Request, operator: OperatorDep, container: ContainerDep, form: FormDep) -> Response:
+    try:
+        wanted = RedeliveryRange.model_validate(from_texts(RedeliveryRange, form))
+    except ValidationError as exc:
+        fields = form_fields(RedeliveryRange, form, field_problems(exc))
+        return render(request, "callbacks/range.html", 422, fields=fields)
+    redelivery = await container.callbacks.redeliver_range(wanted, by=operator.author)
+    return go_to(request, f"/callbacks/resend/{redelivery.redelivery_id}")
+
+
+@router.get("/callbacks/resend/{redelivery_id}")
+async def redelivery(
+    request: Request, redelivery_id: Annotated[int, Path(ge=1, lt=2**63)], _viewer: ViewerDep, container: ContainerDep
+) -> Response:
+    found = await read_redelivery(container.database, redelivery_id)
+    if found is None:
+        raise Refusal(ErrorCode.REDELIVERY_NOT_FOUND, f"There is no redelivery {redelivery_id}.")
+    return render(request, "callbacks/redelivery.html", redelivery=container.links.fill(found))
+
+
+@router.get("/callbacks/{event_id}")
+async def callback(request: Request, event_id: Identifier, _viewer: ViewerDep, container: ContainerDep) -> Response:
+    found = await read_callback(container.database, event_id)
+    if found is None:
+        raise Refusal(ErrorCode.EVENT_NOT_FOUND, f"There is no event {event_id}.")
+    return render(request, "callbacks/callback.html", callback=found)
+
+
+@router.post("/callbacks/{event_id}/resend")
+async def resend(request: Request, event_id: Identifier, operator: SupportDep, container: ContainerDep) -> Response:
+    outcome, _ = await container.callbacks.redeliver_by_operator(event_id, by=operator.author)
+    return done(request, f"/callbacks/{event_id}", changed=outcome.changed, detail=outcome.detail)

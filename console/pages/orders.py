@@ -1,0 +1,158 @@
+"""Orders: the search, an order with its refunds and timeline, and undoing one."""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.container import Container
+from api.dependencies import ContainerDep
+from api.http.pagination import Cursor, page, position
+from api.http.query_params import CampaignQuery
+from console.access import FormDep, Operator, SupportDep, ViewerDep
+from console.forms import FormError, ReasonedAct, new_act_id, validated
+from console.problems import FieldProblem
+from console.rendering import done, render
+from console.roles import Role
+from db.orders.queries import OrderFilter, list_ops_orders
+from db.refunds.queries import RefundFilter, RefundLookup, list_refunds, look_up_refund_of_order
+from db.teams.timeline import read_timeline
+from domain.errors import ErrorCode, Refusal
+from domain.lifecycle import OrderStatus, RefundStep, decide_refund
+from domain.schemas.orders import OpsOrder
+from domain.types import Identifier, TeamId
+
+router = APIRouter()
+
+ROWS = 50
+MAX_ATTEMPTS = 20
+
+
+class RefundAct(ReasonedAct):
+    force: Literal["", "true"] = ""
+
+
+@router.get("/orders")
+async def orders(
+    request: Request,
+    _viewer: ViewerDep,
+    container: ContainerDep,
+    source: Identifier | None = None,
+    user_id: Identifier | None = None,
+    team_id: TeamId | None = None,
+    campaign_id: CampaignQuery = None,
+    status: OrderStatus | None = None,
+    out_trade_no: Identifier | None = None,
+    owed: bool | None = None,
+    cursor: Cursor = None,
+) -> Response:
+    filters = OrderFilter(
+        source=source,
+        user_id=user_id,
+        team_id=team_id,
+        campaign_id=campaign_id,
+        status=status,
+        out_trade_no=out_trade_no,
+        owed=owed,
+    )
+    rows = await list_ops_orders(container.database, filters, position(cursor), ROWS + 1)
+    found = page(rows, ROWS, lambda order: (order.locked_at, order.order_id))
+    return render(request, "orders/list.html", orders=found.data, next_cursor=found.next_cursor, statuses=list(OrderStatus))
+
+
+@router.get("/orders/{order_id}")
+async def order(request: Request, order_id: Identifier, _viewer: ViewerDep, container: ContainerDep) -> Response:
+    found = await _read(container, order_id)
+    filters = RefundFilter(source=found.source, out_trade_no=found.out_trade_no)
+    refunds = await list_refunds(container.database, filters, None, MAX_ATTEMPTS)
+    return render(
+        request,
+        "orders/order.html",
+        order=found,
+        refunds=container.links.fill_all(refunds),
+        timeline=await read_timeline(container.database, found.team_id, order_id),
+        may_be_refunded=found.status in {OrderStatus.LOCKED, OrderStatus.PAID},
+    )
+
+
+@router.get("/orders/{order_id}/refund")
+async def ask(request: Request, order_id: Identifier, operator: SupportDep, container: ContainerDep) -> Response:
+    return await _ask(request, container, operator, order_id, {})
+
+
+@router.post("/orders/{order_id}/refund")
+async def refund(
+    request: Request, order_id: Identifier, operator: SupportDep, container: ContainerDep, form: FormDep
+) -> Response:
+    try:
+        fields = validated(RefundAct, form)
+    except FormError as error:
+        return await _ask(request, container, operator, order_id, form, error.errors)
+    if fields.seen != state(await _look_up(container, order_id)):
+        return await _ask(request, container, operator, order_id, form, has_changed=True)
+    force = fields.force == "true"
+    if force and operator.role < Role.OPERATOR:
+        raise Refusal(ErrorCode.FORBIDDEN, "To force a refund needs the role operator.")
+    outcome, _ = await container.refunds.refund_by_operator(
+        order_id, by=operator.author, reason=fields.reason, force=force, act_id=fields.act_id
+    )
+    return done(request, f"/orders/{order_id}", changed=outcome.changed, detail=outcome.detail)
+
+
+async def _ask(
+    request: Request,
+    container: Container,
+    operator: Operator,
+    order_id: str,
+    form: dict[str, str],
+    errors: list[FieldProblem] | None = None,
+    *,
+    has_changed: bool = False,
+) -> Response:
+    """Shows what a refund of the order as it is now would do."""
+    found, lookup = await _read(container, order_id), await _look_up(container, order_id)
+    return render(
+        request,
+        "orders/refund.html",
+        409 if has_changed else 422 if errors else 200,
+        order=found,
+        step=_step(lookup, force=False),
+        may_force=operator.role >= Role.OPERATOR,
+        form=form,
+        errors=errors or [],
+        has_changed=has_changed,
+        seen=state(lookup),
+        act_id=new_act_id(),
+    )
+
+
+def _step(lookup: RefundLookup, *, force: bool) -> RefundStep:
+    """What a refund would do now. The platform returns by itself what is owed."""
+    if lookup.is_owed:
+        return RefundStep.NO_CHANGE
+    in_window = lookup.window.is_open(datetime.now(UTC))
+    return decide_refund(lookup.order_status, lookup.team_status, in_window=in_window, force=force)
+
+
+def state(lookup: RefundLookup) -> str:
+    """What a person saw when they decided; an act on another state is asked again."""
+    return f"{lookup.order_status} {lookup.team_status} {_step(lookup, force=False)}"
+
+
+async def _read(container: Container, order_id: str) -> OpsOrder:
+    found = await list_ops_orders(container.database, OrderFilter(order_id=order_id), None, 1)
+    if not found:
+        raise _not_found(order_id)
+    return container.links.fill(found[0])
+
+
+async def _look_up(container: Container, order_id: str) -> RefundLookup:
+    found = await look_up_refund_of_order(container.database, order_id)
+    if found is None:
+        raise _not_found(order_id)
+    return found
+
+
+def _not_found(order_id: str) -> Refusal:
+    return Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {order_id}.")

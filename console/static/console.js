@@ -1,0 +1,71 @@
+"use strict";
+
+// Times in the viewer's zone. The title keeps UTC.
+const format = new Intl.DateTimeFormat(document.documentElement.lang, {
+  year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
+});
+function showLocalTimes(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    time.textContent = format.format(new Date(time.dateTime));
+  }
+}
+
+// A part with data-live is fetched again every so many seconds while the page is seen and no dialog is open.
+let liveTimer;
+function keepLive() {
+  clearTimeout(liveTimer);
+  const part = document.querySelector("#live[data-live]");
+  if (part === null) return;
+  liveTimer = setTimeout(() => {
+    const isBusy = document.hidden || document.getElementById("dialog").open || part.contains(document.activeElement);
+    if (isBusy || part.querySelector("details[open]")) return keepLive();
+    htmx.ajax("GET", location.href, { target: "#live", select: "#live", swap: "outerHTML" }).then(keepLive, keepLive);
+  }, 1000 * Number(part.dataset.live));
+}
+
+// The page of an act, shown as a dialog.
+function showDialog() {
+  const dialog = document.getElementById("dialog");
+  if (dialog.textContent.trim() === "") return;
+  if (!dialog.open) dialog.showModal();
+  (dialog.querySelector("input:not([type=hidden]), textarea, select") ?? dialog.querySelector("button"))?.focus();
+}
+
+// A file goes as the body of a request: it may be large, and its progress is shown.
+function upload(form) {
+  const file = form.querySelector("input[type=file]").files[0];
+  const [button, progress] = [form.querySelector("button"), form.querySelector("progress")];
+  const request = new XMLHttpRequest();
+  request.open("POST", form.dataset.upload);
+  request.setRequestHeader("Content-Type", /\.jsonl$/i.test(file.name) ? "application/jsonl" : "text/csv");
+  request.setRequestHeader("X-Form-Token", form.dataset.token);
+  request.setRequestHeader("HX-Request", "true");
+  request.upload.onprogress = (event) => { progress.value = event.loaded / event.total; };
+  request.onloadend = () => location.reload(); // the page says what came of it
+  button.disabled = true;
+  progress.hidden = false;
+  request.send(file);
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  showLocalTimes(document);
+  keepLive();
+  document.body.addEventListener("htmx:afterSwap", (event) => {
+    showLocalTimes(document);
+    if (event.detail.target.id === "dialog") showDialog();
+  });
+  document.body.addEventListener("click", (event) => {
+    const dialog = document.getElementById("dialog");
+    if (event.target.closest("[data-close]") && dialog.open) {
+      event.preventDefault();
+      dialog.close();
+    }
+  });
+  document.body.addEventListener("submit", (event) => {
+    if (event.target.dataset.upload) {
+      event.preventDefault();
+      upload(event.target);
+    }
+  });
+  document.getElementById("dialog").addEventListener("close", (event) => { event.target.replaceChildren(); });
+});

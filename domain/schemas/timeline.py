@@ -1,0 +1,42 @@
+"""What happened to a team and its orders, in the order of time."""
+
+from enum import StrEnum
+
+from domain.types import Moment, Money, Schema
+
+
+class TimelineKind(StrEnum):
+    TEAM_OPENED = "team_opened"
+    TEAM_COMPLETED = "team_completed"
+    TEAM_FAILED = "team_failed"
+    SEAT_LOCKED = "seat_locked"
+    SEAT_CANCELLED = "seat_cancelled"
+    PAYMENT = "payment"
+    PAYMENT_CONFLICT = "payment_conflict"
+    """another amount was reported for an order that has a payment"""
+    REFUND_REQUESTED = "refund_requested"
+    REFUND_RELEASED = "refund_released"
+    """the seat was given back, and the mall is told to return the money"""
+    REFUND_FINISHED = "refund_finished"
+    EVENT = "event"
+    ATTEMPT = "attempt"
+    """to deliver an event to an address"""
+    ACT = "act"
+    """of an operator"""
+
+
+class TimelineEntry(Schema):
+    """One thing that happened. Which of the fields there are depends on its kind."""
+
+    at: Moment
+    kind: TimelineKind
+    order_id: str | None
+    out_trade_no: str | None
+    user_id: str | None
+    amount: Money | None
+    code: str | None
+    """a reason, status, outcome, event type or action"""
+    detail: str | None
+    by: str | None
+    """the operator, or the address of a delivery"""
+    event_id: str | None

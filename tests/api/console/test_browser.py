@@ -1,0 +1,135 @@
+"""The console in a browser: dialogs, filters, live pages, the upload; and without scripts."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from embedded.stack import Stack
+from tests.api.shop import Shop, fresh
+from tests.browser import PATIENCE_MS, needs_chromium, open_page, running_browser
+
+pytestmark = needs_chromium
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    expect.set_options(timeout=PATIENCE_MS)
+    async with running_browser() as browser:
+        yield browser
+
+
+@asynccontextmanager
+async def signed_in(browser: Browser, stack: Stack, path: str = "") -> AsyncIterator[Page]:
+    async with open_page(browser, stack.addresses.console_url + path) as page:
+        await page.get_by_label("Key").fill(stack.addresses.ops_key)
+        await page.get_by_role("button", name="Sign in").click()
+        yield page
+
+
+async def test_a_team_is_closed_in_a_dialog(stack: Stack, shop: Shop, browser: Browser) -> None:
+    offer = await shop.sell()
+    paid, _ = await offer.seats(2)
+    await shop.settle(paid)
+    async with signed_in(browser, stack, f"teams?campaign_id={offer.campaign_id}") as page:
+        await page.get_by_role("link", name=paid["team_id"]).click()
+        await expect(page.locator("h1")).to_contain_text(paid["team_id"])
+        await expect(page.locator(".seats")).to_contain_text("1 paid and 1 unpaid of 3 seats")
+        # Times are those of the viewer's zone, with UTC beside.
+        opened = page.locator(".timeline time").first
+        assert "UTC" in (await opened.get_attribute("title") or "")
+        assert "UTC" not in await opened.inner_text()
+
+        await page.get_by_role("link", name="Close and refund").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog).to_contain_text("1 paid members are refunded: ¥80.00")
+        await page.keyboard.press("Escape")
+        await expect(dialog).to_be_hidden()
+
+        await page.get_by_role("link", name="Close and refund").click()
+        # Somebody pays meanwhile: what would happen is told again.
+        await shop.settle(await offer.seat(team_id=paid["team_id"]))
+        await dialog.get_by_label("Reason").fill("sold out")
+        await dialog.get_by_role("button", name="Close and refund").click()
+        await expect(dialog).to_contain_text("has changed since you opened this")
+        await expect(dialog).to_contain_text("2 paid members are refunded: ¥160.00")
+        await dialog.get_by_label("Reason").fill("sold out")
+        await dialog.get_by_role("button", name="Close and refund").click()
+        await expect(page.locator(".toast")).to_contain_text("Done.")
+        await expect(page.locator(".timeline")).to_contain_text("sold out")
+
+
+async def test_filters_change_the_address_and_the_list(stack: Stack, shop: Shop, browser: Browser) -> None:
+    offer = await shop.sell()
+    order = await offer.seat()
+    async with signed_in(browser, stack, f"orders?campaign_id={offer.campaign_id}") as page:
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        await page.get_by_label("Status").select_option("paid")
+        await expect(page.locator(".empty")).to_contain_text("No order fits")
+        assert "status=paid" in page.url
+        await page.get_by_label("Status").select_option("locked")
+        await expect(page.get_by_role("link", name=order["out_trade_no"])).to_be_visible()
+        await page.reload()
+        await expect(page.get_by_label("Status")).to_have_value("locked")
+
+
+async def test_an_open_page_follows_what_happens(stack: Stack, shop: Shop, browser: Browser) -> None:
+    order = await (await shop.sell()).seat()
+    async with signed_in(browser, stack, f"teams/{order['team_id']}") as page:
+        await expect(page.locator(".seats")).to_contain_text("0 paid and 1 unpaid")
+        await shop.settle(order)
+        await expect(page.locator(".seats")).to_contain_text("1 paid and 0 unpaid")
+
+
+async def test_a_campaigns_form_shows_its_price_while_it_is_filled_in(stack: Stack, shop: Shop, browser: Browser) -> None:
+    offer = await shop.sell()
+    async with signed_in(browser, stack, f"campaigns/new?copy={offer.campaign_id}") as page:
+        await expect(page.locator("#preview")).to_contain_text("¥80.00")
+        await page.locator("input[name='discount.expr']").fill("35.5")
+        await expect(page.locator("#preview")).to_contain_text("¥64.50")
+        await page.locator("input[name='discount.expr']").fill("much")
+        await expect(page.locator("#preview")).to_contain_text("discount")
+        await page.locator("input[name='discount.expr']").fill("10")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.locator("h1")).to_contain_text("draft")
+        await page.get_by_role("link", name="Activate").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Activate").click()
+        await expect(page.locator("[role=alert]")).to_contain_text("campaign_conflict")
+
+
+async def test_a_file_replaces_the_members_of_an_audience(stack: Stack, browser: Browser, tmp_path: Path) -> None:
+    audience_id, members = fresh("audience"), tmp_path / "members.csv"
+    members.write_text("user_id\n" + "".join(f"user-{n}\n" for n in range(5000)) + "<b>\n")
+    async with signed_in(browser, stack, "audiences") as page:
+        await page.get_by_role("link", name="New audience").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.locator("input[name=audience_id]").fill(audience_id)
+        await dialog.locator("input[name=name]").fill("人群 <b>")
+        await dialog.get_by_role("button", name="Create").click()
+        await expect(page.locator("main h1")).to_contain_text("人群 <b>")
+        await page.get_by_label("File").set_input_files(members)
+        await page.get_by_role("button", name="Upload").click()
+        await expect(page.locator(".facts").first).to_contain_text("5,000")
+        await expect(page.locator("main")).to_contain_text("5002:")
+
+
+async def test_the_console_works_without_scripts_on_a_phone_in_chinese(stack: Stack, shop: Shop, browser: Browser) -> None:
+    offer = await shop.sell()
+    order = await offer.seat()
+    context = await browser.new_context(
+        java_script_enabled=False, locale="zh-CN", color_scheme="dark", viewport={"width": 390, "height": 800}
+    )
+    context.set_default_timeout(PATIENCE_MS)
+    page = await context.new_page()
+    await page.goto(f"{stack.addresses.console_url}orders/{order['order_id']}")
+    await page.get_by_label("密钥").fill(stack.addresses.ops_key)
+    await page.get_by_role("button", name="登录").click()
+    await page.get_by_role("link", name="退款", exact=True).last.click()
+    await expect(page.locator(".consequence")).to_contain_text("席位释放")
+    await page.get_by_label("原因").fill("买家要求")
+    await page.get_by_role("button", name="退款").click()
+    await expect(page.locator(".toast")).to_contain_text("已完成")
+    await expect(page.locator("h1")).to_contain_text("已取消")
+    await context.close()

@@ -1,0 +1,85 @@
+"""What the pages show: what is there, what is searched for, and text of others as text."""
+
+import pytest
+
+from tests.api.console.conftest import SignIn
+from tests.api.receiver import Receiver
+from tests.api.shop import Shop, fresh
+
+HOSTILE = "</td><img src=x onerror=alert(1)>\u202e'\"&{{ 7*7 }}[x](y) 𠮷🍎"
+
+
+async def test_hostile_names_stay_text(sign_in: SignIn, shop: Shop) -> None:
+    goods_id = fresh("goods")
+    ann = await sign_in("admin", f"{HOSTILE}{fresh('')}")
+    assert (await ann.act("/goods/new", goods_id=goods_id, name=HOSTILE, original_price="100")).status == 303
+    offer = await shop.sell(name=HOSTILE)
+    order = await offer.seat()
+    assert (await ann.act(f"/orders/{order['order_id']}/refund", reason=HOSTILE)).status == 303
+    await shop.until_order(order, "cancelled")
+    for path in (
+        "/",
+        "/goods",
+        "/campaigns",
+        f"/campaigns/{offer.campaign_id}",
+        f"/campaigns/{offer.campaign_id}/edit",
+        "/audit",
+        "/keys",
+        "/refunds",
+        f"/teams/{order['team_id']}",
+        f"/orders/{order['order_id']}",
+    ):
+        page = await ann.get(path)
+        assert page.status == 200
+        assert "<img" not in page.text
+        assert "𠮷🍎" in page.text
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+async def test_a_page_is_in_the_language_of_the_person(sign_in: SignIn, language: str) -> None:
+    ann = await sign_in("read")
+    accepted = {"zh": "zh-CN,zh;q=0.9,en;q=0.8", "en": "en-GB"}[language]
+    first = await ann.get("/teams", Accept_Language=accepted)
+    assert ("队伍" in first.text, "<h1>Teams" in first.text) == (language == "zh", language == "en")
+    other = "en" if language == "zh" else "zh"
+    assert (await ann.get(f"/language/{other}?after=/console/teams")).location == "/console/teams"
+    assert ("队伍" in (await ann.get("/teams", Accept_Language=accepted)).text) is (other == "zh")
+
+
+async def test_search_goes_to_what_was_found(sign_in: SignIn, shop: Shop) -> None:
+    order = await (await shop.sell()).seat()
+    ann = await sign_in("read")
+    assert (await ann.get(f"/search?q={order['team_id']}")).location == f"/console/teams/{order['team_id']}"
+    assert (await ann.get(f"/search?q={order['out_trade_no']}")).location == f"/console/orders/{order['order_id']}"
+    assert (await ann.get(f"/search?q={order['user_id']}")).location == f"/console/orders?user_id={order['user_id']}"
+    for nothing in (fresh("nothing"), "%3Cb%3E"):
+        assert (await ann.get(f"/search?q={nothing}")).status == 404
+
+
+async def test_lists_are_filtered_by_their_address(sign_in: SignIn, shop: Shop) -> None:
+    offer = await shop.sell()
+    order = await offer.seat()
+    ann = await sign_in("read")
+    for path in (
+        f"/teams?campaign_id={offer.campaign_id}&status=forming&source=&cursor=",
+        f"/orders?user_id={order['user_id']}&status=",
+    ):
+        page = await ann.get(path)
+        assert (page.status, order["team_id"] in page.text) == (200, True)
+    assert order["team_id"] not in (await ann.get(f"/teams?campaign_id={offer.campaign_id}&status=failed")).text
+    wrong = await ann.get("/teams?status=none")
+    assert (wrong.status, "<code>status</code>" in wrong.text) == (422, True)
+    for path in ("/teams/none", "/orders/none", "/refunds/none/resend", "/callbacks/none", "/campaigns/1", "/nowhere"):
+        assert (await ann.get(path)).status in {403, 404}
+
+
+async def test_a_callback_shows_its_attempts_and_is_sent_again(sign_in: SignIn, shop: Shop, receiver: Receiver) -> None:
+    order = await (await shop.sell()).seat(callback=receiver.callback())
+    await shop.refund(order)
+    event = (await receiver.of_type("order.cancelled"))[0].event_id
+    support = await sign_in("support")
+    page = await support.get(f"/callbacks/{event}")
+    assert receiver.callback()["url"] in page.text
+    assert (await support.post(f"/callbacks/{event}/resend", page.hidden())).status == 303
+    await receiver.of_type("order.cancelled", 2)
+    assert event in (await support.get(f"/callbacks?event_id={event}")).text

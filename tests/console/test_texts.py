@@ -1,0 +1,74 @@
+"""Texts: each that a page shows is there in Chinese."""
+
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+from babel.messages.extract import extract_from_dir
+
+import console
+from console import refund_steps
+from console.forms import form_fields
+from console.languages import Language, in_words, read_texts
+from console.pages.campaigns import StatusAct
+from domain.errors import MEANINGS
+from domain.lifecycle import (
+    CampaignStatus,
+    CancelReason,
+    Completion,
+    FailReason,
+    MallAnswer,
+    OrderStatus,
+    PaymentOutcome,
+    PaymentReason,
+    RefundKind,
+    RefundStatus,
+    TeamStatus,
+)
+from domain.pricing import DiscountPlan
+from domain.schemas.attention import AttentionKind
+from domain.schemas.audiences import AudienceFields, AudienceRule, ImportKind, ImportStatus
+from domain.schemas.audit import Via
+from domain.schemas.campaigns import AudienceScope, NewCampaign
+from domain.schemas.events import EventType
+from domain.schemas.goods import Goods
+from domain.schemas.keys import NewKey
+from domain.schemas.malls import MallFields
+from domain.schemas.redeliveries import RedeliveryRange
+from domain.scopes import Scope
+
+TEMPLATES = Path(console.__file__).parent / "templates"
+WORDS: tuple[type[StrEnum], ...] = (
+    *(CampaignStatus, CancelReason, Completion, FailReason, MallAnswer, OrderStatus, PaymentOutcome, PaymentReason),
+    *(RefundKind, RefundStatus, TeamStatus, DiscountPlan, AttentionKind, ImportKind, ImportStatus, Via, AudienceScope),
+    *(EventType, Scope, StatusAct),
+)
+FORMS = (NewCampaign, Goods, NewKey, MallFields, RedeliveryRange, AudienceRule, AudienceFields)
+
+
+def _shown() -> Iterator[str]:
+    methods, options = [("**.html", "jinja2")], {"**.html": {"trim_blocks": "true", "lstrip_blocks": "true"}}
+    for _, _, message, _, _ in extract_from_dir(TEMPLATES, methods, options):
+        yield str(message)
+    yield from (in_words(word) for kind in WORDS for word in kind)
+    yield from (in_words(field.label) for model in FORMS for field in form_fields(model, {}, leave_out=["callback"]))
+    yield from (text for steps in refund_steps.STEPS.values() for text in steps)
+    yield from (meaning.title for meaning in MEANINGS.values())
+
+
+def test_every_text_is_there_in_chinese() -> None:
+    texts = read_texts(Language.CHINESE)
+    assert sorted(set(_shown()) - texts.keys()) == []
+
+
+def test_a_translation_fills_in_the_same_values() -> None:
+    values = re.compile(r"%\(\w+\)s")
+    for text, translated in read_texts(Language.CHINESE).items():
+        assert sorted(values.findall(text)) == sorted(values.findall(translated)), text
+
+
+@pytest.mark.parametrize("word", ["completed_with_refunds", "team.completed"])
+def test_a_code_is_shown_in_words(word: str) -> None:
+    assert in_words(word).replace(" ", "").isalpha()
