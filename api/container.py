@@ -41,6 +41,10 @@ FINAL_RECORD_TIMEOUT = 1.0
 REQUESTS_AT_ONCE = 32
 """quotes, locks and payments; twice the connections, so that none of these is idle while others wait"""
 QUOTE_PATIENCE = 1.0
+FIRST_INTERVALS = {"auto": 0.003, "orchestrated": 0.015}
+"""seconds between two answers when a crowd begins: those of PostgreSQL, and of an engine with its store on two cores"""
+PATIENCE: dict[str, tuple[float, float]] = {"auto": (0.95, 0.9), "orchestrated": (0.6, 0.5)}
+"""shares of the time for an answer that payments and locks may wait: an engine takes a part of it, and not always the same"""
 TRADE_WITHIN = timedelta(seconds=3)
 PROBE_WITHIN = timedelta(seconds=1)
 
@@ -77,8 +81,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     rate_limiter = RateLimiter(database)
     cache = Cache(settings.database_url, {REQUEST_COUNTS: rate_limiter.receive_counts})
     api_keys = ApiKeys(database, cache, settings.key_failure_limit)
-    within = settings.answer_within
-    turns = Turns(REQUESTS_AT_ONCE, {Turn.PAYMENT: 0.95 * within, Turn.LOCK: 0.9 * within, Turn.QUOTE: QUOTE_PATIENCE})
+    turns = _turns(settings)
     refunds = RefundService(database, client, settings)
     app.state.container = Container(
         settings=settings,
@@ -116,6 +119,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
                 await api_keys.record_uses(timedelta())
         await database.close()
         await trades.close()
+
+
+def _turns(settings: Settings) -> Turns:
+    within, (payment, lock) = settings.answer_within, PATIENCE[settings.admission]
+    patience = {Turn.PAYMENT: payment * within, Turn.LOCK: lock * within, Turn.QUOTE: QUOTE_PATIENCE}
+    return Turns(REQUESTS_AT_ONCE, patience, FIRST_INTERVALS[settings.admission])
 
 
 async def _run_forever(run: Callable[[], Awaitable[None]]) -> None:

@@ -23,6 +23,8 @@ ENGINE_AWAY = Gauge("groupbuy_engine_away", "1 while Temporal or the workers of 
 MISSES, GOOD_PROBES = 3, 3
 """in a row, after which the engine is taken as away, and as back"""
 PROBE_INTERVAL = 1.0
+SILENCE = 3.0
+"""seconds without any answer to requests that wait for one, after which an engine that everything needs is taken as away"""
 
 
 class Reason(StrEnum):
@@ -40,6 +42,10 @@ class Reason(StrEnum):
     """the team has none at present"""
 
 
+class EngineSilentError(Exception):
+    """The engine has answered nobody for too long."""
+
+
 class AdmissionControl:
     def __init__(self, at_once: int, probe: Callable[[], Awaitable[None]]) -> None:
         """
@@ -53,6 +59,7 @@ class AdmissionControl:
         self._under_way = 0
         self._teams: set[str] = set()
         self._misses = 0
+        self._silence_limits: set[asyncio.Timeout] = set()
         self._went_away = asyncio.Event()
         self.direct: dict[str, int] = dict.fromkeys(Reason, 0)
         """requests that went directly, by reason"""
@@ -82,6 +89,26 @@ class AdmissionControl:
             self._under_way -= 1
             self._teams.discard(team_id)
 
+    @asynccontextmanager
+    async def while_engine_answers(self) -> AsyncIterator[None]:
+        """Bounds the wait for an answer by the engine's silence, not by a time: in a crowd an answer is late, and others come.
+
+        Raises:
+            EngineSilentError: the engine has answered nobody for too long.
+        """
+        limit = asyncio.timeout(SILENCE)
+        try:
+            async with limit:
+                self._silence_limits.add(limit)
+                try:
+                    yield
+                finally:
+                    self._silence_limits.discard(limit)
+        except TimeoutError:
+            if limit.expired():
+                raise EngineSilentError from None
+            raise
+
     def note_direct(self, call: str, reason: Reason) -> None:
         self.direct[reason] += 1
         ADMISSIONS.labels(call, "direct", reason).inc()
@@ -89,15 +116,17 @@ class AdmissionControl:
     def note_answer(self) -> None:
         self._misses = 0
         self._set_bound(self._bound + 1)
+        self._limit_silence(SILENCE)
 
     def note_miss(self, *, is_away: bool = False) -> None:
         """`is_away`: Temporal itself said that it cannot serve."""
         self._misses += 1
         self._set_bound(self._bound // 2)
         if (is_away or self._misses >= MISSES) and not self.is_engine_away:
-            log.warning("Temporal or the workers of the teams do not answer: locks and payments are admitted directly")
+            log.warning("Temporal or the workers of the teams do not answer: no lock and no payment is orchestrated")
             self._went_away.set()
             ENGINE_AWAY.set(1)
+            self._limit_silence(0)  # who waits for it waits in vain
 
     async def run(self) -> None:
         """Probes the engine while it is away, until cancelled."""
@@ -119,6 +148,12 @@ class AdmissionControl:
         except (RPCError, WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError, RuntimeError):
             return False
         return True
+
+    def _limit_silence(self, seconds: float) -> None:
+        until = asyncio.get_running_loop().time() + seconds
+        for limit in self._silence_limits:
+            if not limit.expired():
+                limit.reschedule(until)
 
     def _set_bound(self, bound: int) -> None:
         self._bound = min(max(bound, 1), self._at_once)

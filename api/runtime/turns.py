@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import IntEnum
@@ -12,10 +12,8 @@ from prometheus_client import Counter
 
 from domain.errors import Unavailable
 
-SHED = Counter("groupbuy_shed", "Requests that were refused at once, because too many wait", ["turn"])
+SHED = Counter("groupbuy_shed", "Requests that were refused at once: too many wait, or the engine is away", ["turn"])
 
-FIRST_INTERVAL = 0.003
-"""seconds between two answers that are taken as possible when a crowd begins, before any were measured in it"""
 SMOOTHING = 0.02
 MOST_SECONDS = 10
 """the repeats of shed requests spread over so many seconds"""
@@ -29,17 +27,26 @@ class Turn(IntEnum):
     QUOTE = 2
 
 
+def shed(turn: Turn, detail: str) -> Unavailable:
+    """Counts a request that is refused because it cannot be answered in time; returns the refusal."""
+    SHED.labels(turn.name.lower()).inc()
+    retry_after = random.randint(1, MOST_SECONDS)  # noqa: S311 - not a secret
+    return Unavailable(f"{detail}; repeat the same request.", retry_after=retry_after)
+
+
 class Turns:
-    def __init__(self, at_once: int, patience: dict[Turn, float]) -> None:
+    def __init__(self, at_once: int, patience: dict[Turn, float], first_interval: float) -> None:
         """
         Args:
             at_once: requests that work at the same time.
-            patience: seconds that a request may have to wait; if it were longer, it is refused at once.
+            patience: seconds that a request may wait; if it would take longer, it is refused at once.
+            first_interval: seconds between two answers that are taken as possible when a crowd begins, before any were
+                measured in it.
         """
         self._free = at_once
         self._patience = patience
-        self._waiting: dict[Turn, deque[asyncio.Future[None]]] = {turn: deque() for turn in Turn}
-        self._interval = FIRST_INTERVAL
+        self._waiting: dict[Turn, OrderedDict[asyncio.Future[None], None]] = {turn: OrderedDict() for turn in Turn}
+        self._first_interval = self._interval = first_interval
         self._last_end = 0.0
 
     @asynccontextmanager
@@ -61,16 +68,21 @@ class Turns:
     async def _wait(self, turn: Turn) -> None:
         ahead = sum(len(self._waiting[other]) for other in Turn if other <= turn)
         if ahead * self._interval > self._patience[turn]:
-            SHED.labels(turn.name.lower()).inc()
-            retry_after = random.randint(1, MOST_SECONDS)  # noqa: S311 - not a secret
-            raise Unavailable("Too many requests wait; repeat the same request.", retry_after=retry_after)
+            raise shed(turn, "Too many requests wait")
+        waiting = self._waiting[turn]
         mine = asyncio.get_running_loop().create_future()
-        self._waiting[turn].append(mine)
+        waiting[mine] = None
         try:
-            await mine
-        except BaseException:
-            if mine.done() and not mine.cancelled():
+            # The estimate may have been wrong: work that begins too late is done in vain, while others wait for it.
+            async with asyncio.timeout(self._patience[turn]):
+                await mine
+        except BaseException as exc:
+            if mine in waiting:
+                del waiting[mine]
+            elif not mine.cancelled():
                 self._pass_on()  # the turn came together with the cancellation
+            if isinstance(exc, TimeoutError):
+                raise shed(turn, "Too many requests wait") from None
             raise
 
     def _end(self) -> None:
@@ -80,13 +92,14 @@ class Turns:
                 self._interval += SMOOTHING * (now - self._last_end - self._interval)
             self._last_end = now
         else:
-            self._last_end, self._interval = 0.0, FIRST_INTERVAL
+            self._last_end, self._interval = 0.0, self._first_interval
         self._pass_on()
 
     def _pass_on(self) -> None:
         for waiting in self._waiting.values():
             while waiting:
-                if not (next_one := waiting.popleft()).done():
+                next_one, _ = waiting.popitem(last=False)
+                if not next_one.done():
                     next_one.set_result(None)
                     return
         self._free += 1

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.http.temporal_errors import WorkflowGoneError
-from api.runtime.admission import ADMISSIONS, AdmissionControl, Reason
+from api.runtime.admission import ADMISSIONS, AdmissionControl, EngineSilentError, Reason
 from api.runtime.keyed_limit import KeyedLimit
+from api.runtime.turns import Turn, shed
 from db.core.connection import Database
 from db.orders.lock import lock_seat_directly
 from db.orders.settle import settle_payment_directly
@@ -17,11 +19,13 @@ from domain.errors import Refusal, StaleRequestError, Unavailable
 from domain.messages.orders import HeldSeat, LockSeat, PaymentReport, SeatRequest, SettledPayment, SettlePayment
 from settings import Settings
 
+RequestT = TypeVar("RequestT", SeatRequest, PaymentReport)
 AnswerT = TypeVar("AnswerT")
 
 TURNS_PER_TEAM = 4
 """direct transactions of one team at once: they wait for one row, and others need the connections"""
 FENCE_MARGIN = 0.01
+NEEDS_ENGINE = "Temporal or the workers of the teams do not answer, and this request needs them"
 
 
 class NotAnsweredError(Exception):
@@ -41,10 +45,10 @@ class TradeAdmission:
         self._within = settings.orchestrated_within
         self._teams = KeyedLimit[str](TURNS_PER_TEAM)
 
-    def require_engine(self) -> None:
+    def require_engine(self, turn: Turn) -> None:
         """Raises Unavailable while the engine is known to be away: who needs it must not hold a turn until the time is over."""
         if self._control.is_engine_away:
-            raise Unavailable("Temporal does not answer, and this payment needs it; repeat the same request.")
+            raise shed(turn, NEEDS_ENGINE)
 
     async def lock(
         self,
@@ -67,8 +71,7 @@ class TradeAdmission:
             Unavailable, RPCError, TimeoutError: the outcome is unknown.
         """
         if not self._is_auto:
-            ADMISSIONS.labels("lock", "orchestrated", "").inc()
-            return await orchestrate(request)
+            return await self._only_orchestrated(Turn.LOCK, request, orchestrate)
         fence: float | None = None
         reason = self._control.reason_against(request.team_id)
         if reason is None:
@@ -76,7 +79,7 @@ class TradeAdmission:
             fence = asyncio.get_running_loop().time() + self._within + FENCE_MARGIN
             fenced = request.model_copy(update={"valid_until": asked_at + timedelta(seconds=self._within)})
             try:
-                return await self._orchestrated("lock", request.team_id, orchestrate(fenced))
+                return await self._orchestrated(Turn.LOCK, fenced, orchestrate)
             except NotAnsweredError as not_answered:
                 reason = not_answered.reason
         self._control.note_direct("lock", reason)
@@ -101,12 +104,11 @@ class TradeAdmission:
             Unavailable, RPCError, TimeoutError: the outcome is unknown.
         """
         if not self._is_auto:
-            ADMISSIONS.labels("payment", "orchestrated", "").inc()
-            return await orchestrate(report)
+            return await self._only_orchestrated(Turn.PAYMENT, report, orchestrate)
         reason = self._control.reason_against(report.team_id)
         if reason is None:
             try:
-                return await self._orchestrated("payment", report.team_id, orchestrate(report))
+                return await self._orchestrated(Turn.PAYMENT, report, orchestrate)
             except NotAnsweredError as not_answered:
                 reason = not_answered.reason
         self._control.note_direct("payment", reason)
@@ -114,11 +116,28 @@ class TradeAdmission:
         async with self._teams.slot(report.team_id):
             return await settle_payment_directly(self._database, payment)
 
-    async def _orchestrated(self, call: str, team_id: str, answer: Awaitable[AnswerT]) -> AnswerT:
-        async with self._control.under_way(team_id):
+    async def _only_orchestrated(
+        self, turn: Turn, request: RequestT, orchestrate: Callable[[RequestT], Awaitable[AnswerT]]
+    ) -> AnswerT:
+        """Refuses at once what the engine does not answer, where nothing may go directly."""
+        self.require_engine(turn)
+        try:
+            return await self._orchestrated(turn, request, orchestrate)
+        except NotAnsweredError as not_answered:
+            if not_answered.reason is Reason.NO_WORKFLOW:
+                raise WorkflowGoneError from None
+            raise shed(turn, NEEDS_ENGINE) from None
+
+    async def _orchestrated(
+        self, turn: Turn, request: RequestT, orchestrate: Callable[[RequestT], Awaitable[AnswerT]]
+    ) -> AnswerT:
+        async with self._control.under_way(request.team_id):
             try:
-                async with asyncio.timeout(self._within):
-                    result = await answer
+                async with self._time_limit():
+                    result = await orchestrate(request)
+            except EngineSilentError:
+                self._control.note_miss(is_away=True)
+                raise NotAnsweredError(Reason.ENGINE_AWAY) from None
             except (TimeoutError, Unavailable, StaleRequestError):
                 self._control.note_miss()
                 raise NotAnsweredError(Reason.NO_ANSWER) from None
@@ -139,8 +158,12 @@ class TradeAdmission:
                 self._control.note_answer()
                 raise
         self._control.note_answer()
-        ADMISSIONS.labels(call, "orchestrated", "").inc()
+        ADMISSIONS.labels(turn.name.lower(), "orchestrated", "").inc()
         return result
+
+    def _time_limit(self) -> AbstractAsyncContextManager[object]:
+        """Bounds the wait for a workflow, in auto by a time, after which the request goes directly."""
+        return asyncio.timeout(self._within) if self._is_auto else self._control.while_engine_answers()
 
     async def _lock_directly(
         self, request: SeatRequest, look_again: Callable[[], Awaitable[None]], *, was_asked_before: bool

@@ -182,7 +182,7 @@ class OrderService:
 
     async def _settle_somewhere(self, report: PaymentReport) -> SettledPayment:
         """Books a payment in its team's workflow; where that is closed and the team over, in a workflow of its own."""
-        self._admission.require_engine()
+        self._admission.require_engine(Turn.PAYMENT)
         try:
             return await self._settle_in_team(report)
         except WorkflowGoneError:

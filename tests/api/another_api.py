@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,13 @@ from tests.api.polling import until
 @asynccontextmanager
 async def another_api(stack: Stack, caller: Caller, **settings: str) -> AsyncIterator[Caller]:
     """Ready inside; answers the same key as `caller`."""
+    async with api_process(stack, caller, **settings) as (there, _):
+        yield there
+
+
+@asynccontextmanager
+async def api_process(stack: Stack, caller: Caller, **settings: str) -> AsyncIterator[tuple[Caller, Process]]:
+    """Ready inside, where it may also be killed."""
     port = free_port()
     environment = {**stack._plan.application_environment(), "GROUPBUY_API_PORT": str(port), **settings}
     process = await asyncio.create_subprocess_exec(sys.executable, "-P", "-m", "api", env=environment)
@@ -28,7 +36,7 @@ async def another_api(stack: Stack, caller: Caller, **settings: str) -> AsyncIte
 
     try:
         await until(ready, bool)
-        yield there
+        yield there, process
     finally:
         if process.returncode is None:
             process.terminate()

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +26,7 @@ from embedded.stack import Stack
 from embedded.supervisor import Keeper, Part, Program, Supervisor
 from tests.api.caller import Caller
 from tests.line import Line
+from tests.paused import paused, processes_of, send
 from tests.soak.broker import has_started, running_broker
 from tests.stack_fixture import data_dir, environment
 
@@ -90,15 +91,13 @@ class Platform:
         return {"kind": "http", "url": f"http://{HOST}:{self.lines['callbacks'].port}/{mood}"}
 
     def kill(self, name: str) -> None:
-        processes = self._processes(name)
+        processes = processes_of(self.part(name))
         # The broker's first process is a shell, without which it goes on; the others' children end by themselves.
-        _signal(processes if name == "broker" else processes[:1], signal.SIGKILL)
+        send(processes if name == "broker" else processes[:1], signal.SIGKILL)
 
-    @contextmanager
-    def paused(self, name: str) -> Iterator[None]:
+    def paused(self, name: str) -> AbstractContextManager[None]:
         """The part with all its processes stands still."""
-        with self.paused_processes([process.pid for process in self._processes(name)]):
-            yield
+        return paused(processes_of(self.part(name)))
 
     @contextmanager
     def paused_processes(self, pids: Iterable[int]) -> Iterator[None]:
@@ -107,11 +106,8 @@ class Platform:
         for pid in pids:
             with suppress(psutil.NoSuchProcess):
                 processes.append(psutil.Process(pid))
-        _signal(processes, signal.SIGSTOP)
-        try:
+        with paused(processes):
             yield
-        finally:
-            _signal(processes, signal.SIGCONT)
 
     async def is_whole(self) -> bool:
         """Whether every part runs and answers."""
@@ -136,27 +132,10 @@ class Platform:
         finally:
             conn.terminate()
 
-    def _processes(self, name: str) -> list[psutil.Process]:
-        """The part's own first."""
-        pid = self.part(name).pid
-        if pid is None:
-            return []
-        try:
-            parent = psutil.Process(pid)
-            return [parent, *parent.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
-
     def _has(self, name: str) -> bool:
         with suppress(KeyError):
             return bool(self.application.part(name))
         return False
-
-
-def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.send_signal(number)
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.runtime import admission
-from api.runtime.admission import MISSES, AdmissionControl, Reason
+from api.runtime.admission import MISSES, AdmissionControl, EngineSilentError, Reason
 from tests.api.polling import until
 
 
@@ -123,3 +123,45 @@ async def test_only_good_probes_in_a_row_bring_the_engine_back_and_the_bound_res
     for _ in range(MISSES - 1):
         control.note_miss()
     assert not control.is_engine_away  # the misses of the outage are forgotten
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence is short, and no test has to wait for it."""
+    monkeypatch.setattr(admission, "SILENCE", 0.3)
+
+
+async def wait_for_engine(control: AdmissionControl) -> None:
+    async with control.while_engine_answers():
+        await asyncio.Event().wait()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_request_is_waited_for_as_long_as_others_are_answered() -> None:
+    control = AdmissionControl(8, Engine().probe)
+    waiting = asyncio.create_task(wait_for_engine(control))
+    for _ in range(6):
+        await asyncio.sleep(0.1)
+        control.note_answer()
+    assert not waiting.done()
+    with pytest.raises(EngineSilentError):
+        await waiting
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_nobody_waits_any_longer_for_an_engine_that_is_known_to_be_away() -> None:
+    control = AdmissionControl(8, Engine().probe)
+    waiting = [asyncio.create_task(wait_for_engine(control)) for _ in range(3)]
+    await asyncio.sleep(0)
+    control.note_miss(is_away=True)
+    done, _ = await asyncio.wait(waiting, timeout=0.1)
+    assert done == set(waiting)
+    assert {type(each.exception()) for each in waiting} == {EngineSilentError}
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_another_timeout_is_not_the_engines_silence() -> None:
+    control = AdmissionControl(8, Engine().probe)
+    with pytest.raises(TimeoutError):
+        async with control.while_engine_answers():
+            raise TimeoutError

@@ -7,10 +7,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from api.runtime.turns import FIRST_INTERVAL, MOST_SECONDS, Turn, Turns
+from api.runtime.turns import MOST_SECONDS, Turn, Turns
 from domain.errors import Unavailable
+from tests.api.polling import until
 
 PATIENCE = dict.fromkeys(Turn, 60.0)
+FIRST_INTERVAL = 0.003
+
+
+def new_turns(at_once: int, patience: dict[Turn, float] | None = None) -> Turns:
+    return Turns(at_once, PATIENCE | (patience or {}), FIRST_INTERVAL)
 
 
 class Counter:
@@ -65,7 +71,7 @@ async def busy(turns: Turns, at_once: int = 1) -> AsyncIterator[Counter]:
 
 
 async def test_payments_go_before_locks_and_locks_before_quotes_whoever_came_first() -> None:
-    async with busy(Turns(1, PATIENCE)) as counter:
+    async with busy(new_turns(1)) as counter:
         for name, turn in (
             ("quote 1", Turn.QUOTE),
             ("lock 1", Turn.LOCK),
@@ -80,7 +86,7 @@ async def test_payments_go_before_locks_and_locks_before_quotes_whoever_came_fir
 
 
 async def test_who_would_wait_too_long_is_refused_at_once_and_counts_only_who_goes_first() -> None:
-    turns = Turns(1, {Turn.PAYMENT: 60, Turn.LOCK: 2.5 * FIRST_INTERVAL, Turn.QUOTE: 60})
+    turns = new_turns(1, {Turn.LOCK: 2.5 * FIRST_INTERVAL})
     async with busy(turns) as counter:
         for number in range(5):
             await counter.ask(f"quote {number}", Turn.QUOTE)  # they wait behind locks
@@ -99,7 +105,7 @@ async def test_who_would_wait_too_long_is_refused_at_once_and_counts_only_who_go
 async def test_the_wait_is_estimated_by_the_time_between_answers_of_this_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("api.runtime.turns.time", SimpleNamespace(monotonic=lambda: now))
-    turns = Turns(1, {Turn.PAYMENT: 60, Turn.LOCK: 1.5, Turn.QUOTE: 60})
+    turns = new_turns(1, {Turn.LOCK: 1.5})
     latecomers: list[asyncio.Task[None]] = []
     async with busy(turns) as slow:
 
@@ -124,7 +130,7 @@ async def test_the_wait_is_estimated_by_the_time_between_answers_of_this_crowd(m
 
 
 async def test_who_gave_up_waiting_loses_no_turn_for_others() -> None:
-    turns = Turns(2, PATIENCE)
+    turns = new_turns(2)
     async with busy(turns, at_once=2) as counter:
         for name in ("first", "second", "third"):
             await counter.ask(name, Turn.LOCK)
@@ -134,8 +140,34 @@ async def test_who_gave_up_waiting_loses_no_turn_for_others() -> None:
         pass
 
 
+async def test_who_gave_up_waiting_is_in_nobodys_way() -> None:
+    turns = new_turns(1, {Turn.LOCK: 2.5 * FIRST_INTERVAL})
+    async with busy(turns) as counter:
+        for number in range(3):
+            await counter.ask(f"lock {number}", Turn.LOCK)
+        await counter.ask("one too many", Turn.LOCK)
+        for number in range(2):
+            counter.cancel(f"lock {number}")
+        await asyncio.sleep(0)
+        await counter.ask("another", Turn.LOCK)
+    assert (counter.served, counter.refused) == (["lock 2", "another"], ["one too many"])
+
+
+async def test_who_has_waited_too_long_in_spite_of_the_estimate_is_refused_and_does_no_work_in_vain() -> None:
+    turns = new_turns(1, {Turn.QUOTE: 0.05})
+    async with busy(turns) as counter:
+        await counter.ask("quote", Turn.QUOTE)
+        await counter.ask("lock", Turn.LOCK)
+
+        async def refused() -> list[str]:
+            return counter.refused
+
+        await until(refused, bool)
+    assert (counter.served, counter.refused) == (["lock"], ["quote"])
+
+
 async def test_a_turn_that_comes_together_with_a_cancellation_goes_to_the_next() -> None:
-    turns = Turns(1, PATIENCE)
+    turns = new_turns(1)
     counter = Counter(turns)
     async with turns.take(Turn.LOCK):
         await counter.ask("first", Turn.LOCK)

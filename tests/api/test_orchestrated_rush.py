@@ -1,0 +1,45 @@
+"""A rush where nothing may go directly: as many are answered as the engine can answer in time, and the others at once."""
+
+import asyncio
+import time
+from collections import Counter
+
+import asyncpg
+
+from embedded.stack import Stack
+from tests.api.another_api import another_api
+from tests.api.caller import Answer
+from tests.api.shop import Shop
+
+WITHIN = 4.0
+"""seconds for an answer"""
+CALLERS, BUYERS = 32, 500
+LEAST_SHARE = 0.5
+"""of what the engine can do: on a machine that does other things, too, one measurement may differ so much from the next"""
+
+
+async def test_an_engine_goes_on_at_its_pace_and_nobody_is_served_in_vain(
+    stack: Stack, shop: Shop, database: asyncpg.Connection
+) -> None:
+    settings = {"GROUPBUY_ADMISSION": "orchestrated", "GROUPBUY_ANSWER_WITHIN": str(WITHIN)}
+    async with another_api(stack, shop.mall, **settings) as there:
+        calm, rush = await shop.sell(), await shop.sell()
+
+        async def one_after_the_other() -> None:
+            for _ in range(3):
+                (await there.post("/v1/orders", calm.request())).ok(201)
+
+        began = time.monotonic()
+        await asyncio.gather(*(one_after_the_other() for _ in range(CALLERS)))
+        capacity = 3 * CALLERS / (time.monotonic() - began)
+
+        answers: list[Answer] = await asyncio.gather(*(there.post("/v1/orders", rush.request()) for _ in range(BUYERS)))
+
+    sold = [answer for answer in answers if answer.status == 201]
+    shed = [answer for answer in answers if answer.status != 201]
+    assert Counter(answer.code for answer in shed) == {"temporarily_unavailable": len(shed)}
+    assert len(sold) / max(answer.seconds for answer in sold) > LEAST_SHARE * capacity
+    assert max(answer.seconds for answer in answers) < WITHIN + 1
+    assert len({answer.headers["Retry-After"] for answer in shed}) > 3
+    teams = await database.fetchval("SELECT count(*) FROM teams WHERE campaign_id = $1", rush.campaign_id)
+    assert teams - len(sold) < 0.1 * len(sold)
