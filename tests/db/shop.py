@@ -174,15 +174,7 @@ class Shop:
             return refusal.code
 
     async def settle(self, member: Member, amount: Decimal = PAY_PRICE, now: datetime = NOW) -> SettledPayment:
-        report = PaymentReport(
-            source=member.request.source,
-            out_trade_no=member.number,
-            order_id=member.order_id,
-            team_id=member.team_id,
-            amount=amount,
-            paid_at=now,
-        )
-        return await settle_payment(self.database, SettlePayment(report=report, now=now))
+        return await settle_payment(self.database, payment_of(member, amount, now))
 
     async def try_settle(self, member: Member, amount: Decimal = PAY_PRICE, now: datetime = NOW) -> SettledPayment | ErrorCode:
         try:
@@ -316,6 +308,19 @@ class Shop:
             "SELECT live FROM user_quotas WHERE campaign_id = $1 AND user_id = $2", campaign.campaign_id, user
         )
         return int(live or 0)
+
+
+def payment_of(member: Member, amount: Decimal = PAY_PRICE, now: datetime = NOW, request_id: str = "") -> SettlePayment:
+    report = PaymentReport(
+        source=member.request.source,
+        out_trade_no=member.number,
+        order_id=member.order_id,
+        team_id=member.team_id,
+        amount=amount,
+        paid_at=now,
+        request_id=request_id,
+    )
+    return SettlePayment(report=report, now=now)
 
 
 def cancelled(answer: TeamAnswer) -> list[str]:

@@ -14,10 +14,10 @@ from db.teams.take_over import take_over
 from domain.errors import ErrorCode, NotDirectError, Refusal, StaleRequestError
 from domain.ids import order_id
 from domain.lifecycle import OrderStatus, PaymentOutcome, TeamDecision, TeamStatus
-from domain.messages.orders import HeldSeat, LockSeat, PaymentReport, SettledPayment, SettlePayment
+from domain.messages.orders import HeldSeat, LockSeat, SettledPayment
 from domain.messages.teams import ConcludedTeam, TakeOver, TeamRows
 from domain.wakeups import Urgency
-from tests.db.shop import DEADLINE, GRACE, NOW, OVERDUE, PAY_PRICE, SHOP_ADDRESS, WINDOW_OVER, Member, Shop
+from tests.db.shop import DEADLINE, GRACE, NOW, OVERDUE, PAY_PRICE, SHOP_ADDRESS, WINDOW_OVER, Member, Shop, payment_of
 
 HOLD_FENCE = "SELECT groupbuy_fence($1, NULL)"
 
@@ -28,16 +28,7 @@ async def lock_directly(shop: Shop, member: Member, now: datetime = NOW, *, was_
 
 
 async def settle_directly(shop: Shop, member: Member, amount: Decimal = PAY_PRICE, request_id: str = "") -> SettledPayment:
-    report = PaymentReport(
-        source=member.request.source,
-        out_trade_no=member.number,
-        order_id=member.order_id,
-        team_id=member.team_id,
-        amount=amount,
-        paid_at=NOW,
-        request_id=request_id,
-    )
-    return await settle_payment_directly(shop.database, SettlePayment(report=report, now=NOW))
+    return await settle_payment_directly(shop.database, payment_of(member, amount, request_id=request_id))
 
 
 async def taken_over(shop: Shop, member: Member) -> TeamRows:
