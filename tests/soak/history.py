@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Self
 
 Json = dict[str, Any]
+ENGINE_AWAY = "engine away"
+"""a fault: for some seconds, nothing else is wrong than that Temporal answers nobody"""
 
 
 class Outcome(StrEnum):

@@ -35,6 +35,8 @@ class Scenario:
     operations: int
     faults: int
     kinds: tuple[str, ...]
+    first_kinds: tuple[str, ...] = ()
+    """which come also where faults are few"""
     callers: int = 24
     """stories that run side by side"""
     tempo: int = 1
@@ -56,7 +58,7 @@ class Run:
     def __post_init__(self) -> None:
         self._market = Market(self.platform, self.scenario.tempo)
         draw = random.Random(f"{self.scenario.seed}/faults")  # noqa: S311 - it is to be repeatable
-        self._trouble = Trouble(self._market, draw, list(self.scenario.kinds))
+        self._trouble = Trouble(self._market, draw, list(self.scenario.kinds), list(self.scenario.first_kinds))
 
     async def play(self) -> tuple[History, Rows]:
         self._market.offers = {shape: await self._market.sell(shape) for shape in SHAPES}

@@ -41,6 +41,7 @@ class Team:
     team_id: str
     campaign_id: int
     status: str
+    version: int
     target_count: int
     min_count: int | None = None
     payment_grace: int
@@ -122,6 +123,8 @@ class Workflow:
     """the type of a failed run's failure"""
     view_status: str | None = None
     """of a team: the status that its workflow believes in; None: it was not asked, or has no answer"""
+    view_version: int | None = None
+    """of a team: the version of its row that its workflow knows of"""
     view_seats: Mapping[str, str] | None = None
     """of a team: the status of each live seat, by its out_trade_no"""
 
@@ -218,7 +221,8 @@ SELECT (SELECT count(*) FROM orders WHERE source = $1 AND status IN ('locked', '
        (SELECT count(*) FROM deliveries d JOIN events e USING (event_id) WHERE e.source = $1 AND status = 'pending') AS pending,
        (SELECT count(*) FROM deliveries d JOIN events e USING (event_id) WHERE e.source = $1 AND d.status = 'dead'
            AND NOT EXISTS (SELECT FROM refunds WHERE question = event_id AND answer IS NOT NULL)) AS dead,
-       (SELECT count(*) FROM campaign_shutdowns WHERE finished_at IS NULL) AS shutdowns
+       (SELECT count(*) FROM campaign_shutdowns WHERE finished_at IS NULL) AS shutdowns,
+       (SELECT count(*) FROM team_wakeups w JOIN teams t USING (team_id) WHERE t.source = $1) AS wakeups
 """
 # What an operator does something about at the end of a run: events that were given up, and teams that were given more time. A
 # question that somebody has answered otherwise stays dead.

@@ -5,7 +5,7 @@ the only member of team U, whose campaign is shut down; E was never paid for, an
 """
 
 from domain.ids import team_workflow_id
-from tests.soak.history import Callback, Fault, History, Json, Operation, Outcome
+from tests.soak.history import ENGINE_AWAY, Callback, Fault, History, Json, Operation, Outcome
 from tests.soak.rows import (
     Campaign,
     Conflict,
@@ -149,6 +149,7 @@ HISTORY = History(
         lock("X", 35.5, "V", 3, refused="mall_blocked"),
         pay("F", 36, "refunding", "mall_blocked"),
         operation("pay", "Z", 37, UNKNOWN, "temporarily_unavailable", {"amount": PRICE}),
+        lock("X", 104, "T", 1, refused="team_closed"),
     ),
     callbacks=(
         received(CANCELLED_C, 13.4, 401, clock_step=3600),
@@ -163,7 +164,10 @@ HISTORY = History(
         received(CANCELLED_E, 33.4),
         received(REFUNDED_F, 36.4),
     ),
-    faults=(Fault(kind="kill worker", began=60, ended=61, whole_at=62),),
+    faults=(
+        Fault(kind="kill worker", began=60, ended=61, whole_at=62),
+        Fault(kind=ENGINE_AWAY, began=100, ended=106, whole_at=106),
+    ),
 )
 
 ROWS = Rows(
@@ -187,6 +191,7 @@ ROWS = Rows(
     teams=(
         Team(
             team_id="T",
+            version=9,
             campaign_id=1,
             status="completed_with_refunds",
             target_count=2,
@@ -199,6 +204,7 @@ ROWS = Rows(
         ),
         Team(
             team_id="U",
+            version=4,
             campaign_id=2,
             status="failed",
             target_count=2,
@@ -211,6 +217,7 @@ ROWS = Rows(
         ),
         Team(
             team_id="V",
+            version=6,
             campaign_id=3,
             status="failed",
             target_count=2,
@@ -290,7 +297,11 @@ ROWS = Rows(
     conflicts=(Conflict(order_id="o-C", amount="2.00"),),
     workflows=(
         Workflow(
-            workflow_id=team_workflow_id("T"), status="RUNNING", view_status="completed_with_refunds", view_seats={"A": "paid"}
+            workflow_id=team_workflow_id("T"),
+            status="RUNNING",
+            view_status="completed_with_refunds",
+            view_version=9,
+            view_seats={"A": "paid"},
         ),
         Workflow(workflow_id=team_workflow_id("U"), status="COMPLETED", closed_at=26),
         Workflow(workflow_id=team_workflow_id("V"), status="COMPLETED", closed_at=37),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import asyncpg
 
-from tests.soak.history import Fault
+from tests.soak.history import ENGINE_AWAY, Fault
 from tests.soak.market import Market
 from tests.soak.platform import Platform, becomes
 
@@ -33,8 +33,13 @@ class Trouble:
     market: Market
     draw: random.Random
     kinds: list[str]
+    first: list[str]
+    """kinds that come before all others, also where faults are few"""
     faults: list[Fault] = field(default_factory=list)
     _cards: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._cards += reversed(self.first)
 
     @property
     def platform(self) -> Platform:
@@ -42,8 +47,9 @@ class Trouble:
 
     async def strike(self) -> list[Fault]:
         """One fault; one of four is joined by another."""
-        count = 2 if self.draw.random() < 0.25 else 1
-        chosen = [self._next() for _ in range(count)]
+        chosen = [self._next()]
+        if chosen[0] != ENGINE_AWAY and self.draw.random() < 0.25 and self._upcoming() != ENGINE_AWAY:
+            chosen.append(self._next())
         began = time.time()
         await asyncio.gather(*(FAULTS[kind](self, self._seconds(kind)) for kind in chosen))
         ended = time.time()
@@ -55,15 +61,21 @@ class Trouble:
 
     def _next(self) -> str:
         """Every kind comes as often as any other."""
+        self._upcoming()
+        return self._cards.pop()
+
+    def _upcoming(self) -> str:
         if not self._cards:
             self._cards = [kind for kind in self.kinds if self._has_target(kind)]
             self.draw.shuffle(self._cards)
-        return self._cards.pop()
+        return self._cards[-1]
 
     def _has_target(self, kind: str) -> bool:
         return "broker" in self.platform.own_parts or kind not in OF_THE_BROKER
 
     def _seconds(self, kind: str) -> float:
+        if kind == ENGINE_AWAY:
+            return self.draw.uniform(5.0, 7.0)
         return self.draw.uniform(0.4, 1.0) if kind.startswith("kill") else self.draw.uniform(0.5, 3.0)
 
 
@@ -247,6 +259,7 @@ FAULTS: dict[str, Break] = {
     "read-only database": read_only,
     "held rows": held_rows,
     "mall's clock": step_mall_clock,
+    ENGINE_AWAY: pause("temporal"),
 }
 OF_THE_BROKER = frozenset(kind for kind in FAULTS if kind.split()[-1] in {"broker", "queue"})
 QUICK = (

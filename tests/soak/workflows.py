@@ -51,5 +51,6 @@ async def _read(temporal: Client, execution: WorkflowExecution, *, with_view: bo
         closed_at=execution.close_time.timestamp() if execution.close_time else None,
         failure=failure,
         view_status=view["status"] if view else None,
+        view_version=view["version"] if view else None,
         view_seats={number: seat["status"] for number, seat in view["seats"].items() if seat["live"]} if view else None,
     )

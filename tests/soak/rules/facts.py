@@ -125,11 +125,6 @@ class Facts:
     def terminated(self) -> frozenset[str]:
         return frozenset(operation.subject for operation in self.of("terminate", None, OK, UNKNOWN))
 
-    def calm_seconds(self, since: float, until: float) -> float:
-        """How much of this time the longest fault in it has left."""
-        faults = [min(_end(fault), until) - max(fault.began, since) for fault in self.history.faults]
-        return until - since - max([0.0, *faults])
-
     def bound(self, due: float, team_id: str = "") -> float:
         """How late it may be."""
         if team_id in self.terminated:

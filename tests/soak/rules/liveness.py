@@ -1,6 +1,10 @@
 """What must happen at last, and by when."""
 
-from tests.soak.rules.facts import OK, Facts, Tally
+from tests.soak.history import ENGINE_AWAY
+from tests.soak.rules.facts import OK, UNKNOWN, Facts, Tally
+
+AWAY_IS_KNOWN = 3.5
+"""seconds after which the API asks an engine no more that answers nobody"""
 
 
 def every_answer_comes_in_time(facts: Facts, tally: Tally) -> None:
@@ -68,6 +72,14 @@ def every_part_comes_back(facts: Facts, tally: Tally) -> None:
         tally.check(fault.whole_at is not None, f"after {fault.kind} at {fault.began:.2f} a part stayed away")
 
 
+def trade_needs_no_engine(facts: Facts, tally: Tally) -> None:
+    """While Temporal answers nobody, every lock is decided, and at once."""
+    phases = [fault for fault in facts.history.faults if fault.kind == ENGINE_AWAY]
+    for lock in facts.of("lock"):
+        if any(phase.began + AWAY_IS_KNOWN < lock.began and lock.ended < phase.ended for phase in phases):
+            tally.check(lock.outcome is not UNKNOWN, f"{lock.subject} was answered {lock.code} while the engine was away")
+
+
 def what_was_answered_can_be_read(facts: Facts, tally: Tally) -> None:
     """Whoever reads an order after an answer sees what that said, or what came of it since."""
     for read in facts.of("read", None, OK):
@@ -86,5 +98,6 @@ RULES = (
     every_delivery_has_ended,
     every_shutdown_has_ended,
     every_part_comes_back,
+    trade_needs_no_engine,
     what_was_answered_can_be_read,
 )

@@ -1,7 +1,6 @@
 """The workflows beside the rows, the platform's own invariants, and its logs."""
 
-from domain.ids import refund_workflow_id, team_workflow_id
-from tests.soak.rows import Team, Workflow
+from domain.ids import team_workflow_id
 from tests.soak.rules.facts import OK, Facts, Tally
 
 EXPECTED_FAILURES = {
@@ -9,45 +8,25 @@ EXPECTED_FAILURES = {
     "refund": {"RefundRejected", "refund_window_closed", "refund_not_found", "NoRequest"},
 }
 """how a workflow may fail: as the answer that somebody got"""
-READ_WITHIN = 2.0
-"""seconds of calm that a team's workflow has for its last look at the rows, and for its end after it"""
 
 
 def the_view_is_what_the_rows_are(facts: Facts, tally: Tally) -> None:
-    """At rest, a team's workflow believes what the rows say. One that has ended believes what they said then.
+    """At rest, a team's workflow has taken over the team's last version, also if it has ended, and believes what the rows say.
 
     The members of a failed team are being refunded, which its workflow does not follow.
     """
     for team in facts.rows.teams:
         workflow = facts.workflows.get(team_workflow_id(team.team_id))
-        if workflow is None or workflow.view_status is None or workflow.view_seats is None:
+        if workflow is None or workflow.view_seats is None or workflow.status == "TERMINATED":
             continue
-        if workflow.status == "RUNNING" or _has_read_at_last(facts, team, workflow):
-            has_failed = team.status == "failed"
-            seats = {order.out_trade_no: order.status for order in facts.members[team.team_id] if order.live and not has_failed}
-            view = (workflow.view_status, {} if has_failed else dict(workflow.view_seats))
-            tally.check(
-                view == (team.status, seats), f"team {team.team_id} is {team.status} {seats}; its workflow believes {view}"
-            )
-
-
-def _has_read_at_last(facts: Facts, team: Team, workflow: Workflow) -> bool:
-    """Whether a workflow that is done must have seen the last change."""
-    if workflow.status != "COMPLETED" or workflow.closed_at is None:
-        return False
-    return facts.calm_seconds(_last_change(facts, team), workflow.closed_at) > READ_WITHIN
-
-
-def _last_change(facts: Facts, team: Team) -> float:
-    """A refund names the moment at which its workflow decided; committed it is when that workflow has ended."""
-    moments = [team.opened_at, team.completed_at, team.failed_at]
-    for order in facts.members[team.team_id]:
-        moments += [order.locked_at, order.cancelled_at, order.payment_reported_at]
-        for refund in facts.refunds.get(order.order_id, []):
-            moments += [refund.requested_at, refund.released_at, refund.finished_at]
-            workflow = facts.workflows.get(refund_workflow_id(refund.order_id, refund.attempt))
-            moments.append(workflow.closed_at if workflow else None)
-    return max(moment for moment in moments if moment is not None)
+        believed: tuple[object, ...] = (workflow.view_status, workflow.view_version, dict(workflow.view_seats))
+        seats = {order.out_trade_no: order.status for order in facts.members[team.team_id] if order.live}
+        true: tuple[object, ...] = (team.status, team.version, seats)
+        compared = 1 if team.status == "failed" else 3
+        tally.check(
+            believed[:compared] == true[:compared],
+            f"team {team.team_id} is {true}; its workflow ({workflow.status}) believes {believed}",
+        )
 
 
 def every_team_has_its_workflow(facts: Facts, tally: Tally) -> None:
