@@ -1,4 +1,4 @@
-"""What a buyer waits for while the platform does mass work: a team of a thousand fails, or campaigns are shut down.
+"""What a buyer waits for while the platform does mass work: a team of a thousand fails, campaigns are shut down, seats lapse.
 
 `python -m bench.mass --stack STACK.json` drives a running stack through its public API. STACK.json holds the line that
 `groupbuy up --json` prints.
@@ -33,6 +33,8 @@ CALM = 10.0
 """seconds without mass work"""
 DONE_WITHIN = 900.0
 BUYERS_PER_SECOND = 2.0
+LAPSES_AFTER = 150
+"""seconds that unpaid seats are kept: their workflows have taken them over by then"""
 OPENS, PAYS, LEAVES, PAYS_WRONG = "lock", "payment", "refund", "payment of a wrong amount"
 
 
@@ -151,12 +153,27 @@ class MassBench:
 
         return await self._watch(Watch(f"{campaigns} campaigns with {teams} teams each are shut down"), is_over)
 
+    async def lapses(self, seats: int) -> Watch:
+        """Nobody pays for these seats, each in a team of its own: they lapse as quickly as they were taken."""
+        offer = await self._campaign(2, lock_ttl=LAPSES_AFTER, payment_grace=0)
+        began = time.monotonic()
+        await self._concurrently([self._mall.lock(f"mass-{secrets.token_hex(6)}", offer) for _ in range(seats)])
+        unpaid = f"/v1/ops/orders?campaign_id={offer['campaign_id']}&status=locked&limit=1"
+        if not (await self._ops.get(unpaid))["data"]:
+            raise BenchError(f"{seats} seats could not be taken within {LAPSES_AFTER} s")
+        await asyncio.sleep(max(began + LAPSES_AFTER - time.monotonic(), 0))
+
+        async def is_over() -> bool:
+            return not (await self._ops.get(unpaid))["data"]
+
+        return await self._watch(Watch(f"{seats} seats lapse"), is_over)
+
     async def _watch(self, watch: Watch, is_over: Callable[[], Awaitable[bool]]) -> Watch:
         await self._buyers.arrive(watch, is_over)
         return watch
 
-    async def _campaign(self, target_count: int) -> Json:
-        return await self._ops.create_campaign(f"bench-mass-{secrets.token_hex(4)}", target_count)
+    async def _campaign(self, target_count: int, **fields: int) -> Json:
+        return await self._ops.create_campaign(f"bench-mass-{secrets.token_hex(4)}", target_count, **fields)
 
     async def _paid(self, offer: Json, team_id: str | None) -> Json:
         order = await self._mall.lock(f"mass-{secrets.token_hex(6)}", offer, team_id)
@@ -185,12 +202,18 @@ def summary(watches: list[Watch]) -> str:
     return "\n".join([title, "", table(head, rows), ""])
 
 
-async def drive(stack: RunningStack, members: int, campaigns: list[int], teams: int) -> list[Watch]:
+async def drive(stack: RunningStack, members: int, campaigns: list[int], teams: int, lapses: list[int]) -> list[Watch]:
     mall, ops = ApiClient(stack.api_url, stack.mall_key), ApiClient(stack.api_url, stack.ops_key)
     bench = MassBench(mall, ops, Buyers(HttpClient(stack.api_url, stack.mall_key)))
     watches: list[Watch] = []
     shutdowns = [partial(bench.shutdowns, count, teams) for count in campaigns]
-    measures: list[Callable[[], Awaitable[Watch]]] = [bench.calm, partial(bench.failed_team, members), *shutdowns]
+    failures = [partial(bench.failed_team, members)] if members else []
+    measures: list[Callable[[], Awaitable[Watch]]] = [
+        bench.calm,
+        *failures,
+        *shutdowns,
+        *(partial(bench.lapses, seats) for seats in lapses),
+    ]
     for measure in measures:
         watches.append(await measure())
         click.echo(f"{watches[-1].name}: {watches[-1].seconds:.0f} s, load {os.getloadavg()[0]:.1f}", err=True)
@@ -201,19 +224,20 @@ async def drive(stack: RunningStack, members: int, campaigns: list[int], teams: 
 
 @click.command(context_settings={"show_default": True})
 @click.option("--stack", "stack_file", type=click.File(), required=True, help="the line of `groupbuy up --json`; - for stdin")
-@click.option("--members", type=click.IntRange(1, 999), default=999, help="of the team that fails")
+@click.option("--members", type=click.IntRange(0, 999), default=999, help="of the team that fails; 0: none does")
 @click.option("--campaigns", default="4,10", help="how many are shut down at once, one measurement for each number")
 @click.option("--teams", type=click.IntRange(min=1), default=24, help="of each of these campaigns")
+@click.option("--lapses", default="3000", help="unpaid seats that lapse at once, one measurement for each number")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="also write the numbers here")
-def main(*, stack_file: Any, members: int, campaigns: str, teams: int, json_file: Path | None) -> None:  # noqa: ANN401
-    """What buyers elsewhere wait for while a team's members get their money back, and while campaigns are shut down.
+def main(*, stack_file: Any, members: int, campaigns: str, teams: int, lapses: str, json_file: Path | None) -> None:  # noqa: ANN401
+    """What buyers elsewhere wait for while a team's members get their money back, campaigns are shut down, and seats lapse.
 
     Prints numbers and asserts none of them; exits with 1 when the mass work does not end or an invariant is broken.
     """
     try:
         stack = RunningStack.model_validate_json(stack_file.read())
-        counts = [int(count) for count in campaigns.split(",") if count]
-        watches = uvloop.run(drive(stack, members, counts, teams))
+        counts, seats = ([int(count) for count in text.split(",") if count] for text in (campaigns, lapses))
+        watches = uvloop.run(drive(stack, members, counts, teams, seats))
     except (BenchError, OSError, ValueError) as error:
         exit_process(f"bench: {error}")
     except ExceptionGroup as errors:
