@@ -33,6 +33,7 @@ from domain.messages.refunds import (
     StartedRefunds,
     StartTeamRefunds,
 )
+from domain.messages.statistics import CountDays, CountedDays
 from domain.messages.teams import ActedTeam, ConcludedTeam, ConcludeTeam, ExtendTeam, TakeOver, TeamAnswer, TeamRows
 
 
@@ -235,3 +236,12 @@ class ReconciliationActivities(ABC):
     @abstractmethod
     async def clean_up_audiences(self, request: Reconcile) -> None:
         """Ends abandoned imports, and deletes a slice of replaced members."""
+
+
+class StatisticsActivities(ABC):
+    """The statistics of days."""
+
+    @activity.defn
+    @abstractmethod
+    async def count_days(self, request: CountDays) -> CountedDays:
+        """Counts a few of the days that may have changed."""

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from console.cookies import BASE, TOAST_COOKIE, drop_cookie, set_cookie
 from console.languages import Language, in_words, language_of, read_texts
 from console.refund_steps import refund_steps
+from console.statistics_charts import chart_data
 from domain.types import rfc3339
 
 TONES = {
@@ -53,6 +54,7 @@ def _environment(language: Language) -> Environment:
         "moment": _moment,
         "duration": _duration,
         "query": _query,
+        "chart_data": lambda chart, days: chart_data(chart, days, translate),
     }
     return environment
 

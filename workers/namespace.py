@@ -9,7 +9,7 @@ from temporalio.service import RPCError
 
 from db.core.connection import INFRASTRUCTURE_FAILURES, Database
 from db.teams.wakeups import leave_wakeups_everywhere
-from workflows.starters import ensure_schedule
+from workflows.starters import ensure_schedules
 
 log = logging.getLogger("groupbuy.worker")
 
@@ -25,7 +25,7 @@ class NamespaceWatch:
         self._is_new = False
 
     async def look(self) -> None:
-        self._is_new = await ensure_schedule(self._client) or self._is_new
+        self._is_new = await ensure_schedules(self._client) or self._is_new
         if self._is_new:
             count = await leave_wakeups_everywhere(self._database, datetime.now(UTC))
             self._is_new = False

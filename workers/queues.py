@@ -17,6 +17,7 @@ from activities.campaigns import CampaignActivities
 from activities.orders import OrderActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.refunds import RefundActivities, RefundStartActivities
+from activities.statistics import StatisticsActivities
 from activities.teams import TeamActivities
 from db.core.connection import Database
 from db.core.invariants import Horizons
@@ -29,6 +30,7 @@ from workflows.reconciliation import ReconciliationWorkflow
 from workflows.redelivery import MassRedeliveryWorkflow, RedeliveryWorkflow, SampleWorkflow
 from workflows.refund.workflow import RefundWorkflow
 from workflows.starters import close_team, restart_refund, signal_refund, start_refund
+from workflows.statistics import StatisticsWorkflow
 from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, RECONCILIATION_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
 from workflows.team.workflow import TeamWorkflow
 
@@ -43,6 +45,7 @@ WORKFLOWS: list[type] = [
     ReconciliationWorkflow,
     AudienceImportWorkflow,
     CampaignShutdownWorkflow,
+    StatisticsWorkflow,
 ]
 GRACE = timedelta(seconds=5)
 TEAMS_IN_MEMORY = 5000
@@ -124,7 +127,7 @@ def mass_worker(
         CONCURRENT_MASS,
         threads,
         runner,
-        workflows=[RefundWorkflow, AudienceImportWorkflow, CampaignShutdownWorkflow],
+        workflows=[RefundWorkflow, AudienceImportWorkflow, CampaignShutdownWorkflow, StatisticsWorkflow],
         activities=[
             *refund_steps(database),
             starts.start_team_refunds,
@@ -134,6 +137,7 @@ def mass_worker(
             campaigns.begin_shutdown,
             campaigns.close_teams,
             campaigns.measure_shutdown,
+            StatisticsActivities(database).count_days,
         ],
     )
 

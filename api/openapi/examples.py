@@ -102,7 +102,7 @@ def example(schema: Json, schemas: Json, name: str = "") -> Any:  # noqa: ANN401
         case "boolean":
             return True
         case "string":
-            return _LATER if schema.get("format") == "date-time" else "text"
+            return {"date-time": _LATER, "date": _LATER[:10]}.get(schema.get("format", ""), "text")
     return None
 
 

@@ -1,25 +1,35 @@
-"""The first page: what waits for a person, and how the parts are."""
+"""The first page: what waits for a person, how the parts are, and the statistics of the last days."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from api.dependencies import ContainerDep
+from api.http.exports import csv_lines
 from console.access import ViewerDep
 from console.rendering import render
+from console.statistics_charts import CHARTS
 from db.attention import list_attention
 from db.callbacks.queries import read_backlog
 from db.campaigns.store import list_campaigns
+from db.core.connection import Database
+from db.statistics import list_statistics
 from db.teams.wakeups import count_wakeups
 from domain.lifecycle import CampaignStatus
 from domain.schemas.attention import Resolvable
+from domain.schemas.statistics import DayStatistics
+from domain.types import Source
 
 router = APIRouter()
 
 SHOWN = 10
+PERIOD = timedelta(days=30)
 
 
 @router.get("/")
-async def overview(request: Request, _viewer: ViewerDep, container: ContainerDep) -> Response:
+async def overview(request: Request, _viewer: ViewerDep, container: ContainerDep, source: Source | None = None) -> Response:
     database = container.database
     waiting = await list_attention(database, None, SHOWN + 1)
     return render(
@@ -31,4 +41,23 @@ async def overview(request: Request, _viewer: ViewerDep, container: ContainerDep
         backlog=await read_backlog(database),
         wakeups=await count_wakeups(database),
         campaigns=await list_campaigns(database, CampaignStatus.ACTIVE, None, SHOWN),
+        days=await _days(database, source),
+        charts=CHARTS,
+        source=source,
     )
+
+
+@router.get("/statistics.csv")
+async def export(_viewer: ViewerDep, container: ContainerDep, source: Source | None = None) -> Response:
+    days = await _days(container.database, source)
+
+    async def slices() -> AsyncIterator[list[DayStatistics]]:
+        yield days
+
+    disposition = {"Content-Disposition": 'attachment; filename="statistics.csv"'}
+    return StreamingResponse(csv_lines(DayStatistics, slices()), media_type="text/csv; charset=utf-8", headers=disposition)
+
+
+async def _days(database: Database, source: str | None) -> list[DayStatistics]:
+    today = datetime.now(UTC).date()
+    return await list_statistics(database, source, today - PERIOD, today)

@@ -1,7 +1,8 @@
 "use strict";
 
 // Times in the viewer's zone. The title keeps UTC.
-const format = new Intl.DateTimeFormat(document.documentElement.lang, {
+// Swedish writes 2026-11-29 13:37:26, which nobody misreads.
+const format = new Intl.DateTimeFormat("sv-SE", {
   year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
 });
 function showLocalTimes(root) {

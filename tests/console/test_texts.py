@@ -13,6 +13,7 @@ from console import refund_steps
 from console.forms import form_fields
 from console.languages import Language, in_words, read_texts
 from console.pages.campaigns import StatusAct
+from console.statistics_charts import CHARTS
 from domain.errors import MEANINGS
 from domain.lifecycle import (
     CampaignStatus,
@@ -55,6 +56,7 @@ def _shown() -> Iterator[str]:
     yield from (in_words(word) for kind in WORDS for word in kind)
     yield from (in_words(field.label) for model in FORMS for field in form_fields(model, {}, leave_out=["callback"]))
     yield from (text for steps in refund_steps.STEPS.values() for text in steps)
+    yield from (text for chart in CHARTS for text in (chart.text, *(line.text for line in chart.lines)))
     yield from (meaning.title for meaning in MEANINGS.values())
 
 

@@ -12,6 +12,7 @@ from api.routes.ops import (
     malls,
     orders,
     refunds,
+    statistics,
     switches,
     teams,
 )
@@ -20,7 +21,7 @@ ROUTERS = tuple(
     module.router
     for module in (
         *(goods, campaigns, audiences),
-        *(teams, orders, refunds, callbacks, attention, invariants),
+        *(teams, orders, refunds, callbacks, attention, invariants, statistics),
         *(switches, malls, keys, audit),
     )
 )

@@ -114,6 +114,33 @@ def upgrade() -> None:
     op.create_index("changes_changed_by_idx", "changes", ["changed_by", "change_no"], unique=False)
     op.create_index("changes_subject_idx", "changes", ["subject", "change_no"], unique=False)
     op.create_table(
+        "daily_statistics",
+        sa.Column("day", sa.Date(), nullable=False, comment="of UTC"),
+        sa.Column("source", sa.Text(), nullable=False, comment="empty: all malls together"),
+        sa.Column("teams_opened", sa.Integer(), nullable=False),
+        sa.Column("teams_completed", sa.Integer(), nullable=False),
+        sa.Column("teams_failed", sa.Integer(), nullable=False),
+        sa.Column("seats_locked", sa.Integer(), nullable=False),
+        sa.Column("seats_paid", sa.Integer(), nullable=False),
+        sa.Column("seats_completed", sa.Integer(), nullable=False),
+        sa.Column("seats_lapsed", sa.Integer(), nullable=False),
+        sa.Column("amount_paid", sa.Numeric(precision=18, scale=2), nullable=False),
+        sa.Column("discount", sa.Numeric(precision=18, scale=2), nullable=False),
+        sa.Column("refunds_unpaid", sa.Integer(), nullable=False),
+        sa.Column("refunds_paid_unformed", sa.Integer(), nullable=False),
+        sa.Column("refunds_paid_formed", sa.Integer(), nullable=False),
+        sa.Column("refunds_unsettled", sa.Integer(), nullable=False),
+        sa.Column("amount_refunded", sa.Numeric(precision=18, scale=2), nullable=False),
+        sa.Column("form_seconds_median", sa.Double(), nullable=True),
+        sa.Column("form_seconds_p90", sa.Double(), nullable=True),
+        sa.Column("callbacks_delivered", sa.Integer(), nullable=False),
+        sa.Column("callback_seconds_median", sa.Double(), nullable=True),
+        sa.Column("callback_seconds_p90", sa.Double(), nullable=True),
+        sa.Column("counted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("day", "source", name=op.f("daily_statistics_pkey")),
+        comment="What became of what began on a day: counted again and again from the other tables. Nothing decides by it.",
+    )
+    op.create_table(
         "delivery_attempts",
         sa.Column("attempt_no", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("event_id", sa.Text(), nullable=False),

@@ -3,11 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from console.statistics_charts import CHARTS
 from embedded.stack import Stack
+from tests.api.polling import until
 from tests.api.shop import Shop, fresh
 from tests.browser import PATIENCE_MS, needs_chromium, open_page, running_browser
 
@@ -133,3 +136,18 @@ async def test_the_console_works_without_scripts_on_a_phone_in_chinese(stack: St
     await expect(page.locator(".toast")).to_contain_text("已完成")
     await expect(page.locator("h1")).to_contain_text("已取消")
     await context.close()
+
+
+async def test_the_overview_draws_its_charts(stack: Stack, shop: Shop, browser: Browser) -> None:
+    async def look() -> Any:  # noqa: ANN401
+        return (await shop.ops.get("/v1/ops/statistics")).ok()["data"]
+
+    await until(look, lambda days: len(days) > 0)
+    async with signed_in(browser, stack) as page:
+        await expect(page.locator(".chart canvas")).to_have_count(len(CHARTS))
+        await page.get_by_label("Mall").fill("nobody")
+        await page.get_by_role("button", name="Filter").click()
+        await expect(page.locator("#list .empty")).to_be_visible()
+        await page.get_by_label("Mall").fill("")
+        await page.get_by_role("button", name="Filter").click()
+        await expect(page.locator(".chart canvas")).to_have_count(len(CHARTS))

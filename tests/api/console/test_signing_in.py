@@ -49,7 +49,7 @@ async def test_a_revoked_key_ends_its_sessions(visitor: Visit, shop: Shop) -> No
 
 async def test_signing_out_ends_the_session(sign_in: SignIn) -> None:
     person = await sign_in("read")
-    token = (await person.get("/")).hidden()["form_token"]
+    token = (await person.get("/goods")).hidden()["form_token"]
     assert (await person.post("/sign-out", {"form_token": token})).status == 303
     assert (await person.get("/")).status == 303
 

@@ -1,0 +1,49 @@
+"""The statistics of a day are what its rows say, and a later count corrects an earlier one."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from db.statistics import count_day, counted_days, list_statistics
+from domain.lifecycle import TeamDecision
+from domain.schemas.statistics import DayStatistics
+from tests.db.shop import NOW, OVERDUE, SOURCE, Shop
+
+TODAY = NOW.date()
+
+
+async def _counted(shop: Shop, source: str | None = None) -> DayStatistics:
+    await count_day(shop.database, TODAY, NOW)
+    (day,) = await list_statistics(shop.database, source, TODAY, TODAY)
+    return day
+
+
+async def test_an_empty_day_has_a_row_of_zeros(shop: Shop) -> None:
+    day = await _counted(shop)
+    assert (day.source, day.teams_opened, day.amount_paid, day.form_seconds_median) == (None, 0, Decimal(), None)
+    assert await list_statistics(shop.database, SOURCE, TODAY, TODAY) == []
+    assert await counted_days(shop.database, TODAY) == {TODAY: NOW}
+
+
+async def test_a_day_is_counted_from_its_rows(shop: Shop) -> None:
+    campaign = await shop.campaign()
+    completed = await shop.team(campaign, locked=3)
+    for minutes, member in enumerate(completed, start=1):
+        await shop.settle(member, now=NOW + timedelta(minutes=minutes))
+    paid, unpaid = await shop.team(campaign, paid=1, locked=1)
+    await shop.refund(paid)
+    await shop.finish(paid)
+    expired = await shop.team(campaign, locked=1)
+    await shop.release(expired[0], OVERDUE)
+
+    first = await _counted(shop)
+    assert (first.teams_opened, first.teams_completed, first.teams_failed) == (3, 1, 1)
+    assert (first.seats_locked, first.seats_paid, first.seats_completed, first.seats_lapsed) == (6, 4, 3, 1)
+    assert (first.amount_paid, first.discount) == (Decimal("320.00"), Decimal("80.00"))
+    assert (first.refunds_unpaid, first.refunds_paid_unformed, first.refunds_paid_formed) == (0, 1, 0)
+    assert first.amount_refunded == Decimal("80.00")
+    assert (first.form_seconds_median, first.form_seconds_p90) == (180, 180)
+    assert (await _counted(shop, SOURCE)).model_copy(update={"source": None}) == first
+
+    await shop.conclude(unpaid, TeamDecision.CLOSE, NOW)
+    later = await _counted(shop)
+    assert (later.teams_failed, later.seats_lapsed, later.teams_opened) == (2, 2, 3)
