@@ -1,5 +1,6 @@
-"""Administration without the API, which needs a key: the first one is created here."""
+"""Administration without the API, which needs a key: the first one is created here, and the tables before it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -7,8 +8,11 @@ from pathlib import Path
 
 import asyncpg
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
-from db.core.connection import INFRASTRUCTURE_FAILURES, Database
+from db.core.connection import INFRASTRUCTURE_FAILURES, Database, connection
+from db.core.migrate import UnknownSchema, upgrade
+from db.settings.installation import read_revision, record_upgrade
 from db.settings.keys import create_key, new_key
 from db.teams.wakeups import leave_wakeups_everywhere
 from domain.errors import Refusal
@@ -20,6 +24,30 @@ from embedded.addresses import running_stack
 from embedded.errors import StackError
 
 AUTHOR = command_line_author("the command line")
+
+
+def migrate_database(database_url: str) -> str:
+    """Brings the database to this version's schema and returns its revision; the audit records what changed.
+
+    Raises:
+        StackError: the database cannot be used; the message says why.
+    """
+
+    async def read() -> str | None:
+        async with _database(database_url) as database, connection(database) as conn:
+            return await read_revision(conn)
+
+    async def record(before: str | None) -> None:
+        async with _database(database_url) as database:
+            await record_upgrade(database, before, by=AUTHOR, now=datetime.now(UTC))
+
+    before = asyncio.run(read())
+    try:
+        upgrade(database_url)  # runs an event loop of its own
+    except (UnknownSchema, SQLAlchemyError, asyncpg.PostgresError) as exc:
+        raise StackError(f"the database cannot be migrated: {exc}") from None
+    asyncio.run(record(before))
+    return asyncio.run(read()) or "none"
 
 
 async def issue_key(database_url: str, name: str, source: str | None, scopes: Sequence[str]) -> str:
@@ -60,7 +88,7 @@ async def _database(database_url: str) -> AsyncIterator[Database]:
     except Refusal as refusal:
         raise StackError(refusal.detail) from None
     except asyncpg.UndefinedTableError:
-        raise StackError("the database has no tables yet: python -m db.core.migrate") from None
+        raise StackError("the database has no tables yet: groupbuy migrate") from None
     except (*INFRASTRUCTURE_FAILURES, asyncpg.PostgresError, ValueError) as exc:
         raise StackError(f"the database cannot be used: {exc}") from None
 

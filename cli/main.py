@@ -14,16 +14,20 @@ DIRECTORY = click.Path(path_type=Path)
 
 
 class Commands(click.Group):
-    """Imports the demo only when it is run."""
+    """Imports the demo and the check only when they are run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return ["up", "demo", "wake", "admin"]
+        return ["up", "demo", "check", "migrate", "wake", "admin"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "demo":
             from cli.demo.play import demo
 
             return demo
+        if cmd_name == "check":
+            from cli.check.command import check
+
+            return check
         return super().get_command(ctx, cmd_name)
 
 
@@ -39,6 +43,13 @@ def main() -> None:
 @click.option("--temporal-port", type=PORT, default=7233, help="Temporal")
 @click.option("--ui-port", type=PORT, default=8233, help="Temporal's web UI")
 @click.option("--mall-port", type=PORT, default=8080, help="demo mall")
+@click.option(
+    "--temporal-ui-url",
+    envvar="GROUPBUY_TEMPORAL_UI_URL",
+    show_envvar=True,
+    show_default="none",
+    help="base of the links to histories, of the Temporal that TEMPORAL_ADDRESS names",
+)
 @click.option("--workers", type=click.IntRange(min=1), default=1, help="worker processes")
 @click.option(
     "--use-external-database",
@@ -54,6 +65,7 @@ def up(
     temporal_port: int,
     ui_port: int,
     mall_port: int,
+    temporal_ui_url: str | None,
     workers: int,
     use_external_database: bool,
     as_json: bool,
@@ -75,6 +87,7 @@ def up(
         temporal_port=temporal_port,
         ui_port=ui_port,
         mall_port=mall_port,
+        temporal_ui_url=temporal_ui_url,
         workers=workers,
         use_external_database=use_external_database,
     )
@@ -82,6 +95,22 @@ def up(
         exit_process(asyncio.run(run(options, as_json=as_json)))
     except (StackError, OSError) as error:
         exit_process(f"groupbuy: {error}")
+
+
+@main.command()
+@click.option("--database-url", envvar="GROUPBUY_DATABASE_URL", show_envvar=True, required=True, help="PostgreSQL")
+def migrate(*, database_url: str) -> None:
+    """Create the tables and SQL functions of a database, or bring them to this version.
+
+    Safe to repeat, and to run twice at once; running processes need not be stopped.
+    """
+    from cli.admin import migrate_database
+
+    try:
+        revision = migrate_database(database_url)
+    except (StackError, OSError) as error:
+        exit_process(f"groupbuy: {error}")
+    click.echo(f"the database has revision {revision}")
 
 
 @main.command()

@@ -47,6 +47,7 @@ class Options:
         temporal_port: int = 0,
         ui_port: int = 0,
         mall_port: int = 0,
+        temporal_ui_url: str | None = None,
         workers: int = 1,
         use_external_database: bool = False,
     ) -> Self:
@@ -62,7 +63,7 @@ class Options:
             database_url=os.environ.get("GROUPBUY_DATABASE_URL") or None,
             use_external_database=use_external_database,
             temporal_address=os.environ.get("TEMPORAL_ADDRESS") or None,
-            temporal_ui_url=os.environ.get("GROUPBUY_TEMPORAL_UI_URL") or None,
+            temporal_ui_url=temporal_ui_url or os.environ.get("GROUPBUY_TEMPORAL_UI_URL") or None,
             amqp_url=os.environ.get("GROUPBUY_AMQP_URL") or None,
         )
 

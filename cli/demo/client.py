@@ -1,4 +1,4 @@
-"""The HTTP client of the demo."""
+"""The HTTP client of the demo and the check."""
 
 import asyncio
 from dataclasses import dataclass
@@ -16,11 +16,15 @@ ATTEMPTS = 5
 """of a request that is answered `temporarily_unavailable`"""
 
 
-class DemoError(click.ClickException):
-    """Ends the demo: click prints the one line and exits with 1."""
+class JourneyError(click.ClickException):
+    """Ends the journey: click prints the one line and exits with 1."""
 
 
-class RefusedError(DemoError):
+class NoAnswerError(JourneyError):
+    """Whether the request was carried out is unknown."""
+
+
+class RefusedError(JourneyError):
     def __init__(self, call: str, status: int, problem: Problem) -> None:
         super().__init__(f"{call} was refused: {status} {problem.line}")
         self.status = status
@@ -28,13 +32,13 @@ class RefusedError(DemoError):
 
 
 def require(subject: str, actual: object, expected: object) -> None:
-    """Ends the demo where the platform does not do what the demo is about to say.
+    """Ends the journey where the platform does not do what is said next.
 
     Raises:
-        DemoError: the two differ.
+        JourneyError: the two differ.
     """
     if actual != expected:
-        raise DemoError(f"{subject} is {actual}, and should be {expected}")
+        raise JourneyError(f"{subject} is {actual}, and should be {expected}")
 
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
@@ -53,17 +57,19 @@ class Client:
 
     Raises:
         RefusedError: the answer is a problem.
-        DemoError: there is no answer, or none of the expected form.
+        NoAnswerError: there is no answer.
+        JourneyError: it has not the expected form.
     """
 
     base_url: str
     http: aiohttp.ClientSession
     key: str | None = None
+    attempts: int = ATTEMPTS
 
     async def call(
         self, expected: type[AnswerT], method: str, path: str, body: dict[str, JsonValue] | None = None
     ) -> Answer[AnswerT]:
-        for attempts_left in reversed(range(ATTEMPTS)):
+        for attempts_left in reversed(range(self.attempts)):
             try:
                 return await self._attempt(expected, method, path, body)
             except RefusedError as refused:
@@ -83,14 +89,14 @@ class Client:
             async with self.http.request(method, self.base_url + path, json=body, headers=headers) as response:
                 text = await response.text()
         except TimeoutError as error:
-            raise DemoError(f"{call}: no answer from {self.base_url} within {REQUEST_TIMEOUT:g} s") from error
+            raise NoAnswerError(f"{call}: no answer from {self.base_url} within {REQUEST_TIMEOUT:g} s") from error
         except (aiohttp.ClientError, UnicodeDecodeError) as error:
-            raise DemoError(f"{call}: no answer from {self.base_url}: {error}") from error
+            raise NoAnswerError(f"{call}: no answer from {self.base_url}: {error}") from error
         try:
             if response.status >= 400:
                 raise RefusedError(call, response.status, Problem.model_validate_json(text))
             answer = expected.model_validate_json(text)
         except ValidationError as error:
             first_line = text.strip().partition("\n")[0][:200]
-            raise DemoError(f"{call}: unexpected answer from {self.base_url}: {response.status} {first_line}") from error
+            raise JourneyError(f"{call}: unexpected answer from {self.base_url}: {response.status} {first_line}") from error
         return Answer(response.status, response.headers.get("Idempotent-Replayed") == "true", answer)

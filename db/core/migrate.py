@@ -1,7 +1,5 @@
-"""Migrates a database to this version's schema: `python -m db.core.migrate`, with GROUPBUY_DATABASE_URL set."""
+"""Migrates a database to this version's schema: what `groupbuy migrate` and `groupbuy up` do first."""
 
-import os
-import sys
 from pathlib import Path
 
 import alembic.command
@@ -32,12 +30,3 @@ def upgrade(database_url: str) -> None:
         raise UnknownSchema(
             f"the database has the schema of another version of groupbuy ({error}): use that version, or an empty database"
         ) from error
-
-
-if __name__ == "__main__":
-    if "GROUPBUY_DATABASE_URL" not in os.environ:
-        sys.exit("db.core.migrate: set GROUPBUY_DATABASE_URL, e.g. postgresql://postgres@127.0.0.1:5432/groupbuy")
-    try:
-        upgrade(os.environ["GROUPBUY_DATABASE_URL"])
-    except UnknownSchema as error:
-        sys.exit(f"db.core.migrate: {error}")

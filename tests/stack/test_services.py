@@ -105,11 +105,12 @@ async def test_services_that_run_elsewhere_are_used_and_not_started(new_dir: Cal
             services_only=True,
             database_url=elsewhere.addresses.database_url,
             temporal_address=elsewhere.addresses.temporal_address,
+            temporal_ui_url="https://temporal.example",
         )
         async with Stack(options, lines.append) as stack:
             assert stack.addresses.database_url == elsewhere.addresses.database_url
             assert stack.addresses.temporal_address == elsewhere.addresses.temporal_address
-            assert stack.addresses.temporal_ui_url is None
+            assert stack.addresses.temporal_ui_url == "https://temporal.example"
             assert "Temporal: registered the search attributes Mall" in lines
             with pytest.raises(KeyError):
                 stack.part("postgres")
