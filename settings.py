@@ -40,6 +40,8 @@ def _origin(text: str) -> str:
     raise ValueError(f"{text[:100]!r} is no origin, such as https://shop.example or http://shop.example:8080")
 
 
+TaskQueue = Literal["groupbuy", "groupbuy-refunds", "groupbuy-mass", "groupbuy-callbacks", "groupbuy-reconciliation"]
+TaskQueues = Annotated[tuple[TaskQueue, ...], NoDecode, BeforeValidator(_split)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split)]
 """Networks, separated by commas: `127.0.0.0/8, ::1/128`."""
 Names = Annotated[tuple[Annotated[str, AfterValidator(_host_name)], ...], NoDecode, BeforeValidator(_split)]
@@ -54,7 +56,13 @@ class Settings(BaseSettings):
     database_url: str = Field(description="PostgreSQL, e.g. postgresql://postgres@127.0.0.1:5432/groupbuy")
     database_pool: PositiveInt = Field(default=16, description="connections that a process holds at most")
     temporal_ui_url: HttpUrl | None = Field(default=None, description="base URL of links to workflow histories")
-    metrics_port: int | None = Field(default=None, description="port of the worker's /metrics; the API serves its own")
+    metrics_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="port of /metrics; without it, a worker has none, and the API serves it on its own port",
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="address that metrics_port listens on")
 
     local_activities: bool = Field(
         default=True,
@@ -79,6 +87,7 @@ class Settings(BaseSettings):
     orchestrated_within: PositiveFloat = Field(
         default=1.0, description="seconds after which a lock or payment without the workflow's answer goes directly"
     )
+    task_queues: TaskQueues = Field(default=(), description="what a worker serves; empty: all of them")
     wakeups_at_once: PositiveInt = Field(
         default=8, description="teams changed directly whose workflows take over at the same time, of all workers together"
     )
@@ -131,6 +140,7 @@ class Settings(BaseSettings):
     )
 
     log_level: str = "INFO"
+    log_format: Literal["text", "json"] = Field(default="text", description="json: every line of the log is an object")
 
     @field_validator("amqp_url")
     @classmethod

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -14,6 +15,7 @@ from typing import Any
 import uvloop
 from pydantic import ValidationError
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.worker import WorkerDeploymentConfig
 
 from activities.callbacks.deliver import AttemptCounter, CallbackActivities
 from activities.callbacks.retries import RetrySchedule
@@ -24,26 +26,26 @@ from db.core.clock import TOLERATED, clock_offset
 from db.core.connection import Database
 from db.core.invariants import Horizons
 from domain.types import validation_message
+from logs import configure_logs, sdk_logging
 from settings import Settings
 from workers.dispatcher import WakeUpDispatcher
 from workers.namespace import NamespaceWatch
 from workers.queues import all_workers
+from workers.versions import IncompleteVersion, deployment_of
 from workflows.client import connect
 from workflows.starters import wake_team
 
 log = logging.getLogger("groupbuy.worker")
 
 TELL_WITHIN = timedelta(seconds=5)
+MEASURE_EVERY = timedelta(seconds=2)
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, deployment: WorkerDeploymentConfig | None) -> None:
     stop = asyncio.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
-    runtime = None
-    if settings.metrics_port is not None:
-        telemetry = TelemetryConfig(metrics=PrometheusConfig(bind_address=f"127.0.0.1:{settings.metrics_port}"))
-        runtime = Runtime(telemetry=telemetry)
+    runtime = runtime_of(settings)
     client = await connect(runtime=runtime)
     database = Database(settings.database_url, size=settings.database_pool)
     retries = RetrySchedule(
@@ -57,9 +59,18 @@ async def run(settings: Settings) -> None:
             broker = settings.amqp_url.get_secret_value() if settings.amqp_url else None
             amqp = await parts.enter_async_context(aclosing(AmqpSender(broker, settings.callback_timeout)))
             senders: dict[str, Sender] = {"http": http, "amqp": amqp}
-            callbacks = CallbackActivities(database, senders, retries, count=attempt_counter(runtime))
+            callbacks = CallbackActivities(
+                database, senders, retries, count=attempt_counter(runtime if settings.metrics_port else None)
+            )
             await parts.enter_async_context(
-                all_workers(client, database, callbacks, horizons=Horizons.of(settings.callback_give_up))
+                all_workers(
+                    client,
+                    database,
+                    callbacks,
+                    horizons=Horizons.of(settings.callback_give_up),
+                    only=settings.task_queues or None,
+                    deployment=deployment,
+                )
             )
             offset = await clock_offset(database)
             if abs(offset) > TOLERATED:
@@ -70,6 +81,8 @@ async def run(settings: Settings) -> None:
             tell = partial(wake_team, client, local_activities=settings.local_activities, within=TELL_WITHIN)
             dispatcher = WakeUpDispatcher(database, tell, settings.wakeups_at_once)
             await parts.enter_async_context(running(dispatcher.run))
+            if settings.metrics_port is not None:
+                await parts.enter_async_context(running(partial(measure_pool, database, runtime)))
             # What was imported stays for good: the collector need not look at it again and again, nor look so often.
             gc.collect()
             gc.freeze()
@@ -78,6 +91,18 @@ async def run(settings: Settings) -> None:
             await stop.wait()
     finally:
         await database.close()
+
+
+def runtime_of(settings: Settings) -> Runtime:
+    """Returns the SDK's runtime, which serves the metrics where they have a port."""
+    metrics = None
+    if settings.metrics_port is not None:
+        metrics = PrometheusConfig(bind_address=metrics_address(settings.metrics_host, settings.metrics_port))
+    return Runtime(telemetry=TelemetryConfig(logging=sdk_logging(as_json=settings.log_format == "json"), metrics=metrics))
+
+
+def metrics_address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @asynccontextmanager
@@ -100,6 +125,19 @@ def attempt_counter(runtime: Runtime | None) -> AttemptCounter:
     return lambda kind, outcome: counter.add(1, {"kind": kind, "outcome": outcome})
 
 
+async def measure_pool(database: Database, runtime: Runtime) -> None:
+    """Keeps the gauges of this process's connections up to date, until cancelled."""
+    meter = runtime.metric_meter
+    connections = meter.create_gauge("groupbuy_database_connections", "Connections to PostgreSQL")
+    waiting = meter.create_gauge("groupbuy_database_waiting", "Callers that wait for a connection to PostgreSQL")
+    size = meter.create_gauge("groupbuy_database_connections_max", "Connections to PostgreSQL at most")
+    while True:
+        connections.set(database.in_use, {"pool": "worker"})
+        waiting.set(database.waiting, {"pool": "worker"})
+        size.set(database.size, {"pool": "worker"})
+        await asyncio.sleep(MEASURE_EVERY.total_seconds())
+
+
 def main() -> int:
     try:
         settings = Settings()  # from the environment
@@ -107,9 +145,14 @@ def main() -> int:
         for error in exc.errors():
             print(f"worker: GROUPBUY_{str(error['loc'][0]).upper()}: {validation_message(error['msg'])}", file=sys.stderr)  # noqa: T201
         return 2
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        uvloop.run(run(settings))
+        deployment = deployment_of(os.environ)
+    except IncompleteVersion as exc:
+        print(f"worker: {exc}", file=sys.stderr)  # noqa: T201
+        return 2
+    configure_logs(settings.log_level, as_json=settings.log_format == "json")
+    try:
+        uvloop.run(run(settings, deployment))
     except RuntimeError as exc:
         print(f"worker: Temporal cannot be reached (TEMPORAL_ADDRESS): {exc}", file=sys.stderr)  # noqa: T201
         return 1

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import asyncpg
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from db.core.connection import INFRASTRUCTURE_FAILURES
 from domain.errors import Refusal
@@ -26,7 +26,9 @@ def database_errors() -> Iterator[None]:
     try:
         yield
     except Refusal as refusal:
-        raise ApplicationError(refusal.detail, type=refusal.code, non_retryable=True) from None
+        # Expected: the SDK neither counts it as a failure nor logs it, with the names of buyers in its detail.
+        benign = ApplicationErrorCategory.BENIGN
+        raise ApplicationError(refusal.detail, type=refusal.code, non_retryable=True, category=benign) from None
     except INFRASTRUCTURE_FAILURES as away:
         raise ApplicationError(_short(away), type=WorkflowFailure.DATABASE_AWAY) from None
     except (asyncpg.IntegrityConstraintViolationError, asyncpg.SyntaxOrAccessError, asyncpg.DataError, LookupError) as defect:

@@ -14,6 +14,7 @@ from api.http.access_log import configure_access_log
 from api.http.connections import HttpLimits
 from api.http.protocol import bounded_protocol
 from domain.types import validation_message
+from logs import configure_logs
 from settings import Settings
 
 log = logging.getLogger("groupbuy.api")
@@ -31,14 +32,19 @@ def main() -> int:
         for error in exc.errors():
             print(f"api: GROUPBUY_{str(error['loc'][0]).upper()}: {validation_message(error['msg'])}", file=sys.stderr)  # noqa: T201
         return 2
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logs(settings.log_level, as_json=settings.log_format == "json")
     configure_access_log()
     listeners = [(os.environ.get("GROUPBUY_API_HOST", "127.0.0.1"), int(os.environ.get("GROUPBUY_API_PORT", "8000")))]
     if settings.legacy_port is not None:
         listeners.append((settings.legacy_host, settings.legacy_port))
-    if len({port for _, port in listeners}) < len(listeners):
-        print("api: GROUPBUY_LEGACY_PORT: the API has this port", file=sys.stderr)  # noqa: T201
-        return 2
+        if settings.legacy_port == listeners[0][1]:
+            print("api: GROUPBUY_LEGACY_PORT: the API has this port", file=sys.stderr)  # noqa: T201
+            return 2
+    if settings.metrics_port is not None:
+        if settings.metrics_port in {port for _, port in listeners}:
+            print("api: GROUPBUY_METRICS_PORT: the API or the legacy format has this port", file=sys.stderr)  # noqa: T201
+            return 2
+        listeners.append((settings.metrics_host, settings.metrics_port))
     try:
         sockets = [_listen(host, port) for host, port in listeners]
     except OSError as exc:
@@ -56,6 +62,7 @@ def main() -> int:
         "api.app:create_server_app",
         factory=True,
         access_log=False,
+        log_config=None,
         log_level="warning",
         timeout_graceful_shutdown=3,
         server_header=False,

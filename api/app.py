@@ -1,5 +1,6 @@
-"""The FastAPI applications: the API, and the legacy format, which has a port of its own."""
+"""The FastAPI applications: the API, and what may have a port of its own: the legacy format, and the metrics."""
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,13 +17,13 @@ from api.legacy.access import AccessRules
 from api.legacy.routes import router as legacy_router
 from api.openapi.document import extend_openapi, operation_id
 from api.openapi.webhooks import webhooks
-from api.routes import ops
+from api.routes import metrics, ops
 from console.app import create_console
 from console.cookies import BASE
 from settings import Settings
 
 
-def create_app() -> FastAPI:
+def create_app(*, with_metrics: bool = True) -> FastAPI:
     app = FastAPI(
         title="groupbuy",
         summary="A group-buying (拼团) trading platform: every team is a durable saga.",
@@ -35,7 +36,7 @@ def create_app() -> FastAPI:
         responses={"4XX": {"model": Problem}, "5XX": {"model": Problem}},
     )
     add_exception_handlers(app)
-    for router in (*routes.ROUTERS, *ops.ROUTERS):
+    for router in (*routes.ROUTERS, *ops.ROUTERS, *[metrics.router] * with_metrics):
         app.include_router(router)
     app.mount("/assets", Assets(Path(__file__).parent / "assets"))
     app.webhooks.include_router(webhooks)
@@ -62,17 +63,25 @@ def create_legacy_app() -> FastAPI:
     return app
 
 
-class PortSwitch:
-    """Passes a request to the legacy format if it came to that format's port, else to the API."""
+def create_metrics_app() -> FastAPI:
+    """Returns the application of the metrics alone; its state must have the `container`."""
+    app = FastAPI(openapi_url=None, redirect_slashes=False)
+    add_exception_handlers(app)
+    app.include_router(metrics.router)
+    app.add_middleware(RequestMiddleware)
+    return app
 
-    def __init__(self, api: FastAPI, legacy: FastAPI, legacy_port: int) -> None:
+
+class PortSwitch:
+    """Passes a request to the application of the port that it came to, else to the API."""
+
+    def __init__(self, api: FastAPI, others: Mapping[int, FastAPI]) -> None:
         self._api = api
-        self._legacy = legacy
-        self._legacy_port = legacy_port
+        self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_legacy = scope["type"] != "lifespan" and scope["server"][1] == self._legacy_port
-        await (self._legacy if is_legacy else self._api)(scope, receive, send)
+        port = 0 if scope["type"] == "lifespan" else scope["server"][1]
+        await self._others.get(port, self._api)(scope, receive, send)
 
 
 async def _to_console(_request: Request) -> Response:
@@ -80,14 +89,18 @@ async def _to_console(_request: Request) -> Response:
 
 
 def create_server_app() -> ASGIApp:
-    """Returns what the server runs: the API, and the legacy format if it has a port."""
-    settings, api = Settings(), create_app()
+    """Returns what the server runs: the API, and what has a port of its own."""
+    settings = Settings()
+    api = create_app(with_metrics=settings.metrics_port is None)
     if settings.console_secret is not None:
         api.add_route(BASE, _to_console, include_in_schema=False)
         api.mount(BASE, create_console(settings.console_secret, api.state))
-    if settings.legacy_port is None:
-        return api
-    legacy = create_legacy_app()
-    legacy.state = api.state
-    legacy.state.access_rules = AccessRules.of(settings)
-    return PortSwitch(api, legacy, settings.legacy_port)
+    others = {}
+    if settings.legacy_port is not None:
+        others[settings.legacy_port] = create_legacy_app()
+        api.state.access_rules = AccessRules.of(settings)
+    if settings.metrics_port is not None:
+        others[settings.metrics_port] = create_metrics_app()
+    for other in others.values():
+        other.state = api.state
+    return PortSwitch(api, others) if others else api

@@ -12,11 +12,12 @@ from functools import partial
 
 from fastapi import FastAPI
 from temporalio.client import Client
+from temporalio.runtime import Runtime, TelemetryConfig
 
 from api.runtime.admission import AdmissionControl
 from api.runtime.api_keys import ApiKeys
 from api.runtime.cache import Cache
-from api.runtime.metrics import BacklogMetrics
+from api.runtime.metrics import DatabaseMetrics
 from api.runtime.rate_limit import RateLimiter
 from api.runtime.statistics import StatisticsCache
 from api.runtime.turns import Turn, Turns
@@ -31,6 +32,7 @@ from api.services.refunds import RefundService
 from api.services.teams import TeamService
 from db.core.connection import Database
 from db.core.listen import REQUEST_COUNTS
+from logs import sdk_logging
 from settings import Settings
 from workflows.client import connect
 from workflows.starters import probe
@@ -47,17 +49,21 @@ PATIENCE: dict[str, tuple[float, float]] = {"auto": (0.95, 0.9), "orchestrated":
 """shares of the time for an answer that payments and locks may wait: an engine takes a part of it, and not always the same"""
 TRADE_WITHIN = timedelta(seconds=3)
 PROBE_WITHIN = timedelta(seconds=1)
+COUNT_WITHIN = timedelta(seconds=2)
+"""a statement of the metrics"""
 
 
 @dataclass(slots=True)
 class Container:
     settings: Settings
     database: Database
+    trades: Database
+    """connections of direct trades"""
     client: Client
     cache: Cache
     api_keys: ApiKeys
     rate_limiter: RateLimiter
-    backlog: BacklogMetrics
+    metrics: DatabaseMetrics
     links: WorkflowLinks
     admission: AdmissionControl
     orders: OrderService
@@ -76,7 +82,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     database = Database(settings.database_url, size=half)
     # Direct trades have connections of their own, and never wait behind a page of an operator, or hold one up.
     trades = Database(settings.database_url, size=half, statement_within=TRADE_WITHIN)
-    client = await connect(lazy=True)  # it starts, and restarts, also while Temporal is away
+    counts = Database(settings.database_url, size=1, statement_within=COUNT_WITHIN)
+    runtime = Runtime(telemetry=TelemetryConfig(logging=sdk_logging(as_json=settings.log_format == "json")))
+    client = await connect(lazy=True, runtime=runtime)  # it starts, and restarts, also while Temporal is away
     admission = AdmissionControl(settings.orchestrated_at_once, partial(probe, client, uuid.uuid4().hex, PROBE_WITHIN))
     rate_limiter = RateLimiter(database)
     cache = Cache(settings.database_url, {REQUEST_COUNTS: rate_limiter.receive_counts})
@@ -86,11 +94,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.container = Container(
         settings=settings,
         database=database,
+        trades=trades,
         client=client,
         cache=cache,
         api_keys=api_keys,
         rate_limiter=rate_limiter,
-        backlog=BacklogMetrics(database),
+        metrics=DatabaseMetrics(counts),
         links=WorkflowLinks(settings.temporal_ui_url, client.namespace),
         admission=admission,
         orders=OrderService(database, client, TradeAdmission(trades, admission, settings), turns, settings),
@@ -119,6 +128,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
                 await api_keys.record_uses(timedelta())
         await database.close()
         await trades.close()
+        await counts.close()
 
 
 def _turns(settings: Settings) -> Turns:

@@ -13,8 +13,7 @@ from domain.schemas.attention import Attention, Resolvable
 from domain.schemas.workflows import WorkflowLink
 from domain.wakeups import ATTEMPTS
 
-ATTENTION = f"""
-SELECT * FROM (
+NEEDS_OPERATOR = f"""
   SELECT 'refund' AS kind, r.order_id AS subject, o.source, o.out_trade_no, o.team_id, r.requested_at AS since,
          format('%s of %s: the mall does not answer', r.kind, r.amount) AS detail, r.order_id, r.attempt
     FROM refunds r JOIN orders o USING (order_id) WHERE r.status = 'attention'
@@ -47,10 +46,23 @@ SELECT * FROM (
          format('its workflow was told %s times that the rows have changed, and has not read them: %s', w.attempts,
                 coalesce(w.error, 'no error')), NULL, NULL
     FROM team_wakeups w JOIN teams t USING (team_id) WHERE w.attempts >= {ATTEMPTS}
-) attention
+"""
+ATTENTION = f"""
+SELECT * FROM ({NEEDS_OPERATOR}) attention
  WHERE $1::timestamptz IS NULL OR (since, kind || '/' || subject) < ($1, $2)
  ORDER BY since DESC, kind || '/' || subject DESC LIMIT $3
 """
+
+
+COUNTED = 10_000
+COUNT = (
+    f"SELECT kind, count(*) AS items FROM (SELECT kind FROM ({NEEDS_OPERATOR}) attention LIMIT {COUNTED}) counted GROUP BY kind"
+)
+
+
+async def count_attention(conn: Connection) -> dict[str, int]:
+    """Counts what needs an operator, by kind, up to 10,000 in all."""
+    return {row["kind"]: row["items"] for row in await conn.fetch(COUNT)}
 
 
 async def list_attention(database: Database, after: Position | None, limit: int) -> list[Attention]:

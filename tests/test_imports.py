@@ -6,10 +6,12 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SHIPPED = {Path(name).stem for name in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]}
-MODULES = {"settings", "worker"}
+MODULES = {"logs", "settings", "worker"}
 """The linter reads packages only."""
 
 
@@ -36,8 +38,9 @@ def test_every_shipped_package_has_a_contract() -> None:
     assert {*rules["root_packages"]} <= {source for rule in rules["contracts"] for source in rule.get("source_modules", ())}
 
 
-def test_settings_import_nothing_of_ours() -> None:
-    assert imported(ROOT / "settings.py") & (SHIPPED | {"tests"}) == set()
+@pytest.mark.parametrize("name", ["logs", "settings"])
+def test_what_every_process_needs_first_imports_nothing_of_ours(name: str) -> None:
+    assert imported(ROOT / f"{name}.py") & (SHIPPED | {"tests"}) == set()
 
 
 def test_domain_depends_on_nothing_but_its_validation_and_url_libraries() -> None:

@@ -1,14 +1,20 @@
 """The workers of a process, one for each task queue."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from temporalio.client import Client
-from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+from temporalio.worker import (
+    PollerBehaviorAutoscaling,
+    UnsandboxedWorkflowRunner,
+    Worker,
+    WorkerDeploymentConfig,
+    WorkflowRunner,
+)
 
 from activities.audiences import AudienceActivities
 from activities.callbacks.deliver import CallbackActivities
@@ -66,6 +72,7 @@ def trade_worker(
     threads: ThreadPoolExecutor,
     task_queue: str = TRADE_QUEUE,
     runner: WorkflowRunner | None = None,
+    deployment: WorkerDeploymentConfig | None = None,
 ) -> Worker:
     """Runs the teams, and the transactions that malls wait for; `runner` None is the one without a sandbox."""
     orders, teams = OrderActivities(database), TeamActivities(database)
@@ -91,11 +98,16 @@ def trade_worker(
         workflow_task_executor=threads,
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,
+        deployment_config=deployment,
     )
 
 
 def refund_worker(
-    client: Client, database: Database, threads: ThreadPoolExecutor, runner: WorkflowRunner | None = None
+    client: Client,
+    database: Database,
+    threads: ThreadPoolExecutor,
+    runner: WorkflowRunner | None = None,
+    deployment: WorkerDeploymentConfig | None = None,
 ) -> Worker:
     """Runs what somebody waits for beside locks and payments of a live team: refunds, and payments that lead to one."""
     starts = RefundStartActivities(database, partial(start_refund, client))
@@ -105,6 +117,7 @@ def refund_worker(
         CONCURRENT_REFUNDS,
         threads,
         runner,
+        deployment,
         workflows=[RefundWorkflow, PaymentWorkflow],
         activities=[
             *refund_steps(database),
@@ -116,7 +129,11 @@ def refund_worker(
 
 
 def mass_worker(
-    client: Client, database: Database, threads: ThreadPoolExecutor, runner: WorkflowRunner | None = None
+    client: Client,
+    database: Database,
+    threads: ThreadPoolExecutor,
+    runner: WorkflowRunner | None = None,
+    deployment: WorkerDeploymentConfig | None = None,
 ) -> Worker:
     """Runs what the platform does for many at once: a few side by side, and none of its activities holds a slot for long."""
     starts = RefundStartActivities(database, partial(start_refund, client, task_queue=MASS_QUEUE))
@@ -127,6 +144,7 @@ def mass_worker(
         CONCURRENT_MASS,
         threads,
         runner,
+        deployment,
         workflows=[RefundWorkflow, AudienceImportWorkflow, CampaignShutdownWorkflow, StatisticsWorkflow],
         activities=[
             *refund_steps(database),
@@ -148,6 +166,7 @@ def reconciliation_worker(
     horizons: Horizons,
     threads: ThreadPoolExecutor,
     runner: WorkflowRunner | None = None,
+    deployment: WorkerDeploymentConfig | None = None,
 ) -> Worker:
     """Runs reconciliation, which waits behind nothing else."""
     restart, look = partial(restart_refund, client), partial(how_team_ended, client)
@@ -158,6 +177,7 @@ def reconciliation_worker(
         CONCURRENT_STEPS,
         threads,
         runner,
+        deployment,
         workflows=[ReconciliationWorkflow],
         activities=[
             reconciliation.conclude_overdue_teams,
@@ -175,6 +195,7 @@ def _few_at_once(
     at_once: int,
     threads: ThreadPoolExecutor,
     runner: WorkflowRunner | None,
+    deployment: WorkerDeploymentConfig | None,
     *,
     workflows: list[type],
     activities: list[Callable[..., Any]],
@@ -193,6 +214,7 @@ def _few_at_once(
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,
+        deployment_config=deployment,
     )
 
 
@@ -217,6 +239,7 @@ def callback_worker(
     callbacks: CallbackActivities,
     threads: ThreadPoolExecutor,
     runner: WorkflowRunner | None = None,
+    deployment: WorkerDeploymentConfig | None = None,
 ) -> Worker:
     """Delivers callbacks, with slots of its own: a slow mall holds up nobody's lock."""
     redelivery = RedeliveryActivities(database, callbacks, partial(signal_refund, client, task_queue=MASS_QUEUE))
@@ -238,6 +261,7 @@ def callback_worker(
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,
+        deployment_config=deployment,
     )
 
 
@@ -249,18 +273,37 @@ async def all_workers(
     task_queue: str = TRADE_QUEUE,
     runner: WorkflowRunner | None = None,
     horizons: Horizons | None = None,
+    only: Collection[str] | None = None,
+    deployment: WorkerDeploymentConfig | None = None,
 ) -> AsyncIterator[None]:
-    """Everything that a worker process does; `task_queue` is the teams'."""
+    """Everything that a worker process does.
+
+    Args:
+        client: Temporal.
+        database: the database.
+        callbacks: the activities that deliver.
+        task_queue: the teams'.
+        runner: None: the one without a sandbox.
+        horizons: of the check of the invariants; None: the usual ones.
+        only: the task queues that are served; None: all.
+        deployment: the version of the workers; None: they have none.
+    """
     with (
         ThreadPoolExecutor(WORKFLOW_THREADS) as threads,
         ThreadPoolExecutor(REFUND_THREADS) as refund_threads,
         ThreadPoolExecutor(MASS_THREADS) as mass_threads,
     ):
-        async with (
-            trade_worker(client, database, threads, task_queue, runner),
-            refund_worker(client, database, refund_threads, runner),
-            mass_worker(client, database, mass_threads, runner),
-            callback_worker(client, database, callbacks, threads, runner),
-            reconciliation_worker(client, database, horizons or Horizons(), mass_threads, runner),
-        ):
+        workers = {
+            TRADE_QUEUE: partial(trade_worker, client, database, threads, task_queue, runner, deployment),
+            REFUNDS_QUEUE: partial(refund_worker, client, database, refund_threads, runner, deployment),
+            MASS_QUEUE: partial(mass_worker, client, database, mass_threads, runner, deployment),
+            CALLBACKS_QUEUE: partial(callback_worker, client, database, callbacks, threads, runner, deployment),
+            RECONCILIATION_QUEUE: partial(
+                reconciliation_worker, client, database, horizons or Horizons(), mass_threads, runner, deployment
+            ),
+        }
+        async with AsyncExitStack() as running:
+            for name, worker in workers.items():
+                if only is None or name in only:
+                    await running.enter_async_context(worker())
             yield

@@ -13,6 +13,9 @@ REQUEST_ID_HEADER = b"x-request-id"
 FIRST_ERROR = 400
 READS = {"GET", "HEAD", "OPTIONS"}
 OPERATIONS = ("/v1/ops/", "/console/")
+IDS = ("team_id", "order_id", "out_trade_no", "event_id")
+"""of the path that are fields of their own"""
+USER = "user_id"
 
 log = logging.getLogger("groupbuy.access")
 
@@ -39,7 +42,7 @@ def write_access_line(scope: Scope, status: int, seconds: float) -> None:
     is_change = scope["path"].startswith(OPERATIONS) and scope["method"] not in READS
     if status < FIRST_ERROR and not is_change:
         return
-    line = {
+    line: dict[str, object] = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "level": "INFO",
         "logger": log.name,
@@ -47,8 +50,17 @@ def write_access_line(scope: Scope, status: int, seconds: float) -> None:
         "key_id": scope.get(KEY_ID),
         "peer": peer(scope),
         "method": scope["method"],
-        "path": scope["path"][:200],
+        "path": _path(scope)[:200],
         "status": status,
         "ms": round(seconds * 1000),
     }
+    parameters: dict[str, object] = scope.get("path_params", {})
+    line |= {name: str(parameters[name])[:64] for name in IDS if name in parameters}
     log.info(json.dumps(line))
+
+
+def _path(scope: Scope) -> str:
+    """Returns the path, without the id of a buyer."""
+    path: str = scope["path"]
+    user = scope.get("path_params", {}).get(USER)
+    return path.removesuffix(user) + f"{{{USER}}}" if user and path.endswith(user) else path

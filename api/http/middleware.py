@@ -10,6 +10,7 @@ from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import logs
 from api.http.access_log import OPERATIONS, REQUEST_ID, REQUEST_ID_HEADER, new_request_id, write_access_line
 from api.http.problems import problem
 from domain.errors import ErrorCode
@@ -53,6 +54,7 @@ class RequestMiddleware:
             scope = {**scope, "method": "GET"}
         started = time.perf_counter()
         request_id = scope[REQUEST_ID] = new_request_id()
+        logs.request_id.set(request_id)
         headers = [(REQUEST_ID_HEADER, request_id.encode()), NO_SNIFFING]
         received, limit = 0, _body_limit(scope)
         status: int | None = None

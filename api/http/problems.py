@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from prometheus_client import Counter
 from starlette.exceptions import HTTPException
 
 from db.core.connection import INFRASTRUCTURE_FAILURES
@@ -14,6 +15,8 @@ from domain.errors import MEANINGS, ConfirmationRequired, ErrorCode, GroupBuyErr
 from domain.types import Schema, validation_message
 
 log = logging.getLogger("groupbuy.api")
+
+REFUSALS = Counter("groupbuy_refusals", "Requests that were answered with a problem, by its code", ["code"])
 
 RETRY_AFTER_SECONDS = 1
 CODES_OF_STATUS = {404: ErrorCode.NOT_FOUND, 405: ErrorCode.METHOD_NOT_ALLOWED}
@@ -64,6 +67,7 @@ def problem(
     status: int | None = None,
     retry_after: int | None = None,
 ) -> ProblemResponse:
+    REFUSALS.labels(code).inc()
     body = problem_body(code, detail, errors, status=status)
     headers = {"Retry-After": str(retry_after or RETRY_AFTER_SECONDS)} if body["status"] in {429, 503} else {}
     if code is ErrorCode.UNAUTHORIZED:

@@ -1,4 +1,4 @@
-"""The routes of malls and of monitoring, a module per resource."""
+"""The routes of malls and of monitoring, a module per resource; `metrics` may have a port of its own."""
 
 from api.routes import docs, events, health, market, orders, problems, quotes, refunds, teams
 

@@ -1,4 +1,4 @@
-"""Health, readiness, version and metrics of this process."""
+"""Health, readiness and version of this process."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -6,7 +6,6 @@ from importlib.metadata import version
 from typing import Literal
 
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from temporalio.service import RPCError
 
 from api.container import Container
@@ -88,9 +87,3 @@ async def _engine(container: Container) -> str:
 @router.get("/version")
 async def get_version() -> Version:
     return Version(name="groupbuy", version=version("groupbuy"))
-
-
-@router.get("/metrics", include_in_schema=False)
-async def metrics(container: ContainerDep) -> Response:
-    await container.backlog.refresh()
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

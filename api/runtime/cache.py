@@ -5,9 +5,14 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from typing import Any, TypeVar
 
+from prometheus_client import Counter
+
 from db.core.listen import CHANGED, Listener
 
 Value = TypeVar("Value")
+
+READS = Counter("groupbuy_cache_reads", "Reads of cached settings", ["result"])
+HITS, MISSES = READS.labels("hit"), READS.labels("miss")
 
 MAX_ENTRIES = 10_000
 TTL = 10.0
@@ -30,8 +35,10 @@ class Cache:
     ) -> Value:
         """Returns the cached value, else what `read` returns, which is cached unless it is None."""
         if self.notices.is_listening and (entry := self._entries.get(key)) is not None and entry[0] > time.monotonic():
+            HITS.inc()
             value: Value = entry[1]
             return value
+        MISSES.inc()
         invalidations = self.invalidations
         value = await read()
         # A change that was notified during the read may have come after it: the value could be stale.

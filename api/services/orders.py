@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
+from prometheus_client import Counter
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 
 from api.http.temporal_errors import WorkflowGoneError, retrieve_start_failure, time_limit, translate_update_errors
@@ -40,6 +41,12 @@ from workflows.payment import BOOK, PaymentWorkflow
 from workflows.starters import payment_options, team_opening, team_start
 from workflows.team.workflow import LOCK, SETTLE, TeamWorkflow
 
+LOCKS = Counter("groupbuy_locks", "Locks that were answered with an order", ["answer"])
+PAYMENTS = Counter("groupbuy_payments", "Payments by what they led to", ["outcome", "reason", "answer"])
+
+REPEATED = "repeated"
+"""another request had the same effect before"""
+
 AnswerT = TypeVar("AnswerT")
 LookAgain = Callable[[], Awaitable[None]]
 
@@ -63,17 +70,9 @@ class OrderService:
             Refusal: a rule refuses the seat.
             Unavailable: the outcome is unknown.
         """
-        request = _seat_request(mall, new, callback_format)
-        async with time_limit(self._settings.answer_within), self._turns.take(Turn.LOCK):
-            found = await self._look_up(request)
-            if found.record is None:
-                async with self._buyers.slot((request.source, request.user_id)) as has_waited:
-                    if has_waited:
-                        found = await self._look_up(request)
-                    if found.record is None:
-                        _require_few_unpaid(found, request)
-                        return await self._take_seat(request, found)
-        return _same_order(found.record, request), True
+        order, is_repeat = await self._hold(_seat_request(mall, new, callback_format))
+        LOCKS.labels(REPEATED if is_repeat else "taken").inc()
+        return order, is_repeat
 
     async def pay(self, mall: MallAccess, out_trade_no: str, payment: Payment) -> tuple[Settlement, bool]:
         """Books a payment; returns its outcome, and whether another request had reported it.
@@ -91,9 +90,22 @@ class OrderService:
         if record.payment_outcome is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A payment was confirmed that has no outcome.")
         outcome, reason = record.payment_outcome, record.payment_reason
+        PAYMENTS.labels(outcome, reason or "", REPEATED if is_replay else "booked").inc()
         return Settlement(outcome=outcome, reason=reason, order=record.order, team=team), is_replay
 
     # --- locks ---
+
+    async def _hold(self, request: SeatRequest) -> tuple[Order, bool]:
+        async with time_limit(self._settings.answer_within), self._turns.take(Turn.LOCK):
+            found = await self._look_up(request)
+            if found.record is None:
+                async with self._buyers.slot((request.source, request.user_id)) as has_waited:
+                    if has_waited:
+                        found = await self._look_up(request)
+                    if found.record is None:
+                        _require_few_unpaid(found, request)
+                        return await self._take_seat(request, found)
+        return _same_order(found.record, request), True
 
     async def _look_up(self, request: SeatRequest) -> OrderLookup:
         return await look_up_order(self._database, request, datetime.now(UTC))

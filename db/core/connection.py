@@ -64,6 +64,11 @@ class Database:
         self._url = _asyncpg_url(database_url)
         self._settings = {} if statement_within is None else _timeouts(statement_within)
         self._slots = asyncio.Semaphore(size)
+        self.size = size
+        self.in_use = 0
+        """connections that were acquired and not released"""
+        self.waiting = 0
+        """callers that wait for one"""
         self._idle: list[tuple[Connection, float]] = []
         """each with the time of its last use; the last entry is the most recent"""
         self._is_closed = False
@@ -75,14 +80,14 @@ class Database:
             TimeoutError and others of INFRASTRUCTURE_FAILURES: no connection was released in time, or none can be opened.
         """
         if self._slots.locked():
-            async with asyncio.timeout(ACQUIRE_TIMEOUT):
-                await self._slots.acquire()
+            await self._wait()
         else:
             await self._slots.acquire()  # does not wait: no timer is needed
+        self.in_use += 1
         try:
             return self._reuse() or await self._open()
         except BaseException:
-            self._slots.release()
+            self._give_back()
             raise
 
     def release(self, conn: Connection) -> None:
@@ -90,7 +95,7 @@ class Database:
             conn.terminate()
         elif not conn.is_closed():
             self._idle.append((conn, time.monotonic()))
-        self._slots.release()
+        self._give_back()
 
     async def close(self) -> None:
         """Closes the idle connections now, and the others when they are released."""
@@ -104,6 +109,18 @@ class Database:
         while self._idle:
             conn, _ = self._idle.pop()
             conn.terminate()
+
+    async def _wait(self) -> None:
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(ACQUIRE_TIMEOUT):
+                await self._slots.acquire()
+        finally:
+            self.waiting -= 1
+
+    def _give_back(self) -> None:
+        self.in_use -= 1
+        self._slots.release()
 
     def _reuse(self) -> Connection | None:
         while self._idle:
