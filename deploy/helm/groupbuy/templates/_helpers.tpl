@@ -1,0 +1,83 @@
+{{- define "groupbuy.labels" -}}
+app.kubernetes.io/name: groupbuy
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- define "groupbuy.image" -}}
+{{- if .Values.image.digest }}{{ .Values.image.repository }}@{{ .Values.image.digest }}{{ else }}{{ .Values.image.repository }}:{{ .Values.image.tag }}{{ end }}
+{{- end }}
+
+{{- define "groupbuy.podSecurity" -}}
+automountServiceAccountToken: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  seccompProfile: {type: RuntimeDefault}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "groupbuy.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* The environment of API and workers. */}}
+{{- define "groupbuy.environment" -}}
+- name: GROUPBUY_DATABASE_URL
+  valueFrom: {secretKeyRef: {name: {{ .Values.secrets.database }}, key: url}}
+{{- if .Values.databaseCa }}
+- {name: PGSSLROOTCERT, value: /etc/groupbuy/database/ca.crt}
+{{- end }}
+{{- if .Values.secrets.amqp }}
+- name: GROUPBUY_AMQP_URL
+  valueFrom: {secretKeyRef: {name: {{ .Values.secrets.amqp }}, key: url}}
+{{- end }}
+- {name: TEMPORAL_ADDRESS, value: {{ .Values.temporal.address | quote }}}
+- {name: TEMPORAL_NAMESPACE, value: {{ .Values.temporal.namespace | quote }}}
+{{- if .Values.secrets.temporal }}
+- name: TEMPORAL_API_KEY
+  valueFrom: {secretKeyRef: {name: {{ .Values.secrets.temporal }}, key: apiKey}}
+{{- end }}
+{{- if .Values.secrets.temporalTls }}
+- {name: TEMPORAL_TLS_CLIENT_CERT_PATH, value: /etc/groupbuy/temporal/tls.crt}
+- {name: TEMPORAL_TLS_CLIENT_KEY_PATH, value: /etc/groupbuy/temporal/tls.key}
+{{- end }}
+{{- if .Values.temporal.uiUrl }}
+- {name: GROUPBUY_TEMPORAL_UI_URL, value: {{ .Values.temporal.uiUrl | quote }}}
+{{- end }}
+- {name: GROUPBUY_METRICS_PORT, value: "9100"}
+{{- range $name, $value := .Values.settings }}
+- {name: {{ $name }}, value: {{ $value | quote }}}
+{{- end }}
+{{- end }}
+
+{{- define "groupbuy.mounts" -}}
+- {name: tmp, mountPath: /tmp}
+{{- if .Values.databaseCa }}
+- {name: database-ca, mountPath: /etc/groupbuy/database, readOnly: true}
+{{- end }}
+{{- if .Values.secrets.temporalTls }}
+- {name: temporal-tls, mountPath: /etc/groupbuy/temporal, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "groupbuy.volumes" -}}
+- name: tmp
+  emptyDir: {sizeLimit: 64Mi}
+{{- if .Values.databaseCa }}
+- name: database-ca
+  configMap: {name: {{ .Values.databaseCa }}}
+{{- end }}
+{{- if .Values.secrets.temporalTls }}
+- name: temporal-tls
+  secret: {secretName: {{ .Values.secrets.temporalTls }}}
+{{- end }}
+{{- end }}

@@ -1,0 +1,210 @@
+"""The built wheel in an environment of its own, run beside PostgreSQL and Temporal as deploy/compose runs it.
+
+Where the tests run as root, it runs as a user without rights, in a folder that it cannot write to.
+"""
+
+import asyncio
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from temporalio.client import Client
+
+from embedded.plan import Options
+from embedded.ports import HOST, free_port
+from embedded.stack import Stack
+from tests.deploy.files import ROOT, compose
+from tests.deploy.versions import NAME, set_current
+from tests.stack_fixture import data_dir, environment
+
+READY_WITHIN = 30.0
+PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
+INHERITED = ("LANG", "LC_ALL", "TZ")
+
+
+def build_wheel(folder: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    [wheel] = folder.glob("*.whl")
+    return wheel
+
+
+def unprivileged_python() -> str | None:
+    """Returns a Python that any user may run; None where there is none, or where the tests have no rights themselves."""
+    if os.getuid() != 0:
+        return None
+    return shutil.which(PYTHON, path="/usr/local/bin:/usr/bin:/bin")
+
+
+@dataclass
+class Environment:
+    """A virtual environment with the wheel; what it depends on is that of the tests, without the checkout."""
+
+    folder: Path
+    python: str
+    identity: dict[str, Any]
+    """user and groups of its processes; empty: those of the tests"""
+
+    @classmethod
+    def create(cls, folder: Path) -> "Environment":
+        python = unprivileged_python()
+        identity: dict[str, Any] = {}
+        if python:
+            nobody = pwd.getpwnam("nobody")
+            identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        made = cls(folder, python or sys.executable, identity)
+        made._fill()
+        return made
+
+    def _fill(self) -> None:
+        self.folder.chmod(0o755)
+        venv = self.folder / "venv"
+        subprocess.run([self.python, "-m", "venv", "--without-pip", str(venv)], check=True, capture_output=True)
+        pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python"), "--disable-pip-version-check"]
+        wheel = build_wheel(self.folder)
+        subprocess.run([*pip, "install", "--quiet", "--no-index", "--no-deps", "--no-compile", str(wheel)], check=True)
+        # Only the path: the editable install of the checkout, which is in another .pth there, is not found.
+        [packages] = venv.glob("lib/python3*/site-packages")
+        (packages / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"])
+        (self.folder / "closed").mkdir(mode=0o555)
+
+    async def start(self, command: Sequence[str], **settings: str) -> asyncio.subprocess.Process:
+        """Starts a command of compose.yaml or of the documentation."""
+        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        return await asyncio.create_subprocess_exec(
+            str(self.folder / "venv" / "bin" / command[0]),
+            *command[1:],
+            cwd=self.folder / "closed",
+            env={**inherited, "TEMPORAL_CONFIG_FILE": os.devnull, **settings},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            **self.identity,
+        )
+
+    async def run(self, command: Sequence[str], **settings: str) -> tuple[int, str, str]:
+        """Returns the exit code, stdout and stderr."""
+        process = await self.start(command, **settings)
+        stdout, stderr = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, stdout.decode(), stderr.decode()
+
+
+@dataclass
+class Installation:
+    """The processes of one installation, and how they are reached."""
+
+    environment: Environment
+    settings: dict[str, str]
+    temporal: Client
+    admin_key: str
+    ports: dict[str, str] = field(default_factory=dict)
+    """of the API, and of the metrics of each process"""
+    outputs: dict[str, bytearray] = field(default_factory=dict)
+    """what each process has written to stderr so far"""
+    processes: dict[str, tuple[asyncio.subprocess.Process, asyncio.Task[None]]] = field(default_factory=dict)
+
+    @property
+    def api_url(self) -> str:
+        return f"http://{HOST}:{self.ports['http']}"
+
+    async def start(self, name: str, service: str, **settings: str) -> None:
+        """Starts what a service of compose.yaml runs, and waits until it is ready."""
+        self.ports[name] = str(free_port())
+        command = compose()["services"][service]["command"]
+        settings = {**self.settings, **settings, "GROUPBUY_METRICS_PORT": self.ports[name]}
+        process = await self.environment.start(command, **settings)
+        output = self.outputs[name] = bytearray()
+        self.processes[name] = process, asyncio.create_task(_read(process, output))
+        async with asyncio.timeout(READY_WITHIN):
+            if service == "worker":
+                assert process.stdout
+                assert await process.stdout.readline() == b"ready\n", output.decode()
+            else:
+                await _until_answered(f"{self.api_url}/readyz")
+
+    async def start_worker(self, build: str) -> None:
+        """Starts a worker of this version, which gets no tasks until that is the current one."""
+        version = {"TEMPORAL_DEPLOYMENT_NAME": NAME, "TEMPORAL_WORKER_BUILD_ID": build}
+        await self.start(f"worker-{build}", "worker", **version)
+
+    async def stop(self, name: str) -> None:
+        process, reading = self.processes.pop(name)
+        assert process.returncode is None, self.outputs[name].decode()
+        process.terminate()
+        await asyncio.wait_for(process.wait(), 15)
+        await reading
+        # The API's server ends itself by the signal, after it has stopped.
+        assert process.returncode in {0, -signal.SIGTERM}, self.outputs[name].decode()
+
+    def check(self, *arguments: str, **settings: str) -> Coroutine[Any, Any, tuple[int, str, str]]:
+        """Runs `groupbuy check`."""
+        command = ["groupbuy", "check", "--api", self.api_url, *arguments]
+        return self.environment.run(command, **{"GROUPBUY_ADMIN_KEY": self.admin_key, **settings})
+
+    async def metrics(self, name: str) -> str:
+        async with aiohttp.ClientSession() as http, http.get(f"http://{HOST}:{self.ports[name]}/metrics") as response:
+            assert response.status == 200
+            return await response.text()
+
+
+@asynccontextmanager
+async def installation() -> AsyncIterator[Installation]:
+    """Builds, installs and migrates; then a worker and an API run, with metrics on ports of their own and logs in JSON."""
+    async with AsyncExitStack() as parts:
+        services = parts.enter_context(data_dir())
+        folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="groupbuy-wheel-")))
+        parts.enter_context(environment())
+        creating = asyncio.create_task(asyncio.to_thread(Environment.create, folder))
+        stack = await parts.enter_async_context(Stack(Options(data_dir=services, services_only=True)))
+        installed = await creating
+        settings = {
+            "GROUPBUY_DATABASE_URL": stack.addresses.database_url,
+            "TEMPORAL_ADDRESS": stack.addresses.temporal_address,
+            "GROUPBUY_LOG_FORMAT": "json",
+        }
+        for _ in range(2):
+            code, stdout, stderr = await installed.run(compose()["services"]["migrate"]["command"], **settings)
+            assert (code, stdout.startswith("the database has revision ")) == (0, True), stderr
+        code, key, stderr = await installed.run(["groupbuy", "admin", "create-key", "--name", "ann"], **settings)
+        assert code == 0, stderr
+        temporal = await Client.connect(stack.addresses.temporal_address)
+        running = Installation(environment=installed, settings=settings, temporal=temporal, admin_key=key.strip())
+        try:
+            await running.start_worker("a")
+            await set_current(temporal, "a")
+            running.ports["http"] = str(free_port())
+            await running.start("api", "api", GROUPBUY_API_PORT=running.ports["http"])
+            yield running
+        finally:
+            for name in list(running.processes):
+                await running.stop(name)
+
+
+async def _read(process: asyncio.subprocess.Process, output: bytearray) -> None:
+    assert process.stderr
+    while chunk := await process.stderr.read(65536):
+        output += chunk
+
+
+async def _until_answered(url: str) -> None:
+    async with aiohttp.ClientSession() as http:
+        while True:
+            try:
+                async with http.get(url) as response:
+                    if response.status == 200:
+                        return
+            except aiohttp.ClientConnectionError:
+                pass
+            await asyncio.sleep(0.05)

@@ -1,0 +1,85 @@
+"""deploy/compose: valid, complete, and with as much time to stop as the processes take."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+
+from settings import Settings
+from tests.deploy.files import COMPOSE, DEPLOY, compose, seconds
+from workers.queues import GRACE
+
+SERVICES = compose()["services"]
+VARIABLE = re.compile(r"\$\{([A-Z_]+)(:[-?][^}]*)?\}")
+
+
+def test_it_is_a_compose_file() -> None:
+    schema = json.loads((Path(__file__).parent / "compose.schema.json").read_text())
+    errors = jsonschema_rs.validator_for(schema).iter_errors(compose())
+    assert [(list(error.instance_path), error.message) for error in errors] == []
+
+
+def test_a_misspelt_key_is_none() -> None:
+    schema = json.loads((Path(__file__).parent / "compose.schema.json").read_text())
+    wrong = compose()
+    wrong["services"]["api"]["enviroment"] = {}
+    assert not jsonschema_rs.validator_for(schema).is_valid(wrong)
+
+
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
+def test_docker_compose_reads_it() -> None:
+    command = ["docker-compose", "--env-file", ".env.example", "config", "--quiet"]
+    result = subprocess.run(command, cwd=COMPOSE, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_every_variable_is_in_the_example_or_has_a_default() -> None:
+    example = {line.partition("=")[0] for line in (COMPOSE / ".env.example").read_text().splitlines() if "=" in line}
+    used = dict(VARIABLE.findall((COMPOSE / "compose.yaml").read_text()))
+    assert {name for name, default in used.items() if not default.startswith(":-")} <= example
+    assert example <= used.keys()
+
+
+def test_what_services_depend_on_and_mount_is_there() -> None:
+    declared = compose()["volumes"].keys()
+    for name, service in SERVICES.items():
+        assert service.get("depends_on", {}).keys() <= SERVICES.keys(), name
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            assert source in declared if "/" not in source else (COMPOSE / source).exists(), volume
+
+
+def test_every_setting_exists() -> None:
+    of_processes = {"GROUPBUY_API_HOST", "GROUPBUY_API_PORT"} | {f"GROUPBUY_{name.upper()}" for name in Settings.model_fields}
+    for name in ("api", "console", "worker", "migrate"):
+        assert {each for each in SERVICES[name]["environment"] if each.startswith("GROUPBUY_")} <= of_processes
+
+
+def test_the_processes_may_write_nothing_and_have_time_to_stop() -> None:
+    for name in ("api", "console", "worker", "migrate"):
+        service = SERVICES[name]
+        assert (service["read_only"], service["tmpfs"], service["cap_drop"]) == (True, ["/tmp"], ["ALL"])  # noqa: S108
+    for name in ("api", "console", "worker"):
+        assert seconds(SERVICES[name]["stop_grace_period"]) >= 2 * GRACE.total_seconds()
+
+
+def test_only_the_proxy_is_reached_from_outside() -> None:
+    assert [name for name, service in SERVICES.items() if "ports" in service] == ["proxy"]
+    passed = (COMPOSE / "Caddyfile").read_text()
+    assert "8091" not in passed  # the legacy format has no keys
+
+
+def test_the_image_is_built_from_what_there_is() -> None:
+    lines = (DEPLOY / "Containerfile").read_text().splitlines()
+    copied = [line.split()[1:-1] for line in lines if line.startswith("COPY ") and "--from" not in line]
+    assert [path for paths in copied for path in paths if not (DEPLOY.parent / path).exists()] == []
+    bases = [line for line in lines if line.startswith("FROM ")]
+    assert len(bases) == 2
+    assert all("@${BASE_DIGEST}" in line for line in bases)
+    assert not any(line.startswith("ARG BASE_DIGEST=") for line in lines)
+    user = next(line for line in reversed(lines) if line.startswith("USER "))
+    assert user == "USER 10001:10001"

@@ -1,0 +1,132 @@
+"""The chart, rendered by Helm where that is installed."""
+
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+
+from settings import Settings
+from tests.deploy.files import CHART, documents
+from workers.queues import GRACE
+from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, RECONCILIATION_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
+
+HELM = shutil.which("helm")
+pytestmark = pytest.mark.skipif(HELM is None, reason="helm is not installed")
+
+EVERYTHING = (
+    "keda.enabled=true",
+    "podMonitor.enabled=true",
+    "prometheusRule.enabled=true",
+    "api.ingress.enabled=true",
+    "console.enabled=true",
+    "secrets.amqp=groupbuy-amqp",
+    "secrets.temporal=groupbuy-temporal",
+    "secrets.temporalTls=groupbuy-temporal-tls",
+    "databaseCa=groupbuy-database-ca",
+    "temporal.uiUrl=https://temporal.example",
+    "settings.GROUPBUY_CALLBACK_TIMEOUT=10",
+)
+
+
+def helm(*arguments: str) -> str:
+    assert HELM
+    result = subprocess.run([HELM, *arguments], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def rendered(*settings: str) -> dict[tuple[str, str], dict[str, Any]]:
+    found = documents(helm("template", "shop", str(CHART), *[part for each in settings for part in ("--set", each)]))
+    assert len({(each["kind"], each["metadata"]["name"]) for each in found}) == len(found)
+    return {(each["kind"], each["metadata"]["name"]): each for each in found}
+
+
+def pods(objects: dict[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each["spec"]["template"] for (kind, _), each in objects.items() if kind in {"Deployment", "Job"}]
+
+
+def test_the_chart_has_no_fault_that_lint_finds() -> None:
+    helm("lint", "--strict", str(CHART))
+
+
+@pytest.mark.parametrize("settings", [(), EVERYTHING], ids=["default", "everything"])
+def test_every_pod_is_without_rights(settings: tuple[str, ...]) -> None:
+    for pod in pods(rendered(*settings)):
+        assert pod["spec"]["securityContext"]["runAsNonRoot"]
+        assert not pod["spec"]["automountServiceAccountToken"]
+        [container] = pod["spec"]["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"]["limits"]["memory"]
+        volumes = {volume["name"] for volume in pod["spec"]["volumes"]}
+        assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+
+
+def test_every_task_queue_is_served_and_trade_is_never_scaled_to_nothing() -> None:
+    objects = rendered(*EVERYTHING)
+    queues = [
+        queue
+        for pod in pods(objects)
+        for variable in pod["spec"]["containers"][0]["env"]
+        if variable["name"] == "GROUPBUY_TASK_QUEUES"
+        for queue in variable["value"].split(",")
+    ]
+    assert sorted(queues) == sorted([TRADE_QUEUE, REFUNDS_QUEUE, MASS_QUEUE, CALLBACKS_QUEUE, RECONCILIATION_QUEUE])
+    scaled = [each["spec"] for (kind, _), each in objects.items() if kind == "ScaledObject"]
+    assert sorted(trigger["metadata"]["taskQueue"] for each in scaled for trigger in each["triggers"]) == sorted(queues)
+    assert all(each["minReplicaCount"] >= 1 for each in scaled)
+    assert ("Deployment", "shop-worker-trade") in objects
+
+
+def test_every_setting_exists_and_secrets_are_named_only() -> None:
+    known = {f"GROUPBUY_{name.upper()}" for name in Settings.model_fields}
+    for pod in pods(rendered(*EVERYTHING)):
+        for variable in pod["spec"]["containers"][0]["env"]:
+            name = variable["name"]
+            assert name in known or re.fullmatch(r"TEMPORAL_[A-Z_]+|PGSSLROOTCERT|MIGRATE_URL", name), name
+            if name.endswith(("_URL", "_KEY", "_SECRET")) and "UI_URL" not in name:
+                assert "secretKeyRef" in variable["valueFrom"], name
+
+
+def test_pods_have_as_much_time_to_stop_as_the_processes_take() -> None:
+    objects = rendered()
+    for (kind, name), each in objects.items():
+        if kind != "Deployment":
+            continue
+        spec = each["spec"]["template"]["spec"]
+        before = int(spec["containers"][0].get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", ["", "0"])[1])
+        assert spec["terminationGracePeriodSeconds"] >= before + 2 * GRACE.total_seconds(), name
+
+
+def test_the_console_is_off_where_trade_is_done() -> None:
+    objects = rendered(*EVERYTHING)
+    switched_on = [
+        name
+        for (kind, name), each in objects.items()
+        if kind == "Deployment"
+        for variable in each["spec"]["template"]["spec"]["containers"][0]["env"]
+        if variable["name"] == "GROUPBUY_CONSOLE_SECRET"
+    ]
+    assert switched_on == ["shop-console"]
+    assert ("Deployment", "shop-console") not in rendered()
+
+
+def test_only_the_ingress_and_monitoring_reach_the_pods() -> None:
+    objects = rendered(*EVERYTHING)
+    policies = {name: each["spec"] for (kind, name), each in objects.items() if kind == "NetworkPolicy"}
+    assert {name: [port["port"] for rule in spec["ingress"] for port in rule["ports"]] for name, spec in policies.items()} == {
+        "shop": ["metrics"],
+        "shop-api": ["http"],
+    }
+    paths = [path["path"] for rule in objects[("Ingress", "shop-api")]["spec"]["rules"] for path in rule["http"]["paths"]]
+    assert not [path for path in paths if path.startswith("/v1/ops") or path in {"/", "/v1", "/v1/", "/metrics"}]
+
+
+def test_the_rules_are_those_of_the_monitoring_folder() -> None:
+    rule = rendered(*EVERYTHING)[("PrometheusRule", "shop")]
+    assert rule["spec"]["groups"][0]["name"] == "groupbuy-processes"

