@@ -38,6 +38,13 @@ DYNAMIC_CONFIG = {
     "frontend.namespaceRPS.visibility": 200,
 }
 
+ENVIRONMENT = {
+    # Collecting garbage half as often saves a tenth of the server's CPU, for about 230 MB; the limit keeps a leak from growing.
+    "GOGC": "400",
+    "GOMEMLIMIT": "1GiB",
+}
+"""of the server, unless set in ours"""
+
 
 def find_temporal() -> Path:
     # Not resolved: sys.executable is a symbolic link in the environment's bin folder, and the binary lies beside the link.
@@ -70,9 +77,9 @@ class EmbeddedTemporal:
             command += ["--search-attribute", f"{name}={kind}"]
         for key, value in DYNAMIC_CONFIG.items():
             command += ["--dynamic-config-value", f"{key}={value}"]
-        cwd = self._data_dir.path
+        cwd, own = self._data_dir.path, {**ENVIRONMENT, **environment}
         return Part(
-            Program(name="temporal", command=command, environment=environment, cwd=cwd, stop_within=2.5),
+            Program(name="temporal", command=command, environment=own, cwd=cwd, stop_within=2.5),
             self._is_ready,
         )
 
