@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         " orchestrated: never",
     )
     orchestrated_at_once: NonNegativeInt = Field(
-        default=8, description="locks and payments that one API process has under way in workflows; the others go directly"
+        default=2, description="locks and payments that one API process has under way in workflows; the others go directly"
     )
     orchestrated_within: PositiveFloat = Field(
         default=1.0, description="seconds after which a lock or payment without the workflow's answer goes directly"

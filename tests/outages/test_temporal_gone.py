@@ -37,7 +37,7 @@ async def test_trade_goes_on_while_all_workers_are_gone(stack: Stack, shop: Shop
     await crowd.completes_teams()
     await stack.stop_part("worker-1")
     await crowd.completes_teams(10)
-    assert (await shop.mall.get("/readyz")).ok()["status"] == "degraded"
+    await until(lambda: shop.mall.get("/readyz"), lambda ready: ready.ok()["status"] == "degraded", EVENTUALLY)
     await stack.start_part("worker-1")
     await crowd.completes_teams()
     await crowd.finish()
