@@ -4,12 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request
 from pydantic import Field
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from api.dependencies import ContainerDep
-from api.http.exports import csv_lines
 from api.http.pagination import Cursor, number_position, page
 from console.access import ViewerDep
+from console.exports import csv_file
 from console.rendering import render
 from db.settings.audit import ChangeFilter, export_changes, list_changes
 from domain.schemas.audit import Change
@@ -40,6 +40,4 @@ async def audit(
 async def export(
     _viewer: ViewerDep, container: ContainerDep, subject: Subject | None = None, changed_by: Name | None = None
 ) -> Response:
-    slices = export_changes(container.database, ChangeFilter(subject=subject, changed_by=changed_by))
-    disposition = {"Content-Disposition": 'attachment; filename="audit.csv"'}
-    return StreamingResponse(csv_lines(Change, slices), media_type="text/csv; charset=utf-8", headers=disposition)
+    return csv_file("audit", Change, export_changes(container.database, ChangeFilter(subject=subject, changed_by=changed_by)))

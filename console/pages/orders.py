@@ -1,9 +1,10 @@
 """Orders: the search, an order with its refunds and timeline, and undoing one."""
 
 from datetime import UTC, datetime
-from typing import Literal
+from functools import partial
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from api.container import Container
@@ -11,6 +12,7 @@ from api.dependencies import ContainerDep
 from api.http.pagination import Cursor, page, position
 from api.http.query_params import CampaignQuery
 from console.access import FormDep, Operator, SupportDep, ViewerDep
+from console.exports import all_rows, csv_file
 from console.forms import FormError, ReasonedAct, new_act_id, validated
 from console.problems import FieldProblem
 from console.rendering import done, render
@@ -33,11 +35,7 @@ class RefundAct(ReasonedAct):
     force: Literal["", "true"] = ""
 
 
-@router.get("/orders")
-async def orders(
-    request: Request,
-    _viewer: ViewerDep,
-    container: ContainerDep,
+async def _filters(
     source: Identifier | None = None,
     user_id: Identifier | None = None,
     team_id: TeamId | None = None,
@@ -45,9 +43,8 @@ async def orders(
     status: OrderStatus | None = None,
     out_trade_no: Identifier | None = None,
     owed: bool | None = None,
-    cursor: Cursor = None,
-) -> Response:
-    filters = OrderFilter(
+) -> OrderFilter:
+    return OrderFilter(
         source=source,
         user_id=user_id,
         team_id=team_id,
@@ -56,9 +53,27 @@ async def orders(
         out_trade_no=out_trade_no,
         owed=owed,
     )
+
+
+Filters = Annotated[OrderFilter, Depends(_filters)]
+
+
+def _key(order: OpsOrder) -> tuple[datetime, str]:
+    return order.locked_at, order.order_id
+
+
+@router.get("/orders")
+async def orders(
+    request: Request, _viewer: ViewerDep, container: ContainerDep, filters: Filters, cursor: Cursor = None
+) -> Response:
     rows = await list_ops_orders(container.database, filters, position(cursor), ROWS + 1)
-    found = page(rows, ROWS, lambda order: (order.locked_at, order.order_id))
+    found = page(rows, ROWS, _key)
     return render(request, "orders/list.html", orders=found.data, next_cursor=found.next_cursor, statuses=list(OrderStatus))
+
+
+@router.get("/orders.csv")
+async def export(_viewer: ViewerDep, container: ContainerDep, filters: Filters) -> Response:
+    return csv_file("orders", OpsOrder, all_rows(partial(list_ops_orders, container.database, filters), _key))
 
 
 @router.get("/orders/{order_id}")

@@ -1,14 +1,13 @@
 """The first page: what waits for a person, how the parts are, and the statistics of the last days."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from api.dependencies import ContainerDep
-from api.http.exports import csv_lines
 from console.access import ViewerDep
+from console.exports import csv_file, one_slice
 from console.rendering import render
 from console.statistics_charts import CHARTS
 from db.attention import list_attention
@@ -49,13 +48,7 @@ async def overview(request: Request, _viewer: ViewerDep, container: ContainerDep
 
 @router.get("/statistics.csv")
 async def export(_viewer: ViewerDep, container: ContainerDep, source: Source | None = None) -> Response:
-    days = await _days(container.database, source)
-
-    async def slices() -> AsyncIterator[list[DayStatistics]]:
-        yield days
-
-    disposition = {"Content-Disposition": 'attachment; filename="statistics.csv"'}
-    return StreamingResponse(csv_lines(DayStatistics, slices()), media_type="text/csv; charset=utf-8", headers=disposition)
+    return csv_file("statistics", DayStatistics, one_slice(await _days(container.database, source)))
 
 
 async def _days(database: Database, source: str | None) -> list[DayStatistics]:

@@ -1,10 +1,12 @@
 """Teams: the list, a team with its seats and timeline, and what operators do to it."""
 
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, NamedTuple
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 from starlette.responses import Response
 
@@ -13,6 +15,7 @@ from api.dependencies import ContainerDep
 from api.http.pagination import Cursor, page, position
 from api.http.query_params import CampaignQuery
 from console.access import FormDep, OperatorDep, ViewerDep
+from console.exports import all_rows, csv_file
 from console.forms import FormError, ReasonedAct, new_act_id, validated
 from console.problems import FieldProblem
 from console.rendering import done, render
@@ -22,7 +25,7 @@ from db.teams.timeline import read_timeline
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import OrderStatus, TeamStatus
 from domain.schemas.orders import OpsOrder
-from domain.schemas.teams import Team
+from domain.schemas.teams import OpsTeam, Team
 from domain.types import Identifier, TeamId
 
 router = APIRouter()
@@ -54,21 +57,34 @@ class Seats(NamedTuple):
         return sum((order.pay_price for order in self.paid), Decimal())
 
 
-@router.get("/teams")
-async def teams(
-    request: Request,
-    _viewer: ViewerDep,
-    container: ContainerDep,
+async def _filters(
     source: Identifier | None = None,
     campaign_id: CampaignQuery = None,
     goods_id: Identifier | None = None,
     status: TeamStatus | None = None,
-    cursor: Cursor = None,
+) -> TeamFilter:
+    return TeamFilter(source=source, campaign_id=campaign_id, goods_id=goods_id, status=status)
+
+
+Filters = Annotated[TeamFilter, Depends(_filters)]
+
+
+def _key(team: OpsTeam) -> tuple[datetime, str]:
+    return team.opened_at, team.team_id
+
+
+@router.get("/teams")
+async def teams(
+    request: Request, _viewer: ViewerDep, container: ContainerDep, filters: Filters, cursor: Cursor = None
 ) -> Response:
-    filters = TeamFilter(source=source, campaign_id=campaign_id, goods_id=goods_id, status=status)
     rows = await list_teams(container.database, filters, position(cursor), ROWS + 1)
-    found = page(rows, ROWS, lambda team: (team.opened_at, team.team_id))
+    found = page(rows, ROWS, _key)
     return render(request, "teams/list.html", teams=found.data, next_cursor=found.next_cursor, statuses=list(TeamStatus))
+
+
+@router.get("/teams.csv")
+async def export(_viewer: ViewerDep, container: ContainerDep, filters: Filters) -> Response:
+    return csv_file("teams", OpsTeam, all_rows(partial(list_teams, container.database, filters), _key))
 
 
 @router.get("/teams/{team_id}")

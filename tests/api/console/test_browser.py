@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import axe_playwright_python  # type: ignore[import-untyped]
 import pytest
 from playwright.async_api import Browser, Page, expect
 
@@ -15,6 +17,9 @@ from tests.api.shop import Shop, fresh
 from tests.browser import PATIENCE_MS, needs_chromium, open_page, running_browser
 
 pytestmark = needs_chromium
+
+AXE = Path(axe_playwright_python.__path__[0]) / "axe.min.js"
+SERIOUS = {"serious", "critical"}
 
 
 @pytest.fixture
@@ -151,3 +156,26 @@ async def test_the_overview_draws_its_charts(stack: Stack, shop: Shop, browser: 
         await page.get_by_label("Mall").fill("")
         await page.get_by_role("button", name="Filter").click()
         await expect(page.locator(".chart canvas")).to_have_count(len(CHARTS))
+
+
+async def test_pages_can_be_used_by_everybody(stack: Stack, shop: Shop, browser: Browser) -> None:
+    """axe finds nothing that keeps people with a disability from using a page, light or dark."""
+    offer = await shop.sell()
+    order = await offer.seat()
+    await shop.settle(order)
+    axe = AXE.read_text()
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    async with signed_in(browser, stack) as page:
+        for path, scheme in zip(
+            (
+                *("", f"teams/{order['team_id']}", f"teams/{order['team_id']}/close", f"orders/{order['order_id']}"),
+                *("teams", f"campaigns/new?copy={offer.campaign_id}", f"campaigns/{offer.campaign_id}", "audit"),
+            ),
+            cycle(schemes),
+            strict=False,
+        ):
+            await page.emulate_media(color_scheme=scheme)
+            await page.goto(stack.addresses.console_url + path)
+            await page.evaluate(axe)
+            found = await page.evaluate("axe.run().then(results => results.violations)")
+            assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found if rule["impact"] in SERIOUS] == [], path

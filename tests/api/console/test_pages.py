@@ -83,3 +83,24 @@ async def test_a_callback_shows_its_attempts_and_is_sent_again(sign_in: SignIn, 
     assert (await support.post(f"/callbacks/{event}/resend", page.hidden())).status == 303
     await receiver.of_type("order.cancelled", 2)
     assert event in (await support.get(f"/callbacks?event_id={event}")).text
+
+
+async def test_lists_are_exported_whole_and_safe_for_spreadsheets(sign_in: SignIn, shop: Shop) -> None:
+    offer = await shop.sell()
+    first = await offer.seat()
+    orders = [first, *[await offer.seat(team_id=first["team_id"]) for _ in range(2)]]
+    await shop.refund(orders[1])
+    ann = await sign_in("read")
+    for path, count in (("orders", 3), ("teams", 1)):
+        file = await ann.get(f"/{path}.csv?campaign_id={offer.campaign_id}&status=")
+        lines = file.text.splitlines()
+        assert file.headers["Content-Disposition"] == f'attachment; filename="{path}.csv"'
+        assert lines[0].startswith("\ufeff")
+        assert len(lines) == 1 + count
+    refunds = await ann.get(f"/refunds.csv?team_id={first['team_id']}")
+    assert orders[1]["out_trade_no"] in refunds.text
+    name = f"=1+1 {fresh('person')}"
+    await (await sign_in("ops", name)).act("/switches/rollout", value="100")
+    audit = (await ann.get("/audit.csv")).text
+    assert f",'{name}," in audit
+    assert f",{name}," not in audit
