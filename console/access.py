@@ -13,6 +13,7 @@ from api.dependencies import ContainerDep, request_address
 from api.http.access_log import KEY_ID, REQUEST_ID
 from console.attempts import SignInAttempts
 from console.cookies import SESSION_COOKIE, set_cookie
+from console.live import TeamWatch
 from console.roles import Role, role_of
 from console.sessions import Signer
 from db.settings.keys import OpsAccess
@@ -31,6 +32,7 @@ class ConsoleParts:
 
     signer: Signer
     attempts: SignInAttempts
+    teams: TeamWatch
 
 
 async def console_parts(request: Request) -> ConsoleParts:

@@ -13,6 +13,7 @@ from console import pages
 from console.access import ConsoleParts
 from console.attempts import SignInAttempts
 from console.cookies import NEW_COOKIES
+from console.live import TeamWatch
 from console.problems import add_exception_handlers
 from console.sessions import Signer
 
@@ -28,7 +29,7 @@ def create_console(secret: SecretStr, state: State) -> ASGIApp:
     """Returns the console; `state` is the API's and has its container."""
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     app.state = state
-    app.state.console = ConsoleParts(Signer(secret.get_secret_value()), SignInAttempts())
+    app.state.console = ConsoleParts(Signer(secret.get_secret_value()), SignInAttempts(), TeamWatch())
     add_exception_handlers(app)
     for router in pages.ROUTERS:
         app.include_router(router)

@@ -19,6 +19,7 @@ from console.rendering import done, render
 from console.roles import Role
 from db.orders.queries import OrderFilter, list_ops_orders
 from db.refunds.queries import RefundFilter, RefundLookup, list_refunds, look_up_refund_of_order
+from db.teams.queries import count_team_changes
 from db.teams.timeline import read_timeline
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import OrderStatus, RefundStep, decide_refund
@@ -79,12 +80,15 @@ async def export(_viewer: ViewerDep, container: ContainerDep, filters: Filters) 
 @router.get("/orders/{order_id}")
 async def order(request: Request, order_id: Identifier, _viewer: ViewerDep, container: ContainerDep) -> Response:
     found = await _read(container, order_id)
+    counts = await count_team_changes(container.database, [found.team_id])
+    found = await _read(container, order_id)  # again: what changes after they were counted is told
     filters = RefundFilter(source=found.source, out_trade_no=found.out_trade_no)
     refunds = await list_refunds(container.database, filters, None, MAX_ATTEMPTS)
     return render(
         request,
         "orders/order.html",
         order=found,
+        changes=counts.get(found.team_id, 0),
         refunds=container.links.fill_all(refunds),
         timeline=await read_timeline(container.database, found.team_id, order_id),
         may_be_refunded=found.status in {OrderStatus.LOCKED, OrderStatus.PAID},

@@ -6,21 +6,21 @@ from enum import StrEnum
 from functools import partial
 from typing import Annotated, NamedTuple
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from api.container import Container
 from api.dependencies import ContainerDep
 from api.http.pagination import Cursor, page, position
 from api.http.query_params import CampaignQuery
-from console.access import FormDep, OperatorDep, ViewerDep
+from console.access import FormDep, OperatorDep, PartsDep, ViewerDep
 from console.exports import all_rows, csv_file
 from console.forms import FormError, ReasonedAct, new_act_id, validated
 from console.problems import FieldProblem
 from console.rendering import done, render
 from db.orders.queries import OrderFilter, list_ops_orders
-from db.teams.queries import TeamFilter, list_teams, read_team
+from db.teams.queries import TeamFilter, count_team_changes, list_teams, read_team
 from db.teams.timeline import read_timeline
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import OrderStatus, TeamStatus
@@ -89,6 +89,7 @@ async def export(_viewer: ViewerDep, container: ContainerDep, filters: Filters) 
 
 @router.get("/teams/{team_id}")
 async def team(request: Request, team_id: TeamId, _viewer: ViewerDep, container: ContainerDep) -> Response:
+    counts = await count_team_changes(container.database, [team_id])  # before the rest: what changes meanwhile is told
     found = await _read(container, team_id)
     orders = await list_ops_orders(container.database, OrderFilter(team_id=team_id), None, SHOWN_ORDERS + 1)
     timeline = await read_timeline(container.database, team_id)
@@ -96,12 +97,26 @@ async def team(request: Request, team_id: TeamId, _viewer: ViewerDep, container:
         request,
         "teams/team.html",
         team=found,
+        changes=counts.get(team_id, 0),
         source=orders[0].source if orders else None,
         orders=orders[:SHOWN_ORDERS],
         has_more=len(orders) > SHOWN_ORDERS,
         timeline=timeline,
         acts=list(TeamAct) if found.status is TeamStatus.FORMING else [],
     )
+
+
+@router.get("/teams/{team_id}/changes")
+async def changes(
+    team_id: TeamId,
+    _viewer: ViewerDep,
+    container: ContainerDep,
+    parts: PartsDep,
+    seen: Annotated[int, Query(ge=0, lt=2**63)] = 0,
+) -> Response:
+    """Server-sent events for open pages of the team and of its orders, which then fetch themselves again."""
+    await _read(container, team_id)
+    return StreamingResponse(parts.teams.changes(container.database, team_id, seen), media_type="text/event-stream")
 
 
 @router.get("/teams/{team_id}/{act}")

@@ -11,17 +11,41 @@ function showLocalTimes(root) {
   }
 }
 
-// A part with data-live is fetched again every so many seconds while the page is seen and no dialog is open.
+// The live part of a page is fetched again, unless somebody is at work in it. Returns whether it was.
+async function refresh() {
+  const part = document.getElementById("live");
+  const isBusy = document.hidden || document.getElementById("dialog").open || part.contains(document.activeElement);
+  if (isBusy || part.querySelector("details[open]")) return false;
+  await htmx.ajax("GET", location.href, { target: "#live", select: "#live", swap: "outerHTML" });
+  return true;
+}
+
+// A part with data-live is fetched every so many seconds.
 let liveTimer;
 function keepLive() {
   clearTimeout(liveTimer);
   const part = document.querySelector("#live[data-live]");
-  if (part === null) return;
-  liveTimer = setTimeout(() => {
-    const isBusy = document.hidden || document.getElementById("dialog").open || part.contains(document.activeElement);
-    if (isBusy || part.querySelector("details[open]")) return keepLive();
-    htmx.ajax("GET", location.href, { target: "#live", select: "#live", swap: "outerHTML" }).then(keepLive, keepLive);
-  }, 1000 * Number(part.dataset.live));
+  if (part !== null) liveTimer = setTimeout(() => refresh().then(keepLive, keepLive), 1000 * Number(part.dataset.live));
+}
+
+// A part with data-changes is fetched when the server says that it has changed, and once more when what follows has come:
+// callbacks are attempted after the change. Only a page that is seen listens, because a browser has few connections.
+let changes = null;
+function listen() {
+  const part = document.querySelector("#live[data-changes]");
+  if (part === null || document.hidden) {
+    changes?.close();
+    changes = null;
+  } else if (changes === null) {
+    changes = new EventSource(part.dataset.changes);
+    changes.onmessage = followChange;
+  }
+}
+async function followChange() {
+  for (const wait of [0, 2000]) {
+    await new Promise((resolve) => setTimeout(resolve, wait));
+    while (changes !== null && !(await refresh())) await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
 }
 
 // The page of an act, shown as a dialog.
@@ -51,6 +75,11 @@ function upload(form) {
 document.addEventListener("DOMContentLoaded", () => {
   showLocalTimes(document);
   keepLive();
+  listen();
+  document.addEventListener("visibilitychange", () => {
+    listen();
+    if (changes !== null) followChange();
+  });
   document.body.addEventListener("htmx:afterSwap", (event) => {
     showLocalTimes(document);
     if (event.detail.target.id === "dialog") showDialog();

@@ -31,6 +31,19 @@ async def read_team(database: Database, source: str | None, team_id: str) -> Tea
     return None if row is None else team_from_row(row, row)
 
 
+CHANGES = """
+SELECT team_id, version + (SELECT count(*) FROM events e JOIN delivery_attempts a USING (event_id)
+                            WHERE e.team_id = t.team_id) AS changes
+  FROM teams t WHERE team_id = ANY($1::text[])
+"""
+
+
+async def count_team_changes(database: Database, team_ids: Collection[str]) -> dict[str, int]:
+    """Returns a number of each team that grows with its seats and payments, and with every attempt to deliver an event."""
+    async with connection(database) as conn:
+        return {row["team_id"]: row["changes"] for row in await conn.fetch(CHANGES, list(team_ids))}
+
+
 FACTS = """
 SELECT t.team_id, t.source, t.campaign_id, t.goods_id, coalesce(g.name, t.goods_id) AS goods_name, t.target_count, t.status
   FROM teams t LEFT JOIN goods g USING (goods_id) WHERE t.team_id = ANY($1::text[])
