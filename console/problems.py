@@ -29,7 +29,15 @@ class FieldProblem(NamedTuple):
 def problem(request: Request, code: ErrorCode, detail: str, errors: list[FieldProblem] | None = None) -> Response:
     meaning = MEANINGS[code]
     return render(
-        request, "problem.html", meaning.status, code=code, meaning=meaning, detail=detail, errors=errors or [], toast=None
+        request,
+        "problem.html",
+        meaning.status,
+        code=code,
+        meaning=meaning,
+        detail=detail,
+        errors=errors or [],
+        toast=None,
+        part_id=request.headers.get("hx-target", ""),
     )
 
 

@@ -7,6 +7,7 @@ from console.pages import (
     callbacks,
     campaigns,
     goods,
+    health,
     keys,
     malls,
     orders,
@@ -21,7 +22,7 @@ from console.pages import (
 ROUTERS = tuple(
     module.router
     for module in (
-        *(sign_in, overview, search, attention),
+        *(sign_in, overview, health, search, attention),
         *(teams, orders, refunds, callbacks),
         *(campaigns, goods, audiences, switches, malls, keys, audit),
     )

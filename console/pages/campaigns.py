@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
@@ -34,9 +34,11 @@ from db.campaigns.store import change_campaign, create_campaign, list_campaigns,
 from db.campaigns.versions import list_versions
 from domain.errors import ConfirmationRequired, ErrorCode, Refusal, Risk
 from domain.lifecycle import CampaignStatus
+from domain.quotes import explained_quote
 from domain.schemas.campaign_shutdown import NewShutdown, ShutdownPreview
-from domain.schemas.campaigns import Campaign, CampaignFields, NewCampaign
-from domain.types import MAX_CAMPAIGN_ID, Money
+from domain.schemas.campaigns import Campaign, CampaignFields, CampaignGoods, NewCampaign
+from domain.schemas.quotes import QuoteRequest
+from domain.types import MAX_CAMPAIGN_ID, Identifier, Money
 
 router = APIRouter()
 
@@ -114,6 +116,25 @@ async def campaign(request: Request, campaign_id: CampaignPath, _viewer: ViewerD
         versions=[(version, differences(old, version.campaign)) for version, old in zip(versions, older, strict=True)],
         shutdown=container.links.fill(await container.campaigns.shutdown_status(campaign_id)),
     )
+
+
+@router.get("/campaigns/{campaign_id}/quote")
+async def ask_quote(
+    request: Request,
+    campaign_id: CampaignPath,
+    _viewer: ViewerDep,
+    container: ContainerDep,
+    sold: Annotated[str, Query(max_length=200)],
+    user_id: Identifier,
+) -> Response:
+    """What a buyer would pay for one of the campaign's goods (mall, channel and goods), with every rule."""
+    try:
+        goods = CampaignGoods.model_validate(dict(zip(CampaignGoods.model_fields, sold.split(), strict=False)))
+    except ValidationError:
+        raise Refusal(ErrorCode.INVALID_REQUEST, "sold: name the mall, the channel and the goods.") from None
+    quote = QuoteRequest(goods_id=goods.goods_id, channel=goods.channel, user_id=user_id, campaign_id=campaign_id)
+    context = await container.quotes.quote_context(goods.source, quote)
+    return render(request, "campaigns/quote.html", user_id=user_id, quote=explained_quote(context))
 
 
 @router.get("/campaigns/{campaign_id}/edit")

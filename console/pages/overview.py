@@ -1,4 +1,4 @@
-"""The first page: what waits for a person, how the parts are, and the statistics of the last days."""
+"""The first page: what waits for a person, the campaigns that sell, and the statistics of the last days."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,11 +11,9 @@ from console.exports import csv_file, one_slice
 from console.rendering import render
 from console.statistics_charts import CHARTS
 from db.attention import list_attention
-from db.callbacks.queries import read_backlog
 from db.campaigns.store import list_campaigns
 from db.core.connection import Database
 from db.statistics import list_statistics
-from db.teams.wakeups import count_wakeups
 from domain.lifecycle import CampaignStatus
 from domain.schemas.attention import Resolvable
 from domain.schemas.statistics import DayStatistics
@@ -37,8 +35,6 @@ async def overview(request: Request, _viewer: ViewerDep, container: ContainerDep
         items=container.links.fill_all(waiting[:SHOWN]),
         has_more=len(waiting) > SHOWN,
         resolvable=list(Resolvable),
-        backlog=await read_backlog(database),
-        wakeups=await count_wakeups(database),
         campaigns=await list_campaigns(database, CampaignStatus.ACTIVE, None, SHOWN),
         days=await _days(database, source),
         charts=CHARTS,

@@ -104,3 +104,22 @@ async def test_lists_are_exported_whole_and_safe_for_spreadsheets(sign_in: SignI
     audit = (await ann.get("/audit.csv")).text
     assert f",'{name}," in audit
     assert f",{name}," not in audit
+
+
+async def test_a_campaign_tells_what_a_buyer_would_pay_and_why(sign_in: SignIn, shop: Shop) -> None:
+    offer = await shop.sell()
+    taken = await offer.seat()
+    ann = await sign_in("read")
+    asked = f"/campaigns/{offer.campaign_id}/quote?sold=s01+c01+{offer.goods_id}&user_id="
+    fresh_buyer = await ann.get(asked + fresh("buyer"))
+    assert (fresh_buyer.status, "may take a seat" in fresh_buyer.text, "¥80.00" in fresh_buyer.text) == (200, True, True)
+    same_buyer = await ann.get(asked + taken["user_id"])
+    assert ("may not take a seat" in same_buyer.text, "take_limit_reached" in same_buyer.text) == (True, True)
+    for wrong in ("sold=s01&user_id=x", "sold=s01+c01+!&user_id=x", f"sold=s09+c01+{offer.goods_id}&user_id=x"):
+        assert (await ann.get(f"/campaigns/{offer.campaign_id}/quote?{wrong}")).status in {404, 422}
+
+
+async def test_health_has_the_invariants_and_the_backlog(sign_in: SignIn) -> None:
+    text = (await (await sign_in("read")).get("/health")).text
+    assert "Temporal and its workers answer" in text
+    assert "violations of invariants" not in text
