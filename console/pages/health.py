@@ -15,7 +15,7 @@ from db.teams.wakeups import count_wakeups
 
 router = APIRouter()
 
-CHECK_WITHIN = timedelta(seconds=2)
+CHECK_WITHIN = timedelta(seconds=0.1)
 
 
 @router.get("/health")

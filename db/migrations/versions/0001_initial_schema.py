@@ -610,6 +610,13 @@ def upgrade() -> None:
         "orders_refunding_idx", "orders", ["order_id"], unique=False, postgresql_where=sa.text("status = 'refunding'")
     )
     op.create_index("orders_team_idx", "orders", ["team_id", "locked_at"], unique=False)
+    op.create_index(
+        "orders_undone_idx",
+        "orders",
+        ["status", "locked_at", "order_id"],
+        unique=False,
+        postgresql_where=sa.text("status IN ('cancelled', 'refunded')"),
+    )
     op.create_index("orders_user_idx", "orders", ["user_id", "source", "locked_at", "order_id"], unique=False)
     op.create_table(
         "campaign_shutdown_teams",
