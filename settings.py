@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     database_url: str = Field(description="PostgreSQL, e.g. postgresql://postgres@127.0.0.1:5432/groupbuy")
     database_pool: PositiveInt = Field(default=16, description="connections that a process holds at most")
     temporal_ui_url: HttpUrl | None = Field(default=None, description="base URL of links to workflow histories")
+    console_url: HttpUrl | None = Field(default=None, description="where operators open the console; histories link to it")
     metrics_port: int | None = Field(
         default=None,
         ge=1,

@@ -151,6 +151,7 @@ class Plan:
     def application_environment(self) -> dict[str, str]:
         """Returns the environment of worker and API."""
         ui = {"GROUPBUY_TEMPORAL_UI_URL": self.temporal_ui_url} if self.temporal_ui_url else {}
+        console = {"GROUPBUY_CONSOLE_URL": self.console_url}
         broker = {"GROUPBUY_AMQP_URL": self.amqp_url} if self.amqp_url else {}
         addresses = {"GROUPBUY_DATABASE_URL": self.database_url, "TEMPORAL_ADDRESS": self.temporal_address}
-        return {**self.base_environment(), **self.settings, **addresses, **ui, **broker}
+        return {**self.base_environment(), **self.settings, **addresses, **console, **ui, **broker}

@@ -17,6 +17,7 @@ from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime
 from temporalio.service import GrpcCompression
 
+from workflows.console_links import ConsoleLinks
 from workflows.operator_signals import UndecodablePayload
 
 # The converters of temporalio.contrib.pydantic, created once. The SDK creates a payload converter for every workflow task and
@@ -53,12 +54,13 @@ os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
 data_converter = DataConverter(payload_converter_class=PayloadConverter)
 
 
-async def connect(*, runtime: Runtime | None = None, lazy: bool = False) -> Client:
+async def connect(*, runtime: Runtime | None = None, lazy: bool = False, console_url: str | None = None) -> Client:
     """Connects as the environment says (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TLS, …), like Temporal's own CLI.
 
     Args:
         runtime: the SDK's runtime; None: its default one.
         lazy: the connection is made by the first call, which raises the RuntimeError.
+        console_url: where the console is, to which the histories of workflows link that this client starts; None: nowhere.
 
     Raises:
         RuntimeError: the server cannot be reached.
@@ -70,6 +72,7 @@ async def connect(*, runtime: Runtime | None = None, lazy: bool = False) -> Clie
         data_converter=data_converter,
         runtime=runtime,
         lazy=lazy,
+        interceptors=[ConsoleLinks(console_url)] if console_url else [],
         # Our messages are a few hundred bytes: gzip, the default, costs more CPU on both sides than it saves.
         grpc_compression=GrpcCompression.NONE,
     )

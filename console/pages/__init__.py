@@ -5,6 +5,8 @@ from console.pages import (
     audiences,
     audit,
     callbacks,
+    campaign_form,
+    campaign_status,
     campaigns,
     goods,
     health,
@@ -19,11 +21,12 @@ from console.pages import (
     teams,
 )
 
+# In this order: an address with a word comes before those with an id at its place.
 ROUTERS = tuple(
     module.router
     for module in (
         *(sign_in, overview, health, search, attention),
         *(teams, orders, refunds, callbacks),
-        *(campaigns, goods, audiences, switches, malls, keys, audit),
+        *(campaign_form, campaign_status, campaigns, goods, audiences, switches, malls, keys, audit),
     )
 )

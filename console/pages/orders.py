@@ -32,7 +32,7 @@ ROWS = 50
 MAX_ATTEMPTS = 20
 
 
-class RefundAct(ReasonedAct):
+class RefundForm(ReasonedAct):
     force: Literal["", "true"] = ""
 
 
@@ -105,7 +105,7 @@ async def refund(
     request: Request, order_id: Identifier, operator: SupportDep, container: ContainerDep, form: FormDep
 ) -> Response:
     try:
-        fields = validated(RefundAct, form)
+        fields = validated(RefundForm, form)
     except FormError as error:
         return await _ask(request, container, operator, order_id, form, error.errors)
     if fields.seen != state(await _look_up(container, order_id)):

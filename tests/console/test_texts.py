@@ -12,7 +12,7 @@ import console
 from console import refund_steps
 from console.forms import form_fields
 from console.languages import Language, in_words, read_texts
-from console.pages.campaigns import StatusAct
+from console.pages.campaign_status import StatusAct
 from console.statistics_charts import CHARTS
 from domain.errors import MEANINGS
 from domain.lifecycle import (

@@ -1,7 +1,9 @@
 """What the pages show: what is there, what is searched for, and text of others as text."""
 
 import pytest
+from temporalio.client import Client
 
+from embedded.stack import Stack
 from tests.api.console.conftest import SignIn
 from tests.api.receiver import Receiver
 from tests.api.shop import Shop, fresh
@@ -117,6 +119,18 @@ async def test_a_campaign_tells_what_a_buyer_would_pay_and_why(sign_in: SignIn, 
     assert ("may not take a seat" in same_buyer.text, "take_limit_reached" in same_buyer.text) == (True, True)
     for wrong in ("sold=s01&user_id=x", "sold=s01+c01+!&user_id=x", f"sold=s09+c01+{offer.goods_id}&user_id=x"):
         assert (await ann.get(f"/campaigns/{offer.campaign_id}/quote?{wrong}")).status in {404, 422}
+
+
+async def test_a_history_links_to_its_page(sign_in: SignIn, shop: Shop, stack: Stack, temporal: Client) -> None:
+    order = await (await shop.sell()).seat()
+    await shop.refund(order)
+    for workflow_id, path in (
+        (f"team-{order['team_id']}", f"teams/{order['team_id']}"),
+        (f"refund-{order['order_id']}-1", f"orders/{order['order_id']}"),
+    ):
+        described = await temporal.get_workflow_handle(workflow_id).describe()
+        assert f"({stack.addresses.console_url}{path})" in (await described.static_details() or "")
+        assert (await (await sign_in("read")).get(f"/{path}")).status == 200
 
 
 async def test_health_has_the_invariants_and_the_backlog(sign_in: SignIn) -> None:

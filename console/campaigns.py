@@ -1,15 +1,32 @@
-"""What a campaign's form would lead to: prices, and what may lose money; and what differs between two versions."""
+"""What the pages of campaigns share: finding one, what its terms would lead to, and what differs between two versions."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+from fastapi import Path
+
+from db.campaigns.goods import read_goods
+from db.campaigns.store import read_campaign
+from db.core.connection import Database
 from domain.campaigns import campaign_risks
-from domain.errors import Risk
+from domain.errors import ErrorCode, Refusal, Risk
 from domain.pricing import pay_price
 from domain.schemas.campaigns import Campaign, CampaignFields
 from domain.schemas.goods import Goods
+from domain.types import MAX_CAMPAIGN_ID
+
+PREVIEWED_GOODS = 20
+CampaignPath = Annotated[int, Path(ge=1, le=MAX_CAMPAIGN_ID)]
+
+
+async def find_campaign(database: Database, campaign_id: int) -> Campaign:
+    """Raises Refusal: campaign_not_found."""
+    found = await read_campaign(database, campaign_id)
+    if found is None:
+        raise Refusal(ErrorCode.CAMPAIGN_NOT_FOUND, f"There is no campaign {campaign_id}.")
+    return found
 
 
 class GoodsPrice(NamedTuple):
@@ -53,6 +70,13 @@ def preview(before: CampaignFields | None, after: CampaignFields, goods: Mapping
         unknown=[goods_id for goods_id in sold if goods_id not in goods],
         risks=list(campaign_risks(before, after, prices, now)),
     )
+
+
+async def read_preview(database: Database, before: CampaignFields | None, after: CampaignFields) -> Preview:
+    """Returns what the fields would lead to with the goods as they are now, the first ones of many."""
+    sold = list(dict.fromkeys(each.goods_id for each in after.goods))[:PREVIEWED_GOODS]
+    goods = {goods_id: found for goods_id in sold if (found := await read_goods(database, goods_id))}
+    return preview(before, after, goods, datetime.now(UTC))
 
 
 class Difference(NamedTuple):

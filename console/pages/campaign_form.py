@@ -1,0 +1,135 @@
+"""The form of a campaign, with its preview: new, copied, or changed."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from api.container import Container
+from api.dependencies import ContainerDep
+from api.http.middleware import READS_ONLY
+from api.http.query_params import CampaignQuery
+from console.access import FormDep, Operator, OperatorDep
+from console.campaigns import CampaignPath, find_campaign, read_preview
+from console.forms import default_texts, field_problems, form_fields, from_texts, to_texts
+from console.problems import FieldProblem
+from console.rendering import done, render
+from db.campaigns.store import change_campaign, create_campaign, read_campaign
+from domain.errors import ConfirmationRequired, Refusal, Risk
+from domain.lifecycle import CampaignStatus
+from domain.schemas.campaigns import Campaign, CampaignFields, NewCampaign
+
+router = APIRouter()
+
+LEFT_OUT = ["currency"]
+
+
+@router.get("/campaigns/new")
+async def ask_new(request: Request, _operator: OperatorDep, container: ContainerDep, copy: CampaignQuery = None) -> Response:
+    texts = default_texts(NewCampaign)
+    if copy is not None:
+        texts = to_texts(await find_campaign(container.database, copy)) | {"campaign_id": "", "status": CampaignStatus.DRAFT}
+    return await _form(request, container, None, texts)
+
+
+@router.post("/campaigns/new")
+async def create(request: Request, operator: OperatorDep, container: ContainerDep, form: FormDep) -> Response:
+    try:
+        new = NewCampaign.model_validate(from_texts(NewCampaign, form, leave_out=LEFT_OUT))
+        campaign = await create_campaign(
+            container.database, new, by=operator.author, now=datetime.now(UTC), confirmed=form.get("confirm") == "true"
+        )
+    except ValidationError as exc:
+        return await _form(request, container, None, form, field_problems(exc))
+    except ConfirmationRequired as exc:
+        return await _form(request, container, None, form, risks=exc.risks)
+    except Refusal as exc:
+        return await _form(request, container, None, form, [FieldProblem("", exc.detail)])
+    return done(request, f"/campaigns/{campaign.campaign_id}")
+
+
+@router.get("/campaigns/{campaign_id}/edit")
+async def ask_edit(request: Request, campaign_id: CampaignPath, _operator: OperatorDep, container: ContainerDep) -> Response:
+    found = await find_campaign(container.database, campaign_id)
+    return await _form(request, container, found, to_texts(found))
+
+
+@router.post("/campaigns/{campaign_id}/edit")
+async def edit(
+    request: Request, campaign_id: CampaignPath, operator: OperatorDep, container: ContainerDep, form: FormDep
+) -> Response:
+    found = await find_campaign(container.database, campaign_id)
+    if form.get("seen") != str(found.version):
+        return await _form(request, container, found, form, has_changed=True)
+    try:
+        wanted = CampaignFields.model_validate(from_texts(CampaignFields, form, leave_out=LEFT_OUT))
+    except ValidationError as exc:
+        return await _form(request, container, found, form, field_problems(exc))
+    changes = {name: value for name, value in wanted if value != getattr(found, name)}
+    return await _change(request, container, operator, found, changes, form)
+
+
+@router.post("/campaigns/preview")
+async def preview_form(request: Request, _operator: OperatorDep, container: ContainerDep, form: FormDep) -> Response:
+    """What the form would lead to as it is filled in now."""
+    request.scope[READS_ONLY] = True
+    try:
+        wanted = CampaignFields.model_validate(from_texts(CampaignFields, form, leave_out=LEFT_OUT))
+    except ValidationError as exc:
+        return render(request, "campaigns/preview.html", preview=None, errors=field_problems(exc))
+    text = form.get("campaign_id", "")
+    before = await read_campaign(container.database, int(text)) if form.get("seen") and text.isdecimal() else None
+    return render(request, "campaigns/preview.html", preview=await read_preview(container.database, before, wanted), errors=[])
+
+
+async def _change(
+    request: Request,
+    container: Container,
+    operator: Operator,
+    found: Campaign,
+    changes: dict[str, Any],
+    form: dict[str, str],
+) -> Response:
+    if not changes:
+        return done(request, f"/campaigns/{found.campaign_id}", changed=False)
+    confirmed, now = form.get("confirm") == "true", datetime.now(UTC)
+    try:
+        await change_campaign(container.database, found.campaign_id, changes, by=operator.author, now=now, confirmed=confirmed)
+    except ConfirmationRequired as exc:
+        return await _form(request, container, found, form, risks=exc.risks)
+    except Refusal as exc:
+        return await _form(request, container, found, form, [FieldProblem("", exc.detail)])
+    return done(request, f"/campaigns/{found.campaign_id}")
+
+
+async def _form(
+    request: Request,
+    container: Container,
+    found: Campaign | None,
+    texts: dict[str, str],
+    errors: Sequence[FieldProblem] = (),
+    risks: Sequence[Risk] = (),
+    *,
+    has_changed: bool = False,
+) -> Response:
+    """Shows the form of a new campaign, or of the one that was found."""
+    try:
+        fields = CampaignFields.model_validate(from_texts(CampaignFields, texts, leave_out=LEFT_OUT))
+        shown = await read_preview(container.database, found, fields)
+    except ValidationError:
+        shown = None
+    return render(
+        request,
+        "campaigns/form.html",
+        409 if risks or has_changed else 422 if errors else 200,
+        campaign=found,
+        fields=form_fields(CampaignFields if found else NewCampaign, texts, errors, leave_out=LEFT_OUT),
+        refusals=[error.message for error in errors if not error.field],
+        risks=risks,
+        has_changed=has_changed,
+        preview=shown,
+        errors=[],
+    )

@@ -1,0 +1,111 @@
+"""The changes of a campaign's status: a button each, and the end with all its teams."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.container import Container
+from api.dependencies import ContainerDep
+from console.access import FormDep, OperatorDep
+from console.campaigns import CampaignPath, find_campaign
+from console.forms import FormError, ReasonedAct, new_act_id, validated
+from console.problems import FieldProblem
+from console.rendering import done, render
+from db.campaigns.store import change_campaign
+from domain.errors import ConfirmationRequired
+from domain.schemas.campaign_shutdown import NewShutdown, ShutdownPreview
+from domain.types import Money
+
+router = APIRouter()
+
+
+class StatusAct(StrEnum):
+    """A status that a button gives a campaign."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    DRAINING = "draining"
+
+
+class Ending(ReasonedAct):
+    """Names what the person saw; the end is refused when more would be undone."""
+
+    teams: int
+    amount: Money
+
+
+@router.get("/campaigns/{campaign_id}/status/{status}")
+async def ask_status(
+    request: Request, campaign_id: CampaignPath, status: StatusAct, _operator: OperatorDep, container: ContainerDep
+) -> Response:
+    return render(
+        request, "campaigns/status.html", campaign=await find_campaign(container.database, campaign_id), status=status, risks=()
+    )
+
+
+@router.post("/campaigns/{campaign_id}/status/{status}")
+async def set_status(
+    request: Request,
+    campaign_id: CampaignPath,
+    status: StatusAct,
+    operator: OperatorDep,
+    container: ContainerDep,
+    form: FormDep,
+) -> Response:
+    found = await find_campaign(container.database, campaign_id)
+    confirmed, now = form.get("confirm") == "true", datetime.now(UTC)
+    try:
+        await change_campaign(
+            container.database, campaign_id, {"status": status.value}, by=operator.author, now=now, confirmed=confirmed
+        )
+    except ConfirmationRequired as exc:
+        return render(request, "campaigns/status.html", 409, campaign=found, status=status, risks=exc.risks)
+    return done(request, f"/campaigns/{campaign_id}")
+
+
+@router.get("/campaigns/{campaign_id}/ending")
+async def ask_ending(request: Request, campaign_id: CampaignPath, _operator: OperatorDep, container: ContainerDep) -> Response:
+    return await _ask_ending(request, container, campaign_id, {})
+
+
+@router.post("/campaigns/{campaign_id}/ending")
+async def end(
+    request: Request, campaign_id: CampaignPath, operator: OperatorDep, container: ContainerDep, form: FormDep
+) -> Response:
+    try:
+        fields = validated(Ending, form)
+    except FormError as error:
+        return await _ask_ending(request, container, campaign_id, form, error.errors)
+    wanted = NewShutdown(reason=fields.reason, teams=fields.teams, amount=fields.amount)
+    try:
+        _, replayed = await container.campaigns.shut_down(campaign_id, wanted, by=operator.author, confirmed=False)
+    except ConfirmationRequired:
+        return await _ask_ending(request, container, campaign_id, form, has_changed=True)
+    return done(request, f"/campaigns/{campaign_id}", changed=not replayed)
+
+
+async def _ask_ending(
+    request: Request,
+    container: Container,
+    campaign_id: int,
+    form: dict[str, str],
+    errors: list[FieldProblem] | None = None,
+    *,
+    has_changed: bool = False,
+) -> Response:
+    found = await container.campaigns.shutdown_status(campaign_id)
+    if not isinstance(found, ShutdownPreview):
+        return done(request, f"/campaigns/{campaign_id}", changed=False)
+    return render(
+        request,
+        "campaigns/ending.html",
+        409 if has_changed else 422 if errors else 200,
+        campaign=await find_campaign(container.database, campaign_id),
+        shutdown=found,
+        form=form,
+        errors=errors or [],
+        has_changed=has_changed,
+        act_id=new_act_id(),
+    )
