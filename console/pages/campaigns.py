@@ -11,6 +11,7 @@ from api.http.pagination import Cursor, campaign_position, page
 from console.access import ViewerDep
 from console.campaigns import CampaignPath, differences, find_campaign, read_preview
 from console.rendering import render
+from db.campaigns.funnel import read_funnel
 from db.campaigns.shutdown import read_shutdown
 from db.campaigns.store import list_campaigns
 from db.campaigns.versions import list_versions
@@ -56,6 +57,13 @@ async def campaign(request: Request, campaign_id: CampaignPath, _viewer: ViewerD
         versions=[(version, differences(old, version.campaign)) for version, old in zip(versions, older, strict=True)],
         shutdown=container.links.fill(shutdown) if shutdown else None,
     )
+
+
+@router.get("/campaigns/{campaign_id}/funnel")
+async def funnel(request: Request, campaign_id: CampaignPath, _viewer: ViewerDep, container: ContainerDep) -> Response:
+    """Apart from the page, which does not wait until all teams are counted."""
+    found = await read_funnel(container.database, campaign_id)
+    return render(request, "campaigns/funnel.html", campaign_id=campaign_id, funnel=found)
 
 
 @router.get("/campaigns/{campaign_id}/quote")

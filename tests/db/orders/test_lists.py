@@ -10,7 +10,7 @@ from tests.db.shop import NOW, OVERDUE, Shop
 @pytest.fixture
 async def orders_of_every_kind(shop: Shop) -> None:
     campaign = await shop.campaign(target_count=2)
-    await shop.team(campaign, paid=2)
+    await shop.team(campaign, paid=2, locked=0)
     await shop.team(campaign, paid=1, locked=1)
     refunding, lapsed = await shop.team(campaign, paid=1, locked=1)
     await shop.refund(refunding)

@@ -1,0 +1,36 @@
+"""How a campaign goes: its teams by status, their seats, and its stock."""
+
+from dataclasses import dataclass
+
+from db.core.connection import Database, connection, fetch_one
+
+# Seats are summed from the teams' counters: a campaign has a few orders for each team.
+FUNNEL = """
+SELECT count(*) AS teams, count(*) FILTER (WHERE status = 'forming') AS forming,
+       count(*) FILTER (WHERE completed_at IS NOT NULL) AS completed,
+       count(*) FILTER (WHERE status = 'failed') AS failed,
+       coalesce(sum(lock_count), 0) AS live_seats, coalesce(sum(complete_count), 0) AS paid_seats,
+       (SELECT stock FROM campaign_stock WHERE campaign_id = $1) AS stock,
+       (SELECT live FROM campaign_stock WHERE campaign_id = $1) AS stock_taken
+  FROM teams WHERE campaign_id = $1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    teams: int
+    forming: int
+    completed: int
+    """also those that members have left since"""
+    failed: int
+    live_seats: int
+    paid_seats: int
+    stock: int | None
+    """None: the campaign has no limit"""
+    stock_taken: int | None
+
+
+async def read_funnel(database: Database, campaign_id: int) -> Funnel:
+    """Counts the teams of a campaign; reads each of them."""
+    async with connection(database) as conn:
+        return Funnel(**await fetch_one(conn, FUNNEL, campaign_id))
