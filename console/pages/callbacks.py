@@ -67,6 +67,15 @@ async def resend_range(request: Request, operator: OperatorDep, container: Conta
     return go_to(request, f"/callbacks/resend/{redelivery.redelivery_id}")
 
 
+@router.post("/callbacks/resend_selected")
+async def resend_selected(request: Request, operator: SupportDep, container: ContainerDep, form: FormDep) -> Response:
+    """Sends the events again that are ticked in the list."""
+    event_ids = list(dict.fromkeys(form.get("event_id", "").split()))[:ROWS]
+    outcomes = [await container.callbacks.redeliver_by_operator(event_id, by=operator.author) for event_id in event_ids]
+    changed = sum(outcome.changed for outcome, _ in outcomes)
+    return done(request, "/callbacks", changed=changed > 0, detail=f"{changed} / {len(event_ids)}")
+
+
 @router.get("/callbacks/resend/{redelivery_id}")
 async def redelivery(
     request: Request, redelivery_id: Annotated[int, Path(ge=1, lt=2**63)], _viewer: ViewerDep, container: ContainerDep

@@ -84,7 +84,10 @@ async def test_a_callback_shows_its_attempts_and_is_sent_again(sign_in: SignIn, 
     assert receiver.callback()["url"] in page.text
     assert (await support.post(f"/callbacks/{event}/resend", page.hidden())).status == 303
     await receiver.of_type("order.cancelled", 2)
-    assert event in (await support.get(f"/callbacks?event_id={event}")).text
+    listed = await support.get(f"/callbacks?event_id={event}")
+    assert event in listed.text
+    assert (await support.post("/callbacks/resend_selected", listed.hidden() | {"event_id": event})).status == 303
+    assert "1 / 1" in (await support.get("/callbacks")).text
 
 
 async def test_lists_are_exported_whole_and_safe_for_spreadsheets(sign_in: SignIn, shop: Shop) -> None:
