@@ -46,7 +46,7 @@ async def run(settings: Settings, deployment: WorkerDeploymentConfig | None) -> 
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     runtime = runtime_of(settings)
-    client = await connect(runtime=runtime, console_url=settings.console_url and str(settings.console_url))
+    client = await connect(runtime=runtime, console_url=str(settings.console_url or "") or None)
     database = Database(settings.database_url, size=settings.database_pool)
     retries = RetrySchedule(
         first_delay=timedelta(seconds=settings.callback_first_delay),

@@ -85,7 +85,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     counts = Database(settings.database_url, size=1, statement_within=COUNT_WITHIN)
     runtime = Runtime(telemetry=TelemetryConfig(logging=sdk_logging(as_json=settings.log_format == "json")))
     # It starts, and restarts, also while Temporal is away.
-    client = await connect(lazy=True, runtime=runtime, console_url=settings.console_url and str(settings.console_url))
+    client = await connect(lazy=True, runtime=runtime, console_url=str(settings.console_url or "") or None)
     admission = AdmissionControl(settings.orchestrated_at_once, partial(probe, client, uuid.uuid4().hex, PROBE_WITHIN))
     rate_limiter = RateLimiter(database)
     cache = Cache(settings.database_url, {REQUEST_COUNTS: rate_limiter.receive_counts})
