@@ -34,11 +34,11 @@ def migrate_database(database_url: str) -> str:
     """
 
     async def read() -> str | None:
-        async with _database(database_url) as database, connection(database) as conn:
+        async with open_database(database_url) as database, connection(database) as conn:
             return await read_revision(conn)
 
     async def record(before: str | None) -> None:
-        async with _database(database_url) as database:
+        async with open_database(database_url) as database:
             await record_upgrade(database, before, by=AUTHOR, now=datetime.now(UTC))
 
     before = asyncio.run(read())
@@ -62,7 +62,7 @@ async def issue_key(database_url: str, name: str, source: str | None, scopes: Se
     except ValidationError as exc:
         raise StackError("; ".join(validation_message(error["msg"]) for error in exc.errors())) from None
     key = new_key(for_operations=source is None)
-    async with _database(database_url) as database:
+    async with open_database(database_url) as database:
         await create_key(database, key, new, by=AUTHOR, now=datetime.now(UTC))
     return key
 
@@ -73,12 +73,12 @@ async def wake_all_teams(database_url: str) -> int:
     Raises:
         StackError: the database cannot be used; the message says why.
     """
-    async with _database(database_url) as database:
+    async with open_database(database_url) as database:
         return await leave_wakeups_everywhere(database, datetime.now(UTC))
 
 
 @asynccontextmanager
-async def _database(database_url: str) -> AsyncIterator[Database]:
+async def open_database(database_url: str) -> AsyncIterator[Database]:
     try:
         database = Database(database_url, size=1)
         try:

@@ -17,7 +17,7 @@ class Commands(click.Group):
     """Imports the demo and the check only when they are run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return ["up", "demo", "check", "migrate", "wake", "admin"]
+        return ["up", "demo", "check", "migrate", "reconcile", "wake", "admin"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "demo":
@@ -134,6 +134,42 @@ def wake(*, everywhere: bool, database_url: str | None, data_dir: Path) -> None:
     except (StackError, OSError) as error:
         exit_process(f"groupbuy: {error}")
     click.echo(f"{count} team(s) are woken, the workers tell them one after the other")
+
+
+@main.command()
+@click.option("--apply", "mends", is_flag=True, help="mend what differs")
+@click.option(
+    "--database-restored",
+    is_flag=True,
+    help="with --apply: the database is older than what malls have seen. All teams read their rows, and the malls' feeds go on"
+    " a million sequences higher",
+)
+@click.option(
+    "--beginning",
+    type=click.IntRange(min=0),
+    default=120,
+    show_default=True,
+    help="seconds in which a workflow without rows may be one that has just begun",
+)
+@click.option(
+    "--database-url",
+    envvar="GROUPBUY_DATABASE_URL",
+    show_envvar=True,
+    help="PostgreSQL, beside the Temporal of TEMPORAL_ADDRESS; without it, those of the stack on --data-dir",
+)
+@click.option("--data-dir", type=DIRECTORY, default=DEFAULT_DATA_DIR, show_default=True, help="of a running stack")
+def reconcile(*, mends: bool, database_restored: bool, beginning: int, database_url: str | None, data_dir: Path) -> None:
+    """Compare the rows with the workflows, after either was restored from a backup.
+
+    It lists workflows without rows, rows without workflows, and workflows that see another status than the rows, and exits
+    with 1 where there are any. With --apply it ends the first, starts the second, and has the third read the rows.
+    """
+    from cli.reconcile import run
+
+    try:
+        exit_process(asyncio.run(run(database_url, data_dir, beginning, mends=mends, database_restored=database_restored)))
+    except (StackError, OSError, RuntimeError) as error:
+        exit_process(f"groupbuy: {error}")
 
 
 @main.group()

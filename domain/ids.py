@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 
 SOURCE_SEPARATOR = "\x1f"
 
@@ -48,3 +49,26 @@ def redelivery_workflow_id(source: str, redelivery_id: int) -> str:
 
 def shutdown_workflow_id(campaign_id: int) -> str:
     return f"campaign-shutdown-{campaign_id}"
+
+
+_TEAM = re.compile(r"team-([a-z2-7]+)")
+_REFUND = re.compile(r"refund-([a-z2-7]+)-([0-9]+)")
+_PAYMENT = re.compile(r"payment-([a-z2-7]+)")
+
+
+def team_of(workflow_id: str) -> str | None:
+    """Returns the team that a workflow is of; None: it is of no team."""
+    found = _TEAM.fullmatch(workflow_id)
+    return found[1] if found else None
+
+
+def refund_of(workflow_id: str) -> tuple[str, int] | None:
+    """Returns the order and the attempt that a refund's workflow is of; None: it is of no refund."""
+    found = _REFUND.fullmatch(workflow_id)
+    return (found[1], int(found[2])) if found else None
+
+
+def order_of_payment(workflow_id: str) -> str | None:
+    """Returns the order that a payment's workflow is of; None: it is of no payment."""
+    found = _PAYMENT.fullmatch(workflow_id)
+    return found[1] if found else None

@@ -8,7 +8,7 @@ from typing import IO
 
 from embedded.errors import StackError
 
-FORMAT = 4
+FORMAT = 5
 DEFAULT_DATA_DIR = Path(".groupbuy")
 
 

@@ -54,18 +54,23 @@ os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
 data_converter = DataConverter(payload_converter_class=PayloadConverter)
 
 
-async def connect(*, runtime: Runtime | None = None, lazy: bool = False, console_url: str | None = None) -> Client:
+async def connect(
+    *, runtime: Runtime | None = None, lazy: bool = False, address: str | None = None, console_url: str | None = None
+) -> Client:
     """Connects as the environment says (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TLS, …), like Temporal's own CLI.
 
     Args:
         runtime: the SDK's runtime; None: its default one.
         lazy: the connection is made by the first call, which raises the RuntimeError.
+        address: instead of what the environment says.
         console_url: where the console is, to which the histories of workflows link that this client starts; None: nowhere.
 
     Raises:
         RuntimeError: the server cannot be reached.
     """
     config = ClientConfig.load_client_connect_config()
+    if address is not None:
+        config["target_host"] = address
     config.setdefault("target_host", DEFAULT_ADDRESS)  # the CLI has this default, and the SDK has none
     return await Client.connect(
         **config,

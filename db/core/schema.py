@@ -66,6 +66,13 @@ malls = Table(
         server_default="{}",
         comment="from where the legacy format, which has no credentials, may act for the mall",
     ),
+    Column(
+        "sequence_from",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="events get higher sequences; after a restore, so that no sequence is given to two events",
+    ),
     CheckConstraint("request_limit > 0", name="request_limit"),
 )
 

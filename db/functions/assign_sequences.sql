@@ -6,7 +6,8 @@ BEGIN
   PERFORM pg_advisory_xact_lock(7242003, hashtext(mall));
   UPDATE events e SET sequence = numbered.sequence
     FROM (SELECT event_no,
-                 coalesce((SELECT max(sequence) FROM events WHERE source = mall), 0) + row_number() OVER (ORDER BY event_no)
+                 greatest((SELECT max(sequence) FROM events WHERE source = mall),
+                          (SELECT sequence_from FROM malls WHERE source = mall), 0) + row_number() OVER (ORDER BY event_no)
                  AS sequence
             FROM events WHERE source = mall AND sequence IS NULL) numbered
    WHERE e.event_no = numbered.event_no;

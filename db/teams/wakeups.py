@@ -202,3 +202,12 @@ async def count_wakeups(database: Database) -> WakeUpCounts:
         rows = await conn.fetch(COUNT)
     counts = {Urgency(row["urgency"]): row["wakeups"] for row in rows}
     return WakeUpCounts(counts, min((row["oldest"] for row in rows), default=None))
+
+
+COUNT_UNTIL = "SELECT count(*) FROM team_wakeups WHERE since <= $1"
+
+
+async def count_wakeups_until(database: Database, moment: datetime) -> int:
+    """Counts the wake-ups that were left until a moment, and wait still."""
+    async with connection(database) as conn:
+        return int(await conn.fetchval(COUNT_UNTIL, moment))

@@ -3,7 +3,17 @@
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from domain.ids import event_id, order_id, team_id, team_workflow_id
+from domain.ids import (
+    event_id,
+    order_id,
+    order_of_payment,
+    payment_workflow_id,
+    refund_of,
+    refund_workflow_id,
+    team_id,
+    team_of,
+    team_workflow_id,
+)
 
 identifiers = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._:@-]{0,15}\Z")
 pairs = st.tuples(identifiers, identifiers)
@@ -49,3 +59,13 @@ def test_ids_never_change() -> None:
     assert order_id("s01", "n1") == "kffv7bnjmmzl3vjtgvjjjjbz7b"
     assert event_id("team.completed", "t1") == "evt_f5cdwhdkluiuyooyrvloup4ome"
     assert team_workflow_id("t1") == "team-t1"
+
+
+@given(pairs)
+def test_workflow_ids_say_what_they_are_of(pair: tuple[str, str]) -> None:
+    team, order = team_id(*pair), order_id(*pair)
+    of_team, of_refund, of_payment = team_workflow_id(team), refund_workflow_id(order, 12), payment_workflow_id(order)
+    assert [team_of(each) for each in (of_team, of_refund, of_payment)] == [team, None, None]
+    assert [refund_of(each) for each in (of_team, of_refund, of_payment)] == [None, (order, 12), None]
+    assert [order_of_payment(each) for each in (of_team, of_refund, of_payment)] == [None, None, order]
+    assert refund_of("refund-by-hand") is None

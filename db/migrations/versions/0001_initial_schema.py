@@ -212,6 +212,13 @@ def upgrade() -> None:
             nullable=False,
             comment="from where the legacy format, which has no credentials, may act for the mall",
         ),
+        sa.Column(
+            "sequence_from",
+            sa.BigInteger(),
+            server_default="0",
+            nullable=False,
+            comment="events get higher sequences; after a restore, so that no sequence is given to two events",
+        ),
         sa.CheckConstraint("request_limit > 0", name=op.f("malls_request_limit_check")),
         sa.PrimaryKeyConstraint("source", name=op.f("malls_pkey")),
     )
