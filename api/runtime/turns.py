@@ -43,6 +43,8 @@ class Turns:
             first_interval: seconds between two answers that are taken as possible when a crowd begins, before any were
                 measured in it.
         """
+        for turn in Turn:
+            SHED.labels(turn.name.lower())  # a rate can be taken from the first one on
         self._free = at_once
         self._patience = patience
         self._waiting: dict[Turn, OrderedDict[asyncio.Future[None], None]] = {turn: OrderedDict() for turn in Turn}

@@ -14,13 +14,17 @@ import pytest
 from embedded.ports import HOST
 from tests.deploy.files import MONITORING, ROOT
 from tests.deploy.installation import Installation, installation
+from tests.deploy.prometheus import needs_prometheus, scraping
 from tests.deploy.versions import set_current, until_it_has_teams
 from tests.test_imports import SHIPPED
+from workflows.starters import SCHEDULE_ID
 
 TEAMS = 60
 METRIC = re.compile(r"\b(?:groupbuy|temporal)_[a-z_]+\b")
 AFTER_A_FAILURE = {"temporal_workflow_task_execution_failed"}
 """Series of Temporal's SDK that begin with the first failure."""
+WHILE_ONE_WAITS = {"groupbuy_outbox"}
+"""Series that are there while a mall has not received something."""
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +58,7 @@ async def checked(installed: Installation) -> Checked:
             await starting
             await set_current(installed.temporal, "b")
             await until_it_has_teams(installed.temporal, "b")
+            await installed.temporal.get_schedule_handle(SCHEDULE_ID).trigger()
             metrics = await installed.metrics("worker-a")
             await installed.stop("worker-a")
     _, errors = await process.communicate()
@@ -107,6 +112,27 @@ async def test_every_metric_of_a_panel_or_an_alert_is_there(installed: Installat
     asked = {path.name: set(METRIC.findall(path.read_text())) for path in files}
     assert len(files) == 6
     assert {name: missing for name, metrics in asked.items() if (missing := metrics - there - AFTER_A_FAILURE)} == {}
+
+
+@needs_prometheus
+@pytest.mark.usefixtures("checked")
+async def test_every_panel_shows_data_from_a_real_prometheus(installed: Installation) -> None:
+    dashboards = [json.loads(path.read_text()) for path in (MONITORING / "dashboards").glob("*.json")]
+    panels = {
+        (dashboard["title"], panel["title"], target["expr"])
+        for dashboard in dashboards
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+    }
+    assert len(panels) > 50
+    jobs = {"groupbuy-api": installed.ports["api"], "groupbuy-worker": installed.ports["worker-b"]}
+    async with scraping(jobs) as prometheus:
+        await prometheus.until('temporal_workflow_completed{workflow_type="ReconciliationWorkflow"}')
+        empty = [panel for panel in sorted(panels) if not await prometheus.query(panel[2])]
+    missing = [
+        "; ".join(panel) for panel in empty if not any(name in panel[2] for name in (*AFTER_A_FAILURE, *WHILE_ONE_WAITS))
+    ]
+    assert not missing, "\n".join(missing)
 
 
 @pytest.mark.usefixtures("checked")
