@@ -151,8 +151,7 @@ class TradeAdmission:
             except RuntimeError:  # the first connection to Temporal failed
                 self._control.note_miss(is_away=True)
                 raise NotAnsweredError(Reason.ENGINE_AWAY) from None
-            except WorkflowGoneError:
-                self._control.note_answer()
+            except WorkflowGoneError:  # Temporal's own answer: it says nothing of the workers
                 raise NotAnsweredError(Reason.NO_WORKFLOW) from None
             except Refusal:
                 self._control.note_answer()

@@ -57,7 +57,7 @@ class DirectApi:
             await conn.close()
         self._process.kill()
         await self._process.wait()
-        with pytest.raises(aiohttp.ClientConnectionError):
+        with pytest.raises(aiohttp.ClientError):
             await asking
 
 

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from embedded.stack import Stack
+from tests.api.another_api import another_api
 from tests.api.polling import until
 from tests.api.receiver import Receiver
 from tests.api.shop import Shop
@@ -42,6 +43,24 @@ async def test_trade_goes_on_while_all_workers_are_gone(stack: Stack, shop: Shop
     await crowd.completes_teams()
     await crowd.finish()
     assert not crowd.unavailable
+
+
+async def test_teams_without_a_workflow_do_not_hide_that_no_worker_answers(stack: Stack, shop: Shop) -> None:
+    """Temporal itself says that a team has none, and that says nothing of the workers."""
+    offer = await shop.sell(target_count=4)
+
+    async def state() -> str:
+        return str((await shop.mall.get("/readyz")).ok()["status"])
+
+    async with another_api(stack, shop.mall, GROUPBUY_ORCHESTRATED_AT_ONCE="0") as directly:
+        await until(state, lambda seen: seen == "ready", EVENTUALLY)
+        await stack.stop_part("worker-1")
+        opened = (await directly.post("/v1/orders", offer.request())).ok(201)
+    for _ in range(3):
+        (await offer.lock(team_id=opened["team_id"])).ok(201)
+        (await offer.lock()).ok(201)
+    assert await state() == "degraded"
+    await stack.start_part("worker-1")
 
 
 @pytest.mark.timeout(300)
