@@ -6,6 +6,8 @@ Where the tests run as root, it runs as a user without rights, in a folder that 
 import asyncio
 import os
 import pwd
+import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg
 from temporalio.client import Client
 
 from embedded.plan import Options
@@ -119,10 +122,10 @@ class Installation:
     def api_url(self) -> str:
         return f"http://{HOST}:{self.ports['http']}"
 
-    async def start(self, name: str, service: str, **settings: str) -> None:
-        """Starts what a service of compose.yaml runs, and waits until it is ready."""
+    async def start(self, name: str, service: str, command: Sequence[str] = (), **settings: str) -> None:
+        """Starts what a service of compose.yaml runs, or this command in its place, and waits until it is ready."""
         self.ports[name] = str(free_port())
-        command = compose()["services"][service]["command"]
+        command = command or compose()["services"][service]["command"]
         settings = {**self.settings, **settings, "GROUPBUY_METRICS_PORT": self.ports[name]}
         process = await self.environment.start(command, **settings)
         output = self.outputs[name] = bytearray()
@@ -134,10 +137,10 @@ class Installation:
             else:
                 await _until_answered(f"{self.api_url}/readyz")
 
-    async def start_worker(self, build: str) -> None:
+    async def start_worker(self, build: str, command: Sequence[str] = ()) -> None:
         """Starts a worker of this version, which gets no tasks until that is the current one."""
         version = {"TEMPORAL_DEPLOYMENT_NAME": NAME, "TEMPORAL_WORKER_BUILD_ID": build}
-        await self.start(f"worker-{build}", "worker", **version)
+        await self.start(f"worker-{build}", "worker", command, **version)
 
     async def stop(self, name: str) -> None:
         process, reading = self.processes.pop(name)
@@ -177,6 +180,7 @@ async def installation() -> AsyncIterator[Installation]:
         for _ in range(2):
             code, stdout, stderr = await installed.run(compose()["services"]["migrate"]["command"], **settings)
             assert (code, stdout.startswith("the database has revision ")) == (0, True), stderr
+        settings["GROUPBUY_DATABASE_URL"] = await _create_role_to_run(stack.addresses.database_url)
         code, key, stderr = await installed.run(["groupbuy", "admin", "create-key", "--name", "ann"], **settings)
         assert code == 0, stderr
         temporal = await Client.connect(stack.addresses.temporal_address)
@@ -190,6 +194,18 @@ async def installation() -> AsyncIterator[Installation]:
         finally:
             for name in list(running.processes):
                 await running.stop(name)
+
+
+async def _create_role_to_run(owner_url: str) -> str:
+    """Creates the role that runs the processes (docs/production.md), which owns no table; returns its URL."""
+    [statements] = re.findall(r"( +CREATE ROLE groupbuy_run .*?)\n\n", (ROOT / "docs/production.md").read_text(), re.DOTALL)
+    password = secrets.token_hex(12)
+    conn = await asyncpg.connect(owner_url)
+    try:
+        await conn.execute(statements.replace("…", password))
+    finally:
+        await conn.close()
+    return re.sub(r"//[^@]*@", f"//groupbuy_run:{password}@", owner_url)
 
 
 async def _read(process: asyncio.subprocess.Process, output: bytearray) -> None:

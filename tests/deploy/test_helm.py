@@ -26,6 +26,7 @@ EVERYTHING = (
     "secrets.temporalTls=groupbuy-temporal-tls",
     "databaseCa=groupbuy-database-ca",
     "temporal.uiUrl=https://temporal.example",
+    "temporal.consoleUrl=https://console.example/console/",
     "settings.GROUPBUY_CALLBACK_TIMEOUT=10",
 )
 
@@ -89,7 +90,7 @@ def test_every_setting_exists_and_secrets_are_named_only() -> None:
         for variable in pod["spec"]["containers"][0]["env"]:
             name = variable["name"]
             assert name in known or re.fullmatch(r"TEMPORAL_[A-Z_]+|PGSSLROOTCERT|MIGRATE_URL", name), name
-            if name.endswith(("_URL", "_KEY", "_SECRET")) and "UI_URL" not in name:
+            if name.endswith(("_URL", "_KEY", "_SECRET")) and not name.endswith(("UI_URL", "CONSOLE_URL")):
                 assert "secretKeyRef" in variable["valueFrom"], name
 
 

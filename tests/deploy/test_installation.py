@@ -5,12 +5,20 @@ import json
 import re
 import zipfile
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from cli.check.report import Report
+from cli.check.throw_away_mall import SOURCE, ThrowAwayMall
+from cli.demo.campaigns import Campaigns
+from cli.demo.client import Client
+from cli.demo.receiving_mall import Listener, ReceivingMall, listening
+from cli.demo.refund_actions import RefundActions
+from cli.demo.session import Session, Shop
 from embedded.ports import HOST
 from tests.deploy.files import MONITORING, ROOT
 from tests.deploy.installation import Installation, installation
@@ -27,10 +35,45 @@ WHILE_ONE_WAITS = {"groupbuy_outbox"}
 """Series that are there while a mall has not received something."""
 
 
+DOES_NOT_REPLAY = """
+from datetime import timedelta
+from temporalio import workflow
+from workflows.team.workflow import TeamWorkflow
+import worker
+
+await_first_seat = TeamWorkflow._await_first_seat
+
+async def sleep_first(self):
+    await workflow.sleep(timedelta(seconds=1))  # a timer that no history has
+    await await_first_seat(self)
+
+TeamWorkflow._await_first_seat = sleep_first
+raise SystemExit(worker.main())
+"""
+NOTICED = r'temporal_workflow_task_execution_failed\{[^}]*workflow_type="TeamWorkflow"[^}]*\} [1-9]'
+
+
 @pytest.fixture(scope="module")
 async def installed() -> AsyncIterator[Installation]:
     async with installation() as running:
         yield running
+
+
+@asynccontextmanager
+async def buyers(installed: Installation) -> AsyncIterator[Session]:
+    """Buyers of a mall of their own, with a campaign for teams of three."""
+    listener = Listener(HOST, HOST)
+    async with aiohttp.ClientSession() as http:
+        mall = ThrowAwayMall(Client(installed.api_url, http, installed.admin_key), listener)
+        await mall.admit("test")
+        receiver = ReceivingMall(mall.webhook_secret)
+        async with listening(listener, receiver):
+            await mall.call_back_at(receiver.url)
+            shop = Shop(name="test", api_url=installed.api_url, source=SOURCE, mall_key=mall.key, ops_key=installed.admin_key)
+            session = Session(shop, receiver, http, Report())
+            session.goods_id = await Campaigns(session).create(target_count=3)
+            yield session
+        await mall.leave()
 
 
 @dataclass
@@ -188,3 +231,30 @@ async def test_a_callback_that_does_not_arrive_is_said(installed: Installation) 
     assert "nobody.invalid" in stdout
     assert re.search(r"Error: \d of \d\d steps failed, in \d+\.\d s", stderr)
     assert "ok" in stdout.splitlines()[-2]
+
+
+async def test_a_version_whose_code_does_not_fit_is_noticed_and_taken_back(installed: Installation) -> None:
+    async with buyers(installed) as session:
+        opener = (await session.lock("vera")).body
+        await installed.start_worker("c", ["python", "-c", DOES_NOT_REPLAY])
+        await set_current(installed.temporal, "c")
+        # Trade does not wait for the workflow, whose tasks fail.
+        joined = (await session.lock("will", opener.team_id)).body
+        await session.pay("will", joined)
+
+        async def failures() -> bool:
+            return re.search(NOTICED, await installed.metrics("worker-c")) is not None
+
+        await session.until("the failure to be counted", failures, bool)
+        await set_current(installed.temporal, "b")
+        await installed.stop("worker-c")
+
+        last = (await session.lock("xena", opener.team_id)).body
+        await session.pay("vera", opener)
+        await session.pay("xena", last)
+        await session.callbacks(opener.team_id, ("team.completed", None))
+        refund = RefundActions(session)
+        await refund.refund("will", joined, "changed my mind", "paid_formed")
+        await refund.money_returned("will", joined)
+        await session.require_invariants()
+    assert "Nondeterminism" in installed.outputs["worker-c"].decode()

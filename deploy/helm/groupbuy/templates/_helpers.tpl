@@ -53,6 +53,9 @@ capabilities: {drop: [ALL]}
 {{- if .Values.temporal.uiUrl }}
 - {name: GROUPBUY_TEMPORAL_UI_URL, value: {{ .Values.temporal.uiUrl | quote }}}
 {{- end }}
+{{- if .Values.temporal.consoleUrl }}
+- {name: GROUPBUY_CONSOLE_URL, value: {{ .Values.temporal.consoleUrl | quote }}}
+{{- end }}
 - {name: GROUPBUY_METRICS_PORT, value: "9100"}
 {{- range $name, $value := .Values.settings }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
