@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import ssl
 from contextlib import suppress
 from typing import Self
 
@@ -13,8 +14,10 @@ CHUNK = 65536
 class Line:
     """Listens on a port of its own and passes on what comes, until it is told to fail."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        """`tls`: how callers are answered; what is passed on is plain."""
         self._target = (host, port)
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._connections: set[frozenset[asyncio.StreamWriter]] = set()
         self._pumps: set[asyncio.Task[None]] = set()
@@ -33,7 +36,7 @@ class Line:
 
     async def open(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._connect, HOST, self.port, reuse_address=True)
+            self._server = await asyncio.start_server(self._connect, HOST, self.port, reuse_address=True, ssl=self._tls)
 
     async def close(self) -> None:
         """As a server that goes away: connections break, and none is taken."""

@@ -13,8 +13,18 @@ CHART = DEPLOY / "helm" / "groupbuy"
 MONITORING = DEPLOY / "monitoring"
 
 
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """Refuses a key that comes twice, which YAML's own loader takes without a word."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        keys = [key.value for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"a key comes twice in line {node.start_mark.line + 1} and below: {keys}"
+        return node
+
+
 def compose() -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load((COMPOSE / "compose.yaml").read_text())
+    content: dict[str, Any] = yaml.load((COMPOSE / "compose.yaml").read_text(), _Loader)  # noqa: S506 - a SafeLoader
     return content
 
 

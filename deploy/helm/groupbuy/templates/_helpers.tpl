@@ -49,6 +49,12 @@ capabilities: {drop: [ALL]}
 {{- if .Values.secrets.temporalTls }}
 - {name: TEMPORAL_TLS_CLIENT_CERT_PATH, value: /etc/groupbuy/temporal/tls.crt}
 - {name: TEMPORAL_TLS_CLIENT_KEY_PATH, value: /etc/groupbuy/temporal/tls.key}
+{{- if .Values.temporal.ownAuthority }}
+- {name: TEMPORAL_TLS_SERVER_CA_CERT_PATH, value: /etc/groupbuy/temporal/ca.crt}
+{{- end }}
+{{- end }}
+{{- if .Values.temporal.serverName }}
+- {name: TEMPORAL_TLS_SERVER_NAME, value: {{ .Values.temporal.serverName | quote }}}
 {{- end }}
 {{- if .Values.temporal.uiUrl }}
 - {name: GROUPBUY_TEMPORAL_UI_URL, value: {{ .Values.temporal.uiUrl | quote }}}
