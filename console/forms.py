@@ -61,6 +61,14 @@ def field_problems(error: ValidationError) -> list[FieldProblem]:
     return [FieldProblem(".".join(map(str, each["loc"])), validation_message(each["msg"])) for each in error.errors()[:20]]
 
 
+LABELS = {
+    "discount.plan": "kind of discount",
+    "discount.expr": "amount of the discount",
+    "discount.audience": "audience of the discount",
+}
+"""of fields whose names say too little by themselves"""
+
+
 @dataclass(frozen=True, slots=True)
 class FormField:
     """A field as a template shows it. Its value is text; several values are lines."""
@@ -76,7 +84,7 @@ class FormField:
 
     @property
     def label(self) -> str:
-        return self.name.rpartition(".")[2]
+        return LABELS.get(self.name, self.name)
 
 
 def form_fields(

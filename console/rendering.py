@@ -49,6 +49,7 @@ def _environment(language: Language) -> Environment:
     environment.globals |= {"base": BASE, "refund_steps": refund_steps, "language": language, "languages": list(Language)}
     environment.filters |= {
         "label": lambda value: translate(in_words(str(value))),
+        "sentence": lambda text: text[:1].upper() + text[1:],
         "tone": lambda value: TONE_OF.get(str(value), "calm"),
         "money": _money,
         "moment": _moment,

@@ -16,9 +16,9 @@ async def test_closing_a_team_says_whom_it_refunds_and_is_done_once(sign_in: Sig
     ann = await sign_in("ops", name)
 
     asked = await ann.get(f"/teams/{team}/close")
-    assert "1 paid members are refunded:" in asked.text
+    assert "Paid members who are refunded: 1, together" in asked.text
     assert "¥80.00" in asked.text
-    assert "1 unpaid seats are cancelled." in asked.text
+    assert "Unpaid seats that are cancelled: 1." in asked.text
     assert first["user_id"] in asked.text
     assert second["user_id"] not in asked.text
 
@@ -53,7 +53,7 @@ async def test_an_act_on_a_team_that_has_changed_is_asked_again(sign_in: SignIn,
     answer = await ann.post(f"/teams/{order['team_id']}/close", asked.hidden() | {"reason": "x"})
     assert answer.status == 409
     assert "has changed since you opened this" in answer.text
-    assert "1 paid members are refunded:" in answer.text
+    assert "Paid members who are refunded: 1, together" in answer.text
     assert (await shop.team(order["team_id"]))["status"] == "forming"
 
 
@@ -151,7 +151,7 @@ async def test_an_end_that_would_undo_more_than_was_seen_is_asked_again(sign_in:
     await shop.settle(await offer.seat())
     answer = await ann.post(f"/campaigns/{offer.campaign_id}/ending", asked.hidden() | {"reason": "x"})
     assert (answer.status, "The figures have changed" in answer.text) == (409, True)
-    assert "1 forming teams fail, and 1 paid members are refunded:" in answer.text
+    assert "Forming teams that fail: 1. Paid members who are refunded: 1, together" in answer.text
 
 
 async def test_goods_audiences_and_switches_are_changed(sign_in: SignIn, shop: Shop) -> None:

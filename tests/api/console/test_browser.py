@@ -53,7 +53,7 @@ async def test_a_team_is_closed_in_a_dialog(stack: Stack, shop: Shop, browser: B
 
         await page.get_by_role("link", name="Close and refund").click()
         dialog = page.get_by_role("dialog")
-        await expect(dialog).to_contain_text("1 paid members are refunded: ¥80.00")
+        await expect(dialog).to_contain_text("Paid members who are refunded: 1, together ¥80.00")
         await page.keyboard.press("Escape")
         await expect(dialog).to_be_hidden()
 
@@ -63,7 +63,7 @@ async def test_a_team_is_closed_in_a_dialog(stack: Stack, shop: Shop, browser: B
         await dialog.get_by_label("Reason").fill("sold out")
         await dialog.get_by_role("button", name="Close and refund").click()
         await expect(dialog).to_contain_text("has changed since you opened this")
-        await expect(dialog).to_contain_text("2 paid members are refunded: ¥160.00")
+        await expect(dialog).to_contain_text("Paid members who are refunded: 2, together ¥160.00")
         await dialog.get_by_label("Reason").fill("sold out")
         await dialog.get_by_role("button", name="Close and refund").click()
         await expect(page.locator(".toast")).to_contain_text("Done.")
