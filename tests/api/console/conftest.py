@@ -8,9 +8,11 @@ from html import unescape
 
 import aiohttp
 import pytest
+from playwright.async_api import Browser, expect
 
 from embedded.stack import Stack
 from tests.api.shop import Shop, fresh
+from tests.browser import PATIENCE_MS, running_browser
 
 FIELD = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
 
@@ -84,3 +86,11 @@ def sign_in(visitor: Callable[[], Awaitable[Person]], shop: Shop) -> SignIn:
         return person
 
     return sign_in
+
+
+@pytest.fixture(scope="package")
+async def browser() -> AsyncIterator[Browser]:
+    """One for all tests, which open pages of visitors of their own."""
+    expect.set_options(timeout=PATIENCE_MS)
+    async with running_browser() as browser:
+        yield browser
