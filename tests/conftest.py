@@ -6,8 +6,8 @@ Servers start with the first test that needs them and stop with the last, so tha
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-SHARED = ("tests/api", "tests/outages", "tests/db", "tests/workflows")
-"""Folders whose tests share servers."""
+SHARED = ("tests/api", "tests/outages", "tests/db", "tests/workflows", "tests/api/console")
+"""Folders whose tests share servers, the innermost one of a test."""
 APART = ("tests/workflows/test_replay.py",)
 """Modules of those folders that need none of the servers."""
 LONGEST_FIRST = (*SHARED, "tests/contract/test_anything.py", "tests/soak/test_soak.py", "tests/stack/test_up.py", *APART)
@@ -17,7 +17,7 @@ def unit(nodeid: str) -> str:
     """What one process runs as a whole: a folder of `SHARED`, or else a module."""
     module = nodeid.partition("::")[0]
     folders = (folder for folder in SHARED if module.startswith(f"{folder}/") and module not in APART)
-    return next(folders, module)
+    return max(folders, key=len, default=module)
 
 
 class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]
