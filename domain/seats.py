@@ -3,11 +3,19 @@
 The statements that take and release seats repeat some of these in SQL; tests/db/test_rule_twins.py compares the two.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import TeamStatus
+
+LAPSES_PER_SECOND = 20
+"""teams whose seats lapse in a second, where a crowd has taken them: half of what Temporal and its store do on two cores"""
+CROWD_WITHIN = timedelta(seconds=5)
+"""seats that were taken so shortly before or after another one lapse with it"""
+LONGEST_DELAY = timedelta(seconds=90)
+"""reconciliation takes seats as overdue that are two minutes late"""
 
 
 def team_deadline(opened_at: datetime, team_ttl: int, campaign_ends_at: datetime) -> datetime:
@@ -33,6 +41,23 @@ def lock_expiry(locked_at: datetime, lock_ttl: int, deadline: datetime) -> datet
 def keep_until(lock_expires_at: datetime, payment_grace: int) -> datetime:
     """Returns until when an unpaid seat is kept: its payment window, and `payment_grace` seconds for a report on its way."""
     return lock_expires_at + timedelta(seconds=payment_grace)
+
+
+def delayed_lapse(keep_until: datetime, team_id: str, crowd: int, latest: datetime) -> datetime:
+    """Returns when a team's workflow releases an unpaid seat: later than it could, where a crowd's seats would lapse at once.
+
+    Each team of the crowd has a place of its own, so that the lapses take their time and leave the engine to buyers.
+
+    Args:
+        keep_until: until when the seat is kept.
+        team_id: the team.
+        crowd: teams with an unpaid seat that was taken within CROWD_WITHIN of this one.
+        latest: when the team is decided.
+    """
+    spread = timedelta(seconds=crowd / LAPSES_PER_SECOND) - 2 * CROWD_WITHIN
+    place = int.from_bytes(hashlib.sha256(team_id.encode()).digest()[:4]) / 2**32
+    delay = place * min(max(spread, timedelta()), LONGEST_DELAY)
+    return max(keep_until, min(keep_until + delay, latest))
 
 
 def is_overdue(lock_expires_at: datetime, payment_grace: int, now: datetime) -> bool:

@@ -3,11 +3,12 @@
 from db.core.connection import Connection, Database, connection
 from db.core.planner_hints import IS_PENDING
 from db.teams.rows import TEAM, seat_row, team_row
-from domain.lifecycle import TeamStatus
-from domain.messages.teams import TakeOver, TeamAnswer, TeamRows
+from domain.lifecycle import OrderStatus, TeamStatus
+from domain.messages.teams import SeatRow, TakeOver, TeamAnswer, TeamRows
+from domain.seats import CROWD_WITHIN, LAPSES_PER_SECOND, LONGEST_DELAY, delayed_lapse, keep_until
 
 LIVE_SEATS = """
-SELECT o.out_trade_no, o.user_id, o.status, o.live, o.lock_expires_at, t.payment_grace
+SELECT o.out_trade_no, o.user_id, o.status, o.live, o.locked_at, o.lock_expires_at, t.deadline, t.payment_grace
   FROM orders o JOIN teams t USING (team_id) WHERE o.team_id = $1 AND o.live ORDER BY o.locked_at, o.out_trade_no
 """
 # Events of a refund, and the cancellation of an order by its buyer or an operator, are delivered by the refund's workflow.
@@ -16,6 +17,11 @@ SELECT DISTINCT e.event_id FROM events e JOIN deliveries d USING (event_id)
  WHERE e.team_id = $1 AND d.{IS_PENDING} AND e.type NOT IN ('order.refund_requested', 'order.refunded')
    AND NOT (e.type = 'order.cancelled' AND EXISTS (SELECT FROM refunds r WHERE r.order_id = e.order_id AND r.kind = 'unpaid'))
  ORDER BY e.event_id
+"""
+# No more are counted than make a difference.
+CROWD = """
+SELECT count(DISTINCT team_id)
+  FROM (SELECT team_id FROM orders WHERE locked_at BETWEEN $1 AND $2 AND status = 'locked' LIMIT $3) crowd
 """
 OWED = "SELECT count(*) FROM orders WHERE team_id = $1 AND status = 'paid'"
 HAS_WAKEUP = "SELECT EXISTS (SELECT FROM team_wakeups WHERE team_id = $1)"
@@ -56,8 +62,29 @@ async def _read_rows(conn: Connection, team_id: str) -> TeamRows:
     team = await conn.fetchrow(TEAM, team_id)
     if team is None:
         return TeamRows()
-    seats = [seat_row(row) for row in await conn.fetch(LIVE_SEATS, team_id)]
+    seats = await _read_live_seats(conn, team_id)
     events = [row["event_id"] for row in await conn.fetch(UNDELIVERED, team_id)]
     has_failed = team["status"] == TeamStatus.FAILED
     owed: int = await conn.fetchval(OWED, team_id) if has_failed else 0
     return TeamRows(rows=TeamAnswer(team=team_row(team), seats=seats, event_ids=events), owed=owed)
+
+
+MOST_COUNTED = LAPSES_PER_SECOND * int((LONGEST_DELAY + 2 * CROWD_WITHIN).total_seconds())
+
+
+async def _read_live_seats(conn: Connection, team_id: str) -> list[SeatRow]:
+    """Reads the seats, those of a crowd with a time of their own at which they lapse."""
+    rows = await conn.fetch(LIVE_SEATS, team_id)
+    unpaid = [row["locked_at"] for row in rows if row["status"] == OrderStatus.LOCKED]
+    if not unpaid:
+        return [seat_row(row) for row in rows]
+    latest = max(unpaid)
+    crowd = await conn.fetchval(CROWD, latest - CROWD_WITHIN, latest + CROWD_WITHIN, MOST_COUNTED)
+    decided_by = keep_until(rows[0]["deadline"], rows[0]["payment_grace"])
+    seats = [seat_row(row) for row in rows]
+    return [
+        seat.model_copy(update={"keep_until": delayed_lapse(seat.keep_until, team_id, crowd, decided_by)})
+        if seat.keep_until is not None
+        else seat
+        for seat in seats
+    ]

@@ -1,5 +1,6 @@
 """The rules of seats at their borders."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -10,8 +11,12 @@ import pytest
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import TeamStatus
 from domain.seats import (
+    CROWD_WITHIN,
+    LAPSES_PER_SECOND,
+    LONGEST_DELAY,
     OrderContent,
     can_take_seat,
+    delayed_lapse,
     is_joinable,
     is_overdue,
     keep_until,
@@ -52,6 +57,30 @@ def test_an_unpaid_seat_is_kept_for_its_window_and_the_grace(grace: int) -> None
     assert keep_until(NOW, grace) == end
     assert not is_overdue(NOW, grace, end - INSTANT)
     assert is_overdue(NOW, grace, end)
+
+
+LATER = NOW + HOUR
+
+
+def test_the_seats_of_a_crowd_lapse_one_after_the_other() -> None:
+    teams = [f"team-{number}" for number in range(1000)]
+    lapses = sorted(delayed_lapse(NOW, team, len(teams), LATER) for team in teams)
+    assert lapses[0] >= NOW
+    assert lapses[-1] <= NOW + timedelta(seconds=len(teams) / LAPSES_PER_SECOND) - 2 * CROWD_WITHIN
+    in_a_second = Counter(int((lapse - NOW).total_seconds()) for lapse in lapses)
+    assert max(in_a_second.values()) < 3 * LAPSES_PER_SECOND
+    assert delayed_lapse(NOW, "team-1", 1000, LATER) == delayed_lapse(NOW, "team-1", 1000, LATER)
+
+
+def test_few_seats_lapse_when_their_time_is_over() -> None:
+    assert delayed_lapse(NOW, "team", 200, LATER) == NOW
+
+
+def test_no_seat_lapses_much_later_or_after_its_team_is_decided() -> None:
+    teams = [f"team-{number}" for number in range(100)]
+    assert max(delayed_lapse(NOW, team, 1_000_000, LATER) for team in teams) <= NOW + LONGEST_DELAY
+    assert {delayed_lapse(NOW, team, 1_000_000, NOW) for team in teams} == {NOW}
+    assert delayed_lapse(NOW, "team", 1_000_000, NOW - HOUR) == NOW
 
 
 @pytest.mark.parametrize(("status", "was_paid"), [*product(TeamStatus, (False, True))])

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+import domain.seats
 from db.core.connection import transaction
 from db.core.invariants import violations
 from db.orders.lock import lock_seat, lock_seat_directly
@@ -204,6 +205,26 @@ async def test_a_change_after_the_take_over_leaves_another_wakeup(shop: Shop) ->
             assert await wakeup(shop, opener) is not None
         await taken_over(shop, opener)
     assert await violations(shop.database, NOW) == []
+
+
+async def test_the_seats_of_a_crowd_are_taken_over_with_lapses_one_after_the_other(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domain.seats, "LAPSES_PER_SECOND", 0.5)
+    campaign = await shop.campaign()
+    openers = [shop.opener(campaign) for _ in range(8)]
+    for opener in openers:
+        await lock_directly(shop, opener)
+    taken = [await taken_over(shop, opener) for opener in openers]
+    lapses = [seat.keep_until for each in taken if each.rows for seat in each.rows.seats if seat.keep_until]
+    due = WINDOW_OVER + timedelta(seconds=GRACE)
+    assert len(set(lapses)) == len(openers)
+    assert all(due <= lapse <= due + timedelta(seconds=len(openers) / 0.5) for lapse in lapses)
+    for opener in openers[2:]:
+        await shop.settle(opener)  # who has paid does not lapse
+    rows = (await taken_over(shop, openers[0])).rows
+    assert rows is not None
+    assert [seat.keep_until for seat in rows.seats] == [due]
 
 
 async def test_a_direct_change_without_a_wakeup_is_a_violation(shop: Shop) -> None:
