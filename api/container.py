@@ -86,7 +86,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     runtime = Runtime(telemetry=TelemetryConfig(logging=sdk_logging(as_json=settings.log_format == "json")))
     # It starts, and restarts, also while Temporal is away.
     client = await connect(lazy=True, runtime=runtime, console_url=str(settings.console_url or "") or None)
-    admission = AdmissionControl(settings.orchestrated_at_once, partial(probe, client, uuid.uuid4().hex, PROBE_WITHIN))
+    asks = partial(probe, client, uuid.uuid4().hex, PROBE_WITHIN)
+    admission = AdmissionControl(settings.orchestrated_at_once, settings.orchestrated_within, asks)
     rate_limiter = RateLimiter(database)
     cache = Cache(settings.database_url, {REQUEST_COUNTS: rate_limiter.receive_counts})
     api_keys = ApiKeys(database, cache, settings.key_failure_limit)

@@ -10,12 +10,11 @@ from datetime import datetime, timedelta
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import TeamStatus
 
-LAPSES_PER_SECOND = 20
-"""teams whose seats lapse in a second, where a crowd has taken them: half of what Temporal and its store do on two cores"""
+LAPSES_PER_SECOND = 15
+"""teams whose seats lapse in a second, where a crowd has taken them: what is left of two cores is the buyers'"""
 CROWD_WITHIN = timedelta(seconds=5)
 """seats that were taken so shortly before or after another one lapse with it"""
-LONGEST_DELAY = timedelta(seconds=90)
-"""reconciliation takes seats as overdue that are two minutes late"""
+LONGEST_DELAY = timedelta(minutes=5)
 
 
 def team_deadline(opened_at: datetime, team_ttl: int, campaign_ends_at: datetime) -> datetime:

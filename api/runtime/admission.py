@@ -22,6 +22,9 @@ ENGINE_AWAY = Gauge("groupbuy_engine_away", "1 while Temporal or the workers of 
 
 MISSES, GOOD_PROBES = 3, 3
 """in a row, after which the engine is taken as away, and as back"""
+SHORTEST_WAIT = 0.2
+"""seconds for which a workflow is waited for at least"""
+WAIT_GROWS_BY = 0.05
 PROBE_INTERVAL = 1.0
 SILENCE = 3.0
 """seconds without any answer to requests that wait for one, after which an engine that everything needs is taken as away"""
@@ -47,13 +50,15 @@ class EngineSilentError(Exception):
 
 
 class AdmissionControl:
-    def __init__(self, at_once: int, probe: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, at_once: int, within: float, probe: Callable[[], Awaitable[None]]) -> None:
         """
         Args:
             at_once: the most orchestrated requests that this process has under way.
+            within: seconds for which a workflow is waited for at most.
             probe: asks the engine for an answer; raises RPCError, TimeoutError or RuntimeError where none comes in time.
         """
         self._at_once = at_once
+        self._longest_wait = self._wait = within
         self._probe = probe
         self._bound = at_once
         self._under_way = 0
@@ -69,6 +74,11 @@ class AdmissionControl:
     @property
     def is_engine_away(self) -> bool:
         return self._went_away.is_set()
+
+    @property
+    def wait(self) -> float:
+        """Seconds for which a workflow is waited for: fewer after misses, because a busy engine stays so for a while."""
+        return self._wait
 
     def reason_against(self, team_id: str) -> Reason | None:
         """Returns why a request of this team goes directly now; None: it may be orchestrated."""
@@ -116,12 +126,14 @@ class AdmissionControl:
     def note_answer(self) -> None:
         self._misses = 0
         self._set_bound(self._bound + 1)
+        self._wait = min(self._wait + WAIT_GROWS_BY, self._longest_wait)
         self._limit_silence(SILENCE)
 
     def note_miss(self, *, is_away: bool = False) -> None:
         """`is_away`: Temporal itself said that it cannot serve."""
         self._misses += 1
         self._set_bound(self._bound // 2)
+        self._wait = min(max(self._wait / 2, SHORTEST_WAIT), self._longest_wait)
         if (is_away or self._misses >= MISSES) and not self.is_engine_away:
             log.warning("Temporal or the workers of the teams do not answer: no lock and no payment is orchestrated")
             self._went_away.set()

@@ -42,7 +42,6 @@ class TradeAdmission:
         self._database = database
         self._control = control
         self._is_auto = settings.admission == "auto"
-        self._within = settings.orchestrated_within
         self._teams = KeyedLimit[str](TURNS_PER_TEAM)
 
     def require_engine(self, turn: Turn) -> None:
@@ -76,8 +75,9 @@ class TradeAdmission:
         reason = self._control.reason_against(request.team_id)
         if reason is None:
             # Until then the workflow may still take the seat, so that no refusal is final before.
-            fence = asyncio.get_running_loop().time() + self._within + FENCE_MARGIN
-            fenced = request.model_copy(update={"valid_until": asked_at + timedelta(seconds=self._within)})
+            wait = self._control.wait
+            fence = asyncio.get_running_loop().time() + wait + FENCE_MARGIN
+            fenced = request.model_copy(update={"valid_until": asked_at + timedelta(seconds=wait)})
             try:
                 return await self._orchestrated(Turn.LOCK, fenced, orchestrate)
             except NotAnsweredError as not_answered:
@@ -86,10 +86,10 @@ class TradeAdmission:
         try:
             return await self._lock_directly(request, look_again, was_asked_before=fence is not None)
         except Refusal:
-            wait = 0 if fence is None else fence - asyncio.get_running_loop().time()
-            if wait <= 0:
+            until_final = 0 if fence is None else fence - asyncio.get_running_loop().time()
+            if until_final <= 0:
                 raise
-        await asyncio.sleep(wait)
+        await asyncio.sleep(until_final)
         return await self._lock_directly(request, look_again, was_asked_before=True)
 
     async def settle(
@@ -162,7 +162,7 @@ class TradeAdmission:
 
     def _time_limit(self) -> AbstractAsyncContextManager[object]:
         """Bounds the wait for a workflow, in auto by a time, after which the request goes directly."""
-        return asyncio.timeout(self._within) if self._is_auto else self._control.while_engine_answers()
+        return asyncio.timeout(self._control.wait) if self._is_auto else self._control.while_engine_answers()
 
     async def _lock_directly(
         self, request: SeatRequest, look_again: Callable[[], Awaitable[None]], *, was_asked_before: bool

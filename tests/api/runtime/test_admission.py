@@ -11,6 +11,8 @@ from api.runtime import admission
 from api.runtime.admission import MISSES, AdmissionControl, EngineSilentError, Reason
 from tests.api.polling import until
 
+WITHIN = 1.0
+
 
 class Engine:
     """Answers probes as a test says, and counts them."""
@@ -40,7 +42,7 @@ async def free_places(control: AdmissionControl) -> int:
 
 
 async def test_the_bound_halves_with_each_miss_and_grows_by_one_with_each_answer() -> None:
-    control = AdmissionControl(8, Engine().probe)
+    control = AdmissionControl(8, WITHIN, Engine().probe)
     seen = [await free_places(control)]
     for note in (control.note_miss, control.note_miss, control.note_answer, control.note_answer, control.note_miss):
         note()
@@ -51,14 +53,31 @@ async def test_the_bound_halves_with_each_miss_and_grows_by_one_with_each_answer
     assert await free_places(control) == 8
 
 
+async def test_the_wait_halves_with_each_miss_down_to_a_least_and_grows_slowly_with_answers() -> None:
+    control = AdmissionControl(8, WITHIN, Engine().probe)
+    waits = [control.wait]
+    for _ in range(3):
+        control.note_miss()
+        waits.append(control.wait)
+    assert waits == [1.0, 0.5, 0.25, admission.SHORTEST_WAIT]
+    control.note_answer()
+    assert control.wait == pytest.approx(admission.SHORTEST_WAIT + admission.WAIT_GROWS_BY)
+    for _ in range(20):
+        control.note_answer()
+    assert control.wait == WITHIN
+    impatient = AdmissionControl(8, 0.1, Engine().probe)
+    impatient.note_miss()
+    assert impatient.wait == 0.1
+
+
 async def test_a_bound_of_nothing_orchestrates_nothing() -> None:
-    control = AdmissionControl(0, Engine().probe)
+    control = AdmissionControl(0, WITHIN, Engine().probe)
     control.note_answer()
     assert control.reason_against("a") is Reason.BOUND
 
 
 async def test_a_team_has_one_request_under_way() -> None:
-    control = AdmissionControl(2, Engine().probe)
+    control = AdmissionControl(2, WITHIN, Engine().probe)
     async with control.under_way("a"):
         assert (control.reason_against("a"), control.reason_against("b")) == (Reason.SAME_TEAM, None)
         async with control.under_way("b"):
@@ -92,7 +111,7 @@ def meet_a_missing_namespace(control: AdmissionControl) -> None:
 async def test_the_engine_is_away_after_misses_in_a_row_or_by_its_own_word(
     meet: Callable[[AdmissionControl], None], is_away: bool
 ) -> None:
-    control = AdmissionControl(100, Engine().probe)
+    control = AdmissionControl(100, WITHIN, Engine().probe)
     meet(control)
     assert control.is_engine_away is is_away
     assert control.reason_against("a") is (Reason.ENGINE_AWAY if is_away else None)
@@ -103,7 +122,7 @@ async def test_only_good_probes_in_a_row_bring_the_engine_back_and_the_bound_res
 ) -> None:
     monkeypatch.setattr(admission, "PROBE_INTERVAL", 0.0)
     engine = Engine(False, True, True, False, True, True, True)
-    control = AdmissionControl(8, engine.probe)
+    control = AdmissionControl(8, WITHIN, engine.probe)
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         probing = group.create_task(control.run())
         await asyncio.sleep(0)
@@ -138,7 +157,7 @@ async def wait_for_engine(control: AdmissionControl) -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_request_is_waited_for_as_long_as_others_are_answered() -> None:
-    control = AdmissionControl(8, Engine().probe)
+    control = AdmissionControl(8, WITHIN, Engine().probe)
     waiting = asyncio.create_task(wait_for_engine(control))
     for _ in range(6):
         await asyncio.sleep(0.1)
@@ -150,7 +169,7 @@ async def test_a_request_is_waited_for_as_long_as_others_are_answered() -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_nobody_waits_any_longer_for_an_engine_that_is_known_to_be_away() -> None:
-    control = AdmissionControl(8, Engine().probe)
+    control = AdmissionControl(8, WITHIN, Engine().probe)
     waiting = [asyncio.create_task(wait_for_engine(control)) for _ in range(3)]
     await asyncio.sleep(0)
     control.note_miss(is_away=True)
@@ -161,7 +180,7 @@ async def test_nobody_waits_any_longer_for_an_engine_that_is_known_to_be_away() 
 
 @pytest.mark.usefixtures("impatient")
 async def test_another_timeout_is_not_the_engines_silence() -> None:
-    control = AdmissionControl(8, Engine().probe)
+    control = AdmissionControl(8, WITHIN, Engine().probe)
     with pytest.raises(TimeoutError):
         async with control.while_engine_answers():
             raise TimeoutError
