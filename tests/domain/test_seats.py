@@ -73,7 +73,8 @@ def test_the_seats_of_a_crowd_lapse_one_after_the_other() -> None:
 
 
 def test_few_seats_lapse_when_their_time_is_over() -> None:
-    assert delayed_lapse(NOW, "team", 200, LATER) == NOW
+    few = int(LAPSES_PER_SECOND * 2 * CROWD_WITHIN.total_seconds())
+    assert delayed_lapse(NOW, "team", few, LATER) == NOW
 
 
 def test_no_seat_lapses_much_later_or_after_its_team_is_decided() -> None:
