@@ -66,6 +66,7 @@ class Container:
     metrics: DatabaseMetrics
     links: WorkflowLinks
     admission: AdmissionControl
+    turns: Turns
     orders: OrderService
     teams: TeamService
     refunds: RefundService
@@ -104,6 +105,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         metrics=DatabaseMetrics(counts),
         links=WorkflowLinks(settings.temporal_ui_url, client.namespace),
         admission=admission,
+        turns=turns,
         orders=OrderService(database, client, TradeAdmission(trades, admission, settings), turns, settings),
         teams=TeamService(database, client, settings),
         refunds=refunds,

@@ -1,4 +1,7 @@
-"""Around every request: a limit on its body, metrics, a log line when it failed, and an ETag for reads."""
+"""Around every request: a limit on its body, metrics, a log line when it failed, and an ETag for reads.
+
+In a crowd it is also the door: quotes, locks and payments wait here for their turn, or are refused, before they cost anything.
+"""
 
 import re
 import time
@@ -13,12 +16,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import logs
 from api.http.access_log import OPERATIONS, REQUEST_ID, REQUEST_ID_HEADER, new_request_id, write_access_line
 from api.http.problems import problem
-from domain.errors import ErrorCode
+from api.runtime.turns import Turn
+from domain.errors import ErrorCode, Unavailable
 
 BODY_LIMIT = 64 * 1024
 UPLOAD_LIMIT = 1024**3
 """for the members of an audience, which are read in chunks and never held as a whole"""
 UPLOAD = re.compile(r"/(?:v1/ops|console)/audiences/[^/]+/members")
+LOCK, PAYMENT = "/v1/orders", re.compile(r"/v1/orders/[^/]+/payment")
+QUOTES = {"/v1/quotes", "/v1/market"}
 REQUESTS = Counter("groupbuy_requests_total", "Requests answered", ["method", "route", "status"])
 SECONDS = Histogram(
     "groupbuy_request_seconds", "Time to answer", ["route"], buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -91,16 +97,51 @@ class RequestMiddleware:
             await send(message)
 
         try:
+            turn = _turn(scope)
             with suppress(ClientDisconnect):
-                await self._app(scope, receive_limited, send_observed)
+                if turn is None:
+                    await self._app(scope, receive_limited, send_observed)
+                else:
+                    # Whoever sends a body slowly holds up nobody meanwhile.
+                    receive_again = await _whole_body(receive_limited)
+                    async with scope["app"].state.container.turns.take(turn):
+                        await self._app(scope, receive_again, send_observed)
             if received > limit and status is None:
                 status = PAYLOAD_TOO_LARGE
                 detail = f"A body may have at most {limit} bytes."
                 answer = problem(ErrorCode.INVALID_REQUEST, detail, status=status)
                 answer.raw_headers += headers
                 await answer(scope, receive, send)
+        except Unavailable as shed:
+            answer = problem(shed.code, shed.detail, retry_after=shed.retry_after)
+            await answer(scope, receive, send_observed)
         finally:
             _record(scope, status or INTERNAL_ERROR, time.perf_counter() - started)
+
+
+def _turn(scope: Scope) -> Turn | None:
+    """Returns what a request waits for; None: nothing."""
+    path = scope["path"]
+    if path in QUOTES:
+        return Turn.QUOTE
+    if scope["method"] != "POST":
+        return None
+    if path == LOCK:
+        return Turn.LOCK
+    return Turn.PAYMENT if PAYMENT.fullmatch(path) else None
+
+
+async def _whole_body(receive: Receive) -> Receive:
+    """Waits for a body, which is small; returns what receives it again."""
+    messages = [await receive()]
+    while messages[-1].get("more_body"):
+        messages.append(await receive())
+    left = iter(messages)
+
+    async def receive_again() -> Message:
+        return next(left, None) or await receive()
+
+    return receive_again
 
 
 def _record(scope: Scope, status: int, seconds: float) -> None:

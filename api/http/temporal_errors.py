@@ -32,7 +32,7 @@ async def time_limit(seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError as exc:
-        raise Unavailable(f"No answer within {seconds:g} s; repeat the same request.") from exc
+        raise Unavailable(f"No answer within {round(seconds, 1):g} s; repeat the same request.") from exc
     except RPCError as exc:
         log.warning("Temporal did not serve a request: %s: %s", exc.status.name, exc)
         raise Unavailable(f"Temporal did not answer ({exc.status.name}); repeat the same request.") from exc

@@ -2,4 +2,5 @@
 
 from api.routes import docs, events, health, market, orders, problems, quotes, refunds, teams
 
-ROUTERS = tuple(module.router for module in (quotes, market, orders, refunds, teams, events, problems, health, docs))
+# A request is looked for in them one after the other: what crowds ask for comes first.
+ROUTERS = tuple(module.router for module in (orders, quotes, market, refunds, teams, events, problems, health, docs))

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import IntEnum
+from typing import Any
 
 from prometheus_client import Counter
 
@@ -50,22 +51,35 @@ class Turns:
         self._waiting: dict[Turn, OrderedDict[asyncio.Future[None], None]] = {turn: OrderedDict() for turn in Turn}
         self._first_interval = self._interval = first_interval
         self._last_end = 0.0
+        self._held: dict[asyncio.Task[Any] | None, float] = {}
+        """the seconds that each task has waited for its turn"""
 
     @asynccontextmanager
     async def take(self, turn: Turn) -> AsyncIterator[None]:
-        """Waits for a turn and holds it.
+        """Waits for a turn and holds it. Who holds one already keeps that.
 
         Raises:
             Unavailable: it would take too long.
         """
+        task = asyncio.current_task()
+        if task in self._held:
+            yield
+            return
+        began = time.monotonic()
         if self._free > 0:
             self._free -= 1
         else:
             await self._wait(turn)
+        self._held[task] = time.monotonic() - began
         try:
             yield
         finally:
+            del self._held[task]
             self._end()
+
+    def waited(self) -> float:
+        """Returns the seconds that this task has waited for the turn that it holds."""
+        return self._held.get(asyncio.current_task(), 0)
 
     async def _wait(self, turn: Turn) -> None:
         ahead = sum(len(self._waiting[other]) for other in Turn if other <= turn)

@@ -7,6 +7,7 @@ refusal, because a concurrent request with the same number may have been faster.
 import math
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -81,7 +82,7 @@ class OrderService:
             Refusal: order_not_found; out_trade_no_reused when another amount was reported before.
             Unavailable: the outcome is unknown.
         """
-        async with time_limit(self._settings.answer_within), self._turns.take(Turn.PAYMENT):
+        async with self._time_limit(), self._turns.take(Turn.PAYMENT):
             record = await self._read_payable(mall, out_trade_no, payment)
             is_replay = record.payment_outcome is not None
             if not is_replay:
@@ -93,10 +94,14 @@ class OrderService:
         PAYMENTS.labels(outcome, reason or "", REPEATED if is_replay else "booked").inc()
         return Settlement(outcome=outcome, reason=reason, order=record.order, team=team), is_replay
 
+    def _time_limit(self) -> AbstractAsyncContextManager[None]:
+        """The wait for a turn is a part of the time for an answer."""
+        return time_limit(self._settings.answer_within - self._turns.waited())
+
     # --- locks ---
 
     async def _hold(self, request: SeatRequest) -> tuple[Order, bool]:
-        async with time_limit(self._settings.answer_within), self._turns.take(Turn.LOCK):
+        async with self._time_limit(), self._turns.take(Turn.LOCK):
             found = await self._look_up(request)
             if found.record is None:
                 async with self._buyers.slot((request.source, request.user_id)) as has_waited:

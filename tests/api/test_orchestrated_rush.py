@@ -8,7 +8,6 @@ import asyncpg
 
 from embedded.stack import Stack
 from tests.api.another_api import another_api
-from tests.api.caller import Answer
 from tests.api.shop import Shop
 
 WITHIN = 4.0
@@ -33,8 +32,10 @@ async def test_an_engine_goes_on_at_its_pace_and_nobody_is_served_in_vain(
         await asyncio.gather(*(one_after_the_other() for _ in range(CALLERS)))
         capacity = 3 * CALLERS / (time.monotonic() - began)
 
-        answers: list[Answer] = await asyncio.gather(*(there.post("/v1/orders", rush.request()) for _ in range(BUYERS)))
+        callers = [there] * BUYERS + [there.with_key("of nobody")]
+        *answers, of_nobody = await asyncio.gather(*(caller.post("/v1/orders", rush.request()) for caller in callers))
 
+    of_nobody.refused("temporarily_unavailable", 503)  # at the door, where nobody's key is looked at
     sold = [answer for answer in answers if answer.status == 201]
     shed = [answer for answer in answers if answer.status != 201]
     assert Counter(answer.code for answer in shed) == {"temporarily_unavailable": len(shed)}

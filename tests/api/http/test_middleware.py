@@ -7,6 +7,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api.http.middleware import RequestMiddleware
 from api.runtime.cache import Cache
+from api.runtime.turns import Turn, Turns
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ async def test_the_cache_is_emptied_by_changes_and_not_by_refusals(
     async def send(_message: Message) -> None:
         pass
 
-    state = SimpleNamespace(container=SimpleNamespace(cache=cache))
+    state = SimpleNamespace(container=SimpleNamespace(cache=cache, turns=Turns(1, dict.fromkeys(Turn, 1.0), 0.001)))
     scope = {"type": "http", "method": method, "path": path, "headers": [], "app": SimpleNamespace(state=state)}
     await RequestMiddleware(app)(scope, receive, send)
     assert bool(cache.invalidations) is is_emptied

@@ -177,3 +177,22 @@ async def test_a_turn_that_comes_together_with_a_cancellation_goes_to_the_next()
     assert counter.served == ["second"]
     async with asyncio.timeout(10), turns.take(Turn.LOCK):
         pass
+
+
+async def test_who_holds_a_turn_needs_no_second_one_and_knows_how_long_it_has_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("api.runtime.turns.time", SimpleNamespace(monotonic=lambda: now))
+    turns, times = new_turns(1), []
+
+    async def work() -> None:
+        async with turns.take(Turn.LOCK), turns.take(Turn.LOCK):
+            times.append(turns.waited())
+        assert turns.waited() == 0
+
+    async with busy(turns):
+        working = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        now += 2
+    await working
+    await work()
+    assert times == [2, 0]
