@@ -1,7 +1,9 @@
 """Settings from environment variables. Temporal's own ones (TEMPORAL_ADDRESS, …) are read by its SDK."""
 
+import os
 import re
-from ipaddress import IPv4Network, IPv6Network
+from contextlib import suppress
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -13,6 +15,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SecretStr,
+    ValidationInfo,
     field_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -48,12 +51,31 @@ Names = Annotated[tuple[Annotated[str, AfterValidator(_host_name)], ...], NoDeco
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
 
 
+ENCRYPTED = {"require", "verify-ca", "verify-full"}
+
+
+def _is_encrypted(database_url: str) -> bool:
+    """Whether PostgreSQL is reached over TLS, over a socket of this machine, or over loopback."""
+    with suppress(ValueError):  # several hosts, or a name instead of an address
+        url = URL(database_url)
+        host = url.host or url.query.get("host", "")
+        if not host or host.startswith("/") or host == "localhost" or ip_address(host).is_loopback:
+            return True
+    mode = re.search(r"[?&]sslmode=([a-z-]+)", database_url)
+    return (mode[1] if mode else os.environ.get("PGSSLMODE")) in ENCRYPTED
+
+
 class Settings(BaseSettings):
     """Settings of the API and the worker. A variable is `GROUPBUY_` and the field's name in capitals (docs/operations.md)."""
 
     model_config = SettingsConfigDict(env_prefix="GROUPBUY_", frozen=True)
 
     database_url: str = Field(description="PostgreSQL, e.g. postgresql://postgres@127.0.0.1:5432/groupbuy")
+    database_plaintext: bool = Field(
+        default=False,
+        validate_default=True,
+        description="PostgreSQL may be reached without TLS, or without checking who it is, though it is not on this machine",
+    )
     database_pool: PositiveInt = Field(default=16, description="connections that a process holds at most")
     temporal_ui_url: HttpUrl | None = Field(default=None, description="base URL of links to workflow histories")
     console_url: HttpUrl | None = Field(default=None, description="where operators open the console; histories link to it")
@@ -142,6 +164,16 @@ class Settings(BaseSettings):
 
     log_level: str = "INFO"
     log_format: Literal["text", "json"] = Field(default="text", description="json: every line of the log is an object")
+
+    @field_validator("database_plaintext")
+    @classmethod
+    def _must_be_said(cls, plaintext: bool, info: ValidationInfo) -> bool:
+        # The messages do not contain the URL, which holds a password.
+        if not plaintext and not _is_encrypted(info.data.get("database_url", "")):
+            raise ValueError(
+                "the database is not on this machine: add ?sslmode=verify-full to GROUPBUY_DATABASE_URL, or set this to true"
+            )
+        return plaintext
 
     @field_validator("amqp_url")
     @classmethod
