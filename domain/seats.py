@@ -12,7 +12,7 @@ from domain.lifecycle import TeamStatus
 
 LAPSES_PER_SECOND = 15
 """teams whose seats lapse in a second, where a crowd has taken them: what is left of two cores is the buyers'"""
-CROWD_WITHIN = timedelta(seconds=5)
+CROWD_WITHIN = timedelta(seconds=15)
 """seats that were taken so shortly before or after another one lapse with it"""
 LONGEST_DELAY = timedelta(minutes=5)
 

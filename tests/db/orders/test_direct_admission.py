@@ -210,7 +210,7 @@ async def test_a_change_after_the_take_over_leaves_another_wakeup(shop: Shop) ->
 async def test_the_seats_of_a_crowd_are_taken_over_with_lapses_one_after_the_other(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(domain.seats, "LAPSES_PER_SECOND", 0.5)
+    monkeypatch.setattr(domain.seats, "LAPSES_PER_SECOND", 0.2)
     campaign = await shop.campaign()
     openers = [shop.opener(campaign) for _ in range(8)]
     for opener in openers:
@@ -219,7 +219,7 @@ async def test_the_seats_of_a_crowd_are_taken_over_with_lapses_one_after_the_oth
     lapses = [seat.keep_until for each in taken if each.rows for seat in each.rows.seats if seat.keep_until]
     due = WINDOW_OVER + timedelta(seconds=GRACE)
     assert len(set(lapses)) == len(openers)
-    assert all(due <= lapse <= due + timedelta(seconds=len(openers) / 0.5) for lapse in lapses)
+    assert all(due <= lapse <= due + timedelta(seconds=len(openers) / 0.2) for lapse in lapses)
     for opener in openers[2:]:
         await shop.settle(opener)  # who has paid does not lapse
     rows = (await taken_over(shop, openers[0])).rows
