@@ -16,6 +16,8 @@ from domain.errors import ErrorCode
 
 log = logging.getLogger("groupbuy.access")
 
+ENDLESS = "groupbuy.endless"
+"""the key of the ASGI scope for an answer that has no end of its own: a stopping server does not wait for it"""
 BODY_PART = 64 * 1024
 """bytes that must arrive within the timeout of a body: an ordinary body as a whole, an upload part by part"""
 MAX_CHUNKING = 8
@@ -63,6 +65,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._table.remove(self)
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Called when the server stops: answers are finished, but for those that have no end."""
+        if self.cycle is not None and not self.cycle.response_complete and self.scope.get(ENDLESS):
+            self.transport.close()
+        else:
+            super().shutdown()
 
     def data_received(self, data: bytes) -> None:
         if self._is_closing:

@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from api.container import Container
 from api.dependencies import ContainerDep
 from api.http.pagination import Cursor, page, position
+from api.http.protocol import ENDLESS
 from api.http.query_params import CampaignQuery
 from console.access import FormDep, OperatorDep, PartsDep, ViewerDep
 from console.exports import all_rows, csv_file
@@ -108,6 +109,7 @@ async def team(request: Request, team_id: TeamId, _viewer: ViewerDep, container:
 
 @router.get("/teams/{team_id}/changes")
 async def changes(
+    request: Request,
     team_id: TeamId,
     _viewer: ViewerDep,
     container: ContainerDep,
@@ -116,6 +118,7 @@ async def changes(
 ) -> Response:
     """Server-sent events for open pages of the team and of its orders, which then fetch themselves again."""
     await _read(container, team_id)
+    request.scope[ENDLESS] = True
     return StreamingResponse(parts.teams.changes(container.database, team_id, seen), media_type="text/event-stream")
 
 

@@ -2,8 +2,12 @@
 
 import asyncio
 import re
+import signal
+from collections.abc import Awaitable, Callable
 
-from tests.api.console.conftest import SignIn
+from embedded.stack import Stack
+from tests.api.another_api import api_process
+from tests.api.console.conftest import Person, SignIn
 from tests.api.shop import Shop
 
 CHANGES = re.compile(r'data-changes="([^"]+)"')
@@ -33,3 +37,17 @@ async def test_changes_are_of_a_team_and_for_who_is_signed_in(sign_in: SignIn) -
     assert (await ann.get("/teams/none/changes")).status == 404
     ann.http.cookie_jar.clear()
     assert (await ann.get("/teams/none/changes")).status == 303
+
+
+async def test_an_open_page_holds_up_no_stop(shop: Shop, stack: Stack, visitor: Callable[[], Awaitable[Person]]) -> None:
+    order = await (await shop.sell()).seat()
+    secret = "a secret of another process, long enough"
+    async with api_process(stack, shop.ops, GROUPBUY_CONSOLE_SECRET=secret) as (there, process):
+        ann = Person((await visitor()).http, f"{there.base_url}/console")
+        await ann.sign_in(shop.ops.key or "")
+        async with ann.http.get(f"{there.base_url}/console/teams/{order['team_id']}/changes?seen=0") as stream:
+            await stream.content.readline()
+            process.terminate()
+            async with asyncio.timeout(2):
+                await process.wait()
+        assert process.returncode == -signal.SIGTERM  # which uvicorn raises again after it has stopped
