@@ -100,6 +100,9 @@ async def checked(installed: Installation) -> Checked:
         if b"The feed has every callback" in line:  # the load is next
             await starting
             await set_current(installed.temporal, "b")
+            # A task for every team, also where the load should be over already.
+            woken = await installed.environment.run(["groupbuy", "wake", "--all"], **installed.settings)
+            assert woken[0] == 0, woken
             await until_it_has_teams(installed.temporal, "b")
             await installed.temporal.get_schedule_handle(SCHEDULE_ID).trigger()
             metrics = await installed.metrics("worker-a")
