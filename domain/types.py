@@ -63,13 +63,16 @@ def money_text(value: Decimal) -> str:
     return f"{value:.2f}"
 
 
-Money = Annotated[
+TotalMoney = Annotated[
     Decimal,
     BeforeValidator(_decimal_text, json_schema_input_type=str),
-    Field(ge=0, le=MAX_AMOUNT, decimal_places=2, allow_inf_nan=False, examples=["80.00"]),
+    Field(ge=0, decimal_places=2, allow_inf_nan=False, examples=["80.00"]),
     AfterValidator(_plain),
     PlainSerializer(money_text, return_type=str, when_used="always"),
 ]
+"""A sum of any number of amounts, exact to 0.01."""
+
+Money = Annotated[TotalMoney, Field(le=MAX_AMOUNT)]
 """An amount in the campaign's currency, exact to 0.01."""
 
 Price = Annotated[Money, Field(gt=0)]

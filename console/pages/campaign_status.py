@@ -16,7 +16,7 @@ from console.rendering import done, render
 from db.campaigns.store import change_campaign
 from domain.errors import ConfirmationRequired
 from domain.schemas.campaign_shutdown import NewShutdown, ShutdownPreview
-from domain.types import Money
+from domain.types import TotalMoney
 
 router = APIRouter()
 
@@ -33,7 +33,7 @@ class Ending(ReasonedAct):
     """Names what the person saw; the end is refused when more would be undone."""
 
     teams: int
-    amount: Money
+    amount: TotalMoney
 
 
 @router.get("/campaigns/{campaign_id}/status/{status}")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from domain.schemas.workflows import WorkflowLink
-from domain.types import Moment, Money, Note, Schema
+from domain.types import Moment, Note, Schema, TotalMoney
 
 
 class ShutdownStatus(StrEnum):
@@ -24,7 +24,7 @@ class ShutdownPreview(Schema):
     orders: int
     unpaid_orders: int
     paid_orders: int
-    amount: Money
+    amount: TotalMoney
     """what would be returned to buyers"""
     completed_teams: int
     """these are not undone"""
@@ -45,8 +45,8 @@ class ShutdownProgress(Schema):
     """refunds that the mall has been told of"""
     refunds_attention: int
     """refunds that the mall does not answer, and that wait for an operator"""
-    amount_total: Money
-    amount_returned: Money
+    amount_total: TotalMoney
+    amount_returned: TotalMoney
     begun_by: str
     """name of the key"""
     reason: str
@@ -61,5 +61,5 @@ class NewShutdown(Schema):
     reason: Note = ""
     teams: Annotated[int, Field(strict=True, ge=0)] = 0
     """`teams` of the preview"""
-    amount: Money | None = None
+    amount: TotalMoney | None = None
     """`amount` of the preview"""

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from domain.types import Moment, Money, Schema
+from domain.types import Moment, Schema, TotalMoney
 
 
 class DayStatistics(Schema):
@@ -23,16 +23,16 @@ class DayStatistics(Schema):
     """of the seats taken on this day: paid members of completed teams"""
     seats_lapsed: int
     """of the seats taken on this day: cancelled unpaid"""
-    amount_paid: Money
+    amount_paid: TotalMoney
     """of the seats taken on this day that were paid"""
-    discount: Money
+    discount: TotalMoney
     """given to these"""
     refunds_unpaid: int
     refunds_paid_unformed: int
     refunds_paid_formed: int
     refunds_unsettled: int
     """refunds requested on this day, by kind"""
-    amount_refunded: Money
+    amount_refunded: TotalMoney
     """by the refunds of this day that are done"""
     form_seconds_median: float | None
     form_seconds_p90: float | None

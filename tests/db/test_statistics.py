@@ -3,12 +3,15 @@
 from datetime import timedelta
 from decimal import Decimal
 
+from db.core.connection import connection
 from db.statistics import count_day, counted_days, list_statistics
 from domain.lifecycle import TeamDecision
 from domain.schemas.statistics import DayStatistics
+from domain.types import MAX_AMOUNT
 from tests.db.shop import NOW, OVERDUE, SOURCE, Shop
 
 TODAY = NOW.date()
+PAY_THE_MOST = "UPDATE orders SET original_price = $1, pay_price = $1, deduction = 0, paid_amount = $1 WHERE status = 'paid'"
 
 
 async def _counted(shop: Shop, source: str | None = None) -> DayStatistics:
@@ -47,3 +50,10 @@ async def test_a_day_is_counted_from_its_rows(shop: Shop) -> None:
     await shop.conclude(unpaid, TeamDecision.CLOSE, NOW)
     later = await _counted(shop)
     assert (later.teams_failed, later.seats_lapsed, later.teams_opened) == (2, 2, 3)
+
+
+async def test_a_day_s_sums_may_exceed_what_one_order_costs_at_most(shop: Shop) -> None:
+    await shop.team(await shop.campaign(), paid=2)
+    async with connection(shop.database) as conn:
+        await conn.execute(PAY_THE_MOST, MAX_AMOUNT)
+    assert (await _counted(shop)).amount_paid == 2 * MAX_AMOUNT
