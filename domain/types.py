@@ -19,6 +19,7 @@ from pydantic import (
 
 CENT = Decimal("0.01")
 MAX_AMOUNT = Decimal("9999999999.99")
+MAX_TOTAL = Decimal("9999999999999999.99")
 
 
 class Schema(BaseModel):
@@ -63,17 +64,23 @@ def money_text(value: Decimal) -> str:
     return f"{value:.2f}"
 
 
-TotalMoney = Annotated[
+Money = Annotated[
     Decimal,
     BeforeValidator(_decimal_text, json_schema_input_type=str),
-    Field(ge=0, decimal_places=2, allow_inf_nan=False, examples=["80.00"]),
+    Field(ge=0, le=MAX_AMOUNT, decimal_places=2, allow_inf_nan=False, examples=["80.00"]),
     AfterValidator(_plain),
     PlainSerializer(money_text, return_type=str, when_used="always"),
 ]
-"""A sum of any number of amounts, exact to 0.01."""
-
-Money = Annotated[TotalMoney, Field(le=MAX_AMOUNT)]
 """An amount in the campaign's currency, exact to 0.01."""
+
+TotalMoney = Annotated[
+    Decimal,
+    BeforeValidator(_decimal_text, json_schema_input_type=str),
+    Field(ge=0, le=MAX_TOTAL, decimal_places=2, allow_inf_nan=False, examples=["80.00"]),
+    AfterValidator(_plain),
+    PlainSerializer(money_text, return_type=str, when_used="always"),
+]
+"""A sum of amounts, exact to 0.01."""
 
 Price = Annotated[Money, Field(gt=0)]
 

@@ -115,7 +115,7 @@ async def test_a_refund_that_waits_beyond_the_window_was_requested_inside_it(
     await completed(team)
     requested_at = await time.get_current_time()
     await time.sleep(8 * DAY)
-    api = RefundService(database, time.client, Settings(database_url="postgresql://unused"))
+    api = RefundService(database, time.client, Settings(database_url="postgresql://localhost/unused"))
     refund, _ = await api.refund(SOURCE, team.number(1), RefundRequest())
     assert refund.kind is RefundKind.PAID_FORMED
     by_operator = RefundInput(source=SOURCE, out_trade_no=team.number(2), attempt=1, operator="ann", requested_at=requested_at)
