@@ -38,6 +38,12 @@ async def audit(
 
 @router.get("/audit.csv")
 async def export(
-    _viewer: ViewerDep, container: ContainerDep, subject: Subject | None = None, changed_by: Name | None = None
+    request: Request,
+    _viewer: ViewerDep,
+    container: ContainerDep,
+    subject: Subject | None = None,
+    changed_by: Name | None = None,
 ) -> Response:
-    return csv_file("audit", Change, export_changes(container.database, ChangeFilter(subject=subject, changed_by=changed_by)))
+    return csv_file(
+        request, "audit", Change, export_changes(container.database, ChangeFilter(subject=subject, changed_by=changed_by))
+    )

@@ -73,8 +73,8 @@ async def orders(
 
 
 @router.get("/orders.csv")
-async def export(_viewer: ViewerDep, container: ContainerDep, filters: Filters) -> Response:
-    return csv_file("orders", OpsOrder, all_rows(partial(list_ops_orders, container.database, filters), _key))
+async def export(request: Request, _viewer: ViewerDep, container: ContainerDep, filters: Filters) -> Response:
+    return csv_file(request, "orders", OpsOrder, all_rows(partial(list_ops_orders, container.database, filters), _key))
 
 
 @router.get("/orders/{order_id}")

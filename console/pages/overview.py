@@ -43,8 +43,8 @@ async def overview(request: Request, _viewer: ViewerDep, container: ContainerDep
 
 
 @router.get("/statistics.csv")
-async def export(_viewer: ViewerDep, container: ContainerDep, source: Source | None = None) -> Response:
-    return csv_file("statistics", DayStatistics, one_slice(await _days(container.database, source)))
+async def export(request: Request, _viewer: ViewerDep, container: ContainerDep, source: Source | None = None) -> Response:
+    return csv_file(request, "statistics", DayStatistics, one_slice(await _days(container.database, source)))
 
 
 async def _days(database: Database, source: str | None) -> list[DayStatistics]:

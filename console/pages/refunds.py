@@ -62,8 +62,8 @@ def _key(refund: OpsRefund) -> tuple[datetime, str]:
 
 
 @router.get("/refunds.csv")
-async def export(_viewer: ViewerDep, container: ContainerDep, filters: Filters) -> Response:
-    return csv_file("refunds", OpsRefund, all_rows(partial(list_refunds, container.database, filters), _key))
+async def export(request: Request, _viewer: ViewerDep, container: ContainerDep, filters: Filters) -> Response:
+    return csv_file(request, "refunds", OpsRefund, all_rows(partial(list_refunds, container.database, filters), _key))
 
 
 @router.get("/refunds")

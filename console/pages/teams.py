@@ -84,8 +84,8 @@ async def teams(
 
 
 @router.get("/teams.csv")
-async def export(_viewer: ViewerDep, container: ContainerDep, filters: Filters) -> Response:
-    return csv_file("teams", OpsTeam, all_rows(partial(list_teams, container.database, filters), _key))
+async def export(request: Request, _viewer: ViewerDep, container: ContainerDep, filters: Filters) -> Response:
+    return csv_file(request, "teams", OpsTeam, all_rows(partial(list_teams, container.database, filters), _key))
 
 
 @router.get("/teams/{team_id}")
