@@ -64,15 +64,6 @@ def money_text(value: Decimal) -> str:
     return f"{value:.2f}"
 
 
-Money = Annotated[
-    Decimal,
-    BeforeValidator(_decimal_text, json_schema_input_type=str),
-    Field(ge=0, le=MAX_AMOUNT, decimal_places=2, allow_inf_nan=False, examples=["80.00"]),
-    AfterValidator(_plain),
-    PlainSerializer(money_text, return_type=str, when_used="always"),
-]
-"""An amount in the campaign's currency, exact to 0.01."""
-
 TotalMoney = Annotated[
     Decimal,
     BeforeValidator(_decimal_text, json_schema_input_type=str),
@@ -81,6 +72,9 @@ TotalMoney = Annotated[
     PlainSerializer(money_text, return_type=str, when_used="always"),
 ]
 """A sum of amounts, exact to 0.01."""
+
+Money = Annotated[TotalMoney, Field(le=MAX_AMOUNT)]
+"""An amount in the campaign's currency, exact to 0.01."""
 
 Price = Annotated[Money, Field(gt=0)]
 

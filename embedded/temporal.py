@@ -39,7 +39,8 @@ DYNAMIC_CONFIG = {
 }
 
 ENVIRONMENT = {
-    # Collecting garbage half as often saves a tenth of the server's CPU, for about 230 MB; the limit keeps a leak from growing.
+    # Collecting garbage more rarely saves up to a tenth of the server's CPU, for about 230 MB; near the limit it is collected
+    # as often as needed.
     "GOGC": "400",
     "GOMEMLIMIT": "1GiB",
 }

@@ -102,7 +102,7 @@ class RequestMiddleware:
                 if turn is None:
                     await self._app(scope, receive_limited, send_observed)
                 else:
-                    # Whoever sends a body slowly holds up nobody meanwhile.
+                    # First the body: a turn is not held while a slow client sends it.
                     receive_again = await _whole_body(receive_limited)
                     async with scope["app"].state.container.turns.take(turn):
                         await self._app(scope, receive_again, send_observed)
@@ -112,7 +112,7 @@ class RequestMiddleware:
                 answer = problem(ErrorCode.INVALID_REQUEST, detail, status=status)
                 answer.raw_headers += headers
                 await answer(scope, receive, send)
-        except Unavailable as shed:
+        except Unavailable as shed:  # of the door: the application answers its own errors
             answer = problem(shed.code, shed.detail, retry_after=shed.retry_after)
             await answer(scope, receive, send_observed)
         finally:

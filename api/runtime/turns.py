@@ -56,7 +56,7 @@ class Turns:
 
     @asynccontextmanager
     async def take(self, turn: Turn) -> AsyncIterator[None]:
-        """Waits for a turn and holds it. Who holds one already keeps that.
+        """Waits for a turn and holds it. A task that holds one already, since the door of the API took it, keeps that.
 
         Raises:
             Unavailable: it would take too long.

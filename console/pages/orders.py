@@ -2,15 +2,15 @@
 
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Literal
+from typing import Literal
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.container import Container
 from api.dependencies import ContainerDep
+from api.http.filters import OrderFilters, order_key
 from api.http.pagination import Cursor, page, position
-from api.http.query_params import CampaignQuery
 from console.access import FormDep, Operator, SupportDep, ViewerDep
 from console.exports import all_rows, csv_file
 from console.forms import FormError, ReasonedAct, new_act_id, validated
@@ -24,7 +24,7 @@ from db.teams.timeline import read_timeline
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import OrderStatus, RefundStep, decide_refund
 from domain.schemas.orders import OpsOrder
-from domain.types import Identifier, TeamId
+from domain.types import Identifier
 
 router = APIRouter()
 
@@ -36,45 +36,18 @@ class RefundForm(ReasonedAct):
     force: Literal["", "true"] = ""
 
 
-async def _filters(
-    source: Identifier | None = None,
-    user_id: Identifier | None = None,
-    team_id: TeamId | None = None,
-    campaign_id: CampaignQuery = None,
-    status: OrderStatus | None = None,
-    out_trade_no: Identifier | None = None,
-    owed: bool | None = None,
-) -> OrderFilter:
-    return OrderFilter(
-        source=source,
-        user_id=user_id,
-        team_id=team_id,
-        campaign_id=campaign_id,
-        status=status,
-        out_trade_no=out_trade_no,
-        owed=owed,
-    )
-
-
-Filters = Annotated[OrderFilter, Depends(_filters)]
-
-
-def _key(order: OpsOrder) -> tuple[datetime, str]:
-    return order.locked_at, order.order_id
-
-
 @router.get("/orders")
 async def orders(
-    request: Request, _viewer: ViewerDep, container: ContainerDep, filters: Filters, cursor: Cursor = None
+    request: Request, _viewer: ViewerDep, container: ContainerDep, filters: OrderFilters, cursor: Cursor = None
 ) -> Response:
     rows = await list_ops_orders(container.database, filters, position(cursor), ROWS + 1)
-    found = page(rows, ROWS, _key)
+    found = page(rows, ROWS, order_key)
     return render(request, "orders/list.html", orders=found.data, next_cursor=found.next_cursor, statuses=list(OrderStatus))
 
 
 @router.get("/orders.csv")
-async def export(request: Request, _viewer: ViewerDep, container: ContainerDep, filters: Filters) -> Response:
-    return csv_file(request, "orders", OpsOrder, all_rows(partial(list_ops_orders, container.database, filters), _key))
+async def export(request: Request, _viewer: ViewerDep, container: ContainerDep, filters: OrderFilters) -> Response:
+    return csv_file(request, "orders", OpsOrder, all_rows(partial(list_ops_orders, container.database, filters), order_key))
 
 
 @router.get("/orders/{order_id}")

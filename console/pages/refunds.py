@@ -1,15 +1,14 @@
 """Refunds: the list, and what operators do to one that waits."""
 
-from datetime import datetime
 from enum import StrEnum
 from functools import partial
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.container import Container
 from api.dependencies import ContainerDep
+from api.http.filters import RefundFilters, refund_key
 from api.http.pagination import Cursor, page, position
 from console.access import FormDep, Operator, SupportDep, ViewerDep
 from console.exports import all_rows, csv_file
@@ -17,12 +16,12 @@ from console.forms import ActFields, FormError, ReasonedAct, new_act_id, validat
 from console.problems import FieldProblem
 from console.rendering import done, render
 from console.roles import Role
-from db.refunds.queries import RefundFilter, list_refunds, look_up_refund_of_order
+from db.refunds.queries import list_refunds, look_up_refund_of_order
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import RefundKind, RefundStatus
 from domain.messages.refunds import RefundAction
 from domain.schemas.refunds import OpsRefund, Refund
-from domain.types import Identifier, TeamId
+from domain.types import Identifier
 
 router = APIRouter()
 
@@ -44,34 +43,17 @@ ACTIONS = {
 }
 
 
-async def _filters(
-    source: Identifier | None = None,
-    team_id: TeamId | None = None,
-    out_trade_no: Identifier | None = None,
-    kind: RefundKind | None = None,
-    status: RefundStatus | None = None,
-) -> RefundFilter:
-    return RefundFilter(source=source, team_id=team_id, out_trade_no=out_trade_no, kind=kind, status=status)
-
-
-Filters = Annotated[RefundFilter, Depends(_filters)]
-
-
-def _key(refund: OpsRefund) -> tuple[datetime, str]:
-    return refund.requested_at, refund.order_id
-
-
 @router.get("/refunds.csv")
-async def export(request: Request, _viewer: ViewerDep, container: ContainerDep, filters: Filters) -> Response:
-    return csv_file(request, "refunds", OpsRefund, all_rows(partial(list_refunds, container.database, filters), _key))
+async def export(request: Request, _viewer: ViewerDep, container: ContainerDep, filters: RefundFilters) -> Response:
+    return csv_file(request, "refunds", OpsRefund, all_rows(partial(list_refunds, container.database, filters), refund_key))
 
 
 @router.get("/refunds")
 async def refunds(
-    request: Request, _viewer: ViewerDep, container: ContainerDep, filters: Filters, cursor: Cursor = None
+    request: Request, _viewer: ViewerDep, container: ContainerDep, filters: RefundFilters, cursor: Cursor = None
 ) -> Response:
     rows = await list_refunds(container.database, filters, position(cursor), ROWS + 1)
-    found = page(rows, ROWS, _key)
+    found = page(rows, ROWS, refund_key)
     return render(
         request,
         "refunds/list.html",

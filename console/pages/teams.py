@@ -1,33 +1,32 @@
 """Teams: the list, a team with its seats and timeline, and what operators do to it."""
 
-from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
 from typing import Annotated, NamedTuple
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
 from api.container import Container
 from api.dependencies import ContainerDep
+from api.http.filters import TeamFilters, team_key
 from api.http.pagination import Cursor, page, position
 from api.http.protocol import ENDLESS
-from api.http.query_params import CampaignQuery
 from console.access import FormDep, OperatorDep, PartsDep, ViewerDep
 from console.exports import all_rows, csv_file
 from console.forms import FormError, ReasonedAct, new_act_id, validated
 from console.problems import FieldProblem
 from console.rendering import done, render
 from db.orders.queries import OrderFilter, list_ops_orders
-from db.teams.queries import TeamFilter, count_team_changes, list_teams, read_team
+from db.teams.queries import count_team_changes, list_teams, read_team
 from db.teams.timeline import read_timeline
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import OrderStatus, TeamStatus
 from domain.schemas.orders import OpsOrder
 from domain.schemas.teams import OpsTeam, Team
-from domain.types import Identifier, TeamId
+from domain.types import TeamId
 
 router = APIRouter()
 
@@ -58,34 +57,18 @@ class Seats(NamedTuple):
         return sum((order.pay_price for order in self.paid), Decimal())
 
 
-async def _filters(
-    source: Identifier | None = None,
-    campaign_id: CampaignQuery = None,
-    goods_id: Identifier | None = None,
-    status: TeamStatus | None = None,
-) -> TeamFilter:
-    return TeamFilter(source=source, campaign_id=campaign_id, goods_id=goods_id, status=status)
-
-
-Filters = Annotated[TeamFilter, Depends(_filters)]
-
-
-def _key(team: OpsTeam) -> tuple[datetime, str]:
-    return team.opened_at, team.team_id
-
-
 @router.get("/teams")
 async def teams(
-    request: Request, _viewer: ViewerDep, container: ContainerDep, filters: Filters, cursor: Cursor = None
+    request: Request, _viewer: ViewerDep, container: ContainerDep, filters: TeamFilters, cursor: Cursor = None
 ) -> Response:
     rows = await list_teams(container.database, filters, position(cursor), ROWS + 1)
-    found = page(rows, ROWS, _key)
+    found = page(rows, ROWS, team_key)
     return render(request, "teams/list.html", teams=found.data, next_cursor=found.next_cursor, statuses=list(TeamStatus))
 
 
 @router.get("/teams.csv")
-async def export(request: Request, _viewer: ViewerDep, container: ContainerDep, filters: Filters) -> Response:
-    return csv_file(request, "teams", OpsTeam, all_rows(partial(list_teams, container.database, filters), _key))
+async def export(request: Request, _viewer: ViewerDep, container: ContainerDep, filters: TeamFilters) -> Response:
+    return csv_file(request, "teams", OpsTeam, all_rows(partial(list_teams, container.database, filters), team_key))
 
 
 @router.get("/teams/{team_id}")

@@ -6,16 +6,16 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 
 from api.dependencies import ContainerDep, OpsDep, SupportDep, require_scope
+from api.http.filters import RefundFilters, refund_key
 from api.http.pagination import Cursor, Limit, Page, page, position
 from api.openapi.declarations import refuses
-from db.refunds.queries import RefundFilter, list_refunds
+from db.refunds.queries import list_refunds
 from domain.errors import ErrorCode
-from domain.lifecycle import RefundKind, RefundStatus
 from domain.messages.refunds import RefundAction
 from domain.schemas.acts import RefundOutcome
 from domain.schemas.refunds import OpsRefund
 from domain.scopes import Scope
-from domain.types import Identifier, Note, Schema, TeamId
+from domain.types import Identifier, Note, Schema
 
 router = APIRouter(prefix="/v1/ops", tags=["operations"])
 
@@ -41,18 +41,13 @@ class ManualClose(Schema):
 async def get_refunds(
     _ops: OpsDep,
     container: ContainerDep,
-    source: Identifier | None = None,
-    team_id: TeamId | None = None,
-    out_trade_no: Identifier | None = None,
-    kind: RefundKind | None = None,
-    status: RefundStatus | None = None,
+    filters: RefundFilters,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Page[OpsRefund]:
     """List refunds, newest first, with every attempt."""
-    filters = RefundFilter(source=source, team_id=team_id, out_trade_no=out_trade_no, kind=kind, status=status)
     rows = await list_refunds(container.database, filters, position(cursor), limit + 1)
-    return page(container.links.fill_all(rows), limit, lambda refund: (refund.requested_at, refund.order_id))
+    return page(container.links.fill_all(rows), limit, refund_key)
 
 
 @router.post("/orders/{order_id}/refund", openapi_extra=refuses(ErrorCode.REFUND_WINDOW_CLOSED))

@@ -5,14 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.dependencies import ContainerDep, OpsDep
+from api.http.filters import TeamFilters, team_key
 from api.http.pagination import Cursor, Limit, Page, page, position
-from api.http.query_params import CampaignQuery
-from db.teams.queries import TeamFilter, list_teams, read_team
+from db.teams.queries import list_teams, read_team
 from domain.errors import ErrorCode, Refusal
-from domain.lifecycle import TeamStatus
 from domain.schemas.acts import TeamOutcome
 from domain.schemas.teams import OpsTeam, Team
-from domain.types import Identifier, Note, Schema, TeamId
+from domain.types import Note, Schema, TeamId
 
 router = APIRouter(prefix="/v1/ops/teams", tags=["operations"])
 
@@ -29,17 +28,13 @@ class Extension(TeamReason):
 async def get_teams(
     _ops: OpsDep,
     container: ContainerDep,
-    source: Identifier | None = None,
-    campaign_id: CampaignQuery = None,
-    goods_id: Identifier | None = None,
-    status: TeamStatus | None = None,
+    filters: TeamFilters,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Page[OpsTeam]:
     """List teams, newest first."""
-    filters = TeamFilter(source=source, campaign_id=campaign_id, goods_id=goods_id, status=status)
     rows = await list_teams(container.database, filters, position(cursor), limit + 1)
-    return page(container.links.fill_all(rows), limit, lambda team: (team.opened_at, team.team_id))
+    return page(container.links.fill_all(rows), limit, team_key)
 
 
 @router.get("/{team_id}")

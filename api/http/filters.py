@@ -1,0 +1,72 @@
+"""The filters and the order of the lists that operators see, over the API and in the console."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends
+
+from api.http.query_params import CampaignQuery
+from db.orders.queries import OrderFilter
+from db.refunds.queries import RefundFilter
+from db.teams.queries import TeamFilter
+from domain.lifecycle import OrderStatus, RefundKind, RefundStatus, TeamStatus
+from domain.schemas.orders import OpsOrder
+from domain.schemas.refunds import OpsRefund
+from domain.schemas.teams import OpsTeam
+from domain.types import Identifier, TeamId
+
+
+async def _orders(
+    source: Identifier | None = None,
+    user_id: Identifier | None = None,
+    team_id: TeamId | None = None,
+    campaign_id: CampaignQuery = None,
+    status: OrderStatus | None = None,
+    out_trade_no: Identifier | None = None,
+    owed: bool | None = None,
+) -> OrderFilter:
+    return OrderFilter(
+        source=source,
+        user_id=user_id,
+        team_id=team_id,
+        campaign_id=campaign_id,
+        status=status,
+        out_trade_no=out_trade_no,
+        owed=owed,
+    )
+
+
+async def _teams(
+    source: Identifier | None = None,
+    campaign_id: CampaignQuery = None,
+    goods_id: Identifier | None = None,
+    status: TeamStatus | None = None,
+) -> TeamFilter:
+    return TeamFilter(source=source, campaign_id=campaign_id, goods_id=goods_id, status=status)
+
+
+async def _refunds(
+    source: Identifier | None = None,
+    team_id: TeamId | None = None,
+    out_trade_no: Identifier | None = None,
+    kind: RefundKind | None = None,
+    status: RefundStatus | None = None,
+) -> RefundFilter:
+    return RefundFilter(source=source, team_id=team_id, out_trade_no=out_trade_no, kind=kind, status=status)
+
+
+OrderFilters = Annotated[OrderFilter, Depends(_orders)]
+TeamFilters = Annotated[TeamFilter, Depends(_teams)]
+RefundFilters = Annotated[RefundFilter, Depends(_refunds)]
+
+
+def order_key(order: OpsOrder) -> tuple[datetime, str]:
+    return order.locked_at, order.order_id
+
+
+def team_key(team: OpsTeam) -> tuple[datetime, str]:
+    return team.opened_at, team.team_id
+
+
+def refund_key(refund: OpsRefund) -> tuple[datetime, str]:
+    return refund.requested_at, refund.order_id
