@@ -47,7 +47,7 @@ bench: $(VENV)/.runs ## measure throughput and latency beside bare Temporal upda
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
 
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	--custom-compile-command "make lock" --extra embedded --extra checkout
+	--custom-compile-command "make lock" --extra embedded --extra otel --extra checkout
 
 lock: ## update both lock files (needs uv)
 	$(COMPILE) --extra dev --upgrade --output-file requirements-dev.lock pyproject.toml

@@ -51,6 +51,7 @@ Names = Annotated[tuple[Annotated[str, AfterValidator(_host_name)], ...], NoDeco
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
 
 
+PAYLOAD_KEY = re.compile(r"(?P<id>[A-Za-z0-9._-]{1,64}):[A-Za-z0-9+/]{43}=")
 ENCRYPTED = {"require", "verify-ca", "verify-full"}
 
 
@@ -77,6 +78,11 @@ class Settings(BaseSettings):
         description="PostgreSQL may be reached without TLS, or without checking who it is, though it is not on this machine",
     )
     database_pool: PositiveInt = Field(default=16, description="connections that a process holds at most")
+    payload_keys: SecretStr | None = Field(
+        default=None,
+        description="encrypt what Temporal keeps: `id:key,id:key`, each key 32 bytes in base64; the first encrypts, each"
+        " decrypts, `plain` in the first place encrypts nothing. The connection to Temporal reads it (workflows/encryption.py)",
+    )
     temporal_ui_url: HttpUrl | None = Field(default=None, description="base URL of links to workflow histories")
     console_url: HttpUrl | None = Field(default=None, description="where operators open the console; histories link to it")
     metrics_port: int | None = Field(
@@ -174,6 +180,16 @@ class Settings(BaseSettings):
                 "the database is not on this machine: add ?sslmode=verify-full to GROUPBUY_DATABASE_URL, or set this to true"
             )
         return plaintext
+
+    @field_validator("payload_keys")
+    @classmethod
+    def _are_keys(cls, keys: SecretStr | None) -> SecretStr | None:
+        # The message must not contain the keys.
+        given = [part.strip() for part in keys.get_secret_value().split(",")] if keys else []
+        ids = [PAYLOAD_KEY.fullmatch(part) for part in given[given[:1] == ["plain"] :]]
+        if keys and (not ids or None in ids or len({found["id"] for found in ids if found}) < len(ids)):
+            raise ValueError("id:key is expected, separated by commas, each id once and each key 32 bytes in base64")
+        return keys
 
     @field_validator("amqp_url")
     @classmethod

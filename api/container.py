@@ -27,6 +27,7 @@ from api.services.audiences import AudienceService
 from api.services.callbacks import CallbackService
 from api.services.campaigns import CampaignService
 from api.services.orders import OrderService
+from api.services.payloads import PayloadService
 from api.services.quotes import QuoteService
 from api.services.refunds import RefundService
 from api.services.teams import TeamService
@@ -74,6 +75,7 @@ class Container:
     callbacks: CallbackService
     audiences: AudienceService
     campaigns: CampaignService
+    payloads: PayloadService
 
 
 @asynccontextmanager
@@ -113,6 +115,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         callbacks=CallbackService(database, client, refunds, settings),
         audiences=AudienceService(database, client, answer_within=settings.answer_within),
         campaigns=CampaignService(database, client, settings),
+        payloads=PayloadService(client),
     )
     background = [
         asyncio.create_task(_run_forever(run)) for run in (cache.notices.run, api_keys.run, rate_limiter.run, admission.run)

@@ -118,6 +118,7 @@ MallDep = Annotated[MallAccess, Depends(_MallKey(Scope.TRADE))]
 """A mall whose key may read, and for other methods than GET trade."""
 ReadingMallDep = Annotated[MallAccess, Depends(_MallKey(Scope.READ))]
 """A mall whose key may read, whatever the method."""
+ReadingOpsDep = Annotated[Author, Depends(_OpsKey(Scope.READ))]
 SupportDep = Annotated[Author, Depends(_OpsKey(Scope.SUPPORT))]
 OpsDep = Annotated[Author, Depends(_OpsKey(Scope.OPS))]
 AdminDep = Annotated[Author, Depends(_OpsKey(Scope.ADMIN))]

@@ -67,7 +67,7 @@ class _SignedIn:
         self._role = role
 
     async def __call__(self, request: Request, container: ContainerDep, parts: PartsDep) -> Operator:
-        operator = await _operator(request, container, parts)
+        operator = await signed_in(request, container, parts)
         request.state.operator = operator
         if operator.role < self._role:
             raise Refusal(ErrorCode.FORBIDDEN, f"This needs the role {self._role.name.lower()}.")
@@ -76,7 +76,8 @@ class _SignedIn:
         return operator
 
 
-async def _operator(request: Request, container: Container, parts: ConsoleParts) -> Operator:
+async def signed_in(request: Request, container: Container, parts: ConsoleParts) -> Operator:
+    """Returns who is signed in. Raises SignInRequiredError, Refusal."""
     now = datetime.now(UTC)
     session = parts.signer.read_session(request.cookies.get(SESSION_COOKIE), now)
     access = await container.api_keys.access_of(session.key_id) if session else None

@@ -1,7 +1,7 @@
 """What a process takes from its environment."""
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from settings import Settings
 
@@ -43,3 +43,20 @@ def test_a_database_elsewhere_without_tls_is_refused_until_one_says_so(url: str,
     assert Settings(database_url=url, database_plaintext=True).database_plaintext
     monkeypatch.setenv("PGSSLMODE", "verify-full")
     assert ("sslmode=prefer" in url) or Settings(database_url=url)
+
+
+KEY = "ZGQ" + "A" * 40 + "="
+
+
+@pytest.mark.parametrize("keys", [f"one:{KEY}", f"one:{KEY}, two:{KEY}", f"plain,one:{KEY}", ""])
+def test_keys_of_payloads_have_ids(keys: str) -> None:
+    assert Settings(database_url=HERE[0], payload_keys=SecretStr(keys))
+
+
+@pytest.mark.parametrize(
+    "keys", [KEY, "plain", f"one:{KEY[:-8]}", f"one:{KEY},one:{KEY}", f"one:{KEY},plain", f"one:{KEY},", ","]
+)
+def test_other_keys_of_payloads_are_refused_without_being_printed(keys: str) -> None:
+    with pytest.raises(ValidationError, match="id:key is expected") as refused:
+        Settings(database_url=HERE[0], payload_keys=SecretStr(keys))
+    assert KEY[:20] not in refused.value.errors()[0]["msg"]

@@ -1,7 +1,8 @@
 """The one way to connect to Temporal: API, worker, tools and tests agree on the data converter."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from temporalio.api.common.v1 import Payload
@@ -10,6 +11,7 @@ from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter
 from temporalio.converter import (
     CompositePayloadConverter,
     DataConverter,
+    DefaultFailureConverterWithEncodedAttributes,
     DefaultPayloadConverter,
     JSONPlainPayloadConverter,
 )
@@ -18,6 +20,7 @@ from temporalio.runtime import Runtime
 from temporalio.service import GrpcCompression
 
 from workflows.console_links import ConsoleLinks
+from workflows.encryption import PayloadEncryption
 from workflows.operator_signals import UndecodablePayload
 
 # The converters of temporalio.contrib.pydantic, created once. The SDK creates a payload converter for every workflow task and
@@ -54,10 +57,22 @@ os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
 data_converter = DataConverter(payload_converter_class=PayloadConverter)
 
 
+def data_converter_of(environment: Mapping[str, str]) -> DataConverter:
+    """Returns the data converter, with the encryption that the environment asks for."""
+    encryption = PayloadEncryption.of(environment)
+    if encryption is None:
+        return data_converter
+    # The texts of failures quote what they are about.
+    failures = DefaultFailureConverterWithEncodedAttributes
+    return replace(data_converter, payload_codec=encryption, failure_converter_class=failures)
+
+
 async def connect(
     *, runtime: Runtime | None = None, lazy: bool = False, address: str | None = None, console_url: str | None = None
 ) -> Client:
     """Connects as the environment says (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TLS, …), like Temporal's own CLI.
+
+    No caller can forget the encryption of payloads (GROUPBUY_PAYLOAD_KEYS), which is read here, too.
 
     Args:
         runtime: the SDK's runtime; None: its default one.
@@ -74,7 +89,7 @@ async def connect(
     config.setdefault("target_host", DEFAULT_ADDRESS)  # the CLI has this default, and the SDK has none
     return await Client.connect(
         **config,
-        data_converter=data_converter,
+        data_converter=data_converter_of(os.environ),
         runtime=runtime,
         lazy=lazy,
         interceptors=[ConsoleLinks(console_url)] if console_url else [],

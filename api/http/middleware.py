@@ -22,7 +22,10 @@ from domain.errors import ErrorCode, Unavailable
 BODY_LIMIT = 64 * 1024
 UPLOAD_LIMIT = 1024**3
 """for the members of an audience, which are read in chunks and never held as a whole"""
+PAYLOADS_LIMIT = 4 * 1024**2
+"""for what Temporal's UI and CLI have decrypted: what a page of a history holds"""
 UPLOAD = re.compile(r"/(?:v1/ops|console)/audiences/[^/]+/members")
+PAYLOADS = re.compile(r"/(?:v1/ops|console)/payloads/(?:en|de)code")
 LOCK, PAYMENT = "/v1/orders", re.compile(r"/v1/orders/[^/]+/payment")
 QUOTES = {"/v1/quotes", "/v1/market"}
 REQUESTS = Counter("groupbuy_requests_total", "Requests answered", ["method", "route", "status"])
@@ -153,7 +156,11 @@ def _record(scope: Scope, status: int, seconds: float) -> None:
 
 
 def _body_limit(scope: Scope) -> int:
-    return UPLOAD_LIMIT if scope["method"] == "POST" and UPLOAD.fullmatch(scope["path"]) else BODY_LIMIT
+    if scope["method"] != "POST":
+        return BODY_LIMIT
+    if UPLOAD.fullmatch(scope["path"]):
+        return UPLOAD_LIMIT
+    return PAYLOADS_LIMIT if PAYLOADS.fullmatch(scope["path"]) else BODY_LIMIT
 
 
 def _invalidate_cache(scope: Scope) -> None:

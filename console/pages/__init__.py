@@ -14,6 +14,7 @@ from console.pages import (
     malls,
     orders,
     overview,
+    payloads,
     refunds,
     search,
     sign_in,
@@ -27,6 +28,6 @@ ROUTERS = tuple(
     for module in (
         *(sign_in, overview, health, search, attention),
         *(teams, orders, refunds, callbacks),
-        *(campaign_form, campaign_status, campaigns, goods, audiences, switches, malls, keys, audit),
+        *(campaign_form, campaign_status, campaigns, goods, audiences, switches, malls, keys, audit, payloads),
     )
 )

@@ -4,6 +4,7 @@ Where the tests run as root, it runs as a user without rights, in a folder that 
 """
 
 import asyncio
+import base64
 import os
 import pwd
 import re
@@ -27,11 +28,15 @@ from temporalio.client import Client
 from embedded.plan import Options
 from embedded.ports import HOST, free_port
 from embedded.stack import Stack
+from embedded.temporal import find_temporal
 from tests.deploy.files import ROOT, compose
 from tests.deploy.versions import NAME, set_current
 from tests.stack_fixture import data_dir, environment
 
 READY_WITHIN = 30.0
+UI_URL = "http://127.0.0.1:8233"
+"""of a Temporal UI that does not run"""
+PAYLOAD_KEYS = {name: base64.b64encode(secrets.token_bytes(32)).decode() for name in ("one", "two")}
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 INHERITED = ("LANG", "LC_ALL", "TZ")
 
@@ -48,6 +53,11 @@ def unprivileged_python() -> str | None:
     if os.getuid() != 0:
         return None
     return shutil.which(PYTHON, path="/usr/local/bin:/usr/bin:/bin")
+
+
+def payload_keys(*names: str) -> str:
+    """GROUPBUY_PAYLOAD_KEYS, the one that encrypts first."""
+    return ",".join(f"{name}:{PAYLOAD_KEYS[name]}" for name in names)
 
 
 @dataclass
@@ -137,10 +147,10 @@ class Installation:
             else:
                 await _until_answered(f"{self.api_url}/readyz")
 
-    async def start_worker(self, build: str, command: Sequence[str] = ()) -> None:
+    async def start_worker(self, build: str, command: Sequence[str] = (), **settings: str) -> None:
         """Starts a worker of this version, which gets no tasks until that is the current one."""
         version = {"TEMPORAL_DEPLOYMENT_NAME": NAME, "TEMPORAL_WORKER_BUILD_ID": build}
-        await self.start(f"worker-{build}", "worker", command, **version)
+        await self.start(f"worker-{build}", "worker", command, **version, **settings)
 
     async def stop(self, name: str) -> None:
         process, reading = self.processes.pop(name)
@@ -155,6 +165,16 @@ class Installation:
         """Runs `groupbuy check`."""
         command = ["groupbuy", "check", "--api", self.api_url, *arguments]
         return self.environment.run(command, **{"GROUPBUY_ADMIN_KEY": self.admin_key, **settings})
+
+    async def temporal_cli(self, *arguments: str) -> bytes:
+        """Returns what Temporal's own command line prints."""
+        environment = {"TEMPORAL_ADDRESS": self.settings["TEMPORAL_ADDRESS"], "TEMPORAL_CONFIG_FILE": os.devnull}
+        process = await asyncio.create_subprocess_exec(
+            str(find_temporal()), *arguments, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        stdout, stderr = await process.communicate()
+        assert process.returncode == 0, stderr.decode()
+        return stdout
 
     async def metrics(self, name: str) -> str:
         async with aiohttp.ClientSession() as http, http.get(f"http://{HOST}:{self.ports[name]}/metrics") as response:
@@ -176,6 +196,7 @@ async def installation() -> AsyncIterator[Installation]:
             "GROUPBUY_DATABASE_URL": stack.addresses.database_url,
             "TEMPORAL_ADDRESS": stack.addresses.temporal_address,
             "GROUPBUY_LOG_FORMAT": "json",
+            "GROUPBUY_PAYLOAD_KEYS": payload_keys("one", "two"),
         }
         for _ in range(2):
             code, stdout, stderr = await installed.run(compose()["services"]["migrate"]["command"], **settings)
@@ -189,7 +210,8 @@ async def installation() -> AsyncIterator[Installation]:
             await running.start_worker("a")
             await set_current(temporal, "a")
             running.ports["http"] = str(free_port())
-            await running.start("api", "api", GROUPBUY_API_PORT=running.ports["http"])
+            console = {"GROUPBUY_CONSOLE_SECRET": secrets.token_hex(16), "GROUPBUY_TEMPORAL_UI_URL": UI_URL}
+            await running.start("api", "api", GROUPBUY_API_PORT=running.ports["http"], **console)
             yield running
         finally:
             for name in list(running.processes):

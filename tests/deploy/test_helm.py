@@ -23,6 +23,7 @@ EVERYTHING = (
     "console.enabled=true",
     "secrets.amqp=groupbuy-amqp",
     "secrets.temporal=groupbuy-temporal",
+    "secrets.payloads=groupbuy-payloads",
     "secrets.temporalTls=groupbuy-temporal-tls",
     "databaseCa=groupbuy-database-ca",
     "temporal.ownAuthority=true",
@@ -92,7 +93,7 @@ def test_every_setting_exists_and_secrets_are_named_only() -> None:
         for variable in pod["spec"]["containers"][0]["env"]:
             name = variable["name"]
             assert name in known or re.fullmatch(r"TEMPORAL_[A-Z_]+|PGSSLROOTCERT|MIGRATE_URL", name), name
-            if name.endswith(("_URL", "_KEY", "_SECRET")) and not name.endswith(("UI_URL", "CONSOLE_URL")):
+            if name.endswith(("_URL", "_KEY", "_KEYS", "_SECRET")) and not name.endswith(("UI_URL", "CONSOLE_URL")):
                 assert "secretKeyRef" in variable["valueFrom"], name
 
 

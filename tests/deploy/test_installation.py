@@ -1,16 +1,20 @@
 """What is deployed: the wheel without the checkout, and what `groupbuy check`, metrics and logs say of it."""
 
 import asyncio
+import base64
 import json
 import re
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
+from google.protobuf.json_format import MessageToJson
+from temporalio.api.common.v1 import Payload
 
 from cli.check.report import Report
 from cli.check.throw_away_mall import SOURCE, ThrowAwayMall
@@ -21,10 +25,11 @@ from cli.demo.refund_actions import RefundActions
 from cli.demo.session import Session, Shop
 from embedded.ports import HOST
 from tests.deploy.files import MONITORING, ROOT
-from tests.deploy.installation import Installation, installation
+from tests.deploy.installation import UI_URL, Installation, installation, payload_keys
 from tests.deploy.prometheus import needs_prometheus, scraping
 from tests.deploy.versions import set_current, until_it_has_teams
 from tests.test_imports import SHIPPED
+from workflows.encryption import KEYS, PayloadEncryption
 from workflows.starters import SCHEDULE_ID
 
 TEAMS = 60
@@ -50,6 +55,8 @@ async def sleep_first(self):
 TeamWorkflow._await_first_seat = sleep_first
 raise SystemExit(worker.main())
 """
+BUYER = re.compile(rb"\b(?:ana|ben|dan|eve|kim|nora|rosa|uma)-[0-9a-f]{6}\b")
+"""of the check: ana-3f09c2 and so on; their orders are called check-3f09c2-ana"""
 NOTICED = r'temporal_workflow_task_execution_failed\{[^}]*workflow_type="TeamWorkflow"[^}]*\} [1-9]'
 
 
@@ -92,7 +99,8 @@ async def checked(installed: Installation) -> Checked:
     """The check with a load, during which workers of another version take over; it leaves a trace in every metric and log."""
     command = ["groupbuy", "check", "--api", installed.api_url, "--load", str(TEAMS)]
     process = await installed.environment.start(command, GROUPBUY_ADMIN_KEY=installed.admin_key)
-    starting = asyncio.create_task(installed.start_worker("b"))
+    # It also encrypts with another key.
+    starting = asyncio.create_task(installed.start_worker("b", GROUPBUY_PAYLOAD_KEYS=payload_keys("two", "one")))
     assert process.stdout
     said = b""
     while line := await process.stdout.readline():
@@ -204,8 +212,74 @@ async def test_every_log_line_is_json_without_keys_secrets_and_buyers(installed:
     text = "\n".join(lines)
     password = installed.settings["GROUPBUY_DATABASE_URL"].split(":")[2].split("@")[0]
     assert [secret for secret in (installed.admin_key, "gb_mall_", "gb_ops_", "whsec_", password) if secret in text] == []
-    # The check's buyers are called ana-3f09c2 and so on; their orders check-3f09c2-ana.
-    assert re.findall(r"\b(?:ana|ben|dan|eve|kim|nora|rosa|uma)-[0-9a-f]{6}\b", text) == []
+    assert BUYER.findall(text.encode()) == []
+
+
+@pytest.mark.usefixtures("checked")
+async def test_temporal_keeps_nothing_that_names_a_buyer(installed: Installation) -> None:
+    teams = [team async for team in installed.temporal.list_workflows("WorkflowType = 'TeamWorkflow'", limit=20)]
+    refunds = [refund async for refund in installed.temporal.list_workflows("WorkflowType = 'RefundWorkflow'", limit=20)]
+    kept = ""
+    for found in (*teams, *refunds):
+        handle = installed.temporal.get_workflow_handle(found.id, run_id=found.run_id)
+        kept += f"{found} {await handle.fetch_history()}"
+    assert len(teams) + len(refunds) > 20
+    assert set(re.findall(r'"encryption-key-id"\s+value: "(\w+)"', kept)) == {"one", "two"}
+    assert BUYER.findall(kept.encode()) == []
+    assert not re.search(r'encoding"\s+value: "json/plain"', kept)
+    # With a key of operations, Temporal's own CLI shows it.
+    codec = ("--codec-endpoint", f"{installed.api_url}/v1/ops/payloads", "--codec-auth", f"Bearer {installed.admin_key}")
+    shown = await installed.temporal_cli("workflow", "show", "--workflow-id", teams[0].id, "--output", "json", *codec)
+    assert BUYER.search(shown)
+
+
+async def test_what_is_encrypted_is_shown_to_whom_may_read(installed: Installation) -> None:
+    key = {"Authorization": f"Bearer {installed.admin_key}"}
+    one, other = payload_keys("one"), f"three:{base64.b64encode(bytes(32)).decode()}"
+    encrypted, foreign = [
+        {
+            "payloads": [
+                json.loads(MessageToJson(payload)) for payload in await encryption.encode([Payload(data=b"ana" * 40_000)])
+            ]
+        }
+        for encryption in (PayloadEncryption.of({KEYS: keys}) for keys in (one, other))
+        if encryption
+    ]
+    plain = {"payloads": [{"data": base64.b64encode(b"ana" * 40_000).decode()}]}
+    url = f"{installed.api_url}/v1/ops/payloads"
+    async with aiohttp.ClientSession() as http:
+
+        async def post(path: str, json: object, headers: Mapping[str, str]) -> tuple[int, Any]:
+            async with http.post(f"{url}/{path}", json=json, headers=headers) as response:
+                return response.status, await response.json(content_type=None)
+
+        assert await post("decode", encrypted, key) == (200, plain)
+        assert await post("decode", plain, key) == (200, plain)
+        assert (await post("decode", (await post("encode", plain, key))[1], key)) == (200, plain)
+        assert (await post("decode", encrypted, {}))[0] == 401
+        for body in (foreign, [], {"payloads": 1}, {"payloads": [{"data": "?"}]}):
+            assert (await post("decode", body, key))[1]["code"] == "invalid_request"
+
+
+async def test_temporals_ui_shows_it_in_the_browser_of_whom_is_signed_in(installed: Installation) -> None:
+    plain, ui = {"payloads": [{"data": "YW5h"}]}, {"Origin": UI_URL}
+    url = f"{installed.api_url}/console/payloads"
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+
+        async def ask(method: str, **headers: str) -> tuple[int, str | None]:
+            async with http.request(method, f"{url}/decode", json=plain, headers=headers) as response:
+                allowed = response.headers.get("Access-Control-Allow-Origin")
+                assert response.status != 200 or (await response.json()) == plain
+                return response.status, allowed
+
+        assert await ask("OPTIONS", **ui) == (204, UI_URL)
+        assert await ask("OPTIONS", Origin=installed.api_url) == (403, None)
+        assert await ask("POST", **ui) == (401, UI_URL)
+        async with http.post(f"{installed.api_url}/console/sign-in", data={"key": installed.admin_key}) as response:
+            assert response.status == 200
+        assert await ask("POST", **ui) == (200, UI_URL)
+        assert await ask("POST", Origin=installed.api_url) == (403, None)
+        assert await ask("POST") == (403, None)
 
 
 async def test_the_check_says_what_is_wrong(installed: Installation) -> None:

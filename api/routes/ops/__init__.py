@@ -11,6 +11,7 @@ from api.routes.ops import (
     keys,
     malls,
     orders,
+    payloads,
     refunds,
     statistics,
     switches,
@@ -22,6 +23,6 @@ ROUTERS = tuple(
     for module in (
         *(goods, campaigns, audiences),
         *(teams, orders, refunds, callbacks, attention, invariants, statistics),
-        *(switches, malls, keys, audit),
+        *(switches, malls, keys, audit, payloads),
     )
 )

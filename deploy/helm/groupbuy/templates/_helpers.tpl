@@ -46,6 +46,10 @@ capabilities: {drop: [ALL]}
 - name: TEMPORAL_API_KEY
   valueFrom: {secretKeyRef: {name: {{ .Values.secrets.temporal }}, key: apiKey}}
 {{- end }}
+{{- if .Values.secrets.payloads }}
+- name: GROUPBUY_PAYLOAD_KEYS
+  valueFrom: {secretKeyRef: {name: {{ .Values.secrets.payloads }}, key: keys}}
+{{- end }}
 {{- if .Values.secrets.temporalTls }}
 - {name: TEMPORAL_TLS_CLIENT_CERT_PATH, value: /etc/groupbuy/temporal/tls.crt}
 - {name: TEMPORAL_TLS_CLIENT_KEY_PATH, value: /etc/groupbuy/temporal/tls.key}

@@ -1,0 +1,23 @@
+"""A codec server for Temporal's CLI, in the form that Temporal prescribes. Its UI has one in the console."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.dependencies import ContainerDep, ReadingOpsDep
+from api.http.middleware import READS_ONLY
+
+router = APIRouter(prefix="/v1/ops/payloads", include_in_schema=False)
+
+JSON = "application/json"
+
+
+@router.post("/encode")
+async def encode(request: Request, _ops: ReadingOpsDep, container: ContainerDep) -> Response:
+    request.scope[READS_ONLY] = True
+    return Response(await container.payloads.encode(await request.body()), media_type=JSON)
+
+
+@router.post("/decode")
+async def decode(request: Request, _ops: ReadingOpsDep, container: ContainerDep) -> Response:
+    request.scope[READS_ONLY] = True
+    return Response(await container.payloads.decode(await request.body()), media_type=JSON)
