@@ -55,7 +55,7 @@ async def sleep_first(self):
 TeamWorkflow._await_first_seat = sleep_first
 raise SystemExit(worker.main())
 """
-BUYER = re.compile(rb"\b(?:ana|ben|dan|eve|kim|nora|rosa|uma)-[0-9a-f]{6}\b")
+BUYER = re.compile(rb"\b(?:ana|ben|dan|eve|kim|nora|rosa|uma|load-\d+-\d)-[0-9a-f]{6}\b")
 """of the check: ana-3f09c2 and so on; their orders are called check-3f09c2-ana"""
 NOTICED = r'temporal_workflow_task_execution_failed\{[^}]*workflow_type="TeamWorkflow"[^}]*\} [1-9]'
 
@@ -226,11 +226,11 @@ async def test_temporal_keeps_nothing_that_names_a_buyer(installed: Installation
     assert len(teams) + len(refunds) > 20
     assert set(re.findall(r'"encryption-key-id"\s+value: "(\w+)"', kept)) == {"one", "two"}
     assert BUYER.findall(kept.encode()) == []
-    assert not re.search(r'encoding"\s+value: "json/plain"', kept)
+    assert "lock a seat" not in kept  # summaries are encrypted, too
     # With a key of operations, Temporal's own CLI shows it.
     codec = ("--codec-endpoint", f"{installed.api_url}/v1/ops/payloads", "--codec-auth", f"Bearer {installed.admin_key}")
     shown = await installed.temporal_cli("workflow", "show", "--workflow-id", teams[0].id, "--output", "json", *codec)
-    assert BUYER.search(shown)
+    assert b'"source":"check"' in b"".join(map(base64.b64decode, re.findall(rb'"data": "([^"]+)"', shown)))
 
 
 async def test_what_is_encrypted_is_shown_to_whom_may_read(installed: Installation) -> None:
@@ -257,7 +257,7 @@ async def test_what_is_encrypted_is_shown_to_whom_may_read(installed: Installati
         assert await post("decode", plain, key) == (200, plain)
         assert (await post("decode", (await post("encode", plain, key))[1], key)) == (200, plain)
         assert (await post("decode", encrypted, {}))[0] == 401
-        for body in (foreign, [], {"payloads": 1}, {"payloads": [{"data": "?"}]}):
+        for body in (foreign, {"payloads": 1}, {"payloads": [{"data": 1}]}):
             assert (await post("decode", body, key))[1]["code"] == "invalid_request"
 
 

@@ -80,7 +80,7 @@ class TeamWorkflow(TeamOperatorSignals):
         self._locking.add(request.out_trade_no)
         try:
             lock = LockSeat(request=request, now=workflow.now())
-            answer = await self._transaction(OrderActivities.lock_seat, lock, f"lock a seat for {quote(request.user_id)}")
+            answer = await self._transaction(OrderActivities.lock_seat, lock, f"lock a seat for {quote(request.out_trade_no)}")
         finally:
             self._locking.discard(request.out_trade_no)
             self._first_lock_ended = True
