@@ -234,6 +234,11 @@ class ReconciliationActivities(ABC):
 
     @activity.defn
     @abstractmethod
+    async def book_unearned_discounts(self, request: Reconcile) -> Reconciled:
+        """Books what teams did not earn whose members left, and whose refund window is over."""
+
+    @activity.defn
+    @abstractmethod
     async def clean_up_audiences(self, request: Reconcile) -> None:
         """Ends abandoned imports, and deletes a slice of replaced members."""
 

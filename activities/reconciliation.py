@@ -1,6 +1,7 @@
 """Reconciliation: does what no live workflow does any more, each item by itself. What fails is shown in attention."""
 
 from collections.abc import Collection
+from datetime import date
 from typing import Protocol
 
 from temporalio import activity
@@ -13,6 +14,7 @@ import db.reconciliation.invariants
 import db.reconciliation.live_teams
 import db.reconciliation.overdue
 import db.reconciliation.refunds
+import db.settlements
 import db.teams.conclude
 import db.teams.wakeups
 from activities import interfaces
@@ -20,7 +22,7 @@ from activities.errors import database_errors
 from activities.isolation import for_each
 from db.core.connection import Database
 from db.core.invariants import Horizons, TeamSlice
-from db.reconciliation.invariants import CAMPAIGNS, check_campaigns, check_slice, next_turn
+from db.reconciliation.invariants import CAMPAIGNS, check_campaigns, check_settlement, check_slice, next_turn
 from domain.ids import order_id
 from domain.lifecycle import TeamDecision
 from domain.messages.orders import ReleaseOverdue
@@ -32,6 +34,7 @@ from domain.schemas.invariants import Violation
 
 TEAMS, REFUNDS, WORKFLOWS = 100, 200, 500
 """items of one run"""
+BOOKINGS = 1000
 TRANSACTIONS, CALLS = 4, 20
 """items at once: those that take a connection, and those that only ask Temporal"""
 WITHIN = 10.0
@@ -111,22 +114,39 @@ class ReconciliationActivities(interfaces.ReconciliationActivities):
         async def check_shared(_: str) -> list[Violation]:
             return await check_campaigns(self._database)
 
+        async def check_settlements(day: date) -> list[Violation]:
+            return await check_settlement(self._database, day, self._horizons)
+
         with database_errors():
             turn = await next_turn(self._database, request.now, self._horizons)
         teams = await for_each(turn.slices, check, at_once=1, within=WITHIN)
         shared = await for_each([CAMPAIGNS], check_shared, at_once=1, within=WITHIN)
+        settlements = await for_each([turn.settlement_day], check_settlements, at_once=1, within=WITHIN)
         found = {team_id: f"not checked: {error}" for slice_, error in teams.failed.items() for team_id in slice_.team_ids}
         found |= {subject: f"not checked: {error}" for subject, error in shared.failed.items()}
         for of_teams in teams.done.values():
             found |= {team_id: _text(violations) for team_id, violations in of_teams.items()}
-        found |= {violation.subject: violation.detail for violation in shared.done.get(CAMPAIGNS, [])}
+        for violations in (*shared.done.values(), *settlements.done.values()):
+            found |= {violation.subject: violation.detail for violation in violations}
         checked = {team_id for slice_ in teams.done for team_id in slice_.team_ids}
         done = turn.found_in_teams & checked | (turn.found_in_campaigns if shared.done else set())
+        done |= turn.found_in_settlement if settlements.done else set()
         await self._record(AttentionKind.INVARIANT, found, done - found.keys(), request)
         with database_errors():
             name = db.reconciliation.invariants.NAME
             await db.reconciliation.cursors.move_cursor(self._database, name, turn.cursor, request.now)
         return Reconciled(count=len(checked), failed=len(found))
+
+    @activity.defn
+    async def book_unearned_discounts(self, request: Reconcile) -> Reconciled:
+        async def book(team_id: str) -> None:
+            await db.settlements.book_unearned_discount(self._database, team_id, request.now)
+
+        with database_errors():
+            team_ids = await db.settlements.unbooked_teams(self._database, request.now, BOOKINGS)
+        # What fails is not flagged here: the check of the invariants finds what is not booked after an hour.
+        teams = await for_each(team_ids, book, at_once=TRANSACTIONS, within=WITHIN)
+        return Reconciled(count=len(teams.done))
 
     @activity.defn
     async def clean_up_audiences(self, request: Reconcile) -> None:

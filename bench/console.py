@@ -27,19 +27,19 @@ WATCHED = 20.0
 AT = f"now() - n * interval '{APART}'"
 SEED = (
     f"""
-    INSERT INTO teams (team_id, source, campaign_id, campaign_version, goods_id, original_price, discount, target_count,
-                       lock_ttl, payment_grace, refund_window, status, lock_count, complete_count, opened_at, deadline,
-                       completed_at, completion)
-    SELECT 'bench-' || n, 's01', 100123, 1, '9890001', 100, '{{"plan": "cut", "expr": "20"}}', 4, 900, 30, 0, 'completed',
+    INSERT INTO teams (team_id, source, campaign_id, campaign_version, goods_id, original_price, discount, merchant_share,
+                       target_count, lock_ttl, payment_grace, refund_window, status, lock_count, complete_count,
+                       opened_at, deadline, completed_at, completion)
+    SELECT 'bench-' || n, 's01', 100123, 1, '9890001', 100, '{{"plan": "cut", "expr": "20"}}', 100, 4, 900, 30, 0, 'completed',
            3 + (n % 3 = 0)::int, 3 + (n % 3 = 0)::int, {AT}, {AT} + interval '1 day', {AT} + interval '10 minutes', 'operator'
       FROM generate_series(1, {TEAMS}) n
     """,
     f"""
     INSERT INTO orders (order_id, source, out_trade_no, user_id, team_id, opened_team, campaign_id, goods_id, channel, status,
-                        live, original_price, deduction, pay_price, take_limit, callback_format, locked_at, lock_expires_at,
-                        paid_amount, paid_at, payment_reported_at, payment_outcome)
+                        live, original_price, deduction, merchant_deduction, pay_price, take_limit, callback_format, locked_at,
+                        lock_expires_at, paid_amount, paid_at, payment_reported_at, payment_outcome)
     SELECT 'bench-' || n || '-' || seat, 's01', 'bench-' || n || '-' || seat, 'buyer-' || (n * 7 + seat) % 200000,
-           'bench-' || n, seat = 1, 100123, '9890001', 'c01', 'paid', true, 100, 20, 80, 100, 'standard',
+           'bench-' || n, seat = 1, 100123, '9890001', 'c01', 'paid', true, 100, 20, 20, 80, 100, 'standard',
            {AT} + seat * interval '1 second', {AT} + interval '15 minutes', 80, {AT}, {AT} + seat * interval '3 seconds',
            'settled'
       FROM generate_series(1, {TEAMS}) n, generate_series(1, 4) seat WHERE seat <= 3 + (n % 3 = 0)::int
@@ -73,7 +73,7 @@ PAGES = (
     *("teams/bench-7", "orders", "orders?status=paid", "orders?status=refunded", "orders?owed=true", "orders?user_id=buyer-77"),
     *("orders?out_trade_no=bench-200000-2", "orders/bench-9-1", "refunds", "refunds?status=requested", "callbacks"),
     *("callbacks?status=delivered", "callbacks?type=team.failed", "callbacks/evt_bench5", "campaigns", "campaigns/100123"),
-    *("campaigns/100123/funnel", "campaigns/100123/ending", "audiences", "audit", "search?q=bench-200000-2"),
+    *("campaigns/100123/funnel", "campaigns/100123/ending", "audiences", "settlements", "audit", "search?q=bench-200000-2"),
 )
 
 

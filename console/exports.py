@@ -1,7 +1,6 @@
-"""Lists as CSV files: all rows that fit the filters, read slice by slice and never held as a whole."""
+"""Lists as CSV files that browsers save."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Sequence
 from typing import TypeVar
 
 from fastapi import Request
@@ -10,26 +9,11 @@ from starlette.responses import StreamingResponse
 
 from api.http.exports import csv_lines
 from api.http.protocol import ENDLESS
-from db.core.pagination import Position
 
 ItemT = TypeVar("ItemT", bound=BaseModel)
 
-SLICE = 200
-"""rows that are read, and written as text, before other requests have their turn"""
 BYTE_ORDER_MARK = "\ufeff"
 """tells Excel that the text is UTF-8"""
-
-
-async def all_rows(
-    read: Callable[[Position | None, int], Awaitable[Sequence[ItemT]]], key: Callable[[ItemT], tuple[datetime, str]]
-) -> AsyncIterator[Sequence[ItemT]]:
-    """Returns all rows of a list in slices; `read` gets the position of the last row, and `key` gives it."""
-    after: Position | None = None
-    while rows := await read(after, SLICE):
-        yield rows
-        if len(rows) < SLICE:
-            return
-        after = Position(*key(rows[-1]))
 
 
 async def one_slice(rows: Sequence[ItemT]) -> AsyncIterator[Sequence[ItemT]]:

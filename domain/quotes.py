@@ -33,6 +33,7 @@ class Offer:
     refund_window: int
     take_limit: int
     discount: Discount
+    merchant_share: int
     audience: str | None
     audience_scope: tuple[AudienceScope, ...]
     goods_id: str

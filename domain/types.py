@@ -78,6 +78,11 @@ Money = Annotated[TotalMoney, Field(le=MAX_AMOUNT)]
 
 Price = Annotated[Money, Field(gt=0)]
 
+Balance = Annotated[
+    Decimal, AfterValidator(_plain), PlainSerializer(money_text, return_type=str, when_used="always"), Field(examples=["-4.00"])
+]
+"""A sum that may be negative; only in answers."""
+
 
 # asyncpg stores these two as infinities, and reads infinities back without a time zone.
 _BEFORE_ALL, _AFTER_ALL = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)

@@ -8,7 +8,7 @@ from typing import IO
 
 from embedded.errors import StackError
 
-FORMAT = 5
+FORMAT = 6
 DEFAULT_DATA_DIR = Path(".groupbuy")
 
 

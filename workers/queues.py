@@ -184,6 +184,7 @@ def reconciliation_worker(
             reconciliation.start_unattended_refunds,
             reconciliation.find_missing_workflows,
             reconciliation.check_invariants,
+            reconciliation.book_unearned_discounts,
             reconciliation.clean_up_audiences,
         ],
     )

@@ -34,11 +34,12 @@ class ReconciliationWorkflow:
         activities = ReconciliationActivities
         teams = await self._step(activities.conclude_overdue_teams, reconcile, "release overdue seats, conclude teams")
         concluded = reconcile.model_copy(update={"team_ids": teams.team_ids}) if teams else reconcile
-        refunds, events, workflows, invariants, _ = await asyncio.gather(
+        refunds, events, workflows, invariants, booked, _ = await asyncio.gather(
             self._step(activities.start_unattended_refunds, concluded, "start refunds that have no live workflow"),
             self._step(CallbackActivities.deliver_overdue, reconcile, "deliver overdue events", CALLBACKS_QUEUE),
             self._step(activities.find_missing_workflows, reconcile, "look for live teams without a workflow"),
             self._step(activities.check_invariants, reconcile, "check the invariants of the next teams"),
+            self._step(activities.book_unearned_discounts, reconcile, "book what teams did not earn"),
             self._step(activities.clean_up_audiences, reconcile, "clean up audiences"),
         )
         if self._failures:
@@ -46,7 +47,7 @@ class ReconciliationWorkflow:
             raise ApplicationError(message, type=WorkflowFailure.RECONCILIATION_INCOMPLETE, non_retryable=True)
         in_attention = sum(answer.failed for answer in (teams, refunds, events, workflows, invariants) if answer)
         return (
-            f"{_count(teams)} teams, {_count(refunds)} refunds, {_count(events)} events; "
+            f"{_count(teams)} teams, {_count(refunds)} refunds, {_count(events)} events, {_count(booked)} unearned discounts; "
             f"checked {_count(workflows)} workflows, {_count(invariants)} teams; {in_attention} in attention"
         )
 

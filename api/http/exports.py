@@ -1,17 +1,34 @@
-"""Long lists as one answer, line by line."""
+"""Long lists as one answer, line by line: read slice by slice, and never held as a whole."""
 
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from pydantic import BaseModel
 
+from db.core.pagination import Position
+
 Item = TypeVar("Item", bound=BaseModel)
 
+SLICE = 200
+"""rows that are read, and written as text, before other requests have their turn"""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet takes a cell that begins so for a formula, and its text may be anybody's."""
+
+
+async def all_rows(
+    read: Callable[[Position | None, int], Awaitable[Sequence[Item]]], key: Callable[[Item], tuple[datetime, str]]
+) -> AsyncIterator[Sequence[Item]]:
+    """Returns all rows of a list in slices; `read` gets the position of the last row, and `key` gives it."""
+    after: Position | None = None
+    while rows := await read(after, SLICE):
+        yield rows
+        if len(rows) < SLICE:
+            return
+        after = Position(*key(rows[-1]))
 
 
 async def json_lines(slices: AsyncIterator[Sequence[Item]]) -> AsyncIterator[str]:

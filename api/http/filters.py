@@ -1,9 +1,9 @@
 """The filters and the order of the lists that operators see, over the API and in the console."""
 
-from datetime import datetime
-from typing import Annotated
+from datetime import UTC, date, datetime
+from typing import Annotated, NamedTuple
 
-from fastapi import Depends
+from fastapi import Depends, Query
 
 from api.http.query_params import CampaignQuery
 from db.orders.queries import OrderFilter
@@ -12,8 +12,9 @@ from db.teams.queries import TeamFilter
 from domain.lifecycle import OrderStatus, RefundKind, RefundStatus, TeamStatus
 from domain.schemas.orders import OpsOrder
 from domain.schemas.refunds import OpsRefund
+from domain.schemas.settlements import Month, MonthlySettlement
 from domain.schemas.teams import OpsTeam
-from domain.types import Identifier, TeamId
+from domain.types import Identifier, Source, TeamId
 
 
 async def _orders(
@@ -55,9 +56,31 @@ async def _refunds(
     return RefundFilter(source=source, team_id=team_id, out_trade_no=out_trade_no, kind=kind, status=status)
 
 
+class SettlementFilter(NamedTuple):
+    source: str | None
+    since: date
+    until: date
+    """the first days of the first and the last month"""
+
+
+async def _settlements(
+    source: Source | None = None,
+    since: Annotated[Month | None, Query(description="first month (UTC); by default eleven months before the last")] = None,
+    until: Annotated[Month | None, Query(description="last month (UTC); by default this month")] = None,
+) -> SettlementFilter:
+    last = first_day(until) if until else datetime.now(UTC).date().replace(day=1)
+    first = first_day(since) if since else date(last.year - (last.month < 12), last.month % 12 + 1, 1)
+    return SettlementFilter(source, first, last)
+
+
+def first_day(month: str) -> date:
+    return date.fromisoformat(f"{month}-01")
+
+
 OrderFilters = Annotated[OrderFilter, Depends(_orders)]
 TeamFilters = Annotated[TeamFilter, Depends(_teams)]
 RefundFilters = Annotated[RefundFilter, Depends(_refunds)]
+SettlementFilters = Annotated[SettlementFilter, Depends(_settlements)]
 
 
 def order_key(order: OpsOrder) -> tuple[datetime, str]:
@@ -70,3 +93,7 @@ def team_key(team: OpsTeam) -> tuple[datetime, str]:
 
 def refund_key(refund: OpsRefund) -> tuple[datetime, str]:
     return refund.requested_at, refund.order_id
+
+
+def settlement_key(settlement: MonthlySettlement) -> tuple[datetime, str]:
+    return datetime.combine(first_day(settlement.month), datetime.min.time(), UTC), settlement.source

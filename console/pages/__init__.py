@@ -17,6 +17,7 @@ from console.pages import (
     payloads,
     refunds,
     search,
+    settlements,
     sign_in,
     switches,
     teams,
@@ -27,7 +28,7 @@ ROUTERS = tuple(
     module.router
     for module in (
         *(sign_in, overview, health, search, attention),
-        *(teams, orders, refunds, callbacks),
+        *(teams, orders, refunds, callbacks, settlements),
         *(campaign_form, campaign_status, campaigns, goods, audiences, switches, malls, keys, audit, payloads),
     )
 )

@@ -8,10 +8,11 @@ from starlette.responses import Response
 
 from api.container import Container
 from api.dependencies import ContainerDep
+from api.http.exports import all_rows
 from api.http.filters import RefundFilters, refund_key
 from api.http.pagination import Cursor, page, position
 from console.access import FormDep, Operator, SupportDep, ViewerDep
-from console.exports import all_rows, csv_file
+from console.exports import csv_file
 from console.forms import ActFields, FormError, ReasonedAct, new_act_id, validated
 from console.problems import FieldProblem
 from console.rendering import done, render

@@ -11,11 +11,12 @@ from starlette.responses import Response, StreamingResponse
 
 from api.container import Container
 from api.dependencies import ContainerDep
+from api.http.exports import all_rows
 from api.http.filters import TeamFilters, team_key
 from api.http.pagination import Cursor, page, position
 from api.http.protocol import ENDLESS
 from console.access import FormDep, OperatorDep, PartsDep, ViewerDep
-from console.exports import all_rows, csv_file
+from console.exports import csv_file
 from console.forms import FormError, ReasonedAct, new_act_id, validated
 from console.problems import FieldProblem
 from console.rendering import done, render

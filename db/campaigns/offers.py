@@ -25,8 +25,8 @@ SWITCHES = "(SELECT jsonb_object_agg(name, value) FROM switches)"
 # The same for every buyer, so that it can be cached until an operator changes it.
 OFFER_COLUMNS = """
 b.source, b.channel, c.campaign_id, c.version AS campaign_version, c.status, c.starts_at, c.ends_at, c.target_count,
-c.min_count, c.lock_ttl, c.payment_grace, c.team_ttl, c.refund_window, c.take_limit, c.discount, c.audience, c.audience_scope,
-g.goods_id, g.name AS goods_name, g.original_price
+c.min_count, c.lock_ttl, c.payment_grace, c.team_ttl, c.refund_window, c.take_limit, c.discount, c.merchant_share, c.audience,
+c.audience_scope, g.goods_id, g.name AS goods_name, g.original_price
 """
 OFFER_TABLES = "campaign_goods b JOIN campaigns c USING (campaign_id) JOIN goods g USING (goods_id)"
 # Twin of domain.quotes.rank_offer, at $5.
@@ -130,6 +130,7 @@ def _offer(row: Row) -> Offer:
         refund_window=row["refund_window"],
         take_limit=row["take_limit"],
         discount=parse_discount(row["discount"]),
+        merchant_share=row["merchant_share"],
         audience=row["audience"],
         audience_scope=_scope(row),
         goods_id=row["goods_id"],

@@ -21,8 +21,8 @@ ONE_CHANGE_AT_A_TIME = "SELECT pg_advisory_xact_lock(7242004)"
 
 COLUMNS = (
     "campaign_id", "version", "name", "status", "starts_at", "ends_at", "target_count", "min_count", "lock_ttl",
-    "payment_grace", "team_ttl", "refund_window", "take_limit", "stock", "discount", "audience", "audience_scope",
-    "currency", "updated_at",
+    "payment_grace", "team_ttl", "refund_window", "take_limit", "stock", "discount", "merchant_share", "audience",
+    "audience_scope", "currency", "updated_at",
 )  # fmt: skip
 INSERT_CAMPAIGN = f"""
 INSERT INTO campaigns ({", ".join(COLUMNS)}) VALUES ({", ".join(f"${n}" for n in range(1, len(COLUMNS) + 1))})

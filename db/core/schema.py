@@ -123,11 +123,13 @@ campaigns = Table(
     Column("take_limit", Integer, nullable=False),
     Column("stock", Integer, comment="copy of campaign_stock.stock, which orders are counted against"),
     Column("discount", JSONB, nullable=False),
+    Column("merchant_share", Integer, nullable=False, comment="percent of the discount that the mall bears"),
     Column("audience", Text),
     Column("audience_scope", ARRAY(Text), nullable=False),
     Column("currency", Text, nullable=False),
     _moment("updated_at"),
     CheckConstraint("status IN ('draft', 'active', 'paused', 'draining', 'ended')", name="status"),
+    CheckConstraint("merchant_share BETWEEN 0 AND 100", name="merchant_share"),
 )
 
 campaign_goods = Table(
@@ -193,6 +195,7 @@ teams = Table(
     Column("goods_id", Text, nullable=False),
     _money("original_price"),
     Column("discount", JSONB, nullable=False),
+    Column("merchant_share", Integer, nullable=False, comment="percent of the discount that the mall bears"),
     Column("target_count", Integer, nullable=False),
     Column("min_count", Integer),
     Column("lock_ttl", Integer, nullable=False),
@@ -222,6 +225,12 @@ teams = Table(
         comment="direct: a seat or a payment was admitted beside the team's workflow",
     ),
     Column("taken_over_at", DateTime(timezone=True), comment="when its workflow took the latest direct admission over"),
+    Column(
+        "unearned_booked_at",
+        DateTime(timezone=True),
+        comment="when it was booked what its members who left made unearned; null again when another one leaves",
+    ),
+    CheckConstraint("merchant_share BETWEEN 0 AND 100", name="merchant_share"),
     CheckConstraint("admitted IN ('orchestrated', 'direct')", name="admitted"),
     CheckConstraint("status IN ('forming', 'completed', 'completed_with_refunds', 'failed')", name="status"),
     CheckConstraint("0 <= complete_count AND complete_count <= lock_count AND lock_count <= target_count", name="counts"),
@@ -237,6 +246,14 @@ teams = Table(
         postgresql_where=text("status IN ('completed', 'completed_with_refunds')"),
     ),
     Index("teams_failed_idx", "failed_at", postgresql_where=text("status = 'failed' AND complete_count > 0")),
+    Index("teams_completed_idx", "completed_at", postgresql_where=text("completed_at IS NOT NULL")),
+    # Completed teams whose members left, by the end of their refund window, until what they did not earn is booked.
+    Index(
+        "teams_unbooked_idx",
+        text("((completed_at AT TIME ZONE 'UTC') + refund_window * '00:00:01'::interval)"),
+        "team_id",
+        postgresql_where=text("completed_at IS NOT NULL AND status <> 'completed' AND unearned_booked_at IS NULL"),
+    ),
     Index("teams_opened_idx", "opened_at", "team_id"),
     Index("teams_campaign_idx", "campaign_id", "opened_at"),
     # Joinable teams: most complete first, then nearest deadline. `lock_count` is in neither columns nor condition, because
@@ -287,6 +304,7 @@ orders = Table(
     Column("live", Boolean, nullable=False, comment="holds a seat and counts against the quotas"),
     _money("original_price"),
     _money("deduction"),
+    Column("merchant_deduction", Numeric(12, 2), nullable=False, comment="the mall's part of the deduction"),
     _money("pay_price"),
     Column("take_limit", Integer, nullable=False, comment="the take limit it was admitted under"),
     Column("callback_kind", Text),
@@ -310,6 +328,7 @@ orders = Table(
     CheckConstraint("(paid_amount IS NULL) = (payment_outcome IS NULL)", name="payment"),
     CheckConstraint("status NOT IN ('paid', 'refunding', 'refunded') OR paid_amount IS NOT NULL", name="paid"),
     CheckConstraint("deduction + pay_price = original_price", name="price"),
+    CheckConstraint("0 <= merchant_deduction AND merchant_deduction <= deduction", name="merchant_deduction"),
     Index("orders_one_seat_idx", "team_id", "user_id", unique=True, postgresql_where=text("live")),
     Index("orders_team_idx", "team_id", "locked_at"),
     # The user first: with the source first, the planner could use it to find an order by number and scan all of a mall's.
@@ -348,6 +367,23 @@ refunds = Table(
     Index("refunds_unfinished_idx", "checked_at", postgresql_where=text("finished_at IS NULL")),
     Index("refunds_requested_idx", "requested_at", "order_id"),
     Index("refunds_attention_idx", "requested_at", postgresql_where=text("status = 'attention'")),
+    # Members who left completed teams.
+    Index("refunds_left_idx", "released_at", postgresql_where=text("kind = 'paid_formed'")),
+)
+
+unearned_discounts = Table(
+    "unearned_discounts",
+    metadata,
+    Column("team_id", ForeignKey("teams.team_id"), primary_key=True),
+    Column("booking", Integer, primary_key=True, comment="1 + bookings of this team"),
+    Column("source", Text, nullable=False),
+    _moment("booked_at"),
+    Column("needed", Integer, nullable=False, comment="members with whom the team earns its price"),
+    Column("stayed", Integer, nullable=False),
+    Column("merchant", Numeric(18, 2), nullable=False, comment="negative where a later booking takes back"),
+    Column("platform", Numeric(18, 2), nullable=False),
+    Index("unearned_discounts_booked_at_idx", "booked_at"),
+    comment="What completed teams did not earn because members left: the differences to what was booked of the team before.",
 )
 
 switches = Table(
@@ -564,6 +600,25 @@ daily_statistics = Table(
     Column("callback_seconds_p90", Double),
     _moment("counted_at"),
     comment="What became of what began on a day: counted again and again from the other tables. Nothing decides by it.",
+)
+
+daily_settlements = Table(
+    "daily_settlements",
+    metadata,
+    Column("day", Date, primary_key=True, comment="of UTC"),
+    Column("source", Text, primary_key=True),
+    Column("orders", Integer, nullable=False, comment="of teams that were completed on this day"),
+    Column("sales", Numeric(18, 2), nullable=False),
+    Column("merchant_discount", Numeric(18, 2), nullable=False),
+    Column("platform_discount", Numeric(18, 2), nullable=False),
+    Column("refunded_orders", Integer, nullable=False, comment="of members who left a completed team on this day"),
+    Column("refunds", Numeric(18, 2), nullable=False),
+    Column("refunded_merchant_discount", Numeric(18, 2), nullable=False),
+    Column("refunded_platform_discount", Numeric(18, 2), nullable=False),
+    Column("unearned_merchant_discount", Numeric(18, 2), nullable=False, comment="booked on this day"),
+    Column("unearned_platform_discount", Numeric(18, 2), nullable=False),
+    _moment("counted_at"),
+    comment="What each mall's trade came to on a day: groupbuy_settlement, counted again until the day is over for long.",
 )
 
 changes = Table(

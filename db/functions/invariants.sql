@@ -8,6 +8,7 @@ DECLARE
 BEGIN
   -- Everything, in one snapshot. In slices: the rows of too many teams at once are joined slowly.
   RETURN QUERY SELECT * FROM groupbuy_campaign_violations();
+  RETURN QUERY SELECT * FROM groupbuy_settlement_violations('-infinity', 'infinity', under_way);
   LOOP
     SELECT array_agg(t.team_id), max(t.team_id) INTO slice, last_team
       FROM (SELECT teams.team_id FROM teams WHERE teams.team_id > last_team ORDER BY teams.team_id LIMIT 500) t;

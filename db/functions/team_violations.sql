@@ -35,6 +35,17 @@ LANGUAGE sql STABLE AS $$
       FROM t LEFT JOIN e ON e.team_id = t.team_id AND e.order_id IS NULL GROUP BY t.team_id
   ), departures AS (
     SELECT team_id, count(*) AS members FROM r WHERE kind = 'paid_formed' AND released_at IS NOT NULL GROUP BY team_id
+  ), booked AS (
+    SELECT t.team_id, coalesce(sum(u.merchant), 0) AS merchant, coalesce(sum(u.platform), 0) AS platform
+      FROM t CROSS JOIN LATERAL (SELECT * FROM unearned_discounts u WHERE u.team_id = t.team_id OFFSET 0) u GROUP BY t.team_id
+  ), unearned AS (
+    -- Twin of domain.settlements: members_needed and unearned_discount.
+    SELECT t.team_id, coalesce(sum(o.merchant_deduction), 0) AS merchant,
+           coalesce(sum(o.deduction - o.merchant_deduction), 0) AS platform
+      FROM t JOIN departures d USING (team_id) JOIN o ON o.team_id = t.team_id AND o.live
+     WHERE t.completed_at IS NOT NULL
+       AND t.complete_count < least(coalesce(t.min_count, t.target_count), t.complete_count + d.members)
+     GROUP BY t.team_id
   ), users AS (
     SELECT u.*, used.seats, used.take_limit, coalesce(q.live, 0) AS counted
       FROM (SELECT campaign_id, source, user_id, min(team_id) AS team_id FROM o GROUP BY campaign_id, source, user_id) u
@@ -165,4 +176,22 @@ LANGUAGE sql STABLE AS $$
   UNION ALL
   SELECT d.team_id, 8, 'event ' || d.event_id, format('still asks for an answer, which is %s', r.answer)
     FROM d JOIN r ON r.question = d.event_id WHERE d.status = 'pending' AND r.answer IS NOT NULL
+  UNION ALL
+  SELECT t.team_id, 9, 'order ' || o.order_id,
+         format('%s of %s are the mall''s, at a share of %s %%', o.merchant_deduction, o.deduction, t.merchant_share)
+    FROM t JOIN o USING (team_id) WHERE o.merchant_deduction <> round(o.deduction * t.merchant_share / 100, 2)
+  UNION ALL
+  SELECT t.team_id, 9, 'team ' || t.team_id,
+         format('booked %s and %s as unearned, instead of %s and %s', coalesce(booked.merchant, 0), coalesce(booked.platform, 0),
+                coalesce(unearned.merchant, 0), coalesce(unearned.platform, 0))
+    FROM t LEFT JOIN booked USING (team_id) LEFT JOIN unearned USING (team_id)
+   WHERE t.unearned_booked_at IS NOT NULL
+     AND (coalesce(booked.merchant, 0), coalesce(booked.platform, 0))
+      <> (coalesce(unearned.merchant, 0), coalesce(unearned.platform, 0))
+  UNION ALL
+  SELECT t.team_id, 9, 'team ' || t.team_id, 'members left, and what it did not earn is not booked'
+    FROM t JOIN departures USING (team_id)
+   WHERE t.unearned_booked_at IS NULL
+     AND t.completed_at + t.refund_window * interval '1 second' < moment - under_way
+     AND NOT EXISTS (SELECT FROM r WHERE r.team_id = t.team_id AND r.kind = 'paid_formed' AND r.released_at >= moment - under_way)
 $$

@@ -22,6 +22,7 @@ from domain.messages.orders import HeldSeat, LockSeat, SeatRequest
 from domain.messages.teams import SeatRow, TeamRow
 from domain.pricing import parse_discount, pay_price
 from domain.seats import OrderContent, is_joinable, keep_until, require_same_content, team_deadline
+from domain.settlements import split_deduction
 
 # One statement takes the seat: each step uses the row of the step before, and where one finds nothing the whole statement fails
 # and names it (db/functions/all_or_nothing.sql). Twin of domain.seats.lock_expiry, and of check_take_limit and check_stock in
@@ -32,10 +33,10 @@ WITH fence AS MATERIALIZED (SELECT groupbuy_fence($2, $16))
 TAKE_SEAT = """
 , "order" AS (
   INSERT INTO orders (order_id, source, out_trade_no, user_id, team_id, opened_team, campaign_id, goods_id, channel, status,
-                      live, original_price, deduction, pay_price, take_limit, callback_kind, callback_address,
-                      callback_format, locked_at, lock_expires_at, admitted_by)
+                      live, original_price, deduction, merchant_deduction, pay_price, take_limit, callback_kind,
+                      callback_address, callback_format, locked_at, lock_expires_at, admitted_by)
   SELECT $2, $3, $4, $5, team.team_id, $6, team.campaign_id, team.goods_id, $7, 'locked',
-         true, $8, $8 - $9::numeric, $9, $10, $11, $12,
+         true, $8, $8 - $9::numeric, $17, $9, $10, $11, $12,
          $13, $14::timestamptz, least($14::timestamptz + team.lock_ttl * interval '1 second', team.deadline), $15
     FROM team
   ON CONFLICT DO NOTHING
@@ -62,11 +63,11 @@ OPEN = (
     FENCE
     + """
 , team AS (
-  INSERT INTO teams (team_id, source, campaign_id, campaign_version, goods_id, original_price, discount, target_count,
-                     min_count, lock_ttl, payment_grace, refund_window, status, lock_count, complete_count, version,
-                     opened_at, deadline, admitted)
-  SELECT $1, $3, campaign_id, $18, $19, $8, $20, $21, $22, $23, $24, $25, 'forming', 1, 0, 1, $14, $26, '{admitted}'
-    FROM campaigns, fence WHERE campaign_id = $17 AND status = 'active'
+  INSERT INTO teams (team_id, source, campaign_id, campaign_version, goods_id, original_price, discount, merchant_share,
+                     target_count, min_count, lock_ttl, payment_grace, refund_window, status, lock_count, complete_count,
+                     version, opened_at, deadline, admitted)
+  SELECT $1, $3, campaign_id, $19, $20, $8, $21, $28, $22, $23, $24, $25, $26, 'forming', 1, 0, 1, $14, $27, '{admitted}'
+    FROM campaigns, fence WHERE campaign_id = $18 AND status = 'active'
   ON CONFLICT (team_id) DO NOTHING
   RETURNING team_id, campaign_id, goods_id, lock_ttl, payment_grace, deadline, version
 ){wakeup}"""
@@ -168,7 +169,7 @@ async def _open(conn: Connection, lock: LockSeat, *, is_direct: bool) -> HeldSea
         # Or the campaign's status changed since the read above. A repeat is answered from its order by lock_seat.
         ErrorCode.CAMPAIGN_INACTIVE,
         OPEN_TEAM_DIRECTLY if is_direct else OPEN_TEAM,
-        *_order_values(lock, offer.original_price, price, offer.take_limit),
+        *_order_values(lock, offer.original_price, price, offer.merchant_share, offer.take_limit),
         offer.campaign_id,
         offer.campaign_version,
         offer.goods_id,
@@ -179,6 +180,7 @@ async def _open(conn: Connection, lock: LockSeat, *, is_direct: bool) -> HeldSea
         offer.payment_grace,
         offer.refund_window,
         team_deadline(now, offer.team_ttl, offer.ends_at),
+        offer.merchant_share,
     )
     return _new_seat(request, taken, offer.payment_grace)
 
@@ -198,9 +200,9 @@ async def _join(conn: Connection, lock: LockSeat, *, is_direct: bool) -> HeldSea
         raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {request.team_id} for these goods.")
     _require_open(team, now)
     require_terms(join_facts(team, request, now))
-    # The team pins the discount; whether the audience's discount applies depends on the buyer.
+    # The team pins the discount and its share; whether the audience's discount applies depends on the buyer.
     price = pay_price(team["original_price"], parse_discount(team["discount"]), in_audience=team["in_discount_audience"])
-    values = _order_values(lock, team["original_price"], price, team["take_limit"])
+    values = _order_values(lock, team["original_price"], price, team["merchant_share"], team["take_limit"])
     taken = await _take(conn, request, ErrorCode.TEAM_FULL, JOIN_TEAM_DIRECTLY if is_direct else JOIN_TEAM, *values)
     return _new_seat(request, taken, team["payment_grace"])
 
@@ -213,8 +215,8 @@ def _require_open(team: Row, now: datetime) -> None:
         raise Refusal(ErrorCode.TEAM_CLOSED, f"Team {team['team_id']} accepts no more members.")
 
 
-def _order_values(lock: LockSeat, original: Decimal, price: Decimal, take_limit: int) -> tuple[Any, ...]:
-    """The parameters $1 to $16 of TAKE_SEAT and FENCE."""
+def _order_values(lock: LockSeat, original: Decimal, price: Decimal, merchant_share: int, take_limit: int) -> tuple[Any, ...]:
+    """The parameters $1 to $17 of TAKE_SEAT and FENCE."""
     request = lock.request
     callback = request.callback
     return (
@@ -234,6 +236,7 @@ def _order_values(lock: LockSeat, original: Decimal, price: Decimal, take_limit:
         lock.now,
         request.request_id,
         lock.valid_until,
+        split_deduction(original - price, merchant_share).merchant,
     )
 
 

@@ -200,6 +200,8 @@ def _record(row: Row) -> OrderRecord:
             status=row["status"],
             original_price=row["original_price"],
             deduction=row["deduction"],
+            merchant_deduction=row["merchant_deduction"],
+            platform_deduction=row["deduction"] - row["merchant_deduction"],
             pay_price=row["pay_price"],
             locked_at=row["locked_at"],
             lock_expires_at=row["lock_expires_at"],

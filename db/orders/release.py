@@ -136,7 +136,8 @@ WITH freed AS (
          status = CASE WHEN t.status = 'failed' OR t.lock_count = 1 THEN 'failed'
                        WHEN t.status = 'completed' AND $3 = 1 THEN 'completed_with_refunds' ELSE t.status END,
          fail_reason = CASE WHEN t.status <> 'failed' AND t.lock_count = 1 THEN 'abandoned' ELSE t.fail_reason END,
-         failed_at = CASE WHEN t.status <> 'failed' AND t.lock_count = 1 THEN $2 ELSE t.failed_at END
+         failed_at = CASE WHEN t.status <> 'failed' AND t.lock_count = 1 THEN $2 ELSE t.failed_at END,
+         unearned_booked_at = NULL
     FROM freed WHERE t.team_id = freed.team_id
   RETURNING t.status, t.version, t.deadline, t.completed_at, t.refund_window
 ), quota AS (

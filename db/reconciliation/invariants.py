@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import chain, islice
 from typing import TypeVar
@@ -13,7 +13,9 @@ import asyncpg
 from db.core.connection import Connection, Database, connection
 from db.core.invariants import SLICE, Horizons, TeamSlice, campaign_violations, newest_first, slices, team_violations
 from db.reconciliation.cursors import BEGIN, Cursor, read_cursor
+from db.settlements import settlement_violations
 from domain.schemas.invariants import InvariantCheck, Violation
+from domain.statistics import KEPT_DAYS
 
 AnswerT = TypeVar("AnswerT")
 
@@ -21,6 +23,8 @@ NAME = "invariants"
 SLICES = 40
 """slices of one run of reconciliation: one or two seconds"""
 SUSPECTS = 500
+SETTLEMENT = "settlement of "
+"""how subjects begin in which a settlement is wrong"""
 CAMPAIGNS = "campaigns"
 """the subject where what teams share cannot be checked"""
 
@@ -80,7 +84,10 @@ async def check_invariants(database: Database, now: datetime, horizons: Horizons
 async def _found_in_campaigns(conn: Connection) -> list[Violation]:
     """Returns what reconciliation has found, which has more time."""
     found = [row for row in await conn.fetch(FOUND) if not row["is_team"] and row["subject"] != CAMPAIGNS]
-    return [Violation(invariant=5, subject=row["subject"], detail=row["detail"]) for row in found]
+    return [
+        Violation(invariant=9 if row["subject"].startswith(SETTLEMENT) else 5, subject=row["subject"], detail=row["detail"])
+        for row in found
+    ]
 
 
 async def _in_time(conn: Connection, until: float, query: Callable[[], Awaitable[AnswerT]]) -> AnswerT | None:
@@ -108,7 +115,10 @@ class Turn:
 
     found_in_teams: set[str]
     found_in_campaigns: set[str]
+    found_in_settlement: set[str]
     """subjects with which something was wrong before"""
+    settlement_day: date
+    """the day whose settlement is checked"""
     slices: list[TeamSlice]
     cursor: Cursor
     """where the next run goes on"""
@@ -126,13 +136,29 @@ async def next_turn(database: Database, now: datetime, horizons: Horizons) -> Tu
     is_end = last is None or last.team_ids[-1] == rows[-1]["team_id"]
     after = BEGIN if last is None or is_end else Cursor(last.opened_at, last.team_ids[-1])
     in_teams = {row["subject"] for row in found if row["is_team"]}
-    return Turn(in_teams, {row["subject"] for row in found} - in_teams, suspects + following, after)
+    in_settlements = {row["subject"] for row in found if row["subject"].startswith(SETTLEMENT)}
+    # Another day in every minute, until all have had their turn.
+    day = now.date() - timedelta(days=1 + int(now.timestamp()) // 60 % KEPT_DAYS)
+    return Turn(
+        found_in_teams=in_teams,
+        found_in_campaigns={row["subject"] for row in found} - in_teams - in_settlements,
+        found_in_settlement={subject for subject in in_settlements if subject.endswith(f" on {day}")},
+        settlement_day=day,
+        slices=suspects + following,
+        cursor=after,
+    )
 
 
 async def check_slice(database: Database, slice_: TeamSlice, now: datetime, horizons: Horizons) -> dict[str, list[Violation]]:
     """Returns the violations in these teams, by team."""
     async with connection(database) as conn:
         return await team_violations(conn, slice_.team_ids, now, horizons)
+
+
+async def check_settlement(database: Database, day: date, horizons: Horizons) -> list[Violation]:
+    """Returns the violations in the settlements of a day."""
+    async with connection(database) as conn:
+        return await settlement_violations(conn, day, horizons.under_way)
 
 
 async def check_campaigns(database: Database) -> list[Violation]:

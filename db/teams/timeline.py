@@ -44,6 +44,9 @@ SELECT at, kind, order_id, out_trade_no, user_id, amount, code, detail, by, even
   SELECT r.finished_at, 9, 'refund_finished', order_id, o.out_trade_no, o.user_id, r.amount, r.status, r.note, r.operator, NULL
     FROM refunds r JOIN seats o USING (order_id) WHERE r.finished_at IS NOT NULL
   UNION ALL
+  SELECT booked_at, 9, 'unearned', NULL, NULL, NULL, merchant + platform, stayed || ' / ' || needed, platform::text, NULL, NULL
+    FROM unearned_discounts WHERE team_id = $1 AND $2::text IS NULL
+  UNION ALL
   SELECT occurred_at, 8, 'event', order_id, out_trade_no, user_id, NULL, type, NULL, NULL, event_id FROM facts
   UNION ALL
   SELECT a.started_at, 8, 'attempt', f.order_id, f.out_trade_no, f.user_id, NULL, f.type,

@@ -56,6 +56,8 @@ class CampaignFields(Schema):
     """live orders that one user may have in the campaign"""
     stock: Annotated[Count, Field(ge=0, le=1_000_000_000)] | None = None
     """live orders that the campaign may have; null: no limit"""
+    merchant_share: Annotated[Count, Field(ge=0, le=100)] = 100
+    """percent of the discount that the mall bears; the platform bears the rest"""
     audience: Identifier | None = None
     audience_scope: Annotated[tuple[AudienceScope, ...], Field(max_length=2)] = ()
     currency: Annotated[str, Field(pattern="^CNY$")] = "CNY"

@@ -33,6 +33,9 @@ class Order(Schema):
     status: OrderStatus
     original_price: Money
     deduction: Money
+    merchant_deduction: Money
+    platform_deduction: Money
+    """who bears the deduction: the parts add up to it"""
     pay_price: Money
     locked_at: Moment
     lock_expires_at: Moment

@@ -42,6 +42,8 @@ class OpsTeam(Schema):
     campaign_version: int
     """version of the campaign that the team was opened under"""
     goods_id: str
+    merchant_share: int
+    """percent of the discount that the mall bears"""
     status: TeamStatus
     completion: Completion | None
     fail_reason: FailReason | None

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from domain.types import Moment, Money, Schema
+from domain.types import Balance, Moment, Schema
 
 
 class TimelineKind(StrEnum):
@@ -18,6 +18,8 @@ class TimelineKind(StrEnum):
     REFUND_RELEASED = "refund_released"
     """the seat was given back, and the mall is told to return the money"""
     REFUND_FINISHED = "refund_finished"
+    UNEARNED = "unearned"
+    """a discount was booked that the team did not earn; `detail` is what of the amount the platform bears"""
     EVENT = "event"
     ATTEMPT = "attempt"
     """to deliver an event to an address"""
@@ -33,7 +35,7 @@ class TimelineEntry(Schema):
     order_id: str | None
     out_trade_no: str | None
     user_id: str | None
-    amount: Money | None
+    amount: Balance | None
     code: str | None
     """a reason, status, outcome, event type or action"""
     detail: str | None

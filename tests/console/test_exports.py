@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from console.exports import SLICE, all_rows
+from api.http.exports import SLICE, all_rows
 from db.core.pagination import Position
 from domain.types import Moment, Schema
 

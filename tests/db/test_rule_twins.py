@@ -181,7 +181,7 @@ async def test_a_payment_completes_the_team_when_completes_team_says_so(cases: C
 
 async def take_seat(case: Case, sql: str, member: Member, *values: object, take_limit: int = 1) -> Row | ErrorCode:
     """Takes a seat for a new buyer; returns the statement's row, or the code that it refuses with."""
-    order = lock._order_values(LockSeat(request=member.request, now=NOW), PRICE, PAY_PRICE, take_limit)
+    order = lock._order_values(LockSeat(request=member.request, now=NOW), PRICE, PAY_PRICE, 100, take_limit)
     try:
         return await lock._take(case.conn, member.request, ErrorCode.TEAM_FULL, sql, *order, *values)
     except Refusal as refusal:
@@ -289,7 +289,7 @@ async def test_the_statement_that_opens_a_team_needs_a_campaign_in_a_status_with
         identity = (campaign.campaign_id, 1, opener.request.goods_id, campaign.discount.model_dump_json())
         deadline = NOW + timedelta(days=1)
 
-        taken = await take_seat(case, lock.OPEN_TEAM, opener, *identity, *terms, deadline)
+        taken = await take_seat(case, lock.OPEN_TEAM, opener, *identity, *terms, deadline, campaign.merchant_share)
 
         expected = status in STATUSES_WITH_SEATS[SeatIntent.OPEN]
         assert isinstance(taken, asyncpg.Record) is expected

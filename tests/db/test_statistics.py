@@ -11,7 +11,10 @@ from domain.types import MAX_AMOUNT
 from tests.db.shop import NOW, OVERDUE, SOURCE, Shop
 
 TODAY = NOW.date()
-PAY_THE_MOST = "UPDATE orders SET original_price = $1, pay_price = $1, deduction = 0, paid_amount = $1 WHERE status = 'paid'"
+PAY_THE_MOST = """
+UPDATE orders SET original_price = $1, pay_price = $1, deduction = 0, merchant_deduction = 0, paid_amount = $1
+ WHERE status = 'paid'
+"""
 
 
 async def _counted(shop: Shop, source: str | None = None) -> DayStatistics:

@@ -30,6 +30,7 @@ OFFER = Offer(
     refund_window=604800,
     take_limit=1,
     discount=Discount(plan=DiscountPlan.CUT, expr="20"),
+    merchant_share=100,
     audience=None,
     audience_scope=(),
     goods_id="9890001",

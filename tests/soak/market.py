@@ -29,7 +29,15 @@ PREPARES = 200
 GOODS = {"name": "A book", "original_price": "100.00"}
 
 SHAPES: Mapping[str, Json] = {
-    "pair": {"target_count": 2, "take_limit": 3, "lock_ttl": 2, "payment_grace": 1, "team_ttl": 9, "refund_window": 5},
+    "pair": {
+        "target_count": 2,
+        "take_limit": 3,
+        "merchant_share": 33,
+        "lock_ttl": 2,
+        "payment_grace": 1,
+        "team_ttl": 9,
+        "refund_window": 5,
+    },
     "trio": {
         "target_count": 3,
         "min_count": 2,

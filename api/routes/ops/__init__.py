@@ -13,6 +13,7 @@ from api.routes.ops import (
     orders,
     payloads,
     refunds,
+    settlements,
     statistics,
     switches,
     teams,
@@ -22,7 +23,7 @@ ROUTERS = tuple(
     module.router
     for module in (
         *(goods, campaigns, audiences),
-        *(teams, orders, refunds, callbacks, attention, invariants, statistics),
+        *(teams, orders, refunds, callbacks, attention, invariants, statistics, settlements),
         *(switches, malls, keys, audit, payloads),
     )
 )

@@ -81,11 +81,13 @@ def upgrade() -> None:
             "stock", sa.Integer(), nullable=True, comment="copy of campaign_stock.stock, which orders are counted against"
         ),
         sa.Column("discount", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("merchant_share", sa.Integer(), nullable=False, comment="percent of the discount that the mall bears"),
         sa.Column("audience", sa.Text(), nullable=True),
         sa.Column("audience_scope", sa.ARRAY(sa.Text()), nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("status IN ('draft', 'active', 'paused', 'draining', 'ended')", name=op.f("campaigns_status_check")),
+        sa.CheckConstraint("merchant_share BETWEEN 0 AND 100", name=op.f("campaigns_merchant_share_check")),
         sa.PrimaryKeyConstraint("campaign_id", name=op.f("campaigns_pkey")),
     )
     op.create_table(
@@ -139,6 +141,26 @@ def upgrade() -> None:
         sa.Column("counted_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("day", "source", name=op.f("daily_statistics_pkey")),
         comment="What became of what began on a day: counted again and again from the other tables. Nothing decides by it.",
+    )
+    op.create_table(
+        "daily_settlements",
+        sa.Column("day", sa.Date(), nullable=False, comment="of UTC"),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("orders", sa.Integer(), nullable=False, comment="of teams that were completed on this day"),
+        sa.Column("sales", sa.Numeric(precision=18, scale=2), nullable=False),
+        sa.Column("merchant_discount", sa.Numeric(precision=18, scale=2), nullable=False),
+        sa.Column("platform_discount", sa.Numeric(precision=18, scale=2), nullable=False),
+        sa.Column("refunded_orders", sa.Integer(), nullable=False, comment="of members who left a completed team on this day"),
+        sa.Column("refunds", sa.Numeric(precision=18, scale=2), nullable=False),
+        sa.Column("refunded_merchant_discount", sa.Numeric(precision=18, scale=2), nullable=False),
+        sa.Column("refunded_platform_discount", sa.Numeric(precision=18, scale=2), nullable=False),
+        sa.Column(
+            "unearned_merchant_discount", sa.Numeric(precision=18, scale=2), nullable=False, comment="booked on this day"
+        ),
+        sa.Column("unearned_platform_discount", sa.Numeric(precision=18, scale=2), nullable=False),
+        sa.Column("counted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("day", "source", name=op.f("daily_settlements_pkey")),
+        comment="What each mall's trade came to on a day: groupbuy_settlement, counted again until the day is over for long.",
     )
     op.create_table(
         "delivery_attempts",
@@ -263,6 +285,7 @@ def upgrade() -> None:
         sa.Column("goods_id", sa.Text(), nullable=False),
         sa.Column("original_price", sa.Numeric(precision=12, scale=2), nullable=False),
         sa.Column("discount", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("merchant_share", sa.Integer(), nullable=False, comment="percent of the discount that the mall bears"),
         sa.Column("target_count", sa.Integer(), nullable=False),
         sa.Column("min_count", sa.Integer(), nullable=True),
         sa.Column("lock_ttl", sa.Integer(), nullable=False),
@@ -297,6 +320,13 @@ def upgrade() -> None:
             nullable=True,
             comment="when its workflow took the latest direct admission over",
         ),
+        sa.Column(
+            "unearned_booked_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="when it was booked what its members who left made unearned; null again when another one leaves",
+        ),
+        sa.CheckConstraint("merchant_share BETWEEN 0 AND 100", name=op.f("teams_merchant_share_check")),
         sa.CheckConstraint("admitted IN ('orchestrated', 'direct')", name=op.f("teams_admitted_check")),
         sa.CheckConstraint("(status = 'failed') = (failed_at IS NOT NULL)", name=op.f("teams_failed_check")),
         sa.CheckConstraint(
@@ -346,7 +376,44 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status = 'forming'"),
     )
+    op.create_index(
+        "teams_completed_idx",
+        "teams",
+        ["completed_at"],
+        unique=False,
+        postgresql_where=sa.text("completed_at IS NOT NULL"),
+    )
+    op.create_index(
+        "teams_unbooked_idx",
+        "teams",
+        [
+            sa.literal_column("((completed_at AT TIME ZONE 'UTC') + refund_window * '00:00:01'::interval)"),
+            "team_id",
+        ],
+        unique=False,
+        postgresql_where=sa.text("completed_at IS NOT NULL AND status <> 'completed' AND unearned_booked_at IS NULL"),
+    )
     op.create_index("teams_opened_idx", "teams", ["opened_at", "team_id"], unique=False)
+    op.create_table(
+        "unearned_discounts",
+        sa.Column("team_id", sa.Text(), nullable=False),
+        sa.Column("booking", sa.Integer(), nullable=False, comment="1 + bookings of this team"),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("booked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("needed", sa.Integer(), nullable=False, comment="members with whom the team earns its price"),
+        sa.Column("stayed", sa.Integer(), nullable=False),
+        sa.Column(
+            "merchant",
+            sa.Numeric(precision=18, scale=2),
+            nullable=False,
+            comment="negative where a later booking takes back",
+        ),
+        sa.Column("platform", sa.Numeric(precision=18, scale=2), nullable=False),
+        sa.ForeignKeyConstraint(["team_id"], ["teams.team_id"], name=op.f("unearned_discounts_team_id_fkey")),
+        sa.PrimaryKeyConstraint("team_id", "booking", name=op.f("unearned_discounts_pkey")),
+        comment="What completed teams did not earn because members left: the differences to what was booked of the team before.",
+    )
+    op.create_index("unearned_discounts_booked_at_idx", "unearned_discounts", ["booked_at"], unique=False)
     op.create_table(
         "team_wakeups",
         sa.Column("team_id", sa.Text(), nullable=False),
@@ -580,6 +647,12 @@ def upgrade() -> None:
         sa.Column("live", sa.Boolean(), nullable=False, comment="holds a seat and counts against the quotas"),
         sa.Column("original_price", sa.Numeric(precision=12, scale=2), nullable=False),
         sa.Column("deduction", sa.Numeric(precision=12, scale=2), nullable=False),
+        sa.Column(
+            "merchant_deduction",
+            sa.Numeric(precision=12, scale=2),
+            nullable=False,
+            comment="the mall's part of the deduction",
+        ),
         sa.Column("pay_price", sa.Numeric(precision=12, scale=2), nullable=False),
         sa.Column("take_limit", sa.Integer(), nullable=False, comment="the take limit it was admitted under"),
         sa.Column("callback_kind", sa.Text(), nullable=True),
@@ -606,6 +679,9 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("(paid_amount IS NULL) = (payment_outcome IS NULL)", name=op.f("orders_payment_check")),
         sa.CheckConstraint("deduction + pay_price = original_price", name=op.f("orders_price_check")),
+        sa.CheckConstraint(
+            "0 <= merchant_deduction AND merchant_deduction <= deduction", name=op.f("orders_merchant_deduction_check")
+        ),
         sa.ForeignKeyConstraint(["team_id"], ["teams.team_id"], name=op.f("orders_team_id_fkey")),
         sa.PrimaryKeyConstraint("order_id", name=op.f("orders_pkey")),
         sa.UniqueConstraint("source", "out_trade_no", name=op.f("orders_source_out_trade_no_key")),
@@ -710,6 +786,9 @@ def upgrade() -> None:
     )
     op.create_index(
         "refunds_attention_idx", "refunds", ["requested_at"], unique=False, postgresql_where=sa.text("status = 'attention'")
+    )
+    op.create_index(
+        "refunds_left_idx", "refunds", ["released_at"], unique=False, postgresql_where=sa.text("kind = 'paid_formed'")
     )
     op.create_index(
         "refunds_one_open_idx", "refunds", ["order_id"], unique=True, postgresql_where=sa.text("finished_at IS NULL")

@@ -1,12 +1,12 @@
 """The invariant check: detects each kind of damage, with its number and subject, and lets what is under way be."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from db.core.connection import Database, transaction
-from db.core.invariants import violations
+from db.core.invariants import Horizons, violations
 from domain.lifecycle import MallAnswer, TeamDecision
 from tests.db.shop import DEADLINE, NOW, SHOP_ADDRESS, Shop
 
@@ -63,6 +63,11 @@ INSERT INTO teams SELECT * FROM empty;
 PAYMENT_OF_LOCKED_ORDER = """
 UPDATE orders SET paid_amount = 80, paid_at = locked_at, payment_outcome = 'settled' WHERE status = 'locked'
 """
+BOOKED_TWICE = """
+UPDATE teams SET unearned_booked_at = completed_at WHERE status = 'completed_with_refunds';
+INSERT INTO unearned_discounts
+SELECT team_id, 1, source, completed_at, 1, 2, 1, 1 FROM teams WHERE status = 'completed_with_refunds'
+"""
 LOST_QUESTION = """
 UPDATE deliveries SET status = 'closed', finished_at = since
  WHERE event_id IN (SELECT question FROM refunds WHERE finished_at IS NULL AND answer IS NULL)
@@ -98,6 +103,9 @@ UPDATE deliveries SET status = 'closed', finished_at = since
         ("UPDATE deliveries SET status = 'delivered', finished_at = since WHERE status = 'pending'", 8, "event "),
         ("UPDATE deliveries SET since = since - interval '5 days' WHERE status = 'pending'", 8, "event "),
         ("UPDATE refunds SET answer = 'agreed' WHERE answer IS NULL AND question IS NOT NULL", 8, "event "),
+        ("UPDATE orders SET merchant_deduction = 19.99", 9, "order "),
+        ("UPDATE teams SET merchant_share = 99", 9, "order "),
+        (BOOKED_TWICE, 9, "team "),
     ],
 )
 async def test_damage_is_detected(traded: Shop, damage: str, invariant: int, subject: str) -> None:
@@ -133,3 +141,15 @@ async def test_a_paid_order_in_a_failed_team_needs_a_refund_in_time(traded: Shop
     assert await violations(traded.database, DEADLINE + 59 * MINUTE) == []
     [found] = await violations(traded.database, DEADLINE + 61 * MINUTE)
     assert (found.invariant, found.subject) == (6, owed)
+
+
+async def test_what_a_team_did_not_earn_is_to_be_booked_in_time(traded: Shop) -> None:
+    not_booked = await traded.value("SELECT 'team ' || team_id FROM teams WHERE status = 'completed_with_refunds'")
+    window_over = NOW + timedelta(days=7)
+    horizons = Horizons(under_way=timedelta(hours=1), retries=timedelta(days=30))
+
+    async def unbooked(now: datetime) -> list[str]:
+        return [found.subject for found in await violations(traded.database, now, horizons) if found.invariant == 9]
+
+    assert await unbooked(window_over + timedelta(minutes=59)) == []
+    assert await unbooked(window_over + timedelta(minutes=61)) == [not_booked]

@@ -40,16 +40,18 @@ IN_PROGRESS_INDEXES = {"teams_forming_idx", "teams_joinable_idx", "deliveries_pe
 
 # Ids as long as real ones, all of one mall: what a busy first minute leaves.
 FILL = """
-INSERT INTO teams (team_id, source, campaign_id, campaign_version, goods_id, original_price, discount, target_count, lock_ttl,
-                   payment_grace, refund_window, status, lock_count, complete_count, opened_at, deadline)
-SELECT 'abcdefghijklmnopqrst' || n, 's01', 1, 1, 'g', 100, '{}', 3, 900, 30, 3600, 'forming', 0, 0, now(), now()
+INSERT INTO teams (team_id, source, campaign_id, campaign_version, goods_id, original_price, discount, merchant_share,
+                   target_count, lock_ttl, payment_grace, refund_window, status, lock_count, complete_count,
+                   opened_at, deadline)
+SELECT 'abcdefghijklmnopqrst' || n, 's01', 1, 1, 'g', 100, '{}', 100, 3, 900, 30, 3600, 'forming', 0, 0, now(), now()
   FROM generate_series(1, $1 / 3) n
 """
 FILL_ORDERS = """
 INSERT INTO orders (order_id, source, out_trade_no, user_id, team_id, opened_team, campaign_id, goods_id, channel, status, live,
-                    original_price, deduction, pay_price, take_limit, callback_format, locked_at, lock_expires_at)
+                    original_price, deduction, merchant_deduction, pay_price, take_limit, callback_format, locked_at,
+                    lock_expires_at)
 SELECT 'abcdefghijklmnopqrst' || n, 's01', 'trade-' || n, 'buyer-' || n, 'abcdefghijklmnopqrst' || ceil(n / 3.0), false, 1, 'g',
-       'c01', 'locked', true, 100, 20, 80, 100, 'standard', now(), now()
+       'c01', 'locked', true, 100, 20, 20, 80, 100, 'standard', now(), now()
   FROM generate_series(1, $1) n
 """
 
