@@ -21,6 +21,7 @@ from domain.messages.callbacks import (
     SampleReply,
 )
 from domain.messages.campaigns import BeginShutdown, ClosedTeams, CloseTeams, ReadShutdown, ShutdownState
+from domain.messages.exports import DeleteExports, ExportInput, ExportState, FailExport
 from domain.messages.orders import LockSeat, ReleaseOverdue, SeatAnswer, SettledPayment, SettlePayment
 from domain.messages.reconciliation import Reconcile, Reconciled, ReconciledTeams
 from domain.messages.refunds import (
@@ -241,6 +242,25 @@ class ReconciliationActivities(ABC):
     @abstractmethod
     async def clean_up_audiences(self, request: Reconcile) -> None:
         """Ends abandoned imports, and deletes a slice of replaced members."""
+
+
+class ExportActivities(ABC):
+    """Lists as files."""
+
+    @activity.defn
+    @abstractmethod
+    async def write_export(self, request: ExportInput) -> ExportState:
+        """Writes the rows of a list, in batches."""
+
+    @activity.defn
+    @abstractmethod
+    async def fail_export(self, request: FailExport) -> None:
+        """Fails an export, and deletes what there is of its file."""
+
+    @activity.defn
+    @abstractmethod
+    async def delete_exports(self, request: DeleteExports) -> None:
+        """Deletes files that are kept no longer."""
 
 
 class StatisticsActivities(ABC):

@@ -26,6 +26,7 @@ from api.services.admission import TradeAdmission
 from api.services.audiences import AudienceService
 from api.services.callbacks import CallbackService
 from api.services.campaigns import CampaignService
+from api.services.exports import ExportService
 from api.services.orders import OrderService
 from api.services.payloads import PayloadService
 from api.services.quotes import QuoteService
@@ -74,6 +75,7 @@ class Container:
     quotes: QuoteService
     callbacks: CallbackService
     audiences: AudienceService
+    exports: ExportService
     campaigns: CampaignService
     payloads: PayloadService
 
@@ -114,6 +116,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         quotes=QuoteService(database, cache, StatisticsCache(database), turns),
         callbacks=CallbackService(database, client, refunds, settings),
         audiences=AudienceService(database, client, answer_within=settings.answer_within),
+        exports=ExportService(database, client, answer_within=settings.answer_within),
         campaigns=CampaignService(database, client, settings),
         payloads=PayloadService(client),
     )

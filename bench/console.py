@@ -91,7 +91,38 @@ async def measure(stack: RunningStack, console_url: str) -> None:
             times = sorted([await _open(http, console_url + page) for _ in range(REQUESTS)])
             rows.append([f"/{page}", f"{percentile(times, 50):.0f}", f"{percentile(times, 95):.0f}"])
         print(table(["page", "median ms", "p95 ms"], rows))
+        print(await _export(stack, http))
         print(await _watch(stack, http, console_url))
+
+
+async def _export(stack: RunningStack, http: aiohttp.ClientSession) -> str:
+    """Returns how long it takes to write and to read a file with all orders, and what the processes need for it."""
+    exports, key = f"{stack.api_url}/v1/ops/exports", {"Authorization": f"Bearer {stack.ops_key}"}
+    processes = {"API": psutil.Process(stack.pids()["api"]), "worker": psutil.Process(stack.worker_pids[0])}
+    before = {name: process.memory_info().rss for name, process in processes.items()}
+    most, began = dict(before), time.monotonic()
+
+    def look() -> None:
+        most.update({name: max(most[name], process.memory_info().rss) for name, process in processes.items()})
+
+    async with http.post(f"{exports}/orders", headers=key) as answer:
+        export = await answer.json()
+    while export["status"] == "running":
+        await asyncio.sleep(0.5)
+        look()
+        async with http.get(f"{exports}/{export['export_id']}", headers=key) as answer:
+            export = await answer.json()
+    written, size = time.monotonic(), 0
+    async with http.get(f"{exports}/{export['export_id']}/file", headers=key) as answer:
+        async for part in answer.content.iter_any():
+            size += len(part)
+            look()
+    read = time.monotonic()
+    grown = ", ".join(f"{name} +{(most[name] - before[name]) / 1e6:.0f} MB" for name in processes)
+    return (
+        f"export of {export['rows']} orders: {export['status']}, written in {written - began:.0f} s, "
+        f"{size / 1e6:.0f} MB read in {read - written:.0f} s; {grown}"
+    )
 
 
 async def _open(http: aiohttp.ClientSession, address: str) -> float:

@@ -9,11 +9,9 @@ from starlette.responses import StreamingResponse
 
 from api.http.exports import csv_lines
 from api.http.protocol import ENDLESS
+from domain.csv_text import BYTE_ORDER_MARK
 
 ItemT = TypeVar("ItemT", bound=BaseModel)
-
-BYTE_ORDER_MARK = "\ufeff"
-"""tells Excel that the text is UTF-8"""
 
 
 async def one_slice(rows: Sequence[ItemT]) -> AsyncIterator[Sequence[ItemT]]:

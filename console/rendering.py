@@ -46,7 +46,12 @@ def _environment(language: Language) -> Environment:
         translate, lambda one, many, n: translate(one if n == 1 else many), newstyle=True
     )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
-    environment.globals |= {"base": BASE, "refund_steps": refund_steps, "language": language, "languages": list(Language)}
+    environment.globals |= {
+        "base": BASE,
+        "refund_steps": refund_steps,
+        "language": language,
+        "languages": list(Language),
+    }
     environment.filters |= {
         "label": lambda value: translate(in_words(str(value))),
         "sentence": lambda text: text[:1].upper() + text[1:],

@@ -27,6 +27,8 @@ class ErrorCode(StrEnum):
     AUDIENCE_NOT_FOUND = "audience_not_found"
     EVENT_NOT_FOUND = "event_not_found"
     REDELIVERY_NOT_FOUND = "redelivery_not_found"
+    EXPORT_NOT_FOUND = "export_not_found"
+    EXPORT_NOT_READY = "export_not_ready"
     KEY_NOT_FOUND = "key_not_found"
     MALL_NOT_FOUND = "mall_not_found"
     SWITCH_NOT_FOUND = "switch_not_found"
@@ -90,6 +92,12 @@ MEANINGS: dict[ErrorCode, ErrorMeaning] = {
     ),
     ErrorCode.REDELIVERY_NOT_FOUND: ErrorMeaning(
         404, "No such redelivery", "Check the redelivery_id, as the request to send a range again was answered."
+    ),
+    ErrorCode.EXPORT_NOT_FOUND: ErrorMeaning(
+        404, "No such export", "Check the export_id. A file is kept for a day: export the list again."
+    ),
+    ErrorCode.EXPORT_NOT_READY: ErrorMeaning(
+        409, "The file is not written yet", "Read the export until it is `done`. Where it `failed`, export the list again."
     ),
     ErrorCode.KEY_NOT_FOUND: ErrorMeaning(404, "No such key", "Check the key_id in the list of keys."),
     ErrorCode.MALL_NOT_FOUND: ErrorMeaning(404, "No such mall", "Check the source, or create the mall first."),

@@ -47,6 +47,10 @@ def redelivery_workflow_id(source: str, redelivery_id: int) -> str:
     return f"callbacks-{source}-{redelivery_id}"
 
 
+def export_workflow_id(export_id: str) -> str:
+    return f"export-{export_id}"
+
+
 def shutdown_workflow_id(campaign_id: int) -> str:
     return f"campaign-shutdown-{campaign_id}"
 

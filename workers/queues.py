@@ -20,6 +20,7 @@ from activities.audiences import AudienceActivities
 from activities.callbacks.deliver import CallbackActivities
 from activities.callbacks.redeliver import RedeliveryActivities
 from activities.campaigns import CampaignActivities
+from activities.exports import ExportActivities
 from activities.orders import OrderActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.refunds import RefundActivities, RefundStartActivities
@@ -30,6 +31,7 @@ from db.core.invariants import Horizons
 from workflows.audience_import import AudienceImportWorkflow
 from workflows.campaign_shutdown import CampaignShutdownWorkflow
 from workflows.ends import how_team_ended
+from workflows.export import ExportWorkflow
 from workflows.payment import PaymentWorkflow
 from workflows.probe import ProbeWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
@@ -52,6 +54,7 @@ WORKFLOWS: list[type] = [
     AudienceImportWorkflow,
     CampaignShutdownWorkflow,
     StatisticsWorkflow,
+    ExportWorkflow,
 ]
 GRACE = timedelta(seconds=5)
 TEAMS_IN_MEMORY = 5000
@@ -138,6 +141,7 @@ def mass_worker(
     """Runs what the platform does for many at once: a few side by side, and none of its activities holds a slot for long."""
     starts = RefundStartActivities(database, partial(start_refund, client, task_queue=MASS_QUEUE))
     audiences, campaigns = AudienceActivities(database), CampaignActivities(database, partial(close_team, client))
+    exports = ExportActivities(database)
     return _few_at_once(
         client,
         MASS_QUEUE,
@@ -145,7 +149,7 @@ def mass_worker(
         threads,
         runner,
         deployment,
-        workflows=[RefundWorkflow, AudienceImportWorkflow, CampaignShutdownWorkflow, StatisticsWorkflow],
+        workflows=[RefundWorkflow, AudienceImportWorkflow, CampaignShutdownWorkflow, StatisticsWorkflow, ExportWorkflow],
         activities=[
             *refund_steps(database),
             starts.start_team_refunds,
@@ -156,6 +160,9 @@ def mass_worker(
             campaigns.close_teams,
             campaigns.measure_shutdown,
             StatisticsActivities(database).count_days,
+            exports.write_export,
+            exports.fail_export,
+            exports.delete_exports,
         ],
     )
 

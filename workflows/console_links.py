@@ -20,6 +20,7 @@ PAGES = (
     (re.compile(r"campaign-shutdown-(\d+)"), "campaigns"),
     (re.compile(r"callbacks-.+-(\d+)"), "callbacks/resend"),
     (re.compile(r"audience-(.+)-\d+"), "audiences"),
+    (re.compile(r"export-(.+)"), "exports"),
 )
 
 

@@ -30,6 +30,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from domain.ids import (
     audience_workflow_id,
+    export_workflow_id,
     order_id,
     payment_workflow_id,
     redelivery_workflow_id,
@@ -41,13 +42,16 @@ from domain.lifecycle import TeamStatus
 from domain.messages.audiences import AudienceImportInput
 from domain.messages.callbacks import MassRedeliver, Redeliver, Sample, SampleReply
 from domain.messages.campaigns import ShutdownInput
+from domain.messages.exports import ExportInput
 from domain.messages.payments import PaymentInput
 from domain.messages.refunds import RefundInput
 from domain.messages.teams import RowsChanged, TeamFacts
+from domain.schemas.exports import Export
 from domain.schemas.redeliveries import Redelivery
 from workflows.audience_import import AudienceImportWorkflow
 from workflows.campaign_shutdown import CampaignShutdownWorkflow
 from workflows.ends import how_ended
+from workflows.export import ExportWorkflow
 from workflows.markdown import SUMMARY_PART, quote
 from workflows.probe import ANSWER, ProbeWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
@@ -257,6 +261,14 @@ async def start_mass_redelivery(client: Client, redelivery: Redelivery) -> None:
         **_options(workflow_id, CALLBACKS_QUEUE, summary),
         search_attributes=TypedSearchAttributes([SearchAttributePair(MALL, redelivery.source)]),
     )
+
+
+async def start_export(client: Client, export: Export) -> None:
+    """Starts the workflow that writes a file, unless it runs."""
+    filters = ", ".join(export.filters) or "all"
+    summary = f"Export of {export.kind} ({filters})"
+    options = _options(export_workflow_id(export.export_id), MASS_QUEUE, summary)
+    await client.start_workflow(ExportWorkflow.run, ExportInput(export_id=export.export_id), **options)
 
 
 async def execute_sample(client: Client, sample: Sample) -> SampleReply:

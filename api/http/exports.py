@@ -1,22 +1,18 @@
 """Long lists as one answer, line by line: read slice by slice, and never held as a whole."""
 
-import csv
-import io
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
 from pydantic import BaseModel
 
+import domain.csv_text
 from db.core.pagination import Position
 
 Item = TypeVar("Item", bound=BaseModel)
 
 SLICE = 200
 """rows that are read, and written as text, before other requests have their turn"""
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet takes a cell that begins so for a formula, and its text may be anybody's."""
 
 
 async def all_rows(
@@ -37,23 +33,7 @@ async def json_lines(slices: AsyncIterator[Sequence[Item]]) -> AsyncIterator[str
 
 
 async def csv_lines(kind: type[Item], slices: AsyncIterator[Sequence[Item]]) -> AsyncIterator[str]:
-    """A header with the names of the fields, then a line for each item; what is no text is JSON."""
-    yield _lines([list(kind.model_fields)])
+    """A header with the names of the fields, then a line for each item."""
+    yield domain.csv_text.csv_header(kind)
     async for items in slices:
-        yield _lines([_cell(value) for value in item.model_dump(mode="json").values()] for item in items)
-
-
-def _cell(value: object) -> str:
-    match value:
-        case None:
-            return ""
-        case str():
-            return f"'{value}" if value.startswith(FORMULA) else value
-        case _:
-            return json.dumps(value, ensure_ascii=False)
-
-
-def _lines(rows: Iterable[Sequence[str]]) -> str:
-    written = io.StringIO()
-    csv.writer(written).writerows(rows)
-    return written.getvalue()
+        yield domain.csv_text.csv_lines(items)

@@ -10,10 +10,7 @@ from db.orders.queries import OrderFilter
 from db.refunds.queries import RefundFilter
 from db.teams.queries import TeamFilter
 from domain.lifecycle import OrderStatus, RefundKind, RefundStatus, TeamStatus
-from domain.schemas.orders import OpsOrder
-from domain.schemas.refunds import OpsRefund
 from domain.schemas.settlements import Month, MonthlySettlement
-from domain.schemas.teams import OpsTeam
 from domain.types import Identifier, Source, TeamId
 
 
@@ -81,18 +78,6 @@ OrderFilters = Annotated[OrderFilter, Depends(_orders)]
 TeamFilters = Annotated[TeamFilter, Depends(_teams)]
 RefundFilters = Annotated[RefundFilter, Depends(_refunds)]
 SettlementFilters = Annotated[SettlementFilter, Depends(_settlements)]
-
-
-def order_key(order: OpsOrder) -> tuple[datetime, str]:
-    return order.locked_at, order.order_id
-
-
-def team_key(team: OpsTeam) -> tuple[datetime, str]:
-    return team.opened_at, team.team_id
-
-
-def refund_key(refund: OpsRefund) -> tuple[datetime, str]:
-    return refund.requested_at, refund.order_id
 
 
 def settlement_key(settlement: MonthlySettlement) -> tuple[datetime, str]:

@@ -29,6 +29,7 @@ CODES_BY_PATH_PARAMETER = {
     "audience_id": ErrorCode.AUDIENCE_NOT_FOUND,
     "event_id": ErrorCode.EVENT_NOT_FOUND,
     "redelivery_id": ErrorCode.REDELIVERY_NOT_FOUND,
+    "export_id": ErrorCode.EXPORT_NOT_FOUND,
     "key_id": ErrorCode.KEY_NOT_FOUND,
     "source": ErrorCode.MALL_NOT_FOUND,
     "name": ErrorCode.SWITCH_NOT_FOUND,

@@ -1,7 +1,6 @@
 """Orders: the search, an order with its refunds and timeline, and undoing one."""
 
 from datetime import UTC, datetime
-from functools import partial
 from typing import Literal
 
 from fastapi import APIRouter, Request
@@ -9,16 +8,14 @@ from starlette.responses import Response
 
 from api.container import Container
 from api.dependencies import ContainerDep
-from api.http.exports import all_rows
-from api.http.filters import OrderFilters, order_key
+from api.http.filters import OrderFilters
 from api.http.pagination import Cursor, page, position
 from console.access import FormDep, Operator, SupportDep, ViewerDep
-from console.exports import csv_file
 from console.forms import FormError, ReasonedAct, new_act_id, validated
 from console.problems import FieldProblem
 from console.rendering import done, render
 from console.roles import Role
-from db.orders.queries import OrderFilter, list_ops_orders
+from db.orders.queries import OrderFilter, list_ops_orders, order_key
 from db.refunds.queries import RefundFilter, RefundLookup, list_refunds, look_up_refund_of_order
 from db.teams.queries import count_team_changes
 from db.teams.timeline import read_timeline
@@ -43,12 +40,14 @@ async def orders(
 ) -> Response:
     rows = await list_ops_orders(container.database, filters, position(cursor), ROWS + 1)
     found = page(rows, ROWS, order_key)
-    return render(request, "orders/list.html", orders=found.data, next_cursor=found.next_cursor, statuses=list(OrderStatus))
-
-
-@router.get("/orders.csv")
-async def export(request: Request, _viewer: ViewerDep, container: ContainerDep, filters: OrderFilters) -> Response:
-    return csv_file(request, "orders", OpsOrder, all_rows(partial(list_ops_orders, container.database, filters), order_key))
+    return render(
+        request,
+        "orders/list.html",
+        orders=found.data,
+        next_cursor=found.next_cursor,
+        statuses=list(OrderStatus),
+        act_id=new_act_id(),
+    )
 
 
 @router.get("/orders/{order_id}")

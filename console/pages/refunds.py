@@ -1,27 +1,24 @@
 """Refunds: the list, and what operators do to one that waits."""
 
 from enum import StrEnum
-from functools import partial
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.container import Container
 from api.dependencies import ContainerDep
-from api.http.exports import all_rows
-from api.http.filters import RefundFilters, refund_key
+from api.http.filters import RefundFilters
 from api.http.pagination import Cursor, page, position
 from console.access import FormDep, Operator, SupportDep, ViewerDep
-from console.exports import csv_file
 from console.forms import ActFields, FormError, ReasonedAct, new_act_id, validated
 from console.problems import FieldProblem
 from console.rendering import done, render
 from console.roles import Role
-from db.refunds.queries import list_refunds, look_up_refund_of_order
+from db.refunds.queries import list_refunds, look_up_refund_of_order, refund_key
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import RefundKind, RefundStatus
 from domain.messages.refunds import RefundAction
-from domain.schemas.refunds import OpsRefund, Refund
+from domain.schemas.refunds import Refund
 from domain.types import Identifier
 
 router = APIRouter()
@@ -44,11 +41,6 @@ ACTIONS = {
 }
 
 
-@router.get("/refunds.csv")
-async def export(request: Request, _viewer: ViewerDep, container: ContainerDep, filters: RefundFilters) -> Response:
-    return csv_file(request, "refunds", OpsRefund, all_rows(partial(list_refunds, container.database, filters), refund_key))
-
-
 @router.get("/refunds")
 async def refunds(
     request: Request, _viewer: ViewerDep, container: ContainerDep, filters: RefundFilters, cursor: Cursor = None
@@ -62,6 +54,7 @@ async def refunds(
         next_cursor=found.next_cursor,
         statuses=list(RefundStatus),
         kinds=list(RefundKind),
+        act_id=new_act_id(),
     )
 
 

@@ -2,7 +2,6 @@
 
 from decimal import Decimal
 from enum import StrEnum
-from functools import partial
 from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Query, Request
@@ -11,22 +10,20 @@ from starlette.responses import Response, StreamingResponse
 
 from api.container import Container
 from api.dependencies import ContainerDep
-from api.http.exports import all_rows
-from api.http.filters import TeamFilters, team_key
+from api.http.filters import TeamFilters
 from api.http.pagination import Cursor, page, position
 from api.http.protocol import ENDLESS
 from console.access import FormDep, OperatorDep, PartsDep, ViewerDep
-from console.exports import csv_file
 from console.forms import FormError, ReasonedAct, new_act_id, validated
 from console.problems import FieldProblem
 from console.rendering import done, render
 from db.orders.queries import OrderFilter, list_ops_orders
-from db.teams.queries import count_team_changes, list_teams, read_team
+from db.teams.queries import count_team_changes, list_teams, read_team, team_key
 from db.teams.timeline import read_timeline
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import OrderStatus, TeamStatus
 from domain.schemas.orders import OpsOrder
-from domain.schemas.teams import OpsTeam, Team
+from domain.schemas.teams import Team
 from domain.types import TeamId
 
 router = APIRouter()
@@ -64,12 +61,14 @@ async def teams(
 ) -> Response:
     rows = await list_teams(container.database, filters, position(cursor), ROWS + 1)
     found = page(rows, ROWS, team_key)
-    return render(request, "teams/list.html", teams=found.data, next_cursor=found.next_cursor, statuses=list(TeamStatus))
-
-
-@router.get("/teams.csv")
-async def export(request: Request, _viewer: ViewerDep, container: ContainerDep, filters: TeamFilters) -> Response:
-    return csv_file(request, "teams", OpsTeam, all_rows(partial(list_teams, container.database, filters), team_key))
+    return render(
+        request,
+        "teams/list.html",
+        teams=found.data,
+        next_cursor=found.next_cursor,
+        statuses=list(TeamStatus),
+        act_id=new_act_id(),
+    )
 
 
 @router.get("/teams/{team_id}")

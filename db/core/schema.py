@@ -621,6 +621,37 @@ daily_settlements = Table(
     comment="What each mall's trade came to on a day: groupbuy_settlement, counted again until the day is over for long.",
 )
 
+exports = Table(
+    "exports",
+    metadata,
+    Column("export_id", Text, primary_key=True, comment="of the act that began it"),
+    Column("kind", Text, nullable=False),
+    Column("filters", JSONB, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("failure", Text, comment="why it failed, shown to operators"),
+    Column("rows", BigInteger, nullable=False),
+    Column("chunks", Integer, nullable=False),
+    Column("after_at", DateTime(timezone=True), comment="the last row written: its time, and its id"),
+    Column("after_id", Text),
+    Column("requested_by", Text, nullable=False, comment="name of the API key"),
+    _moment("requested_at"),
+    _moment("finished_at", nullable=True),
+    _moment("kept_until", nullable=True),
+    CheckConstraint("status IN ('running', 'done', 'failed')", name="status"),
+    CheckConstraint("(finished_at IS NULL) = (status = 'running')", name="finished"),
+    CheckConstraint("(kept_until IS NULL) = (status = 'running')", name="kept"),
+    Index("exports_requested_at_idx", "requested_at"),
+)
+
+export_chunks = Table(
+    "export_chunks",
+    metadata,
+    Column("export_id", ForeignKey("exports.export_id", ondelete="CASCADE"), primary_key=True),
+    Column("chunk_no", Integer, primary_key=True),
+    Column("content", LargeBinary, nullable=False, comment="compressed by gzip"),
+    comment="The files of exports, in parts.",
+)
+
 changes = Table(
     "changes",
     metadata,

@@ -165,6 +165,11 @@ async def list_ops_orders(database: Database, filters: OrderFilter, after: Posit
     return [OpsOrder(**_record(row).order.model_dump(), source=row["source"], owed=row["owed"]) for row in rows]
 
 
+def order_key(order: OpsOrder) -> tuple[datetime, str]:
+    """Returns what the list above is sorted by."""
+    return order.locked_at, order.order_id
+
+
 async def _fetch(database: Database, filters: OrderFilter, after: Position | None, limit: int) -> list[Row]:
     conditions = Conditions()
     for name in ("order_id", "source", "user_id", "team_id", "campaign_id", "out_trade_no"):

@@ -191,3 +191,8 @@ async def list_refunds(database: Database, filters: RefundFilter, after: Positio
         )
         for row in rows
     ]
+
+
+def refund_key(refund: OpsRefund) -> tuple[datetime, str]:
+    """Returns what the list above is sorted by."""
+    return refund.requested_at, refund.order_id

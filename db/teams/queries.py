@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
 from pydantic import TypeAdapter
 
@@ -79,6 +80,11 @@ async def list_teams(database: Database, filters: TeamFilter, after: Position | 
         OpsTeam(**{field: row[field] for field in fields}, workflow=WorkflowLink(id=team_workflow_id(row["team_id"])))
         for row in rows
     ]
+
+
+def team_key(team: OpsTeam) -> tuple[datetime, str]:
+    """Returns what the list above is sorted by."""
+    return team.opened_at, team.team_id
 
 
 def team_from_row(row: Row, members: Row) -> Team:

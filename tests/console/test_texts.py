@@ -34,6 +34,7 @@ from domain.schemas.audiences import AudienceFields, AudienceRule, ImportKind, I
 from domain.schemas.audit import Via
 from domain.schemas.campaigns import AudienceScope, NewCampaign
 from domain.schemas.events import EventType
+from domain.schemas.exports import ExportKind, ExportStatus
 from domain.schemas.goods import Goods
 from domain.schemas.keys import NewKey
 from domain.schemas.malls import MallFields
@@ -44,7 +45,7 @@ TEMPLATES = Path(console.__file__).parent / "templates"
 WORDS: tuple[type[StrEnum], ...] = (
     *(CampaignStatus, CancelReason, Completion, FailReason, MallAnswer, OrderStatus, PaymentOutcome, PaymentReason),
     *(RefundKind, RefundStatus, TeamStatus, DiscountPlan, AttentionKind, ImportKind, ImportStatus, Via, AudienceScope),
-    *(EventType, Scope, StatusAct),
+    *(EventType, Scope, StatusAct, ExportKind, ExportStatus),
 )
 FORMS = (NewCampaign, Goods, NewKey, MallFields, RedeliveryRange, AudienceRule, AudienceFields)
 

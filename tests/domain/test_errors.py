@@ -33,6 +33,8 @@ STATUSES = {
     "audience_not_found": 404,
     "event_not_found": 404,
     "redelivery_not_found": 404,
+    "export_not_found": 404,
+    "export_not_ready": 409,
     "key_not_found": 404,
     "mall_not_found": 404,
     "switch_not_found": 404,

@@ -6,6 +6,7 @@ from api.routes.ops import (
     audit,
     callbacks,
     campaigns,
+    exports,
     goods,
     invariants,
     keys,
@@ -23,7 +24,7 @@ ROUTERS = tuple(
     module.router
     for module in (
         *(goods, campaigns, audiences),
-        *(teams, orders, refunds, callbacks, attention, invariants, statistics, settlements),
+        *(teams, orders, refunds, callbacks, attention, invariants, statistics, settlements, exports),
         *(switches, malls, keys, audit, payloads),
     )
 )

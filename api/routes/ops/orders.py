@@ -3,9 +3,9 @@
 from fastapi import APIRouter
 
 from api.dependencies import ContainerDep, OpsDep
-from api.http.filters import OrderFilters, order_key
+from api.http.filters import OrderFilters
 from api.http.pagination import Cursor, Limit, Page, page, position
-from db.orders.queries import list_ops_orders
+from db.orders.queries import list_ops_orders, order_key
 from domain.schemas.orders import OpsOrder
 
 router = APIRouter(prefix="/v1/ops/orders", tags=["operations"])

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 
 from api.dependencies import ContainerDep, OpsDep, SupportDep, require_scope
-from api.http.filters import RefundFilters, refund_key
+from api.http.filters import RefundFilters
 from api.http.pagination import Cursor, Limit, Page, page, position
 from api.openapi.declarations import refuses
-from db.refunds.queries import list_refunds
+from db.refunds.queries import list_refunds, refund_key
 from domain.errors import ErrorCode
 from domain.messages.refunds import RefundAction
 from domain.schemas.acts import RefundOutcome

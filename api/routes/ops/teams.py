@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.dependencies import ContainerDep, OpsDep
-from api.http.filters import TeamFilters, team_key
+from api.http.filters import TeamFilters
 from api.http.pagination import Cursor, Limit, Page, page, position
-from db.teams.queries import list_teams, read_team
+from db.teams.queries import list_teams, read_team, team_key
 from domain.errors import ErrorCode, Refusal
 from domain.schemas.acts import TeamOutcome
 from domain.schemas.teams import OpsTeam, Team

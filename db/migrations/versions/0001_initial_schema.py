@@ -197,6 +197,38 @@ def upgrade() -> None:
         "events_unsequenced_idx", "events", ["source", "event_no"], unique=False, postgresql_where=sa.text("sequence IS NULL")
     )
     op.create_table(
+        "exports",
+        sa.Column("export_id", sa.Text(), nullable=False, comment="of the act that began it"),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("filters", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("failure", sa.Text(), nullable=True, comment="why it failed, shown to operators"),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("chunks", sa.Integer(), nullable=False),
+        sa.Column("after_at", sa.DateTime(timezone=True), nullable=True, comment="the last row written: its time, and its id"),
+        sa.Column("after_id", sa.Text(), nullable=True),
+        sa.Column("requested_by", sa.Text(), nullable=False, comment="name of the API key"),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("kept_until", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("(finished_at IS NULL) = (status = 'running')", name=op.f("exports_finished_check")),
+        sa.CheckConstraint("(kept_until IS NULL) = (status = 'running')", name=op.f("exports_kept_check")),
+        sa.CheckConstraint("status IN ('running', 'done', 'failed')", name=op.f("exports_status_check")),
+        sa.PrimaryKeyConstraint("export_id", name=op.f("exports_pkey")),
+    )
+    op.create_index("exports_requested_at_idx", "exports", ["requested_at"], unique=False)
+    op.create_table(
+        "export_chunks",
+        sa.Column("export_id", sa.Text(), nullable=False),
+        sa.Column("chunk_no", sa.Integer(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False, comment="compressed by gzip"),
+        sa.ForeignKeyConstraint(
+            ["export_id"], ["exports.export_id"], name=op.f("export_chunks_export_id_fkey"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("export_id", "chunk_no", name=op.f("export_chunks_pkey")),
+        comment="The files of exports, in parts.",
+    )
+    op.create_table(
         "goods",
         sa.Column("goods_id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),

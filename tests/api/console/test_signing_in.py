@@ -9,8 +9,8 @@ from tests.api.shop import Shop, fresh
 
 Visit = Callable[[], Awaitable[Person]]
 PAGES = (
-    "/", "/attention", "/teams", "/orders", "/refunds", "/callbacks", "/settlements", "/campaigns", "/goods", "/audiences",
-    "/switches", "/audit", "/malls", "/keys",
+    "/", "/attention", "/teams", "/orders", "/refunds", "/callbacks", "/settlements", "/exports", "/campaigns", "/goods",
+    "/audiences", "/switches", "/audit", "/malls", "/keys",
 )  # fmt: skip
 
 

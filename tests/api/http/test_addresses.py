@@ -5,7 +5,6 @@ from ipaddress import IPv4Network, IPv6Network
 import pytest
 
 from api.http.addresses import client_address
-from api.http.exports import _cell
 
 PROXIES: list[IPv4Network | IPv6Network] = [IPv4Network("10.0.0.0/8"), IPv6Network("fd00::/8")]
 
@@ -28,11 +27,3 @@ def test_the_client_is_the_first_that_no_trusted_proxy_stands_for(
     peer: str | None, forwarded: list[str], expected: str | None
 ) -> None:
     assert client_address(peer, forwarded, PROXIES) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "cell"),
-    [("=1", "'=1"), ("-1", "'-1"), ("a=1", "a=1"), (None, ""), (True, "true"), ({"a": "茶"}, '{"a": "茶"}'), ("", "")],
-)
-def test_a_cell_never_begins_a_formula(value: object, cell: str) -> None:
-    assert _cell(value) == cell

@@ -1,0 +1,67 @@
+"""Exports of lists as CSV files, which a workflow writes and keeps for a day."""
+
+import uuid
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from fastapi.responses import StreamingResponse
+
+from api.dependencies import ContainerDep, OpsDep, OpsReaderDep
+from api.http.filters import OrderFilters, RefundFilters, TeamFilters
+from api.openapi.declarations import refuses
+from db.exports import list_exports, read_export
+from domain.errors import ErrorCode
+from domain.messages.acts import Act, Author
+from domain.schemas.exports import Export, ExportKind, Exports
+
+router = APIRouter(prefix="/v1/ops/exports", tags=["operations"])
+
+ExportId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
+CSV = {"text/csv": {"schema": {"type": "string"}, "example": "order_id,out_trade_no,…\n"}}
+
+
+def _act(by: Author) -> Act:
+    return Act(id=uuid.uuid4().hex, author=by)
+
+
+@router.post("/orders", status_code=202)
+async def export_orders(ops: OpsReaderDep, container: ContainerDep, filters: OrderFilters) -> Export:
+    """Export the orders that fit, as `GET /v1/ops/orders` lists them. A workflow writes them as a CSV file."""
+    return container.links.fill(await container.exports.begin(ExportKind.ORDERS, filters, _act(ops)))
+
+
+@router.post("/refunds", status_code=202)
+async def export_refunds(ops: OpsReaderDep, container: ContainerDep, filters: RefundFilters) -> Export:
+    """Export the refunds that fit, as `GET /v1/ops/refunds` lists them."""
+    return container.links.fill(await container.exports.begin(ExportKind.REFUNDS, filters, _act(ops)))
+
+
+@router.post("/teams", status_code=202)
+async def export_teams(ops: OpsReaderDep, container: ContainerDep, filters: TeamFilters) -> Export:
+    """Export the teams that fit, as `GET /v1/ops/teams` lists them."""
+    return container.links.fill(await container.exports.begin(ExportKind.TEAMS, filters, _act(ops)))
+
+
+@router.get("")
+async def get_exports(_ops: OpsDep, container: ContainerDep) -> Exports:
+    """List the latest exports that are running or kept."""
+    return Exports(data=container.links.fill_all(await list_exports(container.database)))
+
+
+@router.get("/{export_id}")
+async def get_export(export_id: ExportId, _ops: OpsDep, container: ContainerDep) -> Export:
+    """Get an export with its progress."""
+    return container.links.fill(await read_export(container.database, export_id))
+
+
+@router.get(
+    "/{export_id}/file",
+    response_class=StreamingResponse,
+    responses={200: {"description": "All rows, the newest first", "content": CSV}},
+    openapi_extra=refuses(ErrorCode.EXPORT_NOT_READY),
+)
+async def get_export_file(export_id: ExportId, _ops: OpsDep, container: ContainerDep) -> StreamingResponse:
+    """Get the file of an export that is done: UTF-8 with a byte order mark, and no cell begins a formula."""
+    export, parts = await container.exports.file(export_id)
+    disposition = {"Content-Disposition": f'attachment; filename="{export.kind}.csv"'}
+    return StreamingResponse(parts, media_type="text/csv; charset=utf-8", headers=disposition)
