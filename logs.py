@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+from opentelemetry import trace
 from temporalio import activity, workflow
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, TelemetryFilter
 
@@ -28,6 +29,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
             **_ids(record),
+            **trace_ids(),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -54,6 +56,12 @@ def _ids(record: logging.LogRecord) -> dict[str, Any]:
     if subject := SUBJECT.fullmatch(str(ids.get("workflow_id", ""))):
         ids[KINDS[subject["kind"]]] = subject["id"]
     return ids
+
+
+def trace_ids() -> dict[str, str]:
+    """Returns the id of the trace that a line is written in, where there is one."""
+    context = trace.get_current_span().get_span_context()
+    return {"trace_id": f"{context.trace_id:032x}"} if context.is_valid else {}
 
 
 def configure_logs(level: str, *, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import WorkerDeploymentConfig
 
+import tracing
 from activities.callbacks.deliver import AttemptCounter, CallbackActivities
 from activities.callbacks.retries import RetrySchedule
 from activities.callbacks.senders.amqp import AmqpSender
@@ -46,8 +47,9 @@ async def run(settings: Settings, deployment: WorkerDeploymentConfig | None) -> 
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     runtime = runtime_of(settings)
-    client = await connect(runtime=runtime, console_url=str(settings.console_url or "") or None)
-    database = Database(settings.database_url, size=settings.database_pool)
+    client = await connect(runtime=runtime, console_url=str(settings.console_url or "") or None, traced=tracing.is_on())
+    on_statement = tracing.record_statement if tracing.is_on() else None
+    database = Database(settings.database_url, size=settings.database_pool, on_statement=on_statement)
     retries = RetrySchedule(
         first_delay=timedelta(seconds=settings.callback_first_delay),
         max_delay=timedelta(seconds=settings.callback_max_delay),
@@ -151,11 +153,14 @@ def main() -> int:
         print(f"worker: {exc}", file=sys.stderr)  # noqa: T201
         return 2
     configure_logs(settings.log_level, as_json=settings.log_format == "json")
+    tracing.begin("groupbuy-worker")
     try:
         uvloop.run(run(settings, deployment))
     except RuntimeError as exc:
         print(f"worker: Temporal cannot be reached (TEMPORAL_ADDRESS): {exc}", file=sys.stderr)  # noqa: T201
         return 1
+    finally:
+        tracing.end()
     return 0
 
 

@@ -8,11 +8,13 @@ from fastapi import FastAPI, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+import tracing
 from api import routes
 from api.container import lifespan
 from api.http.middleware import RequestMiddleware
 from api.http.pages import Assets
 from api.http.problems import Problem, add_exception_handlers
+from api.http.tracing import NO_TELEMETRY, TracedRequests
 from api.legacy.access import AccessRules
 from api.legacy.routes import router as legacy_router
 from api.openapi.document import extend_openapi, operation_id
@@ -31,6 +33,7 @@ def create_app(*, with_metrics: bool = True) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        telemetry=NO_TELEMETRY,
         redirect_slashes=False,  # a redirect would send a browser's POST again, and its body and key to another address
         generate_unique_id_function=operation_id,
         responses={"4XX": {"model": Problem}, "5XX": {"model": Problem}},
@@ -52,6 +55,7 @@ def create_legacy_app() -> FastAPI:
         title="groupbuy: the legacy format",
         version=version("groupbuy"),
         openapi_url=None,
+        telemetry=NO_TELEMETRY,
         redirect_slashes=False,
         generate_unique_id_function=operation_id,
         responses={"4XX": {"model": Problem}, "5XX": {"model": Problem}},
@@ -65,7 +69,7 @@ def create_legacy_app() -> FastAPI:
 
 def create_metrics_app() -> FastAPI:
     """Returns the application of the metrics alone; its state must have the `container`."""
-    app = FastAPI(openapi_url=None, redirect_slashes=False)
+    app = FastAPI(openapi_url=None, telemetry=NO_TELEMETRY, redirect_slashes=False)
     add_exception_handlers(app)
     app.include_router(metrics.router)
     app.add_middleware(RequestMiddleware)
@@ -91,6 +95,7 @@ async def _to_console(_request: Request) -> Response:
 def create_server_app() -> ASGIApp:
     """Returns what the server runs: the API, and what has a port of its own."""
     settings = Settings()
+    tracing.begin("groupbuy-api")
     api = create_app(with_metrics=settings.metrics_port is None)
     if settings.console_secret is not None:
         api.add_route(BASE, _to_console, include_in_schema=False)
@@ -103,4 +108,5 @@ def create_server_app() -> ASGIApp:
         others[settings.metrics_port] = create_metrics_app()
     for other in others.values():
         other.state = api.state
-    return PortSwitch(api, others) if others else api
+    app = PortSwitch(api, others) if others else api
+    return TracedRequests(app) if tracing.is_on() else app

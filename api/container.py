@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from temporalio.client import Client
 from temporalio.runtime import Runtime, TelemetryConfig
 
+import tracing
 from api.runtime.admission import AdmissionControl
 from api.runtime.api_keys import ApiKeys
 from api.runtime.cache import Cache
@@ -84,13 +85,15 @@ class Container:
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = Settings()
     half = max(settings.database_pool // 2, 1)
-    database = Database(settings.database_url, size=half)
+    on_statement = tracing.record_statement if tracing.is_on() else None
+    database = Database(settings.database_url, size=half, on_statement=on_statement)
     # Direct trades have connections of their own, and never wait behind a page of an operator, or hold one up.
-    trades = Database(settings.database_url, size=half, statement_within=TRADE_WITHIN)
+    trades = Database(settings.database_url, size=half, statement_within=TRADE_WITHIN, on_statement=on_statement)
     counts = Database(settings.database_url, size=1, statement_within=COUNT_WITHIN)
     runtime = Runtime(telemetry=TelemetryConfig(logging=sdk_logging(as_json=settings.log_format == "json")))
     # It starts, and restarts, also while Temporal is away.
-    client = await connect(lazy=True, runtime=runtime, console_url=str(settings.console_url or "") or None)
+    console_url = str(settings.console_url or "") or None
+    client = await connect(lazy=True, runtime=runtime, console_url=console_url, traced=tracing.is_on())
     asks = partial(probe, client, uuid.uuid4().hex, PROBE_WITHIN)
     admission = AdmissionControl(settings.orchestrated_at_once, settings.orchestrated_within, asks)
     rate_limiter = RateLimiter(database)
@@ -139,6 +142,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await database.close()
         await trades.close()
         await counts.close()
+        await asyncio.to_thread(tracing.end)
 
 
 def _turns(settings: Settings) -> Turns:

@@ -9,6 +9,7 @@ from starlette.datastructures import State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.pages import Assets, policy
+from api.http.tracing import NO_TELEMETRY
 from console import pages
 from console.access import ConsoleParts
 from console.attempts import SignInAttempts
@@ -27,7 +28,7 @@ NO_STORING = (b"cache-control", b"no-store")
 
 def create_console(secret: SecretStr, state: State) -> ASGIApp:
     """Returns the console; `state` is the API's and has its container."""
-    app = FastAPI(openapi_url=None, redirect_slashes=False)
+    app = FastAPI(openapi_url=None, telemetry=NO_TELEMETRY, redirect_slashes=False)
     app.state = state
     app.state.console = ConsoleParts(Signer(secret.get_secret_value()), SignInAttempts(), TeamWatch())
     add_exception_handlers(app)

@@ -22,6 +22,7 @@ from temporalio.service import GrpcCompression
 from workflows.console_links import ConsoleLinks
 from workflows.encryption import PayloadEncryption
 from workflows.operator_signals import UndecodablePayload
+from workflows.trace_context import TraceContext
 
 # The converters of temporalio.contrib.pydantic, created once. The SDK creates a payload converter for every workflow task and
 # every command; theirs builds a JSON converter each time.
@@ -68,7 +69,12 @@ def data_converter_of(environment: Mapping[str, str]) -> DataConverter:
 
 
 async def connect(
-    *, runtime: Runtime | None = None, lazy: bool = False, address: str | None = None, console_url: str | None = None
+    *,
+    runtime: Runtime | None = None,
+    lazy: bool = False,
+    address: str | None = None,
+    console_url: str | None = None,
+    traced: bool = False,
 ) -> Client:
     """Connects as the environment says (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TLS, …), like Temporal's own CLI.
 
@@ -79,6 +85,7 @@ async def connect(
         lazy: the connection is made by the first call, which raises the RuntimeError.
         address: instead of what the environment says.
         console_url: where the console is, to which the histories of workflows link that this client starts; None: nowhere.
+        traced: the traces of requests go on in the workflows that they call, and in the activities of workers with this client.
 
     Raises:
         RuntimeError: the server cannot be reached.
@@ -92,7 +99,7 @@ async def connect(
         data_converter=data_converter_of(os.environ),
         runtime=runtime,
         lazy=lazy,
-        interceptors=[ConsoleLinks(console_url)] if console_url else [],
+        interceptors=[*([ConsoleLinks(console_url)] if console_url else []), *[TraceContext()] * traced],
         # Our messages are a few hundred bytes: gzip, the default, costs more CPU on both sides than it saves.
         grpc_compression=GrpcCompression.NONE,
     )

@@ -11,6 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, StatusCode
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
@@ -33,6 +35,7 @@ from domain.schemas.attention import AttentionKind
 from domain.types import rfc3339
 
 log = logging.getLogger("groupbuy.callbacks")
+tracer = trace.get_tracer("groupbuy")
 
 CONCURRENT_ATTEMPTS = 5
 """attempts to one mall that one activity makes side by side"""
@@ -197,12 +200,22 @@ class CallbackActivities(interfaces.CallbackActivities):
 
     async def _send(self, delivery: Delivery, now: datetime) -> SendResult:
         try:
-            result = await self._senders[delivery.kind].send(delivery, now)
+            result = await self._send_traced(delivery, now)
         except Exception as exc:
             # Raised, it would leave the attempt unrecorded: repeated for ever, and visible to nobody.
             log.exception("a defect: %s could not be sent", delivery.event_id)
             return SendResult(None, f"a defect of the platform: {type(exc).__name__}")
         return replace(result, error=result.error and _storable(result.error), note=_storable(result.note))
+
+    async def _send_traced(self, delivery: Delivery, now: datetime) -> SendResult:
+        attributes = {"groupbuy.mall": delivery.source, "groupbuy.event_id": delivery.event_id}
+        with tracer.start_as_current_span(f"send {delivery.type}", kind=SpanKind.PRODUCER, attributes=attributes) as span:
+            result = await self._senders[delivery.kind].send(delivery, now)
+            if result.http_status is not None:
+                span.set_attribute("http.response.status_code", result.http_status)
+            if result.error is not None:
+                span.set_status(StatusCode.ERROR)
+        return result
 
     async def execute(self, statement: Awaitable[ResultT]) -> ResultT:
         """Runs a statement of the database within their limit."""

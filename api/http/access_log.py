@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 from starlette.types import Scope
 
+import logs
+
 REQUEST_ID, KEY_ID = "groupbuy.request_id", "groupbuy.key_id"
 """keys of the ASGI scope"""
 REQUEST_ID_HEADER = b"x-request-id"
@@ -56,7 +58,7 @@ def write_access_line(scope: Scope, status: int, seconds: float) -> None:
     }
     parameters: dict[str, object] = scope.get("path_params", {})
     line |= {name: str(parameters[name])[:64] for name in IDS if name in parameters}
-    log.info(json.dumps(line))
+    log.info(json.dumps(line | logs.trace_ids()))
 
 
 def _path(scope: Scope) -> str:

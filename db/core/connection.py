@@ -3,13 +3,14 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import asyncpg
+from asyncpg.connection import LoggedQuery
 from sqlalchemy import URL, make_url
 
 Row = asyncpg.Record
@@ -54,15 +55,24 @@ class Database:
     (docs/performance.md).
     """
 
-    def __init__(self, database_url: str, size: int, *, statement_within: timedelta | None = None) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        size: int,
+        *,
+        statement_within: timedelta | None = None,
+        on_statement: Callable[[LoggedQuery], None] | None = None,
+    ) -> None:
         """
         Args:
             database_url: PostgreSQL.
             size: connections at most.
             statement_within: after which the server ends a statement, also one that waits for a lock.
+            on_statement: is told of each statement that has ended.
         """
         self._url = _asyncpg_url(database_url)
         self._settings = {} if statement_within is None else _timeouts(statement_within)
+        self._on_statement = on_statement
         self._slots = asyncio.Semaphore(size)
         self.size = size
         self.in_use = 0
@@ -132,7 +142,7 @@ class Database:
         return None
 
     async def _open(self) -> Connection:
-        return await asyncpg.connect(
+        conn = await asyncpg.connect(
             self._url,
             timeout=ACQUIRE_TIMEOUT,
             command_timeout=30,
@@ -144,6 +154,9 @@ class Database:
                 **self._settings,
             },
         )
+        if self._on_statement is not None:
+            conn.add_query_logger(self._on_statement)
+        return conn
 
 
 def _timeouts(within: timedelta) -> dict[str, str]:

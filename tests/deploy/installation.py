@@ -30,6 +30,7 @@ from embedded.ports import HOST, free_port
 from embedded.stack import Stack
 from embedded.temporal import find_temporal
 from tests.deploy.files import ROOT, compose
+from tests.deploy.traces import Collector, collecting
 from tests.deploy.versions import NAME, set_current
 from tests.stack_fixture import data_dir, environment
 
@@ -122,6 +123,7 @@ class Installation:
     settings: dict[str, str]
     temporal: Client
     admin_key: str
+    collector: Collector
     ports: dict[str, str] = field(default_factory=dict)
     """of the API, and of the metrics of each process"""
     outputs: dict[str, bytearray] = field(default_factory=dict)
@@ -192,10 +194,13 @@ async def installation() -> AsyncIterator[Installation]:
         creating = asyncio.create_task(asyncio.to_thread(Environment.create, folder))
         stack = await parts.enter_async_context(Stack(Options(data_dir=services, services_only=True)))
         installed = await creating
+        collector = await parts.enter_async_context(collecting())
         settings = {
             "GROUPBUY_DATABASE_URL": stack.addresses.database_url,
             "TEMPORAL_ADDRESS": stack.addresses.temporal_address,
             "GROUPBUY_LOG_FORMAT": "json",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
             "GROUPBUY_PAYLOAD_KEYS": payload_keys("one", "two"),
         }
         for _ in range(2):
@@ -205,12 +210,13 @@ async def installation() -> AsyncIterator[Installation]:
         code, key, stderr = await installed.run(["groupbuy", "admin", "create-key", "--name", "ann"], **settings)
         assert code == 0, stderr
         temporal = await Client.connect(stack.addresses.temporal_address)
-        running = Installation(environment=installed, settings=settings, temporal=temporal, admin_key=key.strip())
+        running = Installation(installed, settings, temporal, key.strip(), collector)
         try:
             await running.start_worker("a")
             await set_current(temporal, "a")
             running.ports["http"] = str(free_port())
             console = {"GROUPBUY_CONSOLE_SECRET": secrets.token_hex(16), "GROUPBUY_TEMPORAL_UI_URL": UI_URL}
+            console["GROUPBUY_ORCHESTRATED_WITHIN"] = "7"  # a test follows a payment through its workflow
             await running.start("api", "api", GROUPBUY_API_PORT=running.ports["http"], **console)
             yield running
         finally:

@@ -4,10 +4,11 @@ import asyncio
 import base64
 import json
 import re
+import secrets
 import zipfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,13 @@ import pytest
 from google.protobuf.json_format import MessageToJson
 from temporalio.api.common.v1 import Payload
 
-from cli.check.report import Report
-from cli.check.throw_away_mall import SOURCE, ThrowAwayMall
-from cli.demo.campaigns import Campaigns
-from cli.demo.client import Client
-from cli.demo.receiving_mall import Listener, ReceivingMall, listening
 from cli.demo.refund_actions import RefundActions
-from cli.demo.session import Session, Shop
 from embedded.ports import HOST
+from tests.deploy.buyers import BUYER, buyers
 from tests.deploy.files import MONITORING, ROOT
 from tests.deploy.installation import UI_URL, Installation, installation, payload_keys
 from tests.deploy.prometheus import needs_prometheus, scraping
+from tests.deploy.traces import Span, TracedMall
 from tests.deploy.versions import set_current, until_it_has_teams
 from tests.test_imports import SHIPPED
 from workflows.encryption import KEYS, PayloadEncryption
@@ -55,8 +52,6 @@ async def sleep_first(self):
 TeamWorkflow._await_first_seat = sleep_first
 raise SystemExit(worker.main())
 """
-BUYER = re.compile(rb"\b(?:ana|ben|dan|eve|kim|nora|rosa|uma|load-\d+-\d)-[0-9a-f]{6}\b")
-"""of the check: ana-3f09c2 and so on; their orders are called check-3f09c2-ana"""
 NOTICED = r'temporal_workflow_task_execution_failed\{[^}]*workflow_type="TeamWorkflow"[^}]*\} [1-9]'
 
 
@@ -64,23 +59,6 @@ NOTICED = r'temporal_workflow_task_execution_failed\{[^}]*workflow_type="TeamWor
 async def installed() -> AsyncIterator[Installation]:
     async with installation() as running:
         yield running
-
-
-@asynccontextmanager
-async def buyers(installed: Installation) -> AsyncIterator[Session]:
-    """Buyers of a mall of their own, with a campaign for teams of three."""
-    listener = Listener(HOST, HOST)
-    async with aiohttp.ClientSession() as http:
-        mall = ThrowAwayMall(Client(installed.api_url, http, installed.admin_key), listener)
-        await mall.admit("test")
-        receiver = ReceivingMall(mall.webhook_secret)
-        async with listening(listener, receiver):
-            await mall.call_back_at(receiver.url)
-            shop = Shop(name="test", api_url=installed.api_url, source=SOURCE, mall_key=mall.key, ops_key=installed.admin_key)
-            session = Session(shop, receiver, http, Report())
-            session.goods_id = await Campaigns(session).create(target_count=3)
-            yield session
-        await mall.leave()
 
 
 @dataclass
@@ -280,6 +258,49 @@ async def test_temporals_ui_shows_it_in_the_browser_of_whom_is_signed_in(install
         assert await ask("POST", **ui) == (200, UI_URL)
         assert await ask("POST", Origin=installed.api_url) == (403, None)
         assert await ask("POST") == (403, None)
+
+
+@pytest.mark.usefixtures("checked")
+async def test_a_payment_is_one_trace_from_the_mall_s_request_to_the_callback(installed: Installation) -> None:
+    trace_id, mall_s_span = secrets.token_hex(16), secrets.token_hex(8)
+    async with buyers(installed) as session:
+        orders = {"ana": (await session.lock("ana")).body}
+        for name in ("ben", "dan"):
+            orders[name] = (await session.lock(name, orders["ana"].team_id)).body
+        for name in ("ana", "ben"):
+            await session.pay(name, orders[name])
+        last = orders["dan"]
+        headers = {"Authorization": f"Bearer {session.shop.mall_key}", "traceparent": f"00-{trace_id}-{mall_s_span}-01"}
+        report = {"amount": str(last.pay_price), "paid_at": datetime.now(UTC).isoformat()}
+        url = f"{installed.api_url}/v1/orders/{last.out_trade_no}/payment"
+        async with session.api.http.post(url, json=report, headers=headers) as response:
+            assert (await response.json())["team"]["status"] == "completed"
+        await session.callbacks(last.team_id, ("team.completed", None))
+        assert isinstance(session.mall, TracedMall)
+        told = session.mall.traceparents["team.completed"].split("-")
+
+        async def spans() -> dict[str, Span]:
+            return {span.span_id: span for span in installed.collector.traces.get(trace_id, [])}
+
+        def is_whole(found: dict[str, Span]) -> bool:
+            return {"POST /v1/orders/{out_trade_no}/payment", "deliver"} <= {span.name for span in found.values()}
+
+        found = await session.until("the trace", spans, is_whole)
+    assert told[1] == trace_id
+    sent = found[told[2]]
+    assert sent.name == "send team.completed"
+
+    def way(span: Span) -> list[str]:
+        return [f"{span.service}: {span.name}", *([] if span.parent_id == mall_s_span else way(found[span.parent_id]))]
+
+    request = ["groupbuy-api: update settle", "groupbuy-api: POST /v1/orders/{out_trade_no}/payment"]
+    assert way(sent) == ["groupbuy-worker: send team.completed", "groupbuy-worker: deliver", *request]
+    statements = [span for span in found.values() if "db.query.text" in span.attributes]
+    assert ["groupbuy-worker: WITH", "groupbuy-worker: settle_payment", *request] in [way(span) for span in statements]
+    # What is wrong with one request is found by its trace, and the trace by a line of the log.
+    everything = "".join(span.text for trace in installed.collector.traces.values() for span in trace)
+    assert BUYER.findall(everything.encode()) == []
+    assert '"trace_id": "' in installed.outputs["api"].decode()
 
 
 async def test_the_check_says_what_is_wrong(installed: Installation) -> None:

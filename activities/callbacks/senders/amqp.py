@@ -14,7 +14,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
 from yarl import URL
 
 from activities.callbacks.formats import FORMATS, LEGACY, UnsendableError
-from activities.callbacks.senders.base import MAX_TEXT, SendResult
+from activities.callbacks.senders.base import MAX_TEXT, SendResult, traceparent
 from db.callbacks.deliveries import Delivery
 from domain.addresses import routing_key_refusal
 
@@ -55,7 +55,7 @@ class AmqpSender:
             return SendResult(None, str(exc))
         message = Message(
             content.body,
-            headers=dict(content.headers),
+            headers={**content.headers, **traceparent()},
             content_type=content.content_type,
             content_encoding="utf-8",
             delivery_mode=DeliveryMode.PERSISTENT,

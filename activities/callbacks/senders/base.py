@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
 from db.callbacks.deliveries import Delivery
 from domain.lifecycle import MallAnswer
 
@@ -32,3 +34,13 @@ class Sender(Protocol):
     """Sends one delivery once, within its timeout. What a mall or a broker does wrong is a result, not an exception."""
 
     async def send(self, delivery: Delivery, now: datetime) -> SendResult: ...
+
+
+PROPAGATOR = TraceContextTextMapPropagator()
+
+
+def traceparent() -> dict[str, str]:
+    """Returns the header that tells the mall of the trace that an attempt belongs to; none, where nothing is traced."""
+    headers: dict[str, str] = {}
+    PROPAGATOR.inject(headers)
+    return headers

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from activities.callbacks.formats import FORMATS, UnsendableError
-from activities.callbacks.senders.base import MAX_TEXT, SendResult
+from activities.callbacks.senders.base import MAX_TEXT, SendResult, traceparent
 from activities.callbacks.senders.names import MALL, MallResolver
 from db.callbacks.deliveries import Delivery
 from domain.addresses import is_public, url_refusal
@@ -62,7 +62,7 @@ class HttpSender:
         except UnsendableError as exc:
             return SendResult(None, str(exc))
         http = self._local if delivery.local else self._public
-        headers = {"Content-Type": content.content_type, "User-Agent": "groupbuy"} | content.headers
+        headers = {"Content-Type": content.content_type, "User-Agent": "groupbuy"} | content.headers | traceparent()
         MALL.set(delivery.source)
         is_question = delivery.type == EventType.ORDER_REFUND_REQUESTED
         try:

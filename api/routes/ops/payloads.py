@@ -1,6 +1,8 @@
 """A codec server for Temporal's CLI, in the form that Temporal prescribes. Its UI has one in the console."""
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.dependencies import ContainerDep, ReadingOpsDep
@@ -9,15 +11,17 @@ from api.http.middleware import READS_ONLY
 router = APIRouter(prefix="/v1/ops/payloads", include_in_schema=False)
 
 JSON = "application/json"
+Storage = Annotated[str, Query(alias="preserveStorageRefs")]
+"""about payloads that are kept elsewhere, which there are none of"""
 
 
 @router.post("/encode")
-async def encode(request: Request, _ops: ReadingOpsDep, container: ContainerDep) -> Response:
+async def encode(request: Request, _ops: ReadingOpsDep, container: ContainerDep, _storage: Storage = "") -> Response:
     request.scope[READS_ONLY] = True
     return Response(await container.payloads.encode(await request.body()), media_type=JSON)
 
 
 @router.post("/decode")
-async def decode(request: Request, _ops: ReadingOpsDep, container: ContainerDep) -> Response:
+async def decode(request: Request, _ops: ReadingOpsDep, container: ContainerDep, _storage: Storage = "") -> Response:
     request.scope[READS_ONLY] = True
     return Response(await container.payloads.decode(await request.body()), media_type=JSON)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 from aio_pika import DeliveryMode
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 from standardwebhooks import Webhook
 
 from activities.callbacks.senders import amqp as module
@@ -44,6 +45,14 @@ async def test_a_message_has_what_a_mall_verifies_and_deduplicates_by(sender: Am
     headers = {name: str(value) for name, value in message.headers.items()}
     body = Webhook(SECRET).verify(message.body, headers)
     assert (body["sequence"], body["source"]) == (7, "s01")
+
+
+async def test_a_message_names_the_trace_that_it_belongs_to(sender: AmqpSender, broker_queue: Queue) -> None:
+    part = SpanContext(trace_id=0xABC, span_id=0xDEF, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    with use_span(NonRecordingSpan(part)):
+        assert (await sender.send(TO_QUEUE, NOW)).error is None
+    message = await broker_queue.message()
+    assert message.headers["traceparent"] == f"00-{0xABC:032x}-{0xDEF:016x}-01"
 
 
 async def test_another_party_s_queue_is_not_written_to(sender: AmqpSender, broker_queue: Queue) -> None:
