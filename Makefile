@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup up demo test soak lint bench lock
+.PHONY: help setup up demo test soak lint bench drill-failover drill-restarts sbom lock
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
 
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
 
@@ -45,6 +45,15 @@ lint: setup ## run ruff, mypy --strict and the import rules
 
 bench: $(VENV)/.runs ## measure throughput and latency beside bare Temporal updates; ONLY=campaign-rush and others measure one part
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
+
+drill-failover: setup ## PostgreSQL's standby takes over under load, three times
+	$(BIN)/python -m tests.drills.failover
+
+drill-restarts: setup ## every process is restarted under load, one after the other
+	$(BIN)/python -m tests.drills.restarts
+
+sbom: $(VENV)/.runs ## list what the platform consists of, in the format CycloneDX
+	@$(BIN)/python deploy/sbom.py
 
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make lock" --extra embedded --extra otel --extra checkout

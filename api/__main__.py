@@ -21,6 +21,8 @@ log = logging.getLogger("groupbuy.api")
 
 KEEP_ALIVE = 75.0
 """seconds; longer than clients keep idle connections, because a request sent while the server closes one would be lost"""
+FINISH_WITHIN = 3
+"""seconds in which open requests are answered after the process was told to stop"""
 OTHER_FILES = 200
 """connections to PostgreSQL and Temporal, and whatever else is open"""
 
@@ -64,7 +66,7 @@ def main() -> int:
         access_log=False,
         log_config=None,
         log_level="warning",
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=FINISH_WITHIN,
         server_header=False,
         http=bounded_protocol(limits),
         # The legacy format needs the address of the TCP peer (api/legacy/access.py).

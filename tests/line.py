@@ -56,6 +56,11 @@ class Line:
         if share >= 1 and self._pumps:
             await asyncio.wait(self._pumps)
 
+    async def move(self, host: str, port: int) -> None:
+        """Leads to another server from now on: its connections break, as those to an address that moves."""
+        self._target = (host, port)
+        await self.cut()
+
     def freeze(self) -> None:
         """Nothing passes, and nobody is told: until `thaw`."""
         self._flows.clear()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 from asyncpg.connection import LoggedQuery
-from sqlalchemy import URL, make_url
 
 Row = asyncpg.Record
 
@@ -41,13 +40,6 @@ INFRASTRUCTURE_FAILURES = (
 """Temporary failures: the same transaction can be retried."""
 
 
-def sqlalchemy_url(database_url: str) -> URL:
-    """Returns the URL for SQLAlchemy with asyncpg, which knows libpq's `sslmode` as `ssl`."""
-    url = make_url(database_url).set(drivername="postgresql+asyncpg")
-    modes = url.normalized_query.get("sslmode")
-    return url.difference_update_query(["sslmode"]).update_query_dict({"ssl": modes[-1]}) if modes else url
-
-
 class Database:
     """A pool of at most `size` connections, opened on demand.
 
@@ -70,7 +62,7 @@ class Database:
             statement_within: after which the server ends a statement, also one that waits for a lock.
             on_statement: is told of each statement that has ended.
         """
-        self._url = _asyncpg_url(database_url)
+        self._url = asyncpg_url(database_url)
         self._settings = {} if statement_within is None else _timeouts(statement_within)
         self._on_statement = on_statement
         self._slots = asyncio.Semaphore(size)
@@ -167,11 +159,12 @@ def _timeouts(within: timedelta) -> dict[str, str]:
 async def open_connection(database_url: str) -> Connection:
     """Opens a connection outside of a pool, for notices."""
     return await asyncpg.connect(
-        _asyncpg_url(database_url), timeout=5, command_timeout=30, server_settings={"application_name": "groupbuy notices"}
+        asyncpg_url(database_url), timeout=5, command_timeout=30, server_settings={"application_name": "groupbuy notices"}
     )
 
 
-def _asyncpg_url(database_url: str) -> str:
+def asyncpg_url(database_url: str) -> str:
+    """Returns a URL in any of the forms that are accepted as one for asyncpg."""
     return re.sub(r"^postgres(ql)?(\+\w+)?:", "postgresql:", database_url)
 
 

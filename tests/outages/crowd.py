@@ -113,14 +113,23 @@ class Crowd:
                 answer = await call()
             except aiohttp.ClientError as failure:
                 self.unavailable[type(failure).__name__] += 1
+                self.refused()
             else:
                 self.slowest = max(self.slowest, answer.seconds)
                 if answer.status in {200, 201}:
+                    self.answered(answer)
                     return answer.body
                 answer.refused("temporarily_unavailable", 503)
                 assert answer.headers["Retry-After"]
                 self.unavailable["temporarily_unavailable"] += 1
+                self.refused()
             await asyncio.sleep(AGAIN_AFTER)
+
+    def answered(self, answer: Answer) -> None:
+        """Called with each success."""
+
+    def refused(self) -> None:
+        """Called whenever a request is to be repeated."""
 
     async def _nothing_was_decided_twice(self) -> None:
         found = await self._pages("/v1/ops/orders")

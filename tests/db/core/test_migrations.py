@@ -1,6 +1,7 @@
 """Migrations: the migrated schema equals db/core/schema.py, also after repeated and concurrent upgrades."""
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
@@ -8,12 +9,12 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, make_url, pool
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection, make_url
 
-from db.core.connection import Database, connection, sqlalchemy_url
-from db.core.migrate import UnknownSchema, upgrade
+from db.core.connection import Database, connection
+from db.core.migrate import UnknownSchema, engine_of, upgrade
 from db.core.schema import metadata
+from embedded.ports import HOST
 from tests.db.conftest import Server
 
 UPGRADE = "import sys; from db.core.migrate import upgrade; upgrade(sys.argv[1])"
@@ -54,8 +55,7 @@ async def test_alembic_finds_no_difference_to_the_models(server: Server) -> None
         options = {"compare_type": True, "compare_server_default": True}
         return list(compare_metadata(MigrationContext.configure(migrated, opts=options), metadata))
 
-    url = make_url(server.database_url).set(drivername="postgresql+asyncpg")
-    async with create_async_engine(url, poolclass=pool.NullPool).connect() as migrated:
+    async with engine_of(server.database_url).connect() as migrated:
         assert await migrated.run_sync(differences) == []
 
 
@@ -63,7 +63,7 @@ async def test_migrated_schema_equals_the_models(database: Database, empty_url: 
     """Includes checks, partial indexes, storage options and comments, which Alembic does not compare."""
     described = Database(empty_url, size=1)
     try:
-        async with create_async_engine(sqlalchemy_url(empty_url), poolclass=pool.NullPool).begin() as fresh:
+        async with engine_of(empty_url).begin() as fresh:
             await fresh.run_sync(metadata.create_all)
         assert await schema(described) == await schema(database)
     finally:
@@ -98,6 +98,13 @@ async def test_a_second_upgrade_changes_nothing(server: Server, database: Databa
 async def test_an_sqlalchemy_url_is_accepted(empty_url: str) -> None:
     url = make_url(empty_url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
     await asyncio.to_thread(upgrade, url)
+
+
+async def test_several_hosts_are_accepted(empty_url: str) -> None:
+    address = re.search(r"@([^/]+)/", empty_url)
+    assert address
+    several = empty_url.replace(address[1], f"{HOST}:1,{address[1]}") + "?target_session_attrs=read-write"
+    await asyncio.to_thread(upgrade, several)
 
 
 async def test_a_database_of_an_unknown_revision_is_refused(empty_url: str) -> None:
