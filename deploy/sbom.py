@@ -1,4 +1,4 @@
-"""Prints what an installation consists of, in the format CycloneDX: what groupbuy needs here, without the tools of development."""
+"""Prints what an installation consists of, in the format CycloneDX: what groupbuy needs here, and no tool of development."""
 
 import json
 import sys

@@ -7,6 +7,7 @@ every order that was answered is there, every team that was begun has completed 
 import asyncio
 import shutil
 import tempfile
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -89,6 +90,7 @@ async def platform(data: Path, database_url: str) -> AsyncIterator[Stack]:
 
 
 async def main() -> None:
+    warnings.simplefilter("ignore")  # of PostgreSQL's package, about a variable that is not used
     for story in range(3):
         await drill(story)
 

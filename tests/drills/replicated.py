@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,8 +68,9 @@ class Server:
         """All its processes end at once."""
         assert self._process is not None
         leader = psutil.Process(self._process.pid)
-        for process in (*leader.children(recursive=True), leader):
-            process.kill()
+        for process in (leader, *leader.children()):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         await self._process.wait()
 
     async def _answers(self) -> bool:
