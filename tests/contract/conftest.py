@@ -7,6 +7,7 @@ import pytest
 from embedded.stack import Stack
 from tests.stack_fixture import running_stack
 
+
 @pytest.fixture(scope="package")
 async def stack() -> AsyncIterator[Stack]:
     async with running_stack() as running:

@@ -87,7 +87,7 @@ class Environment:
         subprocess.run([self.python, "-m", "venv", "--without-pip", str(venv)], check=True, capture_output=True)
         pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python"), "--disable-pip-version-check"]
         wheel = build_wheel(self.folder)
-        subprocess.run([*pip, "install", "--quiet", "--no-index", "--no-deps", "--no-compile", str(wheel)], check=True)
+        subprocess.run([*pip, "install", "--quiet", "--no-index", "--no-deps", str(wheel)], check=True)
         # Only the path: the editable install of the checkout, which is in another .pth there, is not found.
         [packages] = venv.glob("lib/python3*/site-packages")
         (packages / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"])

@@ -16,6 +16,8 @@ from tests.api.shop import Json, Offer, Shop
 
 PATIENCE = 10.0
 AGAIN_AFTER = 0.2
+REST = 0.5
+"""seconds between two teams of a group: a crowd at full speed would take the processors that other tests run on"""
 EVENTUALLY = 90.0
 
 
@@ -90,6 +92,7 @@ class Crowd:
             settlements = await asyncio.gather(*(self._pay(order) for order in orders))
             assert {settlement["outcome"] for settlement in settlements} == {"settled"}
             self.teams.append(opener["team_id"])
+            await asyncio.sleep(REST)
 
     async def _lock(self, team_id: str | None = None) -> Json:
         request = self._offer.request(callback=self._receiver.callback(), **({"team_id": team_id} if team_id else {}))

@@ -56,7 +56,7 @@ async def test_concurrent_identical_opens_create_one_team(shop: Shop) -> None:
 
 async def test_concurrent_identical_joins_create_one_order(shop: Shop) -> None:
     campaign = await shop.campaign(target_count=2)
-    for _ in range(50):
+    for _ in range(25):
         (opener,) = await shop.team(campaign)
         joiner = shop.joiner(opener)
 
@@ -68,7 +68,7 @@ async def test_concurrent_identical_joins_create_one_order(shop: Shop) -> None:
 
 async def test_concurrent_requests_with_one_number_and_different_content_create_one_order(shop: Shop) -> None:
     campaign = await shop.campaign()
-    for _ in range(50):
+    for _ in range(25):
         one, other = (await shop.team(campaign))[0], (await shop.team(campaign))[0]
         first = shop.joiner(one)
         rivals = [first, first.with_request(user_id=shop.fresh("u")), first.with_request(team_id=other.team_id)]
@@ -84,7 +84,7 @@ async def test_concurrent_requests_with_one_number_and_different_content_create_
 
 async def test_concurrent_joins_of_a_user_get_one_seat_in_a_team(shop: Shop) -> None:
     campaign = await shop.campaign(target_count=4, take_limit=10)
-    for _ in range(50):
+    for _ in range(25):
         (opener,) = await shop.team(campaign)
         user = shop.fresh("u")
 

@@ -37,7 +37,7 @@ async def test_a_payment_after_the_window_is_settled_while_the_seat_is_held(shop
 
 async def test_the_last_two_payers_complete_the_team_once(shop: Shop) -> None:
     campaign = await shop.campaign(target_count=3)
-    for _ in range(60):
+    for _ in range(30):
         members = await shop.team(campaign, paid=1, locked=2)
 
         answers = await shop.race(*(shop.settle(member) for member in members[1:]))
@@ -75,7 +75,7 @@ async def test_team_completed_names_the_members_at_commit_not_at_the_begin_of_th
 
 async def test_concurrent_repeats_return_the_first_outcome_and_count_once(shop: Shop) -> None:
     campaign = await shop.campaign(target_count=2)
-    for _ in range(40):
+    for _ in range(20):
         (opener,) = await shop.team(campaign)
 
         answers = await shop.race(*(shop.settle(opener) for _ in range(6)))
@@ -88,7 +88,7 @@ async def test_concurrent_repeats_return_the_first_outcome_and_count_once(shop: 
 async def test_of_different_amounts_the_first_is_settled_and_the_others_are_recorded_as_conflicts(shop: Shop) -> None:
     campaign = await shop.campaign()
     amounts = (PAY_PRICE, PAY_PRICE, Decimal("79.00"), Decimal("79.00"), Decimal("81.00"))
-    for _ in range(40):
+    for _ in range(20):
         (opener,) = await shop.team(campaign)
 
         answers = await shop.race(*(shop.try_settle(opener, amount) for amount in amounts))
@@ -162,7 +162,7 @@ async def test_a_payment_races_against_the_release_of_its_seat(shop: Shop) -> No
         return cancelled(await shop.release(member, OVERDUE, [member.number]))
 
     settled_count = 0
-    for _ in range(60):
+    for _ in range(30):
         (opener,) = await shop.team(campaign)
 
         settled, released = await shop.race(shop.settle(opener), release(opener))

@@ -82,7 +82,7 @@ async def test_a_team_whose_last_seat_is_released_fails_without_team_event(shop:
 
 async def test_concurrent_releases_and_their_repeats_answer_with_the_rows(shop: Shop) -> None:
     campaign = await shop.campaign()
-    for _ in range(40):
+    for _ in range(20):
         members = await shop.team(campaign, paid=1, locked=2, callback=SHOP_ADDRESS)
         requested = numbers(members[1:])
         events = {event_id("order.cancelled", member.order_id) for member in members[1:]}
@@ -221,7 +221,7 @@ async def test_concurrent_conclusions_and_their_repeats_agree(shop: Shop, decisi
 async def test_of_different_concurrent_conclusions_one_holds(shop: Shop) -> None:
     campaign = await shop.campaign(target_count=4, min_count=2)
     winners = set()
-    for _ in range(40):
+    for _ in range(20):
         members = await shop.team(campaign, paid=2, locked=1)
 
         answers = await shop.race(*(shop.conclude(members[0], decision) for decision in TeamDecision))
@@ -245,7 +245,7 @@ async def test_a_completed_team_stays_completed(shop: Shop) -> None:
 async def test_concurrent_ends_of_teams_with_shared_buyers_do_not_deadlock(shop: Shop) -> None:
     """They share quota rows, which were written in different orders."""
     campaign = await shop.campaign(target_count=6, take_limit=3, stock=1000)
-    for _ in range(40):
+    for _ in range(20):
         buyers = [shop.fresh("u") for _ in range(5)]
         teams = []
         for order in (buyers, buyers[::-1], buyers[2:] + buyers[:2]):
@@ -300,7 +300,7 @@ async def test_an_extension_races_against_the_deadline(shop: Shop) -> None:
     campaign = await shop.campaign()
     later = DEADLINE + timedelta(hours=1)
     extensions_won = set()
-    for _ in range(40):
+    for _ in range(20):
         (opener,) = await shop.team(campaign, paid=1, locked=0)
 
         async def extend(of: Member) -> bool:
