@@ -78,7 +78,7 @@ async def crashing(addresses: Addresses, point: str, queue: str, namespace: str 
             await asyncio.to_thread(ready.recv)
             yield
             await asyncio.to_thread(process.join, DIES_WITHIN)
-            assert process.exitcode == -signal.SIGKILL
+            assert process.exitcode == -signal.SIGKILL, process.exitcode
         finally:
             process.kill()
             await asyncio.to_thread(process.join)

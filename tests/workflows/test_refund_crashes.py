@@ -127,6 +127,18 @@ async def test_the_same_end_wherever_the_worker_dies(
     await running_cases[story, point]
 
 
+async def histories(client: Client) -> str:
+    """What Temporal knows of every workflow of a case whose worker did not reach its point."""
+    lines = []
+    async for found in client.list_workflows():
+        handle = client.get_workflow_handle(found.id, run_id=found.run_id)
+        description = await handle.describe()
+        raw = description.raw_description
+        lines.append(f"{found.id} {description.status}: {raw.pending_activities} {raw.pending_workflow_task}")
+        lines += [str(event).replace("\n", " ") async for event in handle.fetch_history_events()]
+    return "\n".join(lines)
+
+
 async def check_the_end(client: Client, database: Database, services: Stack, story: str, point: str) -> None:
     before, act, end, _, told = STORIES[story]
     campaign, campaign_id, goods_id = await publish(database)
@@ -138,8 +150,12 @@ async def check_the_end(client: Client, database: Database, services: Stack, sto
         team = Play(client, queue, campaign, campaign_id, goods_id, callback=callback, task_timeout=SOON)
         async with working(client, database, queue):
             await before(team)
-        async with crashing(services.addresses, point, queue, client.namespace):
-            acting = asyncio.create_task(act(team))
+        try:
+            async with crashing(services.addresses, point, queue, client.namespace):
+                acting = asyncio.create_task(act(team))
+        except AssertionError as missed:
+            missed.add_note(f"{acting!r}\n{await histories(client)}")
+            raise
         async with working(client, database, queue):
             # The caller does what a mall does that got no answer.
             with contextlib.suppress(RPCError, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError):
