@@ -40,7 +40,7 @@ BOOK = """
 INSERT INTO unearned_discounts (team_id, booking, source, booked_at, needed, stayed, merchant, platform)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """
-IS_BOOKED = "UPDATE teams SET unearned_booked_at = $2, version = version + 1 WHERE team_id = $1"
+IS_BOOKED = "UPDATE teams SET unearned_booked_at = $2 WHERE team_id = $1"
 
 
 async def book_unearned_discount(database: Database, team_id: str, now: datetime) -> Borne | None:

@@ -1,9 +1,8 @@
 """Exports of lists as CSV files, which a workflow writes and keeps for a day."""
 
 import uuid
-from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from api.dependencies import ContainerDep, OpsDep, OpsReaderDep
@@ -16,7 +15,6 @@ from domain.schemas.exports import Export, ExportKind, Exports
 
 router = APIRouter(prefix="/v1/ops/exports", tags=["operations"])
 
-ExportId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 CSV = {"text/csv": {"schema": {"type": "string"}, "example": "order_id,out_trade_no,…\n"}}
 
 
@@ -48,20 +46,21 @@ async def get_exports(_ops: OpsDep, container: ContainerDep) -> Exports:
     return Exports(data=container.links.fill_all(await list_exports(container.database)))
 
 
-@router.get("/{export_id}")
-async def get_export(export_id: ExportId, _ops: OpsDep, container: ContainerDep) -> Export:
+# As a UUID in the path, too: else it would also take the GET of `/orders`, which is no method of that one.
+@router.get("/{export_id:uuid}")
+async def get_export(export_id: uuid.UUID, _ops: OpsDep, container: ContainerDep) -> Export:
     """Get an export with its progress."""
-    return container.links.fill(await read_export(container.database, export_id))
+    return container.links.fill(await read_export(container.database, export_id.hex))
 
 
 @router.get(
-    "/{export_id}/file",
+    "/{export_id:uuid}/file",
     response_class=StreamingResponse,
     responses={200: {"description": "All rows, the newest first", "content": CSV}},
     openapi_extra=refuses(ErrorCode.EXPORT_NOT_READY),
 )
-async def get_export_file(export_id: ExportId, _ops: OpsDep, container: ContainerDep) -> StreamingResponse:
+async def get_export_file(export_id: uuid.UUID, _ops: OpsDep, container: ContainerDep) -> StreamingResponse:
     """Get the file of an export that is done: UTF-8 with a byte order mark, and no cell begins a formula."""
-    export, parts = await container.exports.file(export_id)
+    export, parts = await container.exports.file(export_id.hex)
     disposition = {"Content-Disposition": f'attachment; filename="{export.kind}.csv"'}
     return StreamingResponse(parts, media_type="text/csv; charset=utf-8", headers=disposition)
