@@ -14,7 +14,7 @@ from tests.contract import checks
 
 ROOT = Path(__file__).parents[2]
 SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
-EXAMPLES = 10
+EXAMPLES = 5
 """random requests per operation, after those that it derives from the document"""
 OF_ANSWERS = (
     "only_meant_server_errors",

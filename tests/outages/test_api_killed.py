@@ -110,7 +110,7 @@ async def shop_is_back(shop: Shop) -> None:
 
 @pytest.mark.timeout(300)
 async def test_trade_goes_on_while_the_api_is_killed_again_and_again(stack: Stack, crowd: Crowd) -> None:
-    for _ in range(4):
+    for _ in range(3):
         await crowd.completes_teams(3)
         stack.kill("api")
     await crowd.completes_teams()

@@ -12,7 +12,7 @@ from tests.outages.crowd import Crowd, until_running
 @pytest.mark.timeout(300)
 async def test_trade_goes_on_while_the_worker_is_killed_again_and_again(stack: Stack, crowd: Crowd) -> None:
     await crowd.completes_teams()
-    for _ in range(4):
+    for _ in range(3):
         await asyncio.sleep(random.uniform(0, 1.5))  # noqa: S311 - any moment will do
         await until_running(stack, "worker-1")  # trade does not wait for it
         stack.kill("worker-1")
