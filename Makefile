@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup up demo test soak lint bench drill-failover sbom lock
+.PHONY: help setup up demo test soak lint bench drill-failover drill-restarts sbom lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -48,6 +48,9 @@ bench: $(VENV)/.runs ## measure throughput and latency beside bare Temporal upda
 
 drill-failover: setup ## PostgreSQL's standby takes over under load, three times
 	$(BIN)/python -m tests.drills.failover
+
+drill-restarts: setup ## every process is restarted under load, one after the other
+	$(BIN)/python -m tests.drills.restarts
 
 sbom: $(VENV)/.runs ## list what the platform consists of, in the format CycloneDX
 	@$(BIN)/python deploy/sbom.py

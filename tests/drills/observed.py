@@ -48,7 +48,10 @@ class ObservedCrowd(Crowd):
             + (f", between {min(self._refused_at):.1f} and {max(self._refused_at):.1f} s" if self._refused_at else ""),
             f"the longest time without an answer to anybody: {pause:.1f} s, from {since:.1f} s on"
             + ("" if over is None else f"; trade was possible again at {over:.1f} s"),
-            f"{len(self.teams)} teams, begun before, meanwhile and after: each completed, and was told of once",
-            f"{len(self.orders)} orders answered, none lost; no invariant broken",
         ]
         return "\n".join(f"   {line}" for line in lines)
+
+    def outcome(self) -> str:
+        """What `finish` has found."""
+        told = "each completed, and was told of once"
+        return f"   {len(self.teams)} teams: {told}\n   {len(self.orders)} orders answered, none lost; no invariant broken"
