@@ -29,6 +29,8 @@ class Options:
     use_external_database: bool = False
     """also where no stack has made its tables"""
     temporal_address: str | None = None
+    temporal_metrics_port: int | None = None
+    """of the Temporal that is started here; without it, its metrics are not served"""
     temporal_ui_url: str | None = None
     amqp_url: str | None = None
     """RabbitMQ; without one, callbacks over it are dead"""
@@ -97,7 +99,7 @@ class Plan:
         if temporal:
             temporal_port = ports.reserve("Temporal", options.temporal_port, "--temporal-port")
             ui_port = ports.reserve("Temporal's UI", options.ui_port, "--ui-port")
-            embedded_temporal = EmbeddedTemporal(directory, temporal, temporal_port, ui_port)
+            embedded_temporal = EmbeddedTemporal(directory, temporal, temporal_port, ui_port, options.temporal_metrics_port)
         if postgres_binaries:
             embedded_postgres = EmbeddedPostgres(directory, postgres_binaries, stable_port(directory, ports))
         return cls(

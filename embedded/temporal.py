@@ -59,11 +59,12 @@ def find_temporal() -> Path:
 
 
 class EmbeddedTemporal:
-    def __init__(self, data_dir: DataDir, binary: Path, port: int, ui_port: int) -> None:
+    def __init__(self, data_dir: DataDir, binary: Path, port: int, ui_port: int, metrics_port: int | None = None) -> None:
         self._data_dir = data_dir
         self._binary = binary
         self._port = port
         self._ui_port = ui_port
+        self._metrics_port = metrics_port
         self.address = f"{HOST}:{port}"
         self.ui_url = f"http://{HOST}:{ui_port}"
 
@@ -74,6 +75,8 @@ class EmbeddedTemporal:
         # With a write-ahead log, "normal" loses nothing when a process dies. After a power cut the last commits may be
         # missing here but not in PostgreSQL, whose rows decide: reconciliation repairs the difference.
         command += ["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"]
+        if self._metrics_port is not None:
+            command += ["--metrics-port", str(self._metrics_port)]
         for name, kind in SEARCH_ATTRIBUTES.items():
             command += ["--search-attribute", f"{name}={kind}"]
         for key, value in DYNAMIC_CONFIG.items():

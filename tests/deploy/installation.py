@@ -192,7 +192,9 @@ async def installation() -> AsyncIterator[Installation]:
         folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="groupbuy-wheel-")))
         parts.enter_context(environment())
         creating = asyncio.create_task(asyncio.to_thread(Environment.create, folder))
-        stack = await parts.enter_async_context(Stack(Options(data_dir=services, services_only=True)))
+        metrics_of_temporal = free_port()
+        options = Options(data_dir=services, services_only=True, temporal_metrics_port=metrics_of_temporal)
+        stack = await parts.enter_async_context(Stack(options))
         installed = await creating
         collector = await parts.enter_async_context(collecting())
         settings = {
@@ -211,6 +213,7 @@ async def installation() -> AsyncIterator[Installation]:
         assert code == 0, stderr
         temporal = await Client.connect(stack.addresses.temporal_address)
         running = Installation(installed, settings, temporal, key.strip(), collector)
+        running.ports["temporal"] = str(metrics_of_temporal)
         try:
             await running.start_worker("a")
             await set_current(temporal, "a")

@@ -31,8 +31,13 @@ from workflows.starters import SCHEDULE_ID
 
 TEAMS = 60
 METRIC = re.compile(r"\b(?:groupbuy|temporal)_[a-z_]+\b")
-AFTER_A_FAILURE = {"temporal_workflow_task_execution_failed"}
-"""Series of Temporal's SDK that begin with the first failure."""
+AFTER_A_FAILURE = {
+    "temporal_workflow_task_execution_failed",
+    "service_error_with_type",
+    "persistence_error_with_type",
+    "workflow_context_cleared",
+}
+"""Series of Temporal's SDK and server that begin with the first failure."""
 WHILE_ONE_WAITS = {"groupbuy_outbox"}
 """Series that are there while a mall has not received something."""
 
@@ -154,7 +159,7 @@ async def test_every_metric_of_a_panel_or_an_alert_is_there(installed: Installat
     there = set(METRIC.findall(await installed.metrics("api") + await installed.metrics("worker-b") + checked.metrics))
     files = [MONITORING / "groupbuy.rules.yml", *(MONITORING / "dashboards").glob("*.json")]
     asked = {path.name: set(METRIC.findall(path.read_text())) for path in files}
-    assert len(files) == 6
+    assert len(files) == 7
     assert {name: missing for name, metrics in asked.items() if (missing := metrics - there - AFTER_A_FAILURE)} == {}
 
 
@@ -169,7 +174,8 @@ async def test_every_panel_shows_data_from_a_real_prometheus(installed: Installa
         for target in panel["targets"]
     }
     assert len(panels) > 50
-    jobs = {"groupbuy-api": installed.ports["api"], "groupbuy-worker": installed.ports["worker-b"]}
+    processes = {"groupbuy-api": "api", "groupbuy-worker": "worker-b", "temporal": "temporal"}
+    jobs = {job: installed.ports[name] for job, name in processes.items()}
     async with scraping(jobs) as prometheus:
         await prometheus.until('temporal_workflow_completed{workflow_type="ReconciliationWorkflow"}')
         empty = [panel for panel in sorted(panels) if not await prometheus.query(panel[2])]

@@ -60,4 +60,4 @@ def test_panels_have_ids_queries_and_places_of_their_own() -> None:
         places = [tuple(panel["gridPos"].values()) for panel in dashboard["panels"]]
         assert len({panel["id"] for panel in dashboard["panels"]}) == len(set(places)) == len(places), path
         assert all(panel["targets"] for panel in dashboard["panels"]), path
-    assert uids == [f"groupbuy-{name}" for name in ("business", "callbacks", "database", "trade", "workers")]
+    assert uids == [f"groupbuy-{name}" for name in ("business", "callbacks", "database", "temporal", "trade", "workers")]

@@ -1,8 +1,6 @@
 """A Temporal that takes callers with a certificate of its authority alone, as the environment of a process describes it."""
 
-import shutil
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,34 +10,10 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from embedded.ports import HOST
 from embedded.stack import Stack
 from tests.line import Line
+from tests.workflows.certificates import NAME, certify, found, needs_openssl
 from workflows.client import connect
 
-OPENSSL = shutil.which("openssl")
-pytestmark = pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
-
-NAME = "temporal.example"
-
-
-def openssl(folder: Path, *arguments: str) -> None:
-    assert OPENSSL
-    subprocess.run([OPENSSL, *arguments], cwd=folder, check=True, capture_output=True)
-
-
-def certify(folder: Path, name: str, authority: str) -> None:
-    """Makes a key, and a certificate that this authority has signed."""
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{name}.key")
-    (folder / "names").write_text(f"subjectAltName=DNS:{NAME}\n")
-    openssl(folder, "req", *key, "-out", f"{name}.request", "-subj", f"/CN={name}")
-    signed_by = ("-CA", f"{authority}.crt", "-CAkey", f"{authority}.key", "-CAcreateserial")
-    openssl(
-        folder, "x509", "-req", "-in", f"{name}.request", *signed_by, "-days", "1", "-extfile", "names", "-out", f"{name}.crt"
-    )
-
-
-def found(folder: Path, name: str) -> None:
-    """Makes an authority."""
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{name}.key")
-    openssl(folder, "req", "-x509", *key, "-out", f"{name}.crt", "-days", "1", "-subj", f"/CN={name}")
+pytestmark = needs_openssl
 
 
 @pytest.fixture

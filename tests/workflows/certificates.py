@@ -1,0 +1,34 @@
+"""Certificates for a Temporal over TLS, by the openssl of this machine."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+OPENSSL = shutil.which("openssl")
+needs_openssl = pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
+
+NAME = "temporal.example"
+
+
+def openssl(folder: Path, *arguments: str) -> None:
+    assert OPENSSL
+    subprocess.run([OPENSSL, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def certify(folder: Path, name: str, authority: str) -> None:
+    """Makes a key, and a certificate that this authority has signed."""
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{name}.key")
+    (folder / "names").write_text(f"subjectAltName=DNS:{NAME}\n")
+    openssl(folder, "req", *key, "-out", f"{name}.request", "-subj", f"/CN={name}")
+    signed_by = ("-CA", f"{authority}.crt", "-CAkey", f"{authority}.key", "-CAcreateserial")
+    openssl(
+        folder, "x509", "-req", "-in", f"{name}.request", *signed_by, "-days", "1", "-extfile", "names", "-out", f"{name}.crt"
+    )
+
+
+def found(folder: Path, name: str) -> None:
+    """Makes an authority."""
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{name}.key")
+    openssl(folder, "req", "-x509", *key, "-out", f"{name}.crt", "-days", "1", "-subj", f"/CN={name}")
