@@ -27,6 +27,7 @@ INSERT INTO deliveries (event_id, kind, address, format, status, attempts, since
 SELECT event_id, kind, address, callback_format, 'pending', 0, $5, $5
   FROM event JOIN named USING (event_id)
  CROSS JOIN LATERAL groupbuy_callback_addresses($3, callback_kind, callback_address, callback_format)
+RETURNING event_id
 """
 
 # A team's event leads to a delivery for each distinct address of the orders that it names.
@@ -43,6 +44,7 @@ WITH named AS (
 INSERT INTO deliveries (event_id, kind, address, format, status, attempts, since, next_attempt_at)
 SELECT DISTINCT event_id, kind, address, callback_format, 'pending', 0, occurred_at, occurred_at
   FROM event, named, LATERAL groupbuy_callback_addresses(event.type, callback_kind, callback_address, callback_format)
+RETURNING event_id
 """
 
 
@@ -55,14 +57,16 @@ async def record_order_events(
     attempt: int = 1,
     **data: str | int,
 ) -> list[str]:
-    """Records one event for each order, and returns their ids. `attempt` distinguishes the refunds of an order.
+    """Records one event for each order, and returns the ids of those that a mall is to be told.
 
-    Called in the transaction that changes the orders, after their quotas are updated. Locks no existing row.
+    `attempt` distinguishes the refunds of an order. Called in the transaction that changes the orders, after
+    their quotas are updated. Locks no existing row.
     """
+    if not order_ids:
+        return []
     event_ids = [event_id(event_type, order, attempt) for order in order_ids]
-    if order_ids:
-        await conn.execute(ORDER_EVENTS, list(order_ids), event_ids, event_type, json.dumps(data), now)
-    return event_ids
+    told = await conn.fetch(ORDER_EVENTS, list(order_ids), event_ids, event_type, json.dumps(data), now)
+    return list({row["event_id"]: None for row in told})
 
 
 async def record_team_event(
@@ -72,18 +76,20 @@ async def record_team_event(
     out_trade_nos: Sequence[str],
     now: datetime,
     **data: str | int,
-) -> str:
-    """Records one event that names these orders of a team, and returns its id."""
+) -> list[str]:
+    """Records one event that names these orders of a team; returns its id, or nothing if no mall is to be told."""
     team_event = event_id(event_type, team_id)
-    await conn.execute(TEAM_EVENT, team_event, team_id, event_type, list(out_trade_nos), json.dumps(data), now)
-    return team_event
+    told = await conn.fetch(TEAM_EVENT, team_event, team_id, event_type, list(out_trade_nos), json.dumps(data), now)
+    return [team_event] if told else []
 
 
 PAID_MEMBERS = "SELECT out_trade_no FROM orders WHERE team_id = $1 AND status = 'paid' ORDER BY paid_at, out_trade_no"
 
 
-async def record_team_completed(conn: Connection, team_id: str, campaign_id: int, completion: Completion, now: datetime) -> str:
-    """Records that a team is complete, with its paid members in the order of their payments; returns the event's id.
+async def record_team_completed(
+    conn: Connection, team_id: str, campaign_id: int, completion: Completion, now: datetime
+) -> list[str]:
+    """Records that a team is complete, with its paid members in the order of their payments; returns as record_team_event.
 
     Called after the order of the last payment is paid, with the team's row locked.
     """

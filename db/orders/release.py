@@ -9,7 +9,6 @@ from db.callbacks.outbox import record_order_events
 from db.core.connection import Connection, Database, Row, fetch_one, transaction
 from db.teams.rows import read_seats, read_team_row, team_row
 from db.teams.wakeups import leave_wakeup
-from domain.ids import event_id
 from domain.lifecycle import CancelReason, FailReason, TeamStatus
 from domain.messages.orders import ReleaseOverdue
 from domain.messages.teams import TeamAnswer, TeamRow
@@ -55,8 +54,8 @@ async def cancel_locked(
     now: datetime,
     *,
     expired_by: datetime | None = None,
-) -> list[Row]:
-    """Cancels the unpaid orders of a locked team with their quotas and events; returns their order_id and out_trade_no.
+) -> tuple[list[str], list[str]]:
+    """Cancels the unpaid orders of a locked team with their quotas; returns their out_trade_nos, and the events to deliver.
 
     Args:
         conn: in a transaction that holds the team's row lock, taken with LOCK_TEAM.
@@ -66,8 +65,9 @@ async def cancel_locked(
         expired_by: only those whose payment window was over at this moment; None: all of them.
     """
     cancelled: list[Row] = await conn.fetch(CANCEL_LOCKED, team["team_id"], reason, now, expired_by, team["version"] + 1)
-    await record_order_events(conn, EventType.ORDER_CANCELLED, [row["order_id"] for row in cancelled], now, reason=reason)
-    return cancelled
+    orders = [row["order_id"] for row in cancelled]
+    event_ids = await record_order_events(conn, EventType.ORDER_CANCELLED, orders, now, reason=reason)
+    return [row["out_trade_no"] for row in cancelled], event_ids
 
 
 ABANDON = """
@@ -89,7 +89,7 @@ async def release_overdue(database: Database, request: ReleaseOverdue, *, wakes_
     async with transaction(database) as conn:
         team = await fetch_one(conn, LOCK_TEAM, request.team_id)
         expired_by = request.now - timedelta(seconds=team["payment_grace"])
-        cancelled = await cancel_locked(conn, team, CancelReason.LOCK_TIMEOUT, request.now, expired_by=expired_by)
+        cancelled, event_ids = await cancel_locked(conn, team, CancelReason.LOCK_TIMEOUT, request.now, expired_by=expired_by)
         status, seats_left = TeamStatus(team["status"]), team["lock_count"] - len(cancelled)
         after = team_after_release(status, seats_left=seats_left, was_paid=False)
         is_abandoned = status is TeamStatus.FORMING and after is TeamStatus.FAILED
@@ -97,14 +97,13 @@ async def release_overdue(database: Database, request: ReleaseOverdue, *, wakes_
             await leave_wakeup(conn, request.team_id, request.now, urgency=Urgency.DECIDED if is_abandoned else Urgency.SEATS)
         if is_abandoned:
             await conn.execute(ABANDON, request.team_id, FailReason.ABANDONED, request.now)
-        numbers = {row["out_trade_no"] for row in cancelled}
         return TeamAnswer(
             team=await read_team_row(conn, request.team_id),
-            seats=await read_seats(conn, request.team_id, [*request.out_trade_nos, *sorted(numbers)]),
+            seats=await read_seats(conn, request.team_id, [*request.out_trade_nos, *cancelled]),
             decides_team=is_abandoned,
-            event_ids=[event_id(EventType.ORDER_CANCELLED, row["order_id"]) for row in cancelled],
+            event_ids=event_ids,
             # An order that this transaction did not cancel was released by an earlier one, whose answer may be lost.
-            repeated=not numbers.issuperset(request.out_trade_nos),
+            repeated=not {*cancelled}.issuperset(request.out_trade_nos),
         )
 
 

@@ -213,12 +213,13 @@ async def _seated(
     conn: Connection, order: Row, payment: SettlePayment, outcome: PaymentOutcome, team: TeamRow
 ) -> SettledPayment:
     """Records what follows from a payment that has a seat."""
-    report, now, event_ids = payment.report, payment.now, []
+    report, now = payment.report, payment.now
+    event_ids: list[str] = []
     if outcome is PaymentOutcome.RESEATED:
         event_ids += await record_order_events(conn, EventType.ORDER_RESEATED, [report.order_id], now)
     completes = team.status is TeamStatus.COMPLETED
     if completes:
-        event_ids.append(await record_team_completed(conn, order["team_id"], order["campaign_id"], Completion.TARGET, now))
+        event_ids += await record_team_completed(conn, order["team_id"], order["campaign_id"], Completion.TARGET, now)
     return SettledPayment(
         team=team,
         seats=await read_seats(conn, order["team_id"], [report.out_trade_no]),

@@ -9,7 +9,6 @@ from db.orders.release import LOCK_TEAM, cancel_locked
 from db.settings.audit import find_outcome, record_act
 from db.teams.rows import COLUMNS, read_seats, read_team_row, team_row
 from db.teams.wakeups import leave_wakeup
-from domain.ids import event_id
 from domain.lifecycle import CancelReason, Completion, Conclusion, OrderStatus, TeamDecision, TeamStatus, conclude
 from domain.messages.teams import ActedTeam, ConcludedTeam, ConcludeTeam, ExtendTeam
 from domain.schemas.events import EventType
@@ -81,13 +80,12 @@ async def _conclude(conn: Connection, team: Row, members: list[Row], conclusion:
     completed = conclusion.status is TeamStatus.COMPLETED
     await conn.execute(COMPLETE if completed else FAIL, team_id, conclusion.how, now)
     reason = CancelReason.TEAM_COMPLETED if completed else CancelReason.TEAM_FAILED
-    cancelled = await cancel_locked(conn, team, reason, now)
-    numbers = [row["out_trade_no"] for row in cancelled]
+    numbers, cancellations = await cancel_locked(conn, team, reason, now)
     paid = [member["out_trade_no"] for member in members if member["status"] == OrderStatus.PAID]
     if isinstance(conclusion.how, Completion):
-        event = await record_team_completed(conn, team_id, team["campaign_id"], conclusion.how, now)
+        events = await record_team_completed(conn, team_id, team["campaign_id"], conclusion.how, now)
     else:
-        event = await record_team_event(conn, EventType.TEAM_FAILED, team_id, paid + numbers, now, reason=conclusion.how)
+        events = await record_team_event(conn, EventType.TEAM_FAILED, team_id, paid + numbers, now, reason=conclusion.how)
     return ConcludedTeam(
         team=await read_team_row(conn, team_id),
         seats=await read_seats(conn, team_id, numbers),
@@ -95,7 +93,7 @@ async def _conclude(conn: Connection, team: Row, members: list[Row], conclusion:
         changed=True,
         detail=f"The team is {conclusion.status} ({conclusion.how}).",
         owed=[] if completed else paid,
-        event_ids=[event, *(event_id(EventType.ORDER_CANCELLED, row["order_id"]) for row in cancelled)],
+        event_ids=events + cancellations,
     )
 
 

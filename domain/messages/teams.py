@@ -38,7 +38,7 @@ class TeamAnswer(WorkflowMessage):
     decides_team: bool = False
     """this transaction completed or failed the team"""
     event_ids: list[str] = []
-    """events that this transaction has written"""
+    """events that this transaction has written and a mall is to be told"""
     repeated: bool = False
     """an earlier transaction has done it, whose answer may be lost: what followed from it is in the rows"""
 

@@ -100,7 +100,7 @@ async def test_concurrent_releases_and_their_repeats_answer_with_the_rows(shop: 
 
 async def test_a_release_answers_for_every_order_that_was_asked_about(shop: Shop) -> None:
     """A view that differs from the rows is corrected: locked there, and paid, refunded or absent here."""
-    members = await shop.team(await shop.campaign(target_count=5), paid=1, locked=3)
+    members = await shop.team(await shop.campaign(target_count=5), paid=1, locked=3, callback=SHOP_ADDRESS)
     await shop.settle(members[1])
     await shop.refund(members[2])
 
@@ -133,8 +133,17 @@ async def test_the_events_of_a_release_whose_answer_was_lost_are_found_after_a_l
 # --- conclude_team ---
 
 
+async def test_nothing_is_to_be_delivered_where_no_mall_is_told(shop: Shop) -> None:
+    leaver, *_ = await shop.team(await shop.campaign(target_count=5), paid=1, locked=2)
+
+    released, concluded = await shop.release(leaver), await shop.conclude(leaver, TeamDecision.CLOSE)
+
+    assert released.event_ids == concluded.event_ids == []
+    assert await shop.event_types(leaver) == ["order.cancelled", "order.cancelled", "team.failed"]
+
+
 async def test_the_deadline_fails_a_team_that_is_too_small(shop: Shop) -> None:
-    members = await shop.team(await shop.campaign(stock=9), paid=2, locked=1)
+    members = await shop.team(await shop.campaign(stock=9), paid=2, locked=1, callback=SHOP_ADDRESS)
 
     concluded = await shop.conclude(members[0], TeamDecision.DEADLINE)
 
