@@ -19,6 +19,7 @@ from api.runtime.admission import AdmissionControl
 from api.runtime.api_keys import ApiKeys
 from api.runtime.cache import Cache
 from api.runtime.metrics import DatabaseMetrics
+from api.runtime.quote_counts import QuoteCounts
 from api.runtime.rate_limit import RateLimiter
 from api.runtime.statistics import StatisticsCache
 from api.runtime.turns import Turn, Turns
@@ -100,6 +101,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     cache = Cache(settings.database_url, {REQUEST_COUNTS: rate_limiter.receive_counts})
     api_keys = ApiKeys(database, cache, settings.key_failure_limit)
     turns = _turns(settings)
+    quote_counts = QuoteCounts(database)
     refunds = RefundService(database, client, settings)
     app.state.container = Container(
         settings=settings,
@@ -116,7 +118,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         orders=OrderService(database, client, TradeAdmission(trades, admission, settings), turns, settings),
         teams=TeamService(database, client, settings),
         refunds=refunds,
-        quotes=QuoteService(database, cache, StatisticsCache(database), turns),
+        quotes=QuoteService(database, cache, StatisticsCache(database), turns, quote_counts),
         callbacks=CallbackService(database, client, refunds, settings),
         audiences=AudienceService(database, client, answer_within=settings.answer_within),
         exports=ExportService(database, client, answer_within=settings.answer_within),
@@ -124,7 +126,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         payloads=PayloadService(client),
     )
     background = [
-        asyncio.create_task(_run_forever(run)) for run in (cache.notices.run, api_keys.run, rate_limiter.run, admission.run)
+        asyncio.create_task(_run_forever(run))
+        for run in (cache.notices.run, api_keys.run, rate_limiter.run, admission.run, quote_counts.run)
     ]
     # Imported modules stay for good: frozen, they are not scanned, and collections are rarer.
     gc.collect()
@@ -139,6 +142,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with suppress(TimeoutError):
             async with asyncio.timeout(FINAL_RECORD_TIMEOUT):
                 await api_keys.record_uses(timedelta())
+                await quote_counts.write()
         await database.close()
         await trades.close()
         await counts.close()

@@ -1,4 +1,4 @@
-"""The console's languages. Texts are English in code and templates; `texts/zh.po` has them in Chinese."""
+"""The console's languages. Texts are English in code and templates; `texts/` has them in Chinese."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -28,12 +28,12 @@ def language_of(request: Request) -> Language:
     return Language.ENGLISH
 
 
-def read_texts(language: Language) -> Mapping[str, str]:
-    """Returns the texts of a language by the English ones."""
-    if language is Language.ENGLISH:
+def read_texts(name: str) -> Mapping[str, str]:
+    """Returns the texts of a catalogue, which is named as its language, by the English ones."""
+    if name == Language.ENGLISH:
         return {}
-    with (TEXTS / f"{language}.po").open("rb") as file:
-        catalogue = read_po(file, locale=language)
+    with (TEXTS / f"{name}.po").open("rb") as file:
+        catalogue = read_po(file, locale=name.partition(".")[0])
     return {str(message.id): str(message.string) for message in catalogue if message.id and message.string}
 
 

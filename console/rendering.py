@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from console.cookies import BASE, TOAST_COOKIE, drop_cookie, set_cookie
 from console.languages import Language, in_words, language_of, read_texts
 from console.refund_steps import refund_steps
+from console.sentences import sentence_translator
 from console.statistics_charts import chart_data
 from domain.types import rfc3339
 
@@ -54,6 +55,7 @@ def _environment(language: Language) -> Environment:
     }
     environment.filters |= {
         "label": lambda value: translate(in_words(str(value))),
+        "told": sentence_translator(language, translate),
         "sentence": lambda text: text[:1].upper() + text[1:],
         "tone": lambda value: TONE_OF.get(str(value), "calm"),
         "money": _money,

@@ -22,6 +22,7 @@ class Chart(NamedTuple):
 
 
 CHARTS = (
+    Chart("Prices that buyers asked for", (Line("quotes", "quotes", "accent"),)),
     Chart(
         "Teams, by the day they were opened",
         (

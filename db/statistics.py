@@ -2,10 +2,32 @@
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
 
 from db.core.connection import Database, connection, transaction
 from db.core.pagination import Conditions
 from domain.schemas.statistics import DayStatistics
+
+
+class QuoteKey(NamedTuple):
+    day: date
+    source: str
+    campaign_id: int
+
+
+# In the order of the keys, so that two processes that add at the same time cannot wait for each other.
+ADD_QUOTES = """
+INSERT INTO quote_counts AS q (day, source, campaign_id, quotes)
+SELECT * FROM unnest($1::date[], $2::text[], $3::int[], $4::bigint[]) ORDER BY 1, 2, 3
+ON CONFLICT (day, source, campaign_id) DO UPDATE SET quotes = q.quotes + excluded.quotes
+"""
+
+
+async def add_quotes(database: Database, counts: Mapping[QuoteKey, int]) -> None:
+    """Adds quotes that a process has answered, by day, mall and campaign."""
+    async with connection(database) as conn:
+        await conn.execute(ADD_QUOTES, *(list(column) for column in zip(*counts, strict=True)), list(counts.values()))
+
 
 ALL_MALLS = ""
 """the source of a day's row for all malls together"""
@@ -39,14 +61,21 @@ WITH t AS (
     FROM refunds r JOIN orders o USING (order_id) WHERE requested_at >= $2 AND requested_at < $3
    GROUP BY GROUPING SETS ((o.source), ())
 ), c AS (
-  SELECT CASE WHEN GROUPING(source) = 1 THEN '' ELSE source END AS source, count(*) AS callbacks_delivered,
-         percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - occurred_at)) AS callback_seconds_median,
-         percentile_cont(0.9) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - occurred_at)) AS callback_seconds_p90
+  SELECT CASE WHEN GROUPING(source) = 1 THEN '' ELSE source END AS source, coalesce(sum(attempts), 0) AS callback_attempts,
+         count(*) FILTER (WHERE d.status = 'delivered') AS callbacks_delivered,
+         count(*) FILTER (WHERE d.status = 'dead') AS callbacks_dead,
+         percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - occurred_at))
+           FILTER (WHERE d.status = 'delivered') AS callback_seconds_median,
+         percentile_cont(0.9) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - occurred_at))
+           FILTER (WHERE d.status = 'delivered') AS callback_seconds_p90
     FROM malls JOIN events USING (source) JOIN deliveries d USING (event_id)
-   WHERE occurred_at >= $2 AND occurred_at < $3 AND d.status = 'delivered'
+   WHERE occurred_at >= $2 AND occurred_at < $3
    GROUP BY GROUPING SETS ((source), ())
+), q AS (
+  SELECT CASE WHEN GROUPING(source) = 1 THEN '' ELSE source END AS source, coalesce(sum(quotes), 0) AS quotes
+    FROM quote_counts WHERE day = $1 GROUP BY GROUPING SETS ((source), ())
 ), counted AS (
-  SELECT $1::date AS day, source,
+  SELECT $1::date AS day, source, coalesce(quotes, 0) AS quotes,
          coalesce(teams_opened, 0) AS teams_opened, coalesce(teams_completed, 0) AS teams_completed,
          coalesce(teams_failed, 0) AS teams_failed, coalesce(seats_locked, 0) AS seats_locked,
          coalesce(seats_paid, 0) AS seats_paid, coalesce(seats_completed, 0) AS seats_completed,
@@ -55,9 +84,10 @@ WITH t AS (
          coalesce(refunds_paid_unformed, 0) AS refunds_paid_unformed,
          coalesce(refunds_paid_formed, 0) AS refunds_paid_formed,
          coalesce(refunds_unsettled, 0) AS refunds_unsettled, coalesce(amount_refunded, 0) AS amount_refunded,
-         form_seconds_median, form_seconds_p90, coalesce(callbacks_delivered, 0) AS callbacks_delivered,
+         form_seconds_median, form_seconds_p90, coalesce(callback_attempts, 0) AS callback_attempts,
+         coalesce(callbacks_delivered, 0) AS callbacks_delivered, coalesce(callbacks_dead, 0) AS callbacks_dead,
          callback_seconds_median, callback_seconds_p90, $4::timestamptz AS counted_at
-    FROM t FULL JOIN o USING (source) FULL JOIN r USING (source) FULL JOIN c USING (source)
+    FROM t FULL JOIN o USING (source) FULL JOIN r USING (source) FULL JOIN c USING (source) FULL JOIN q USING (source)
 ), removed AS (
   DELETE FROM daily_statistics d WHERE day = $1 AND NOT EXISTS (SELECT FROM counted WHERE counted.source = d.source)
 )
@@ -95,3 +125,19 @@ async def list_statistics(database: Database, source: str | None, since: date, u
     sql = f"SELECT {columns} FROM daily_statistics WHERE {conditions} ORDER BY day DESC"
     async with connection(database) as conn:
         return [DayStatistics(**row) for row in await conn.fetch(sql, *conditions.values)]
+
+
+# The malls with most callbacks.
+MALLS = f"""
+SELECT day, source, {", ".join(FIGURES)} FROM daily_statistics
+ WHERE day >= $1 AND source IN (
+   SELECT source FROM daily_statistics WHERE day >= $1 AND source <> '' GROUP BY source
+    HAVING sum(callback_attempts) > 0 ORDER BY sum(callback_attempts) DESC LIMIT $2)
+ ORDER BY source, day
+"""
+
+
+async def list_mall_statistics(database: Database, since: date, limit: int) -> list[DayStatistics]:
+    """Returns the days of the malls with most callbacks since a day, each mall's oldest first."""
+    async with connection(database) as conn:
+        return [DayStatistics(**row) for row in await conn.fetch(MALLS, since, limit)]

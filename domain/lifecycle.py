@@ -225,8 +225,8 @@ class RefundWindow:
 
     def refusal(self) -> Refusal:
         """Returns the refusal of RefundStep.REFUSE."""
-        ended = f" ended at {self.end:%Y-%m-%d %H:%M:%S} UTC" if self.end else " is closed"
-        return Refusal(ErrorCode.REFUND_WINDOW_CLOSED, f"The refund window{ended}.")
+        ended = f"The refund window ended at {self.end:%Y-%m-%d %H:%M:%S} UTC." if self.end else "The refund window is closed."
+        return Refusal(ErrorCode.REFUND_WINDOW_CLOSED, ended)
 
 
 # --- how a forming team ends ---

@@ -8,7 +8,7 @@ from typing import IO
 
 from embedded.errors import StackError
 
-FORMAT = 7
+FORMAT = 8
 DEFAULT_DATA_DIR = Path(".groupbuy")
 
 

@@ -13,6 +13,8 @@ from domain.lifecycle import OrderStatus, RefundKind, RefundStatus, TeamStatus
 from domain.schemas.settlements import Month, MonthlySettlement
 from domain.types import Identifier, Source, TeamId
 
+MAX_DUE = 366 * 86400
+
 
 async def _orders(
     source: Identifier | None = None,
@@ -39,8 +41,19 @@ async def _teams(
     campaign_id: CampaignQuery = None,
     goods_id: Identifier | None = None,
     status: TeamStatus | None = None,
+    due_within: Annotated[
+        int | None, Query(ge=0, le=MAX_DUE, description="forming teams whose deadline is so many seconds away, or over")
+    ] = None,
+    attention: Annotated[bool | None, Query(description="true: only teams with something that waits for an operator")] = None,
 ) -> TeamFilter:
-    return TeamFilter(source=source, campaign_id=campaign_id, goods_id=goods_id, status=status)
+    return TeamFilter(
+        source=source,
+        campaign_id=campaign_id,
+        goods_id=goods_id,
+        status=status,
+        due_within=due_within,
+        attention=attention,
+    )
 
 
 async def _refunds(

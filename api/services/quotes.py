@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from api.runtime.cache import Cache
+from api.runtime.quote_counts import QuoteCounts
 from api.runtime.statistics import StatisticsCache
 from api.runtime.turns import Turn, Turns
 from db.campaigns.market import MarketViewer, market_teams
@@ -17,11 +18,14 @@ from domain.switches import Switches
 
 
 class QuoteService:
-    def __init__(self, database: Database, cache: Cache, statistics: StatisticsCache, turns: Turns) -> None:
+    def __init__(
+        self, database: Database, cache: Cache, statistics: StatisticsCache, turns: Turns, counts: QuoteCounts
+    ) -> None:
         self._database = database
         self._cache = cache
         self._statistics = statistics
         self._turns = turns
+        self._counts = counts
 
     async def quote_context(self, source: str, request: QuoteRequest) -> QuoteContext:
         """Returns what a quote is computed from.
@@ -33,6 +37,7 @@ class QuoteService:
         async with self._turns.take(Turn.QUOTE):
             now = datetime.now(UTC)
             offer, switches = await self._offer(source, request, now), await self._switches()
+            self._counts.count(source, offer.campaign_id, now)
             async with connection(self._database) as conn:
                 return await _context(conn, offer, switches, request.user_id, now)
 
@@ -46,6 +51,7 @@ class QuoteService:
         async with self._turns.take(Turn.QUOTE):
             now = datetime.now(UTC)
             offer, switches = await self._offer(source, request, now), await self._switches()
+            self._counts.count(source, offer.campaign_id, now)
             async with connection(self._database) as conn:
                 context = await _context(conn, offer, switches, request.user_id, now)
                 viewer = MarketViewer(source, offer.campaign_id, request.goods_id, request.user_id, is_visible(context.facts))

@@ -1,5 +1,6 @@
 """What waits for an operator, and how it is settled."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request
@@ -11,22 +12,37 @@ from console.access import FormDep, OperatorDep, ViewerDep
 from console.forms import FormError, ReasonedAct, new_act_id, validated
 from console.problems import FieldProblem
 from console.rendering import done, render
-from db.attention import list_attention, resolve
+from db.attention import group_attention, list_attention, resolve
 from domain.messages.acts import Act
-from domain.schemas.attention import Resolvable
+from domain.schemas.attention import AttentionKind, Resolvable
 from domain.types import Identifier
 
 router = APIRouter()
 
 ROWS = 50
+EACH = 10
+"""shown of every kind"""
 
 
 @router.get("/attention")
-async def attention(request: Request, _viewer: ViewerDep, container: ContainerDep, cursor: Cursor = None) -> Response:
-    rows = await list_attention(container.database, position(cursor), ROWS + 1)
+async def attention(
+    request: Request,
+    _viewer: ViewerDep,
+    container: ContainerDep,
+    kind: AttentionKind | None = None,
+    cursor: Cursor = None,
+) -> Response:
+    """Of every kind the oldest, or all of one kind."""
+    if kind is None:
+        groups = await group_attention(container.database, EACH + 1)
+        groups = [replace(group, oldest=container.links.fill_all(group.oldest)) for group in groups]
+        return render(request, "attention/list.html", groups=groups, each=EACH, resolvable=list(Resolvable))
+    rows = await list_attention(container.database, position(cursor), ROWS + 1, kind, oldest_first=True)
     found = page(rows, ROWS, lambda item: (item.since, f"{item.kind}/{item.subject}"))
     items = container.links.fill_all(found.data)
-    return render(request, "attention/list.html", items=items, next_cursor=found.next_cursor, resolvable=list(Resolvable))
+    return render(
+        request, "attention/kind.html", kind=kind, items=items, next_cursor=found.next_cursor, resolvable=list(Resolvable)
+    )
 
 
 @router.get("/attention/{kind}/{subject}/resolve")

@@ -1,5 +1,6 @@
 """Callbacks: the list, an event with every attempt, and sending again."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Request
@@ -11,8 +12,10 @@ from api.http.pagination import Cursor, callback_position, page
 from console.access import FormDep, OperatorDep, SupportDep, ViewerDep
 from console.forms import field_problems, form_fields, from_texts
 from console.rendering import done, go_to, render
+from console.sparklines import mall_callbacks
 from db.callbacks.mass_redelivery import read_redelivery
 from db.callbacks.queries import CallbackFilter, list_callbacks, read_callback
+from db.statistics import list_mall_statistics
 from domain.errors import ErrorCode, Refusal
 from domain.schemas.events import EventType
 from domain.schemas.redeliveries import RedeliveryRange
@@ -21,6 +24,8 @@ from domain.types import Identifier
 router = APIRouter()
 
 ROWS = 50
+MALLS = 50
+PERIOD = timedelta(days=30)
 STATUSES = ("pending", "delivered", "dead", "closed")
 
 
@@ -47,6 +52,14 @@ async def callbacks(
         statuses=STATUSES,
         types=list(EventType),
     )
+
+
+@router.get("/callbacks/malls")
+async def malls(request: Request, _viewer: ViewerDep, container: ContainerDep) -> Response:
+    """How quickly malls took their callbacks, and how often they did not. Apart from the list, which does not wait for it."""
+    since = datetime.now(UTC).date() - PERIOD
+    days = await list_mall_statistics(container.database, since, MALLS)
+    return render(request, "callbacks/malls.html", malls=mall_callbacks(days))
 
 
 @router.get("/callbacks/resend")

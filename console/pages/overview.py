@@ -1,5 +1,6 @@
 """The first page: what waits for a person, the campaigns that sell, and the statistics of the last days."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from fastapi import APIRouter, Request
@@ -10,7 +11,7 @@ from console.access import ViewerDep
 from console.exports import csv_file, one_slice
 from console.rendering import render
 from console.statistics_charts import CHARTS
-from db.attention import list_attention
+from db.attention import group_attention
 from db.campaigns.store import list_campaigns
 from db.core.connection import Database
 from db.statistics import list_statistics
@@ -22,18 +23,20 @@ from domain.types import Source
 router = APIRouter()
 
 SHOWN = 10
+OLDEST = 3
+"""of every kind that waits for a person"""
 PERIOD = timedelta(days=30)
 
 
 @router.get("/")
 async def overview(request: Request, _viewer: ViewerDep, container: ContainerDep, source: Source | None = None) -> Response:
     database = container.database
-    waiting = await list_attention(database, None, SHOWN + 1)
+    groups = await group_attention(database, OLDEST + 1)
     return render(
         request,
         "overview.html",
-        items=container.links.fill_all(waiting[:SHOWN]),
-        has_more=len(waiting) > SHOWN,
+        groups=[replace(group, oldest=container.links.fill_all(group.oldest)) for group in groups],
+        each=OLDEST,
         resolvable=list(Resolvable),
         campaigns=await list_campaigns(database, CampaignStatus.ACTIVE, None, SHOWN),
         days=await _days(database, source),

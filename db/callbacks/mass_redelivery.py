@@ -75,7 +75,8 @@ def _outcome(wanted: RedeliveryRange, count: int | None) -> Outcome:
     events = f"{wanted.status} event(s) of {wanted.source} from {rfc3339(wanted.since)} to {rfc3339(wanted.until)}"
     if count is None:
         return Outcome(changed=False, detail=f"A redelivery of {events} is under way already.")
-    return Outcome(changed=count > 0, detail=f"{count} {events} {'are sent again' if count else 'were found'}.")
+    detail = f"{count} {events} are sent again." if count else f"{count} {events} were found."
+    return Outcome(changed=count > 0, detail=detail)
 
 
 READ = """

@@ -1,4 +1,4 @@
-"""How a campaign goes: its teams by status, their seats, and its stock."""
+"""How a campaign goes: its quotes, its teams by status, their seats, and its stock."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,8 @@ from db.core.connection import Database, connection, fetch_one
 
 # Seats are summed from the teams' counters: a campaign has a few orders for each team.
 FUNNEL = """
-SELECT count(*) AS teams, count(*) FILTER (WHERE status = 'forming') AS forming,
+SELECT (SELECT coalesce(sum(quotes), 0) FROM quote_counts WHERE campaign_id = $1) AS quotes,
+       count(*) AS teams, count(*) FILTER (WHERE status = 'forming') AS forming,
        count(*) FILTER (WHERE completed_at IS NOT NULL) AS completed,
        count(*) FILTER (WHERE status = 'failed') AS failed,
        coalesce(sum(lock_count), 0) AS live_seats, coalesce(sum(complete_count), 0) AS paid_seats,
@@ -18,6 +19,8 @@ SELECT count(*) AS teams, count(*) FILTER (WHERE status = 'forming') AS forming,
 
 @dataclass(frozen=True, slots=True)
 class Funnel:
+    quotes: int
+    """prices that buyers were told"""
     teams: int
     forming: int
     completed: int

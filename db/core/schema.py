@@ -459,6 +459,7 @@ payment_conflicts = Table(
     _moment("reported_at"),
     Column("resolved_at", DateTime(timezone=True), comment="when an operator settled it: the audit says who, and how"),
     UniqueConstraint("order_id", "amount"),
+    Index("payment_conflicts_open_idx", "reported_at", postgresql_where=text("resolved_at IS NULL")),
     comment="A different amount reported for an order that is already paid: needs an operator.",
 )
 
@@ -559,6 +560,7 @@ reconciliation_findings = Table(
     _moment("first_seen_at"),
     _moment("last_seen_at"),
     _moment("next_try_at"),
+    Index("reconciliation_findings_seen_idx", "first_seen_at"),
     comment="What reconciliation could not do, or found missing. Deleted when it is done or there.",
 )
 
@@ -579,6 +581,7 @@ daily_statistics = Table(
     metadata,
     Column("day", Date, primary_key=True, comment="of UTC"),
     Column("source", Text, primary_key=True, comment="empty: all malls together"),
+    Column("quotes", BigInteger, nullable=False),
     Column("teams_opened", Integer, nullable=False),
     Column("teams_completed", Integer, nullable=False),
     Column("teams_failed", Integer, nullable=False),
@@ -595,11 +598,24 @@ daily_statistics = Table(
     Column("amount_refunded", Numeric(18, 2), nullable=False),
     Column("form_seconds_median", Double),
     Column("form_seconds_p90", Double),
+    Column("callback_attempts", BigInteger, nullable=False),
     Column("callbacks_delivered", Integer, nullable=False),
+    Column("callbacks_dead", Integer, nullable=False),
     Column("callback_seconds_median", Double),
     Column("callback_seconds_p90", Double),
     _moment("counted_at"),
     comment="What became of what began on a day: counted again and again from the other tables. Nothing decides by it.",
+)
+
+quote_counts = Table(
+    "quote_counts",
+    metadata,
+    Column("day", Date, primary_key=True, comment="of UTC"),
+    Column("source", Text, primary_key=True),
+    Column("campaign_id", Integer, primary_key=True),
+    Column("quotes", BigInteger, nullable=False),
+    Index("quote_counts_campaign_idx", "campaign_id"),
+    comment="Quotes that were answered: API processes add what they have counted every few seconds.",
 )
 
 daily_settlements = Table(

@@ -2,10 +2,11 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from pydantic import TypeAdapter
 
+from db import attention
 from db.core.connection import Database, Row, connection
 from db.core.pagination import Conditions, Position
 from domain.ids import team_workflow_id
@@ -34,13 +35,15 @@ async def read_team(database: Database, source: str | None, team_id: str) -> Tea
 
 CHANGES = """
 SELECT team_id, version + (SELECT count(*) FROM events e JOIN delivery_attempts a USING (event_id)
-                            WHERE e.team_id = t.team_id) AS changes
+                            WHERE e.team_id = t.team_id)
+                        + (SELECT count(*) FROM orders o JOIN refunds r USING (order_id)
+                            WHERE o.team_id = t.team_id AND r.finished_at IS NOT NULL) AS changes
   FROM teams t WHERE team_id = ANY($1::text[])
 """
 
 
 async def count_team_changes(database: Database, team_ids: Collection[str]) -> dict[str, int]:
-    """Returns a number of each team that grows with its seats and payments, and with every attempt to deliver an event."""
+    """Returns a number of each team that grows with its seats and payments, attempts to deliver, and refunds that end."""
     async with connection(database) as conn:
         return {row["team_id"]: row["changes"] for row in await conn.fetch(CHANGES, list(team_ids))}
 
@@ -64,6 +67,13 @@ class TeamFilter:
     campaign_id: int | None = None
     goods_id: str | None = None
     status: TeamStatus | None = None
+    due_within: int | None = None
+    """only forming teams whose deadline is at most so many seconds away, or over"""
+    attention: bool | None = None
+    """true: only teams with something that waits for an operator"""
+
+
+NEEDS_ATTENTION = f"team_id IN (SELECT a.team_id FROM ({attention.TEAMS}) a WHERE a.team_id IS NOT NULL)"
 
 
 async def list_teams(database: Database, filters: TeamFilter, after: Position | None, limit: int) -> list[OpsTeam]:
@@ -71,6 +81,11 @@ async def list_teams(database: Database, filters: TeamFilter, after: Position | 
     conditions = Conditions()
     for name in ("source", "campaign_id", "goods_id", "status"):
         conditions.equal(name, getattr(filters, name))
+    if filters.due_within is not None:
+        # Literal, so that the index of forming teams can be used.
+        conditions.add("status = 'forming' AND deadline <= {}", datetime.now(UTC) + timedelta(seconds=filters.due_within))
+    if filters.attention:
+        conditions.add(NEEDS_ATTENTION)
     conditions.after("opened_at, team_id", after)
     sql = f"SELECT * FROM teams WHERE {conditions} ORDER BY opened_at DESC, team_id DESC LIMIT {int(limit)}"
     async with connection(database) as conn:

@@ -11,6 +11,8 @@ class DayStatistics(Schema):
     day: date
     source: str | None
     """null: all malls"""
+    quotes: int
+    """prices that buyers were told on this day"""
     teams_opened: int
     teams_completed: int
     """of those opened on this day"""
@@ -37,7 +39,11 @@ class DayStatistics(Schema):
     form_seconds_median: float | None
     form_seconds_p90: float | None
     """from a team's opening to its completion"""
+    callback_attempts: int
+    """to deliver events of this day; those that did not succeed are these less the delivered"""
     callbacks_delivered: int
+    callbacks_dead: int
+    """given up"""
     callback_seconds_median: float | None
     callback_seconds_p90: float | None
     """from an event of this day to its delivery"""

@@ -3,12 +3,14 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from db.core.connection import connection
-from db.statistics import count_day, counted_days, list_statistics
+from api.runtime.quote_counts import QuoteCounts
+from db.core.connection import Database, connection
+from db.statistics import count_day, counted_days, list_mall_statistics, list_statistics
 from domain.lifecycle import TeamDecision
 from domain.schemas.statistics import DayStatistics
 from domain.types import MAX_AMOUNT
-from tests.db.shop import NOW, OVERDUE, SOURCE, Shop
+from tests.db.conftest import Server
+from tests.db.shop import NOW, OVERDUE, SHOP_ADDRESS, SOURCE, Shop
 
 TODAY = NOW.date()
 PAY_THE_MOST = """
@@ -60,3 +62,45 @@ async def test_a_day_s_sums_may_exceed_what_one_order_costs_at_most(shop: Shop) 
     async with connection(shop.database) as conn:
         await conn.execute(PAY_THE_MOST, MAX_AMOUNT)
     assert (await _counted(shop)).amount_paid == 2 * MAX_AMOUNT
+
+
+async def test_quotes_of_all_processes_are_added_up(shop: Shop) -> None:
+    processes = [QuoteCounts(shop.database) for _ in range(2)]
+    for _ in range(3):
+        for process in processes:
+            process.count(SOURCE, 1, NOW)
+            process.count("s02", 2, NOW)
+    for process in [*processes, *processes]:
+        await process.write()
+    assert ((await _counted(shop)).quotes, (await _counted(shop, SOURCE)).quotes) == (12, 6)
+
+
+async def test_quotes_are_kept_while_the_database_is_away(shop: Shop, server: Server) -> None:
+    away = Database(server.database_url, size=1)
+    await away.close()
+    counts = QuoteCounts(away)
+    counts.count(SOURCE, 1, NOW)
+    await counts.write()
+    counts._database = shop.database
+    counts.count(SOURCE, 1, NOW)
+    await counts.write()
+    assert (await _counted(shop)).quotes == 2
+
+
+ATTEMPTED = """
+UPDATE deliveries SET attempts = 5, status = 'dead', finished_at = since
+ WHERE event_id = (SELECT min(event_id) FROM deliveries);
+UPDATE deliveries SET attempts = 2, status = 'delivered', finished_at = since + interval '8 seconds' WHERE status = 'pending'
+"""
+
+
+async def test_how_malls_take_their_callbacks(shop: Shop) -> None:
+    first, *_ = await shop.team(await shop.campaign(), locked=3, callback=SHOP_ADDRESS)
+    await shop.conclude(first, TeamDecision.CLOSE, NOW)  # three orders, and the team
+    await shop.execute(ATTEMPTED)
+    day = await _counted(shop)
+    assert (day.callback_attempts, day.callbacks_delivered, day.callbacks_dead) == (5 + 3 * 2, 3, 1)
+    assert (day.callback_seconds_median, day.callback_seconds_p90) == (8, 8)
+    assert [each.source for each in await list_mall_statistics(shop.database, TODAY, 9)] == [SOURCE]
+    assert await list_mall_statistics(shop.database, TODAY + timedelta(days=1), 9) == []
+    await shop.execute("UPDATE deliveries SET status = 'pending', finished_at = NULL")  # as no attempt was made

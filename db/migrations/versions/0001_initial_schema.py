@@ -119,6 +119,7 @@ def upgrade() -> None:
         "daily_statistics",
         sa.Column("day", sa.Date(), nullable=False, comment="of UTC"),
         sa.Column("source", sa.Text(), nullable=False, comment="empty: all malls together"),
+        sa.Column("quotes", sa.BigInteger(), nullable=False),
         sa.Column("teams_opened", sa.Integer(), nullable=False),
         sa.Column("teams_completed", sa.Integer(), nullable=False),
         sa.Column("teams_failed", sa.Integer(), nullable=False),
@@ -135,7 +136,9 @@ def upgrade() -> None:
         sa.Column("amount_refunded", sa.Numeric(precision=18, scale=2), nullable=False),
         sa.Column("form_seconds_median", sa.Double(), nullable=True),
         sa.Column("form_seconds_p90", sa.Double(), nullable=True),
+        sa.Column("callback_attempts", sa.BigInteger(), nullable=False),
         sa.Column("callbacks_delivered", sa.Integer(), nullable=False),
+        sa.Column("callbacks_dead", sa.Integer(), nullable=False),
         sa.Column("callback_seconds_median", sa.Double(), nullable=True),
         sa.Column("callback_seconds_p90", sa.Double(), nullable=True),
         sa.Column("counted_at", sa.DateTime(timezone=True), nullable=False),
@@ -277,6 +280,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("source", name=op.f("malls_pkey")),
     )
     op.create_table(
+        "quote_counts",
+        sa.Column("day", sa.Date(), nullable=False, comment="of UTC"),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("campaign_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("quotes", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("day", "source", "campaign_id", name=op.f("quote_counts_pkey")),
+        comment="Quotes that were answered: API processes add what they have counted every few seconds.",
+    )
+    op.create_index("quote_counts_campaign_idx", "quote_counts", ["campaign_id"], unique=False)
+    op.create_table(
         "reconciliation_cursors",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("after_at", sa.DateTime(timezone=True), nullable=False),
@@ -299,6 +312,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("kind", "subject", name=op.f("reconciliation_findings_pkey")),
         comment="What reconciliation could not do, or found missing. Deleted when it is done or there.",
     )
+    op.create_index("reconciliation_findings_seen_idx", "reconciliation_findings", ["first_seen_at"], unique=False)
     op.create_table(
         "switches",
         sa.Column("name", sa.Text(), nullable=False),
@@ -765,6 +779,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("conflict_no", name=op.f("payment_conflicts_pkey")),
         sa.UniqueConstraint("order_id", "amount", name=op.f("payment_conflicts_order_id_amount_key")),
         comment="A different amount reported for an order that is already paid: needs an operator.",
+    )
+    op.create_index(
+        "payment_conflicts_open_idx",
+        "payment_conflicts",
+        ["reported_at"],
+        unique=False,
+        postgresql_where=sa.text("resolved_at IS NULL"),
     )
     op.create_index(op.f("payment_conflicts_order_id_idx"), "payment_conflicts", ["order_id"], unique=False)
     op.create_table(

@@ -157,3 +157,33 @@ async def test_health_has_the_invariants_and_the_backlog(sign_in: SignIn) -> Non
     text = (await (await sign_in("read")).get("/health")).text
     assert "Temporal and its workers answer" in text
     assert "violations of invariants" not in text
+
+
+async def test_what_waits_is_shown_by_kind(sign_in: SignIn, shop: Shop) -> None:
+    offer = await shop.sell()
+    order = await offer.seat()
+    await shop.settle(order)
+    (await shop.pay(order, "79.00")).refused("out_trade_no_reused", 422)
+    ann = await sign_in("read")
+    by_kind = await ann.get("/attention", Accept_Language="zh")
+    assert "/console/attention?kind=payment_conflict" in by_kind.text
+    assert "/console/attention?kind=payment_conflict" in (await ann.get("/")).text
+    listed = await ann.get("/attention?kind=payment_conflict", Accept_Language="zh")
+    assert order["order_id"] in listed.text
+    assert "已入账 80.00，之后又上报了 79.00" in listed.text
+    assert order["order_id"] not in (await ann.get("/attention?kind=wakeup")).text
+    waiting = await ann.get(f"/teams?attention=true&campaign_id={offer.campaign_id}")
+    assert order["team_id"] in waiting.text
+    assert order["team_id"] not in (await ann.get(f"/teams?due_within=3600&campaign_id={offer.campaign_id}")).text
+    assert (await ann.get("/callbacks/malls")).status == 200
+
+
+async def test_outcomes_and_refusals_are_told_in_the_language_of_the_person(sign_in: SignIn, shop: Shop) -> None:
+    order = await (await shop.sell()).seat()
+    ann = await sign_in("ops")
+    await ann.get("/language/zh")
+    assert "没有队伍 none。" in (await ann.get("/teams/none")).text
+    assert (await ann.act(f"/teams/{order['team_id']}/close", reason="closed for good")).status == 303
+    closed = (await ann.get(f"/teams/{order['team_id']}")).text
+    assert "队伍现在失败（已关闭）。" in closed
+    assert "closed for good – " in closed
