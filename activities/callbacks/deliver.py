@@ -209,7 +209,9 @@ class CallbackActivities(interfaces.CallbackActivities):
 
     async def _send_traced(self, delivery: Delivery, now: datetime) -> SendResult:
         attributes = {"groupbuy.mall": delivery.source, "groupbuy.event_id": delivery.event_id}
-        with tracer.start_as_current_span(f"send {delivery.type}", kind=SpanKind.PRODUCER, attributes=attributes) as span:
+        with tracer.start_as_current_span(
+            f"send {delivery.type}", kind=SpanKind.PRODUCER, attributes=attributes, record_exception=False
+        ) as span:
             result = await self._senders[delivery.kind].send(delivery, now)
             if result.http_status is not None:
                 span.set_attribute("http.response.status_code", result.http_status)

@@ -28,7 +28,10 @@ class TracedRequests:
             return
         method = scope["method"]
         carried = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"] if name[:5] == b"trace"}
-        with tracer.start_as_current_span(method, PROPAGATOR.extract(carried), SpanKind.SERVER) as span:
+        # The message of an exception may hold the values of rows.
+        with tracer.start_as_current_span(
+            method, PROPAGATOR.extract(carried), SpanKind.SERVER, record_exception=False, set_status_on_exception=False
+        ) as span:
 
             async def send_observed(message: Message) -> None:
                 if message["type"] == "http.response.start":

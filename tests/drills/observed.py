@@ -37,7 +37,7 @@ class ObservedCrowd(Crowd):
         self._refused_at.append(self.now())
 
     def report(self, over: float | None = None) -> str:
-        """Says how long what lasted; `over`: when the trouble was."""
+        """Says how long what lasted; `over`: when all ran again."""
         at = [0.0, *self._answered_at]
         pause, since = max((later - earlier, earlier) for earlier, later in pairwise(at))
         times = sorted(self._seconds)
@@ -47,7 +47,7 @@ class ObservedCrowd(Crowd):
             + (", ".join(f"{count} {kind}" for kind, count in self.unavailable.items()) or "none")
             + (f", between {min(self._refused_at):.1f} and {max(self._refused_at):.1f} s" if self._refused_at else ""),
             f"the longest time without an answer to anybody: {pause:.1f} s, from {since:.1f} s on"
-            + ("" if over is None else f"; trade was possible again at {over:.1f} s"),
+            + ("" if over is None else f"; all ran again at {over:.1f} s"),
         ]
         return "\n".join(f"   {line}" for line in lines)
 
