@@ -56,7 +56,7 @@ sbom: $(VENV)/.runs ## list what the platform consists of, in the format Cyclone
 	@$(BIN)/python deploy/sbom.py
 
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	--custom-compile-command "make lock" --extra embedded --extra otel --extra checkout
+	--custom-compile-command "make lock" --extra embedded --extra otel --extra oidc --extra checkout
 
 lock: ## update both lock files (needs uv)
 	$(COMPILE) --extra dev --upgrade --output-file requirements-dev.lock pyproject.toml

@@ -52,6 +52,29 @@ Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecod
 
 
 PAYLOAD_KEY = re.compile(r"(?P<id>[A-Za-z0-9._-]{1,64}):[A-Za-z0-9+/]{43}=")
+
+
+def _pairs(value: object) -> object:
+    """Returns `name=value, …` as a mapping."""
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()] if isinstance(value, str) else None
+    return value if pairs is None else {name.strip(): given.strip() for name, _, given in pairs}
+
+
+def _web_address(text: str) -> str:
+    # As it is given: a provider is named with or without a slash at the end.
+    with suppress(ValueError):
+        if URL(text).scheme in {"http", "https"} and URL(text).host:
+            return text
+    raise ValueError(f"{text[:100]!r} is no address, such as https://id.example")
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+Roles = Annotated[
+    dict[Literal["viewer", "support", "operator", "admin"], Annotated[str, Field(min_length=1)]],
+    NoDecode,
+    BeforeValidator(_pairs),
+]
+
 ENCRYPTED = {"require", "verify-ca", "verify-full"}
 
 
@@ -141,6 +164,18 @@ class Settings(BaseSettings):
         default=None,
         min_length=32,
         description="signs the sessions of the operators' console, the same in every process; without it, the console is off",
+    )
+
+    oidc_issuer: WebAddress | None = Field(
+        default=None, description="OpenID Connect provider that people sign in to the console with; without it, keys alone"
+    )
+    oidc_client_id: str = Field(default="", description="the console's id with that provider")
+    oidc_client_secret: SecretStr = Field(default=SecretStr(""), description="its secret")
+    oidc_scope: str = Field(default="openid profile email", description="what is asked for; it has to bring the claim")
+    oidc_roles_claim: str = Field(default="roles", description="claim of the ID token that says a person's roles")
+    oidc_roles: Roles = Field(
+        default={"viewer": "viewer", "support": "support", "operator": "operator", "admin": "admin"},
+        description="what the claim has for each role: viewer=…, support=…, operator=…, admin=…",
     )
 
     amqp_url: SecretStr | None = Field(default=None, description="RabbitMQ, e.g. amqp://user:password@127.0.0.1:5672/")

@@ -99,7 +99,7 @@ def create_server_app() -> ASGIApp:
     api = create_app(with_metrics=settings.metrics_port is None)
     if settings.console_secret is not None:
         api.add_route(BASE, _to_console, include_in_schema=False)
-        api.mount(BASE, create_console(settings.console_secret, api.state))
+        api.mount(BASE, create_console(settings.console_secret, api.state, _oidc(settings)))
     others = {}
     if settings.legacy_port is not None:
         others[settings.legacy_port] = create_legacy_app()
@@ -110,3 +110,17 @@ def create_server_app() -> ASGIApp:
         other.state = api.state
     app = PortSwitch(api, others) if others else api
     return TracedRequests(app) if tracing.is_on() else app
+
+
+def _oidc(settings: Settings) -> dict[str, object] | None:
+    """How the console is registered with an OpenID Connect provider, if it is."""
+    if settings.oidc_issuer is None:
+        return None
+    return {
+        "issuer": settings.oidc_issuer,
+        "client_id": settings.oidc_client_id,
+        "client_secret": settings.oidc_client_secret.get_secret_value(),
+        "scope": settings.oidc_scope,
+        "roles_claim": settings.oidc_roles_claim,
+        "roles": settings.oidc_roles,
+    }

@@ -3,7 +3,7 @@
 import hmac
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
@@ -15,11 +15,14 @@ from console.attempts import SignInAttempts
 from console.cookies import SESSION_COOKIE, set_cookie
 from console.live import TeamWatch
 from console.roles import Role, role_of
-from console.sessions import Signer
+from console.sessions import Session, Signer
 from db.settings.keys import OpsAccess
 from domain.errors import ErrorCode, Refusal
 from domain.messages.acts import Author
 from domain.schemas.audit import Via
+
+if TYPE_CHECKING:
+    from console.single_sign_on import SingleSignOn
 
 TOKEN_FIELD, TOKEN_HEADER = "form_token", "x-form-token"
 FORM = "application/x-www-form-urlencoded"
@@ -33,6 +36,8 @@ class ConsoleParts:
     signer: Signer
     attempts: SignInAttempts
     teams: TeamWatch
+    single_sign_on: "SingleSignOn | None"
+    """None: people sign in with keys alone"""
 
 
 async def console_parts(request: Request) -> ConsoleParts:
@@ -80,22 +85,33 @@ async def signed_in(request: Request, container: Container, parts: ConsoleParts)
     """Returns who is signed in. Raises SignInRequiredError, Refusal."""
     now = datetime.now(UTC)
     session = parts.signer.read_session(request.cookies.get(SESSION_COOKIE), now)
-    access = await container.api_keys.access_of(session.key_id) if session else None
-    role = role_of(access.scopes) if isinstance(access, OpsAccess) else None
-    if session is None or role is None or not isinstance(access, OpsAccess):
+    found = await person_of(container, parts, session)
+    if session is None or found is None:
         raise SignInRequiredError
-    request.scope[KEY_ID] = access.key_id
-    _limit_rate(container, access.key_id)
+    name, role = found
+    request.scope[KEY_ID] = session.key_id
+    _limit_rate(container, session.key_id)
     if renewed := session.renewed(now):
         set_cookie(request, SESSION_COOKIE, parts.signer.write_session(renewed))
-    return Operator(access.key_name, role, parts.signer.form_token(session), author_of(request, access))
+    return Operator(name, role, parts.signer.form_token(session), author_of(request, name, session.key_id))
 
 
-def author_of(request: Request, access: OpsAccess) -> Author:
+async def person_of(container: Container, parts: ConsoleParts, session: Session | None) -> tuple[str, Role] | None:
+    """Returns the name and the role of a session's person: of the key, as it is now, or as the provider has said."""
+    if session is None:
+        return None
+    if session.role:
+        return (session.name, Role[session.role]) if parts.single_sign_on else None
+    access = await container.api_keys.access_of(session.key_id)
+    role = role_of(access.scopes) if isinstance(access, OpsAccess) else None
+    return (access.key_name, role) if isinstance(access, OpsAccess) and role is not None else None
+
+
+def author_of(request: Request, name: str, key_id: str) -> Author:
     return Author(
-        operator=access.key_name,
+        operator=name,
         via=Via.CONSOLE,
-        key_id=access.key_id,
+        key_id=key_id,
         request_id=request.scope[REQUEST_ID],
         address=request_address(request),
     )

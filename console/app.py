@@ -1,6 +1,8 @@
 """The console as an application of its own, which the API mounts."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 
 from fastapi import FastAPI
@@ -18,6 +20,9 @@ from console.live import TeamWatch
 from console.problems import add_exception_handlers
 from console.sessions import Signer
 
+if TYPE_CHECKING:
+    from console.single_sign_on import SingleSignOn
+
 HEADERS = [
     (b"content-security-policy", policy(forms="'self'").encode()),
     (b"referrer-policy", b"same-origin"),
@@ -26,16 +31,30 @@ HEADERS = [
 NO_STORING = (b"cache-control", b"no-store")
 
 
-def create_console(secret: SecretStr, state: State) -> ASGIApp:
-    """Returns the console; `state` is the API's and has its container."""
+def create_console(secret: SecretStr, state: State, oidc: Mapping[str, object] | None = None) -> ASGIApp:
+    """Returns the console.
+
+    Args:
+        secret: signs what browsers keep.
+        state: the API's, with its container.
+        oidc: how it is registered with an OpenID Connect provider (console/single_sign_on.py); None: keys alone.
+    """
     app = FastAPI(openapi_url=None, telemetry=NO_TELEMETRY, redirect_slashes=False)
     app.state = state
-    app.state.console = ConsoleParts(Signer(secret.get_secret_value()), SignInAttempts(), TeamWatch())
+    app.state.console = ConsoleParts(Signer(secret.get_secret_value()), SignInAttempts(), TeamWatch(), _single_sign_on(oidc))
     add_exception_handlers(app)
     for router in pages.ROUTERS:
         app.include_router(router)
     app.mount("/static", Assets(Path(__file__).parent / "static"))
     return ConsoleMiddleware(app)
+
+
+def _single_sign_on(oidc: Mapping[str, object] | None) -> "SingleSignOn | None":
+    if oidc is None:
+        return None
+    from console.single_sign_on import OidcSettings, SingleSignOn
+
+    return SingleSignOn(OidcSettings.model_validate(oidc))
 
 
 class ConsoleMiddleware:

@@ -11,15 +11,19 @@ from domain.networks import address_of, is_in
 BASE = "/console"
 """where the console is mounted"""
 SESSION_COOKIE, TOAST_COOKIE, LANGUAGE_COOKIE = "groupbuy_console", "groupbuy_toast", "groupbuy_language"
+PENDING_COOKIE = "groupbuy_sign_in"
 NEW_COOKIES = "groupbuy.console.cookies"
 """the key of the ASGI scope"""
 
 
-def set_cookie(request: Request, name: str, value: str, *, max_age: int | None = None) -> None:
-    """Sets a cookie that no script reads and no other site's request carries; without `max_age`, until the browser ends."""
+def set_cookie(request: Request, name: str, value: str, *, max_age: int | None = None, same_site: str = "Strict") -> None:
+    """Sets a cookie that no script reads and no other site's request carries; without `max_age`, until the browser ends.
+
+    With `same_site` "Lax", the browser also sends it when a page of another site leads here.
+    """
     age = "" if max_age is None else f"; Max-Age={max_age}"
     secure = "; Secure" if is_secure(request.scope, request.app.state.container.settings.trusted_proxies) else ""
-    cookie = f"{name}={value}; Path={BASE}; HttpOnly; SameSite=Strict{age}{secure}"
+    cookie = f"{name}={value}; Path={BASE}; HttpOnly; SameSite={same_site}{age}{secure}"
     request.scope.setdefault(NEW_COOKIES, []).append((b"set-cookie", cookie.encode()))
 
 

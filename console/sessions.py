@@ -1,4 +1,5 @@
-"""Sessions: a signed cookie that names the key a person signed in with. Nothing else is kept; the key is looked up again."""
+"""Sessions: a signed cookie that names the key a person signed in with, which is looked up again; or the person whom an OpenID
+Connect provider has named. Nothing else is kept."""
 
 import base64
 import binascii
@@ -23,13 +24,17 @@ RENEW_AFTER = timedelta(minutes=1)
 class Session:
     session_id: str
     key_id: str
+    """of a person whom a provider has named: `oidc:` and the provider's id"""
     signed_in_at: float
     seen_at: float
     """seconds since 1970; the latest request that renewed the cookie"""
+    name: str = ""
+    role: str = ""
+    """of a person whom a provider has named; a key's are looked up"""
 
     @classmethod
-    def begin(cls, key_id: str, now: datetime) -> Self:
-        return cls(secrets.token_urlsafe(16), key_id, now.timestamp(), now.timestamp())
+    def begin(cls, key_id: str, now: datetime, name: str = "", role: str = "") -> Self:
+        return cls(secrets.token_urlsafe(16), key_id, now.timestamp(), now.timestamp(), name, role)
 
     def has_expired(self, now: datetime) -> bool:
         at = now.timestamp()

@@ -22,7 +22,7 @@ async def another_api(stack: Stack, caller: Caller, **settings: str) -> AsyncIte
 @asynccontextmanager
 async def api_process(stack: Stack, caller: Caller, **settings: str) -> AsyncIterator[tuple[Caller, Process]]:
     """Ready inside, where it may also be killed."""
-    port = free_port()
+    port = int(settings.get("GROUPBUY_API_PORT", 0)) or free_port()
     environment = {**stack._plan.application_environment(), "GROUPBUY_API_PORT": str(port), **settings}
     process = await asyncio.create_subprocess_exec(sys.executable, "-P", "-m", "api", env=environment)
     there = caller.elsewhere(f"http://{HOST}:{port}").with_key(caller.key)
