@@ -18,7 +18,7 @@ class AttentionKind(StrEnum):
     MALL = "mall"
     """a mall whose overdue callbacks reconciliation cannot attempt"""
     INVARIANT = "invariant"
-    """a team, or what the teams of a campaign share, in which an invariant does not hold"""
+    """a team, what the teams of a campaign share, or the settlement of a mall's day, in which an invariant does not hold"""
     WORKFLOW = "workflow"
     """a team that is forming or in its refund window, and whose workflow is not running"""
     WAKEUP = "wakeup"
