@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: help setup up demo test soak lint bench drill-failover drill-restarts sbom lock
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
 
@@ -46,7 +46,7 @@ lint: setup ## run ruff, mypy --strict and the import rules
 bench: $(VENV)/.runs ## measure throughput and latency beside bare Temporal updates; ONLY=campaign-rush and others measure one part
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
 
-drill-failover: setup ## PostgreSQL's standby takes over under load, three times
+drill-failover: setup ## PostgreSQL's standby takes over under load, four times
 	$(BIN)/python -m tests.drills.failover
 
 drill-restarts: setup ## every process is restarted under load, one after the other

@@ -1,6 +1,7 @@
 """What README and docs name exists: links, paths, modules, settings, tables, codes."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from settings import Settings
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-PACKAGES = "activities|api|bench|cli|console|db|docs|domain|embedded|mall|tests|workflows"
+PACKAGES = "activities|api|bench|cli|console|db|deploy|docs|domain|embedded|mall|tests|workers|workflows"
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 REPOSITORY_PATH = re.compile(rf"(?<![\w/.-])(?:(?:{PACKAGES})/[\w./-]*|\w+\.py)(?![\w*<])")
@@ -100,3 +101,10 @@ def test_every_campaign_field_and_event_type_is_documented() -> None:
     campaigns, callbacks = (DOCS / "campaigns.md").read_text(), (DOCS / "callbacks.md").read_text()
     assert not [name for name in CampaignFields.model_fields if f"`{name}`" not in campaigns]
     assert not [name for name in EventType if f"| `{name}` |" not in callbacks]
+
+
+def test_make_help_shows_every_target() -> None:
+    command = ["make", "--silent", "help"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    targets = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
+    assert re.findall(r"^  make ([a-z-]+)\t", listed, re.MULTILINE) == targets

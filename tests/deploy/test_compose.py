@@ -8,10 +8,10 @@ from pathlib import Path
 
 import jsonschema_rs
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from settings import Settings
-from tests.deploy.files import COMPOSE, DEPLOY, compose, seconds
-from workers.queues import GRACE
+from tests.deploy.files import CHART, COMPOSE, DEPLOY, ROOT, compose, seconds
 
 SERVICES = compose()["services"]
 VARIABLE = re.compile(r"\$\{([A-Z_]+)(:[-?][^}]*)?\}")
@@ -59,12 +59,22 @@ def test_every_setting_exists() -> None:
         assert {each for each in SERVICES[name]["environment"] if each.startswith("GROUPBUY_")} <= of_processes
 
 
-def test_the_processes_may_write_nothing_and_have_time_to_stop() -> None:
+def test_the_processes_may_write_nothing() -> None:
     for name in ("api", "console", "worker", "migrate"):
         service = SERVICES[name]
         assert (service["read_only"], service["tmpfs"], service["cap_drop"]) == (True, ["/tmp"], ["ALL"])  # noqa: S108
-    for name in ("api", "console", "worker"):
-        assert seconds(SERVICES[name]["stop_grace_period"]) >= 2 * GRACE.total_seconds()
+
+
+def test_they_have_as_much_time_to_stop_as_in_the_chart_and_as_the_checklist_says() -> None:
+    chart = yaml.safe_load((CHART / "values.yaml").read_text())
+    worker, api = chart["workerTerminationGracePeriodSeconds"], chart["api"]["terminationGracePeriodSeconds"]
+    graces = {name: seconds(SERVICES[name]["stop_grace_period"]) for name in ("api", "console", "worker")}
+    assert graces == {"api": api, "console": api, "worker": worker}
+    assert f"| {api} s for the API, {worker} s for a worker;" in (ROOT / "docs/production.md").read_text()
+
+
+def test_temporal_has_shards_to_grow_with() -> None:
+    assert int(SERVICES["temporal"]["environment"]["NUM_HISTORY_SHARDS"]) >= 512
 
 
 def test_only_the_proxy_is_reached_from_outside() -> None:
@@ -77,6 +87,8 @@ def test_the_image_is_built_from_what_there_is() -> None:
     lines = (DEPLOY / "Containerfile").read_text().splitlines()
     copied = [line.split()[1:-1] for line in lines if line.startswith("COPY ") and "--from" not in line]
     assert [path for paths in copied for path in paths if not (DEPLOY.parent / path).exists()] == []
+    # Docker and Podman both read this name: neither a .env nor the history belongs into an image.
+    assert ".*" in (DEPLOY.parent / ".dockerignore").read_text().splitlines()
     bases = [line for line in lines if line.startswith("FROM ")]
     assert len(bases) == 2
     assert all("@${BASE_DIGEST}" in line for line in bases)
