@@ -1,5 +1,6 @@
 """Forms: fields made from a pydantic model, what a browser sent as values of that model, and what is wrong with it."""
 
+import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from console.problems import FieldProblem
+from domain.errors import ErrorCode, Refusal
 from domain.types import Note, Schema, validation_message
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -43,6 +45,23 @@ class FormError(Exception):
 
 def new_act_id() -> str:
     return uuid.uuid4().hex
+
+
+def act_id_of(form: Mapping[str, str]) -> str:
+    """Returns the id of the act that a form asks for.
+
+    Raises:
+        Refusal: there is none; every page has one, so no person made this form.
+    """
+    try:
+        return validated(ActFields, form).act_id
+    except FormError:
+        raise Refusal(ErrorCode.INVALID_REQUEST, "The form cannot be read.") from None
+
+
+def recorded_id(act_id: str) -> str:
+    """Returns the id under which the audit keeps an act that makes a secret: the secret does not follow from it."""
+    return hashlib.sha256(act_id.encode()).hexdigest()[:32]
 
 
 def validated(model: type[ModelT], values: Mapping[str, Any]) -> ModelT:

@@ -80,5 +80,12 @@ class Signer:
         """What every form of a session carries: a page of another site does not know it."""
         return self._signature("form", session.session_id)
 
+    def secret_of(self, purpose: str, act_id: str) -> bytes:
+        """Returns the 32 bytes of a secret that a form makes: sent again, it makes the same, so a double click loses none.
+
+        Only who has both the form and the console's secret can make it; the audit has a digest of the act's id.
+        """
+        return hmac.digest(self._secret, f"{purpose} {act_id}".encode(), "sha256")
+
     def _signature(self, purpose: str, payload: str) -> str:
         return hmac.new(self._secret, f"{purpose} {payload}".encode(), hashlib.sha256).hexdigest()

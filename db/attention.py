@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from db.core.connection import Connection, Database, Row, connection, transaction
 from db.core.pagination import Position
-from db.settings.audit import record_act
+from db.settings.audit import find_outcome, hold_repeats, record_act
 from domain.errors import ErrorCode, Refusal
 from domain.ids import refund_workflow_id, team_workflow_id
 from domain.messages.acts import Act, Outcome
@@ -202,6 +202,9 @@ async def resolve(database: Database, kind: Resolvable, subject: str, act: Act, 
         Refusal: order_not_found, event_not_found.
     """
     async with transaction(database) as conn:
+        await hold_repeats(conn, act.id)
+        if earlier := await find_outcome(conn, f"{kind}/{subject}", act):
+            return earlier
         if kind is Resolvable.PAYMENT_CONFLICT:
             outcome = await _resolve_conflict(conn, subject, now)
         else:

@@ -18,6 +18,15 @@ def make_key(secret: str, *, for_operations: bool) -> str:
     return body + _checksum(body)
 
 
+def key_secret(entropy: bytes) -> str:
+    """Returns the secret of a key from these bytes, 32 or more."""
+    rest, characters = int.from_bytes(entropy), ""
+    for _ in range(SECRET_LENGTH):
+        rest, digit = divmod(rest, len(ALPHABET))
+        characters += ALPHABET[digit]
+    return characters
+
+
 def is_well_formed(key: str) -> bool:
     """Whether this is a key that may have been given out: it has the form, and its checksum is right."""
     return FORM.fullmatch(key) is not None and _checksum(key[:-CHECKSUM_LENGTH]) == key[-CHECKSUM_LENGTH:]

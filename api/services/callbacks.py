@@ -51,14 +51,18 @@ class CallbackService:
             due = await self._redeliver(event_id, mall.source, by)
         return len(due.event_ids) + len(due.refunds)
 
-    async def redeliver_by_operator(self, event_id: str, *, by: Author) -> tuple[Outcome, OpsCallbackAttempts]:
+    async def redeliver_by_operator(
+        self, event_id: str, *, by: Author, act_id: str = ""
+    ) -> tuple[Outcome, OpsCallbackAttempts]:
         """Sends an event of any mall again; returns what came of that, and the event with its callbacks as it is then.
+
+        An act with an `act_id` is done once, however often it is sent; without it, each call is an act.
 
         Raises:
             Refusal: event_not_found.
             Unavailable: the outcome is unknown.
         """
-        act = Act(id=uuid.uuid4().hex, author=by)
+        act = Act(id=act_id or uuid.uuid4().hex, author=by)
         async with time_limit(self._settings.answer_within):
             due = await self._redeliver(event_id, None, by, act)
             callback = await read_callback(self._database, event_id)
@@ -73,12 +77,14 @@ class CallbackService:
         if due.event_ids:
             await start_redelivery(self._client, f"callback-{event_id}", due.event_ids, operator=by.operator)
         for order_id in due.refunds:
-            outcome, _ = await self._refunds.act(order_id, RefundAction.RESEND, by=by)
+            outcome, _ = await self._refunds.act(order_id, RefundAction.RESEND, by=by, act_id=act.id if act else "")
             due = replace(due, outcome=outcome)
         return due
 
-    async def redeliver_range(self, wanted: RedeliveryRange, *, by: Author) -> Redelivery:
+    async def redeliver_range(self, wanted: RedeliveryRange, *, by: Author, act_id: str = "") -> Redelivery:
         """Lets a mall's events of a period be sent again; joins the workflow that does so already.
+
+        An act with an `act_id` is done once, however often it is sent; without it, each call is an act.
 
         Raises:
             Unavailable: it is unknown whether the workflow runs; a repeat starts it where it does not.
@@ -86,7 +92,7 @@ class CallbackService:
         async with time_limit(self._settings.answer_within):
             now = datetime.now(UTC)
             gives_up_at = now + timedelta(seconds=self._settings.callback_give_up)
-            act = Act(id=uuid.uuid4().hex, author=by)
+            act = Act(id=act_id or uuid.uuid4().hex, author=by)
             redelivery = await begin_redelivery(self._database, wanted, act=act, now=now, gives_up_at=gives_up_at)
             if redelivery.finished_at is None:
                 await start_mass_redelivery(self._client, redelivery)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api.dependencies import ContainerDep
 from api.http.pagination import Cursor, callback_position, page
 from console.access import FormDep, OperatorDep, SupportDep, ViewerDep
-from console.forms import field_problems, form_fields, from_texts
+from console.forms import act_id_of, field_problems, form_fields, from_texts, new_act_id
 from console.rendering import done, go_to, render
 from console.sparklines import mall_callbacks
 from db.callbacks.mass_redelivery import read_redelivery
@@ -51,6 +51,7 @@ async def callbacks(
         next_cursor=found.next_cursor,
         statuses=STATUSES,
         types=list(EventType),
+        act_id=new_act_id(),
     )
 
 
@@ -64,9 +65,8 @@ async def malls(request: Request, _viewer: ViewerDep, container: ContainerDep) -
 
 @router.get("/callbacks/resend")
 async def ask_range(request: Request, _operator: OperatorDep, source: Identifier | None = None) -> Response:
-    return render(
-        request, "callbacks/range.html", fields=form_fields(RedeliveryRange, {"source": source or "", "status": "dead"})
-    )
+    fields = form_fields(RedeliveryRange, {"source": source or "", "status": "dead"})
+    return render(request, "callbacks/range.html", fields=fields, act_id=new_act_id())
 
 
 @router.post("/callbacks/resend")
@@ -75,8 +75,8 @@ async def resend_range(request: Request, operator: OperatorDep, container: Conta
         wanted = RedeliveryRange.model_validate(from_texts(RedeliveryRange, form))
     except ValidationError as exc:
         fields = form_fields(RedeliveryRange, form, field_problems(exc))
-        return render(request, "callbacks/range.html", 422, fields=fields)
-    redelivery = await container.callbacks.redeliver_range(wanted, by=operator.author)
+        return render(request, "callbacks/range.html", 422, fields=fields, act_id=new_act_id())
+    redelivery = await container.callbacks.redeliver_range(wanted, by=operator.author, act_id=act_id_of(form))
     return go_to(request, f"/callbacks/resend/{redelivery.redelivery_id}")
 
 
@@ -84,7 +84,8 @@ async def resend_range(request: Request, operator: OperatorDep, container: Conta
 async def resend_selected(request: Request, operator: SupportDep, container: ContainerDep, form: FormDep) -> Response:
     """Sends the events again that are ticked in the list."""
     event_ids = list(dict.fromkeys(form.get("event_id", "").split()))[:ROWS]
-    outcomes = [await container.callbacks.redeliver_by_operator(event_id, by=operator.author) for event_id in event_ids]
+    act_id, resend = act_id_of(form), container.callbacks.redeliver_by_operator
+    outcomes = [await resend(event_id, by=operator.author, act_id=act_id) for event_id in event_ids]
     changed = sum(outcome.changed for outcome, _ in outcomes)
     return done(request, "/callbacks", changed=changed > 0, detail=f"{changed} / {len(event_ids)}")
 
@@ -104,10 +105,12 @@ async def callback(request: Request, event_id: Identifier, _viewer: ViewerDep, c
     found = await read_callback(container.database, event_id)
     if found is None:
         raise Refusal(ErrorCode.EVENT_NOT_FOUND, f"There is no event {event_id}.")
-    return render(request, "callbacks/callback.html", callback=found)
+    return render(request, "callbacks/callback.html", callback=found, act_id=new_act_id())
 
 
 @router.post("/callbacks/{event_id}/resend")
-async def resend(request: Request, event_id: Identifier, operator: SupportDep, container: ContainerDep) -> Response:
-    outcome, _ = await container.callbacks.redeliver_by_operator(event_id, by=operator.author)
+async def resend(
+    request: Request, event_id: Identifier, operator: SupportDep, container: ContainerDep, form: FormDep
+) -> Response:
+    outcome, _ = await container.callbacks.redeliver_by_operator(event_id, by=operator.author, act_id=act_id_of(form))
     return done(request, f"/callbacks/{event_id}", changed=outcome.changed, detail=outcome.detail)

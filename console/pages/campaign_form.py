@@ -14,7 +14,7 @@ from api.http.middleware import READS_ONLY
 from api.http.query_params import CampaignQuery
 from console.access import FormDep, Operator, OperatorDep
 from console.campaigns import CampaignPath, find_campaign, read_preview
-from console.forms import default_texts, field_problems, form_fields, from_texts, to_texts
+from console.forms import act_id_of, default_texts, field_problems, form_fields, from_texts, new_act_id, to_texts
 from console.problems import FieldProblem
 from console.rendering import done, render
 from db.campaigns.store import change_campaign, create_campaign, read_campaign
@@ -40,7 +40,12 @@ async def create(request: Request, operator: OperatorDep, container: ContainerDe
     try:
         new = NewCampaign.model_validate(from_texts(NewCampaign, form, leave_out=LEFT_OUT))
         campaign = await create_campaign(
-            container.database, new, by=operator.author, now=datetime.now(UTC), confirmed=form.get("confirm") == "true"
+            container.database,
+            new,
+            by=operator.author,
+            now=datetime.now(UTC),
+            confirmed=form.get("confirm") == "true",
+            act_id=act_id_of(form),
         )
     except ValidationError as exc:
         return await _form(request, container, None, form, field_problems(exc))
@@ -132,4 +137,5 @@ async def _form(
         has_changed=has_changed,
         preview=shown,
         errors=[],
+        act_id=new_act_id(),
     )

@@ -10,13 +10,12 @@ from api.dependencies import ContainerDep
 from api.http.filters import OrderFilters, RefundFilters, TeamFilters
 from api.http.protocol import ENDLESS
 from console.access import FormDep, Operator, ViewerDep
-from console.forms import ActFields, FormError, validated
+from console.forms import act_id_of
 from console.rendering import go_to, render
 from db.exports import list_exports, read_export
 from db.orders.queries import OrderFilter
 from db.refunds.queries import RefundFilter
 from db.teams.queries import TeamFilter
-from domain.errors import ErrorCode, Refusal
 from domain.messages.acts import Act
 from domain.schemas.exports import ExportKind
 
@@ -59,11 +58,7 @@ async def _begin(
     kind: ExportKind,
     filters: OrderFilter | RefundFilter | TeamFilter,
 ) -> Response:
-    try:
-        act_id = validated(ActFields, form).act_id
-    except FormError:
-        raise Refusal(ErrorCode.INVALID_REQUEST, "The form cannot be read.") from None
-    export = await container.exports.begin(kind, filters, Act(id=act_id, author=viewer.author))
+    export = await container.exports.begin(kind, filters, Act(id=act_id_of(form), author=viewer.author))
     return go_to(request, f"/exports/{export.export_id}")
 
 

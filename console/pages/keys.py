@@ -8,11 +8,12 @@ from starlette.responses import Response
 
 from api.dependencies import ContainerDep
 from api.http.pagination import Cursor, page, position
-from console.access import AdminDep, FormDep
-from console.forms import field_problems, form_fields, from_texts
+from console.access import AdminDep, FormDep, PartsDep
+from console.forms import act_id_of, field_problems, form_fields, from_texts, new_act_id
 from console.problems import FieldProblem
 from console.rendering import done, render
-from db.settings.keys import create_key, list_keys, new_key, revoke_key
+from db.settings.keys import create_key, list_keys, revoke_key
+from domain.api_keys import key_secret, make_key
 from domain.errors import Refusal
 from domain.schemas.keys import NewKey
 from domain.types import Identifier, Source
@@ -33,24 +34,28 @@ async def keys(
 
 @router.get("/keys/new")
 async def ask_new(request: Request, _admin: AdminDep) -> Response:
-    return render(request, "keys/new.html", fields=form_fields(NewKey, {}), refusal="")
+    return render(request, "keys/new.html", fields=form_fields(NewKey, {}), refusal="", act_id=new_act_id())
 
 
 @router.post("/keys/new")
-async def create(request: Request, admin: AdminDep, container: ContainerDep, form: FormDep) -> Response:
+async def create(request: Request, admin: AdminDep, container: ContainerDep, parts: PartsDep, form: FormDep) -> Response:
     errors: list[FieldProblem] = []
     refusal = ""
     try:
         new = NewKey.model_validate(from_texts(NewKey, form))
-        secret = new_key(for_operations=new.source is None)
+        entropy = parts.signer.secret_of("key", act_id_of(form))
+        secret = make_key(key_secret(entropy), for_operations=new.source is None)
         key = await create_key(container.database, secret, new, by=admin.author, now=datetime.now(UTC))
-        return render(request, "keys/created.html", 201, key=key, secret=secret)
+        if key.revoked_at is None:
+            return render(request, "keys/created.html", 201, key=key, secret=secret)
+        refusal = f"This form has made the key {key.name} before, which is revoked."
     except ValidationError as exc:
         errors = field_problems(exc)
         refusal = "; ".join(error.message for error in errors if not error.field)
     except Refusal as exc:
         refusal = exc.detail
-    return render(request, "keys/new.html", 422, fields=form_fields(NewKey, form, errors), refusal=refusal)
+    fields = form_fields(NewKey, form, errors)
+    return render(request, "keys/new.html", 422, fields=fields, refusal=refusal, act_id=new_act_id())
 
 
 @router.get("/keys/{key_id}/revoke")

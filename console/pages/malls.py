@@ -1,7 +1,6 @@
 """Malls: callback settings, secrets with rotation, networks of the legacy format."""
 
 import base64
-import secrets
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request
@@ -9,8 +8,17 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from api.dependencies import ContainerDep
-from console.access import AdminDep, FormDep
-from console.forms import default_texts, field_problems, form_fields, from_texts, to_texts
+from console.access import AdminDep, FormDep, PartsDep
+from console.forms import (
+    act_id_of,
+    default_texts,
+    field_problems,
+    form_fields,
+    from_texts,
+    new_act_id,
+    recorded_id,
+    to_texts,
+)
 from console.problems import FieldProblem
 from console.rendering import done, render
 from db.core.connection import Database
@@ -74,13 +82,18 @@ async def edit(request: Request, source: Source, admin: AdminDep, container: Con
 
 @router.get("/malls/{source}/secret")
 async def ask_secret(request: Request, source: Source, _admin: AdminDep) -> Response:
-    return render(request, "malls/secret.html", source=source)
+    return render(request, "malls/secret.html", source=source, act_id=new_act_id())
 
 
 @router.post("/malls/{source}/secret")
-async def rotate_secret(request: Request, source: Source, admin: AdminDep, container: ContainerDep) -> Response:
-    secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
-    found = await add_webhook_secret(container.database, source, secret, by=admin.author, now=datetime.now(UTC))
+async def rotate_secret(
+    request: Request, source: Source, admin: AdminDep, container: ContainerDep, parts: PartsDep, form: FormDep
+) -> Response:
+    act_id = act_id_of(form)
+    secret = f"whsec_{base64.b64encode(parts.signer.secret_of(f'webhook {source}', act_id)).decode()}"
+    found = await add_webhook_secret(
+        container.database, source, secret, by=admin.author, now=datetime.now(UTC), act_id=recorded_id(act_id)
+    )
     return render(request, "malls/new_secret.html", 201, mall=found, secret=secret)
 
 

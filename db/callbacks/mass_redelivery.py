@@ -5,7 +5,7 @@ from datetime import datetime
 
 from db.callbacks.redelivery import RedeliverySlice, split_by_driver
 from db.core.connection import Connection, Database, connection, fetch_one, transaction
-from db.settings.audit import record_act
+from db.settings.audit import find_changed, hold_repeats, record_act
 from domain.ids import redelivery_workflow_id
 from domain.messages.acts import Act, Outcome
 from domain.messages.callbacks import RedeliveryState
@@ -51,9 +51,16 @@ RETURNING redelivery_id
 async def begin_redelivery(
     database: Database, wanted: RedeliveryRange, *, act: Act, now: datetime, gives_up_at: datetime
 ) -> Redelivery:
-    """Begins a redelivery; while one of the same range is unfinished, returns that. Either is recorded as the act's outcome."""
+    """Begins a redelivery; while one of the same range is unfinished, returns that. Either is recorded as the act's outcome.
+
+    The same act again returns the redelivery of the first time, finished or not.
+    """
     key = (wanted.source, wanted.since, wanted.until, wanted.status)
     async with transaction(database) as conn:
+        await hold_repeats(conn, act.id)
+        repeated = await find_changed(conn, "redelivery", act.id)
+        if repeated is not None and (earlier := await _read(conn, int(repeated))):
+            return earlier
         await conn.execute(END_OLD, *key, now)
         redelivery_id = await conn.fetchval(FIND, *key)
         count, begun = 0, None

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from db.core.connection import Connection, Database, Row, transaction
 from db.orders.release import LOCK_TEAM
-from db.settings.audit import find_outcome, record_act
+from db.settings.audit import find_outcome, hold_repeats, record_act
 from domain.ids import event_id
 from domain.messages.acts import Act, Outcome
 from domain.messages.callbacks import RevivedCallbacks
@@ -41,8 +41,15 @@ EVENT_EXISTS = "SELECT EXISTS (SELECT FROM events WHERE event_id = $1 AND ($2::t
 async def redeliver_event(
     database: Database, event: str, source: str | None, now: datetime, act: Act | None = None
 ) -> RedeliverySlice | None:
-    """Makes an event due at each of its addresses, whatever its status; returns None if the mall (None: any) has none such."""
+    """Makes an event due at each of its addresses, whatever its status; returns None if the mall (None: any) has none such.
+
+    The same act again makes nothing due, and has the first one's outcome.
+    """
     async with transaction(database) as conn:
+        if act is not None:
+            await hold_repeats(conn, act.id)
+            if earlier := await find_outcome(conn, f"callback/{event}", act):
+                return RedeliverySlice([], [], earlier)
         if not await conn.fetchval(EVENT_EXISTS, event, source):
             return None
         slice_ = split_by_driver(await conn.fetch(EVENT_CANDIDATES, event, source))

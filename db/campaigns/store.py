@@ -9,6 +9,7 @@ import asyncpg
 
 from db.campaigns.versions import record_version
 from db.core.connection import Connection, Database, Row, connection, transaction
+from db.settings.audit import find_changed
 from domain.campaigns import campaign_risks, require_confirmation
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import SELLING, CampaignStatus, require_transition
@@ -34,9 +35,15 @@ UPDATE campaigns SET ({", ".join(COLUMNS[1:])}) = ({", ".join(f"${n}" for n in r
 
 
 async def create_campaign(
-    database: Database, new: NewCampaign, *, by: Author, now: datetime, confirmed: bool = False
+    database: Database,
+    new: NewCampaign,
+    *,
+    by: Author,
+    now: datetime,
+    confirmed: bool = False,
+    act_id: str | None = None,
 ) -> Campaign:
-    """Creates a campaign under its own id, or under the next free one.
+    """Creates a campaign under its own id, or under the next free one; the same act again returns the campaign that it made.
 
     Raises:
         Refusal: campaign_conflict (the id is taken, or another campaign sells these goods in the same channel and time),
@@ -45,6 +52,8 @@ async def create_campaign(
     """
     async with transaction(database) as conn:
         await conn.execute(ONE_CHANGE_AT_A_TIME)
+        if act_id is not None and (made := await find_changed(conn, "campaign", act_id)) is not None:
+            return await lock_campaign(conn, int(made))
         campaign_id = new.campaign_id or await conn.fetchval(FREE_CAMPAIGN_ID)
         campaign = Campaign(**_fields(new), campaign_id=campaign_id, version=1, updated_at=now)
         try:
@@ -55,7 +64,7 @@ async def create_campaign(
         prices = await _save_goods(conn, campaign)
         await _save_stock(conn, campaign)
         require_confirmation(campaign_risks(None, campaign, prices, now), confirmed=confirmed)
-        await record_version(conn, campaign, by)
+        await record_version(conn, campaign, by, act_id)
     return campaign
 
 

@@ -6,9 +6,9 @@ from domain.messages.acts import Author
 from domain.schemas.campaigns import Campaign, CampaignVersion
 
 
-async def record_version(conn: Connection, campaign: Campaign, by: Author) -> None:
+async def record_version(conn: Connection, campaign: Campaign, by: Author, act_id: str | None = None) -> None:
     """Records the campaign's present version, in the transaction that makes it."""
-    await record_change(conn, f"campaign/{campaign.campaign_id}", campaign, by=by, now=campaign.updated_at)
+    await record_change(conn, f"campaign/{campaign.campaign_id}", campaign, by=by, now=campaign.updated_at, act_id=act_id)
 
 
 VERSIONS = """

@@ -20,11 +20,20 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 
 async def record_change(
-    conn: Connection, subject: str, content: BaseModel | Mapping[str, object], *, by: Author, now: datetime
+    conn: Connection,
+    subject: str,
+    content: BaseModel | Mapping[str, object],
+    *,
+    by: Author,
+    now: datetime,
+    act_id: str | None = None,
 ) -> None:
-    """Records the complete new content of a subject (e.g. campaign/100123), in the transaction that changes it."""
+    """Records the complete new content of a subject (e.g. campaign/100123), in the transaction that changes it.
+
+    `act_id` names the request, which `find_changed` then finds when it is repeated.
+    """
     stored = content.model_dump_json() if isinstance(content, BaseModel) else json.dumps(content)
-    await conn.execute(RECORD, now, *_author(by), subject, "set", None, True, None, stored, None)
+    await conn.execute(RECORD, now, *_author(by), subject, "set", None, True, None, stored, act_id)
 
 
 async def record_act(conn: Connection, subject: str, action: str, act: Act, outcome: Outcome, now: datetime) -> Outcome:
@@ -49,6 +58,28 @@ async def find_outcome(conn: Connection, subject: str, act: Act) -> Outcome | No
     """Returns what came of this act when it arrived before; to be read under the subject's lock."""
     row = await conn.fetchrow(RECORDED_OUTCOME, act.id, subject)
     return Outcome(changed=row["changed"], detail=row["outcome"]) if row else None
+
+
+ONE_REPEAT_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended($1, 7242006))"
+
+
+async def hold_repeats(conn: Connection, act_id: str) -> None:
+    """Lets other requests with this id wait until the transaction ends: they then find what this one has recorded.
+
+    For acts without one row to lock. Called before any row lock, or it could deadlock with them.
+    """
+    await conn.execute(ONE_REPEAT_AT_A_TIME, act_id)
+
+
+CHANGED_SUBJECT = """
+SELECT split_part(subject, '/', 2) FROM changes WHERE act_id = $1 AND split_part(subject, '/', 1) = $2
+"""
+
+
+async def find_changed(conn: Connection, kind: str, act_id: str) -> str | None:
+    """Returns the id of the subject of this kind that the same request made or changed before; to be read under a lock."""
+    found: str | None = await conn.fetchval(CHANGED_SUBJECT, act_id, kind)
+    return found
 
 
 def _author(author: Author) -> tuple[str | None, ...]:

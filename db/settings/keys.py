@@ -10,7 +10,7 @@ import asyncpg
 
 from db.core.connection import Database, connection, fetch_one, transaction
 from db.core.pagination import Conditions, Position
-from db.settings.audit import record_change
+from db.settings.audit import hold_repeats, record_change
 from domain.api_keys import ALPHABET, SECRET_LENGTH, make_key
 from domain.errors import ErrorCode, Refusal
 from domain.messages.acts import Author
@@ -130,15 +130,19 @@ COLUMNS = "key_id, name, source, scopes, created_at, last_used_at, revoked_at"
 MALL_EXISTS = "SELECT EXISTS (SELECT FROM malls WHERE source = $1)"
 INSERT_KEY = "INSERT INTO api_keys (key_hash, key_id, name, source, scopes, created_at) VALUES ($1, $2, $3, $4, $5, $6)"
 CREATE_KEY = f"{INSERT_KEY} RETURNING {COLUMNS}"
+READ_KEY = f"SELECT {COLUMNS} FROM api_keys WHERE key_id = $1"
 
 
 async def create_key(database: Database, key: str, new: NewKey, *, by: Author, now: datetime) -> Key:
-    """Stores the hash of a new key.
+    """Stores the hash of a new key; a repeat, which has the same key, returns it as it is.
 
     Raises:
         Refusal: mall_not_found; invalid_request where another key, revoked or not, has this name.
     """
     async with transaction(database) as conn:
+        await hold_repeats(conn, key_id(key))
+        if (earlier := await conn.fetchrow(READ_KEY, key_id(key))) is not None:
+            return Key(**earlier)
         if new.source is not None and not await conn.fetchval(MALL_EXISTS, new.source):
             raise Refusal(ErrorCode.MALL_NOT_FOUND, f"There is no mall {new.source}.")
         scopes = sorted(set(new.scopes))
@@ -186,7 +190,6 @@ async def list_keys(database: Database, source: str | None, after: Position | No
 
 
 REVOKE_KEY = f"UPDATE api_keys SET revoked_at = $2 WHERE key_id = $1 AND revoked_at IS NULL RETURNING {COLUMNS}"
-READ_KEY = f"SELECT {COLUMNS} FROM api_keys WHERE key_id = $1"
 
 
 async def revoke_key(database: Database, key: str, *, by: Author, now: datetime) -> Key:

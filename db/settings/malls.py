@@ -6,7 +6,7 @@ from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
 
 from db.core.connection import Connection, Database, Row, connection, fetch_one, transaction
-from db.settings.audit import record_change
+from db.settings.audit import find_changed, record_change
 from domain.addresses import default_routing_key_prefixes, routing_key_refusal
 from domain.errors import ErrorCode, Refusal
 from domain.messages.acts import Author
@@ -80,23 +80,32 @@ async def list_malls(database: Database, after: str | None, limit: int) -> list[
         return [_mall(row) for row in await conn.fetch(LIST_MALLS, after, limit)]
 
 
+LOCK_SECRETS = "SELECT webhook_secrets FROM malls WHERE source = $1 FOR NO KEY UPDATE"
 ADD_SECRET = f"""
 UPDATE malls SET webhook_secrets = array_prepend($2, webhook_secrets[1:1]) WHERE source = $1 RETURNING {COLUMNS}
 """
 DROP_OLD_SECRETS = f"UPDATE malls SET webhook_secrets = webhook_secrets[1:1] WHERE source = $1 RETURNING {COLUMNS}"
 
 
-async def add_webhook_secret(database: Database, source: str, secret: str, *, by: Author, now: datetime) -> Mall:
+async def add_webhook_secret(
+    database: Database, source: str, secret: str, *, by: Author, now: datetime, act_id: str | None = None
+) -> Mall:
     """Makes this the mall's newest secret; callbacks are signed with it and the previous newest one.
 
+    An act with an `act_id` is done once: a second secret would drop the one that the mall verifies with.
+
     Raises:
-        Refusal: mall_not_found.
+        Refusal: mall_not_found; invalid_request, where a repeat's secret is not valid any more.
     """
     async with transaction(database) as conn:
-        row = await conn.fetchrow(ADD_SECRET, source, secret)
-        if row is None:
+        valid = await conn.fetchval(LOCK_SECRETS, source)
+        if valid is None:
             raise _mall_not_found(source)
-        return await _record_mall(conn, row, by, now)
+        if act_id is not None and await find_changed(conn, "mall", act_id) is not None:
+            if secret not in valid:
+                raise Refusal(ErrorCode.INVALID_REQUEST, "This form has made a secret before, which is not valid any more.")
+            return _mall(await fetch_one(conn, READ_MALL, source))
+        return await _record_mall(conn, await fetch_one(conn, ADD_SECRET, source, secret), by, now, act_id)
 
 
 async def drop_old_webhook_secrets(database: Database, source: str, *, by: Author, now: datetime) -> Mall:
@@ -116,9 +125,9 @@ def _mall_not_found(source: str) -> Refusal:
     return Refusal(ErrorCode.MALL_NOT_FOUND, f"There is no mall {source}.")
 
 
-async def _record_mall(conn: Connection, row: Row, by: Author, now: datetime) -> Mall:
+async def _record_mall(conn: Connection, row: Row, by: Author, now: datetime, act_id: str | None = None) -> Mall:
     mall = _mall(row)
-    await record_change(conn, f"mall/{mall.source}", mall, by=by, now=now)
+    await record_change(conn, f"mall/{mall.source}", mall, by=by, now=now, act_id=act_id)
     return mall
 
 
