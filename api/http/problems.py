@@ -17,6 +17,9 @@ from domain.types import Schema, validation_message
 log = logging.getLogger("groupbuy.api")
 
 REFUSALS = Counter("groupbuy_refusals", "Requests that were answered with a problem, by its code", ["code"])
+for _code in ErrorCode:
+    # From 0 on: Prometheus sees no increase in a series that begins with 1, and a first defect would go unnoticed.
+    REFUSALS.labels(_code)
 
 RETRY_AFTER_SECONDS = 1
 CODES_OF_STATUS = {404: ErrorCode.NOT_FOUND, 405: ErrorCode.METHOD_NOT_ALLOWED}

@@ -76,6 +76,8 @@ class DatabaseMetrics:
             Reading("open_work", 15.0, self._read_open_work),
             Reading("trade", 60.0, self._read_trade),
         )
+        for reading in self._readings:
+            READ_AT.labels(reading.name)  # 0 until it was read: what was never read is stale, too
 
     async def refresh(self) -> None:
         """Reads what is due. Gauges that cannot be read keep their values, and `groupbuy_read_timestamp_seconds` its own."""

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from api.http.problems import REFUSALS
+from domain.errors import ErrorCode
 from tests.deploy.files import MONITORING, ROOT
+from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, RECONCILIATION_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
 
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed: apt-get install prometheus")
@@ -45,6 +48,17 @@ def test_every_alert_is_tested_both_ways() -> None:
     names = {alert["alert"] for alert in alerts()}
     assert names == silent
     assert names == firing
+
+
+def test_a_queue_that_nobody_serves_is_missed() -> None:
+    [rule] = [alert for alert in alerts() if alert["alert"] == "GroupbuyQueueUnserved"]
+    queues = {TRADE_QUEUE, REFUNDS_QUEUE, MASS_QUEUE, CALLBACKS_QUEUE, RECONCILIATION_QUEUE}
+    assert set(re.findall(r'task_queue="([\w-]+)"', rule["expr"])) == queues
+
+
+def test_what_has_not_happened_yet_is_counted_as_0() -> None:
+    counted = {sample.labels["code"] for metric in REFUSALS.collect() for sample in metric.samples}
+    assert counted == set(ErrorCode)
 
 
 def test_every_alert_has_a_paragraph_that_says_how_urgent_it_is() -> None:
