@@ -125,7 +125,8 @@ def migrate(*, database_url: str) -> None:
 def wake(*, everywhere: bool, database_url: str | None, data_dir: Path) -> None:  # noqa: ARG001 - the flag says what is done
     """Let the workflows of all teams read their rows, and start those that Temporal has lost.
 
-    The workers do it by themselves when Temporal's namespace is new; this is for one that was restored from a backup.
+    The workers do it by themselves when Temporal's namespace is new. After a restore from a backup use `groupbuy reconcile`,
+    which also mends refunds and ends workflows without rows; this needs the database alone.
     """
     from cli.admin import database_of_stack, wake_all_teams
 

@@ -164,6 +164,15 @@ async def test_a_team_whose_workflow_was_terminated_gets_a_new_one(
         await receiver.of_type(f"team.{status}")
 
 
+async def test_a_team_whose_workflow_was_terminated_is_joined_and_completes(shop: Shop, temporal: Client) -> None:
+    offer = await shop.sell(target_count=2)
+    opener = await offer.seat()
+    await team_workflow(temporal, opener["team_id"]).terminate("by mistake")
+    last = await offer.seat(team_id=opener["team_id"])
+    await shop.settle(opener, last)
+    await shop.until_team(opener["team_id"], "completed")
+
+
 async def test_an_act_that_meets_another_is_told_what_came_of_it(shop: Shop, temporal: Client) -> None:
     """The API's operators and one in the Temporal UI at once: one changes something, and all stand in the audit."""
     offer = await shop.sell()
