@@ -17,13 +17,14 @@ from api.container import FINAL_RECORD_TIMEOUT
 from settings import Settings
 from tests.deploy.files import CHART, documents
 from workers.queues import GRACE
+from workers.versions import BUILD, NAME
 from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, RECONCILIATION_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
 
 pytestmark = pytest.mark.skipif(find_spec("helm_python") is None, reason="there is no Helm for this machine on PyPI")
 
 KUBERNETES = ("1.31.0", kubernetes_validate.latest_version())
 """the oldest and the newest that the manifests are validated for"""
-OF_OPERATORS = {"ScaledObject", "PodMonitor", "PrometheusRule"}
+OF_OPERATORS = {"ScaledObject", "TriggerAuthentication", "PodMonitor", "PrometheusRule"}
 """kinds that Kubernetes itself does not know"""
 RESERVE = 2.0
 """seconds beside those that a process gives its work at most, to close connections"""
@@ -74,7 +75,8 @@ def rendered(*settings: str) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def pods(objects: dict[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
-    return [each["spec"]["template"] for (kind, _), each in objects.items() if kind in {"Deployment", "Job"}]
+    templates = [each["spec"]["template"] for (kind, _), each in objects.items() if kind in {"Deployment", "Job"}]
+    return templates + [each for (kind, _), each in objects.items() if kind == "Pod"]
 
 
 def test_the_chart_has_no_fault_that_lint_finds() -> None:
@@ -130,7 +132,7 @@ def test_every_task_queue_is_served_and_trade_is_never_scaled_to_nothing() -> No
 
 
 def test_every_setting_exists_and_secrets_are_named_only() -> None:
-    known = {f"GROUPBUY_{name.upper()}" for name in Settings.model_fields}
+    known = {f"GROUPBUY_{name.upper()}" for name in Settings.model_fields} | {"GROUPBUY_ADMIN_KEY"}  # of groupbuy check
     for pod in pods(rendered(*EVERYTHING)):
         for variable in pod["spec"]["containers"][0]["env"]:
             name = variable["name"]
@@ -151,6 +153,62 @@ def test_pods_have_as_much_time_to_stop_as_the_processes_take() -> None:
         [container] = spec["containers"]
         before = int(container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", ["", "0"])[1])
         assert spec["terminationGracePeriodSeconds"] >= before + takes[container["name"]], name
+
+
+def test_no_key_stands_in_a_command_of_the_notes() -> None:
+    [notes] = [text for name, text in helm()["rendered"].items() if name.endswith("NOTES.txt")]
+    assert "gb_ops_" not in notes
+    assert "create secret generic groupbuy-check --from-file=key=/dev/stdin" in notes
+
+
+def test_keda_asks_temporal_as_the_workers_do() -> None:
+    objects = rendered(*EVERYTHING)
+    triggers = [
+        trigger for (kind, _), each in objects.items() if kind == "ScaledObject" for trigger in each["spec"]["triggers"]
+    ]
+    assert {trigger["authenticationRef"]["name"] for trigger in triggers} == {"shop-temporal"}
+    assert {trigger["metadata"]["queueTypes"] for trigger in triggers} == {"workflow,activity"}
+    assert {trigger["metadata"]["tlsServerName"] for trigger in triggers} == {"temporal.internal"}
+    targets = objects[("TriggerAuthentication", "shop-temporal")]["spec"]["secretTargetRef"]
+    assert [(each["parameter"], each["name"], each["key"]) for each in targets] == [
+        ("apiKey", "groupbuy-temporal", "apiKey"),
+        ("cert", "groupbuy-temporal-tls", "tls.crt"),
+        ("key", "groupbuy-temporal-tls", "tls.key"),
+        ("ca", "groupbuy-temporal-tls", "ca.crt"),
+    ]
+    without = rendered("keda.enabled=true")
+    assert not any(kind == "TriggerAuthentication" for kind, _ in without)
+    assert "authenticationRef" not in without[("ScaledObject", "shop-worker-trade")]["spec"]["triggers"][0]
+
+
+def test_the_workers_alone_have_a_version() -> None:
+    objects = rendered(*EVERYTHING, "workerVersion.deploymentName=groupbuy", "workerVersion.buildId=0.2.0")
+    versions = {
+        name: {
+            variable["name"]: variable["value"]
+            for variable in each["spec"]["template"]["spec"]["containers"][0]["env"]
+            if variable["name"] in {NAME, BUILD}
+        }
+        for (kind, name), each in objects.items()
+        if kind == "Deployment"
+    }
+    assert versions == {name: {NAME: "groupbuy", BUILD: "0.2.0"} if "-worker-" in name else {} for name in versions}
+    asked = objects[("ScaledObject", "shop-worker-trade")]["spec"]["triggers"][0]["metadata"]
+    assert (asked["workerDeploymentName"], asked["workerDeploymentBuildId"]) == ("groupbuy", "0.2.0")
+    with pytest.raises(subprocess.CalledProcessError):
+        rendered("workerVersion.buildId=0.2.0")
+
+
+def test_workers_can_be_releases_of_their_own() -> None:
+    names = {name for kind, name in rendered("workers=null") if kind == "Deployment"}
+    assert names == {"shop-api"}
+    assert rendered("api.replicas=0")[("Deployment", "shop-api")]["spec"]["replicas"] == 0
+
+
+def test_every_deployment_has_a_disruption_budget() -> None:
+    objects = rendered(*EVERYTHING)
+    budgets, deployments = ({name for kind, name in objects if kind == each} for each in ("PodDisruptionBudget", "Deployment"))
+    assert budgets == deployments
 
 
 def test_the_console_is_off_where_trade_is_done() -> None:
