@@ -7,6 +7,7 @@ from typing import Annotated, NamedTuple
 
 from fastapi import Path
 
+from console.changed import Difference, differences
 from db.campaigns.goods import read_goods
 from db.campaigns.store import read_campaign
 from db.core.connection import Database
@@ -79,15 +80,8 @@ async def read_preview(database: Database, before: CampaignFields | None, after:
     return preview(before, after, goods, datetime.now(UTC))
 
 
-class Difference(NamedTuple):
-    field: str
-    before: str
-    after: str
-
-
-def differences(before: Campaign | None, after: Campaign) -> list[Difference]:
+def version_differences(before: Campaign | None, after: Campaign) -> list[Difference]:
     """Returns the fields of a version that differ from those of the one before; of the first version, none."""
     if before is None:
         return []
-    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
-    return [Difference(name, str(old[name]), str(new[name])) for name in CampaignFields.model_fields if old[name] != new[name]]
+    return differences(before.model_dump(mode="json"), after.model_dump(mode="json"), CampaignFields.model_fields)

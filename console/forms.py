@@ -1,6 +1,7 @@
 """Forms: fields made from a pydantic model, what a browser sent as values of that model, and what is wrong with it."""
 
 import hashlib
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,17 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from console.access import TOKEN_FIELD
 from console.problems import FieldProblem
+from db.settings.audit import FormAct
 from domain.errors import ErrorCode, Refusal
 from domain.types import Note, Schema, validation_message
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 Reason = Annotated[Note, Field(min_length=1)]
+MAX_DIGITS = 18
+"""of the number of a change"""
 ActId = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 
 
@@ -59,9 +64,22 @@ def act_id_of(form: Mapping[str, str]) -> str:
         raise Refusal(ErrorCode.INVALID_REQUEST, "The form cannot be read.") from None
 
 
-def recorded_id(act_id: str) -> str:
-    """Returns the id under which the audit keeps an act that makes a secret: the secret does not follow from it."""
-    return hashlib.sha256(act_id.encode()).hexdigest()[:32]
+def recorded_id(form: Mapping[str, str]) -> str:
+    """Returns the id under which the audit keeps what a form asks for: the form sent again has it too, with other texts not.
+
+    A secret that follows from the form's own id does not follow from this one. Raises Refusal.
+    """
+    act_id_of(form)
+    sent = json.dumps({name: text for name, text in form.items() if name != TOKEN_FIELD}, sort_keys=True)
+    return hashlib.sha256(sent.encode()).hexdigest()[:32]
+
+
+def form_act(form: Mapping[str, str]) -> FormAct:
+    """Returns which act a form asks for, and what the person saw who sent it. Raises Refusal."""
+    seen = form.get("seen", "")
+    if not (seen.isascii() and seen.isdecimal() and len(seen) <= MAX_DIGITS):
+        raise Refusal(ErrorCode.INVALID_REQUEST, "The form cannot be read.")
+    return FormAct(recorded_id(form), int(seen))
 
 
 def validated(model: type[ModelT], values: Mapping[str, Any]) -> ModelT:

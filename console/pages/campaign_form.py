@@ -14,10 +14,12 @@ from api.http.middleware import READS_ONLY
 from api.http.query_params import CampaignQuery
 from console.access import FormDep, Operator, OperatorDep
 from console.campaigns import CampaignPath, find_campaign, read_preview
-from console.forms import act_id_of, default_texts, field_problems, form_fields, from_texts, new_act_id, to_texts
+from console.changed import Changed, changed_since
+from console.forms import default_texts, field_problems, form_act, form_fields, from_texts, new_act_id, recorded_id, to_texts
 from console.problems import FieldProblem
 from console.rendering import done, render
 from db.campaigns.store import change_campaign, create_campaign, read_campaign
+from db.settings.audit import ChangedSinceError, FormAct, latest_change, was_done
 from domain.errors import ConfirmationRequired, Refusal, Risk
 from domain.lifecycle import CampaignStatus
 from domain.schemas.campaigns import Campaign, CampaignFields, NewCampaign
@@ -45,7 +47,7 @@ async def create(request: Request, operator: OperatorDep, container: ContainerDe
             by=operator.author,
             now=datetime.now(UTC),
             confirmed=form.get("confirm") == "true",
-            act_id=act_id_of(form),
+            act_id=recorded_id(form),
         )
     except ValidationError as exc:
         return await _form(request, container, None, form, field_problems(exc))
@@ -58,23 +60,22 @@ async def create(request: Request, operator: OperatorDep, container: ContainerDe
 
 @router.get("/campaigns/{campaign_id}/edit")
 async def ask_edit(request: Request, campaign_id: CampaignPath, _operator: OperatorDep, container: ContainerDep) -> Response:
+    seen = await latest_change(container.database, f"campaign/{campaign_id}")
     found = await find_campaign(container.database, campaign_id)
-    return await _form(request, container, found, to_texts(found))
+    return await _form(request, container, found, to_texts(found), seen=seen)
 
 
 @router.post("/campaigns/{campaign_id}/edit")
 async def edit(
     request: Request, campaign_id: CampaignPath, operator: OperatorDep, container: ContainerDep, form: FormDep
 ) -> Response:
-    found = await find_campaign(container.database, campaign_id)
-    if form.get("seen") != str(found.version):
-        return await _form(request, container, found, form, has_changed=True)
+    act, found = form_act(form), await find_campaign(container.database, campaign_id)
     try:
         wanted = CampaignFields.model_validate(from_texts(CampaignFields, form, leave_out=LEFT_OUT))
     except ValidationError as exc:
-        return await _form(request, container, found, form, field_problems(exc))
+        return await _form(request, container, found, form, field_problems(exc), seen=act.seen)
     changes = {name: value for name, value in wanted if value != getattr(found, name)}
-    return await _change(request, container, operator, found, changes, form)
+    return await _change(request, container, operator, found, changes, form, act)
 
 
 @router.post("/campaigns/preview")
@@ -97,16 +98,23 @@ async def _change(
     found: Campaign,
     changes: dict[str, Any],
     form: dict[str, str],
+    act: FormAct,
 ) -> Response:
     if not changes:
-        return done(request, f"/campaigns/{found.campaign_id}", changed=False)
+        is_done = await was_done(container.database, f"campaign/{found.campaign_id}", act.act_id)
+        return done(request, f"/campaigns/{found.campaign_id}", changed=is_done)
     confirmed, now = form.get("confirm") == "true", datetime.now(UTC)
     try:
-        await change_campaign(container.database, found.campaign_id, changes, by=operator.author, now=now, confirmed=confirmed)
+        await change_campaign(
+            container.database, found.campaign_id, changes, by=operator.author, now=now, confirmed=confirmed, form=act
+        )
     except ConfirmationRequired as exc:
-        return await _form(request, container, found, form, risks=exc.risks)
+        return await _form(request, container, found, form, risks=exc.risks, seen=act.seen)
     except Refusal as exc:
-        return await _form(request, container, found, form, [FieldProblem("", exc.detail)])
+        return await _form(request, container, found, form, [FieldProblem("", exc.detail)], seen=act.seen)
+    except ChangedSinceError as exc:
+        found = await find_campaign(container.database, found.campaign_id)
+        return await _form(request, container, found, form, changed=changed_since(exc), seen=exc.latest.change_no)
     return done(request, f"/campaigns/{found.campaign_id}")
 
 
@@ -118,7 +126,8 @@ async def _form(
     errors: Sequence[FieldProblem] = (),
     risks: Sequence[Risk] = (),
     *,
-    has_changed: bool = False,
+    changed: Changed | None = None,
+    seen: int = 0,
 ) -> Response:
     """Shows the form of a new campaign, or of the one that was found."""
     try:
@@ -129,12 +138,13 @@ async def _form(
     return render(
         request,
         "campaigns/form.html",
-        409 if risks or has_changed else 422 if errors else 200,
+        409 if risks or changed else 422 if errors else 200,
         campaign=found,
         fields=form_fields(CampaignFields if found else NewCampaign, texts, errors, leave_out=LEFT_OUT),
         refusals=[error.message for error in errors if not error.field],
         risks=risks,
-        has_changed=has_changed,
+        changed=changed,
+        seen=seen,
         preview=shown,
         errors=[],
         act_id=new_act_id(),

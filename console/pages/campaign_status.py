@@ -1,5 +1,6 @@
 """The changes of a campaign's status: a button each, and the end with all its teams."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -10,11 +11,14 @@ from api.container import Container
 from api.dependencies import ContainerDep
 from console.access import FormDep, OperatorDep
 from console.campaigns import CampaignPath, find_campaign
-from console.forms import FormError, ReasonedAct, new_act_id, validated
+from console.changed import Changed, changed_since
+from console.forms import FormError, ReasonedAct, form_act, new_act_id, validated
 from console.problems import FieldProblem
 from console.rendering import done, render
 from db.campaigns.store import change_campaign
-from domain.errors import ConfirmationRequired
+from db.core.connection import Database
+from db.settings.audit import ChangedSinceError, latest_change
+from domain.errors import ConfirmationRequired, Risk
 from domain.schemas.campaign_shutdown import NewShutdown, ShutdownPreview
 from domain.types import TotalMoney
 
@@ -40,8 +44,8 @@ class Ending(ReasonedAct):
 async def ask_status(
     request: Request, campaign_id: CampaignPath, status: StatusAct, _operator: OperatorDep, container: ContainerDep
 ) -> Response:
-    return render(
-        request, "campaigns/status.html", campaign=await find_campaign(container.database, campaign_id), status=status, risks=()
+    return await _ask_status(
+        request, container.database, campaign_id, status, await latest_change(container.database, f"campaign/{campaign_id}")
     )
 
 
@@ -54,15 +58,46 @@ async def set_status(
     container: ContainerDep,
     form: FormDep,
 ) -> Response:
-    found = await find_campaign(container.database, campaign_id)
-    confirmed, now = form.get("confirm") == "true", datetime.now(UTC)
+    act = form_act(form)
     try:
         await change_campaign(
-            container.database, campaign_id, {"status": status.value}, by=operator.author, now=now, confirmed=confirmed
+            container.database,
+            campaign_id,
+            {"status": status.value},
+            by=operator.author,
+            now=datetime.now(UTC),
+            confirmed=form.get("confirm") == "true",
+            form=act,
         )
     except ConfirmationRequired as exc:
-        return render(request, "campaigns/status.html", 409, campaign=found, status=status, risks=exc.risks)
+        return await _ask_status(request, container.database, campaign_id, status, act.seen, risks=exc.risks)
+    except ChangedSinceError as exc:
+        seen, changed = exc.latest.change_no, changed_since(exc)
+        return await _ask_status(request, container.database, campaign_id, status, seen, changed=changed)
     return done(request, f"/campaigns/{campaign_id}")
+
+
+async def _ask_status(
+    request: Request,
+    database: Database,
+    campaign_id: int,
+    status: StatusAct,
+    seen: int,
+    *,
+    risks: Sequence[Risk] = (),
+    changed: Changed | None = None,
+) -> Response:
+    return render(
+        request,
+        "campaigns/status.html",
+        409 if risks or changed else 200,
+        campaign=await find_campaign(database, campaign_id),
+        status=status,
+        risks=risks,
+        changed=changed,
+        seen=seen,
+        act_id=new_act_id(),
+    )
 
 
 @router.get("/campaigns/{campaign_id}/ending")

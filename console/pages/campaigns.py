@@ -9,7 +9,7 @@ from starlette.responses import Response
 from api.dependencies import ContainerDep
 from api.http.pagination import Cursor, campaign_position, page
 from console.access import ViewerDep
-from console.campaigns import CampaignPath, differences, find_campaign, read_preview
+from console.campaigns import CampaignPath, find_campaign, read_preview, version_differences
 from console.rendering import render
 from db.campaigns.funnel import read_funnel
 from db.campaigns.shutdown import read_shutdown
@@ -54,7 +54,7 @@ async def campaign(request: Request, campaign_id: CampaignPath, _viewer: ViewerD
         "campaigns/campaign.html",
         campaign=found,
         preview=await read_preview(container.database, found, found),
-        versions=[(version, differences(old, version.campaign)) for version, old in zip(versions, older, strict=True)],
+        versions=[(version, version_differences(old, version.campaign)) for version, old in zip(versions, older, strict=True)],
         shutdown=container.links.fill(shutdown) if shutdown else None,
     )
 

@@ -9,10 +9,12 @@ from starlette.responses import Response
 from api.container import Container
 from api.dependencies import ContainerDep
 from console.access import FormDep, Operator, OperatorDep, ViewerDep
-from console.forms import field_problems, form_fields, from_texts, to_texts
+from console.changed import Changed, changed_since
+from console.forms import field_problems, form_act, form_fields, from_texts, new_act_id, to_texts
 from console.problems import FieldProblem
 from console.rendering import done, render
 from db.campaigns.goods import list_goods, read_goods, save_goods
+from db.settings.audit import ChangedSinceError, latest_change
 from domain.errors import ConfirmationRequired, ErrorCode, Refusal, Risk
 from domain.schemas.goods import Goods
 from domain.types import Identifier
@@ -31,7 +33,7 @@ async def goods(request: Request, _viewer: ViewerDep, container: ContainerDep, a
 
 @router.get("/goods/new")
 async def ask_new(request: Request, _operator: OperatorDep) -> Response:
-    return _form(request, None, {})
+    return _form(request, None, {}, seen=0)
 
 
 @router.post("/goods/new")
@@ -41,10 +43,11 @@ async def create(request: Request, operator: OperatorDep, container: ContainerDe
 
 @router.get("/goods/{goods_id}")
 async def ask_edit(request: Request, goods_id: Identifier, _operator: OperatorDep, container: ContainerDep) -> Response:
+    seen = await latest_change(container.database, f"goods/{goods_id}")
     found = await read_goods(container.database, goods_id)
     if found is None:
         raise Refusal(ErrorCode.GOODS_NOT_FOUND, f"There are no goods {goods_id}.")
-    return _form(request, goods_id, to_texts(found))
+    return _form(request, goods_id, to_texts(found), seen=seen)
 
 
 @router.post("/goods/{goods_id}")
@@ -58,16 +61,19 @@ async def _save(
     request: Request, goods_id: str | None, operator: Operator, container: Container, form: dict[str, str]
 ) -> Response:
     texts = form | {"goods_id": goods_id} if goods_id else form
+    act, confirmed = form_act(form), form.get("confirm") == "true"
     try:
         wanted = Goods.model_validate(from_texts(Goods, texts))
-        if goods_id is None and await read_goods(container.database, wanted.goods_id):
-            return _form(request, None, texts, [FieldProblem("goods_id", f"There are goods {wanted.goods_id} already.")])
-        confirmed = form.get("confirm") == "true"
-        await save_goods(container.database, wanted, by=operator.author, now=datetime.now(UTC), confirmed=confirmed)
+        await save_goods(container.database, wanted, by=operator.author, now=datetime.now(UTC), confirmed=confirmed, form=act)
     except ValidationError as exc:
-        return _form(request, goods_id, texts, field_problems(exc))
+        return _form(request, goods_id, texts, field_problems(exc), seen=act.seen)
     except ConfirmationRequired as exc:
-        return _form(request, goods_id, texts, risks=exc.risks)
+        return _form(request, goods_id, texts, risks=exc.risks, seen=act.seen)
+    except ChangedSinceError as exc:
+        if goods_id is None:
+            taken = [FieldProblem("goods_id", f"There are goods {wanted.goods_id} already.")]
+            return _form(request, None, texts, taken, seen=0)
+        return _form(request, goods_id, texts, changed=changed_since(exc), seen=exc.latest.change_no)
     return done(request, "/goods")
 
 
@@ -77,7 +83,18 @@ def _form(
     texts: dict[str, str],
     errors: list[FieldProblem] | None = None,
     risks: tuple[Risk, ...] = (),
+    *,
+    changed: Changed | None = None,
+    seen: int,
 ) -> Response:
-    fields = form_fields(Goods, texts, errors or [], leave_out=["goods_id"] if goods_id else [])
-    status = 409 if risks else 422 if errors else 200
-    return render(request, "goods/form.html", status, goods_id=goods_id, fields=fields, risks=risks)
+    return render(
+        request,
+        "goods/form.html",
+        409 if risks or changed else 422 if errors else 200,
+        goods_id=goods_id,
+        fields=form_fields(Goods, texts, errors or [], leave_out=["goods_id"] if goods_id else []),
+        risks=risks,
+        changed=changed,
+        seen=seen,
+        act_id=new_act_id(),
+    )

@@ -9,9 +9,11 @@ from starlette.responses import Response
 
 from api.dependencies import ContainerDep
 from console.access import FormDep, OperatorDep, ViewerDep
-from console.forms import field_problems
+from console.changed import Changed, changed_since
+from console.forms import field_problems, form_act, new_act_id
 from console.problems import FieldProblem
 from console.rendering import done, render
+from db.settings.audit import ChangedSinceError, latest_change
 from db.settings.switches import list_switches, set_switch
 from domain.errors import ErrorCode, Refusal
 from domain.switches import MallChannel, Switches
@@ -28,24 +30,45 @@ async def switches(request: Request, _viewer: ViewerDep, container: ContainerDep
 @router.get("/switches/{name}")
 async def ask(request: Request, name: str, _operator: OperatorDep, container: ContainerDep) -> Response:
     _require_switch(name)
+    seen = await latest_change(container.database, f"switch/{name}")
     value = next(switch.value for switch in await list_switches(container.database) if switch.name == name)
-    return _ask(request, name, "true" if value is True else _shown(value))
+    return _ask(request, name, "true" if value is True else _shown(value), seen=seen)
 
 
 @router.post("/switches/{name}")
 async def change(request: Request, name: str, operator: OperatorDep, container: ContainerDep, form: FormDep) -> Response:
     _require_switch(name)
-    text = form.get("value", "")
+    text, act = form.get("value", ""), form_act(form)
     try:
         wanted = Switches.model_validate({name: _value(name, text)})
+        await set_switch(container.database, name, wanted, by=operator.author, now=datetime.now(UTC), form=act)
     except ValidationError as exc:
-        return _ask(request, name, text, field_problems(exc))
-    await set_switch(container.database, name, wanted, by=operator.author, now=datetime.now(UTC))
+        return _ask(request, name, text, field_problems(exc), seen=act.seen)
+    except ChangedSinceError as exc:
+        return _ask(request, name, text, changed=changed_since(exc), seen=exc.latest.change_no)
     return done(request, "/switches")
 
 
-def _ask(request: Request, name: str, text: str, errors: list[FieldProblem] | None = None) -> Response:
-    return render(request, "switches/change.html", 422 if errors else 200, name=name, text=text, errors=errors or [])
+def _ask(
+    request: Request,
+    name: str,
+    text: str,
+    errors: list[FieldProblem] | None = None,
+    *,
+    changed: Changed | None = None,
+    seen: int,
+) -> Response:
+    return render(
+        request,
+        "switches/change.html",
+        409 if changed else 422 if errors else 200,
+        name=name,
+        text=text,
+        errors=errors or [],
+        changed=changed,
+        seen=seen,
+        act_id=new_act_id(),
+    )
 
 
 def _value(name: str, text: str) -> Any:  # noqa: ANN401 - the value of any switch

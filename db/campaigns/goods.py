@@ -4,7 +4,7 @@ from datetime import datetime
 
 from db.campaigns.store import IS_SELLING, ONE_CHANGE_AT_A_TIME
 from db.core.connection import Database, connection, transaction
-from db.settings.audit import record_change
+from db.settings.audit import FormAct, is_repeat, record_change
 from domain.campaigns import price_risks, require_confirmation
 from domain.messages.acts import Author
 from domain.pricing import parse_discount
@@ -20,14 +20,26 @@ ON CONFLICT (goods_id) DO UPDATE SET name = excluded.name, original_price = excl
 """
 
 
-async def save_goods(database: Database, goods: Goods, *, by: Author, now: datetime, confirmed: bool = False) -> None:
-    """Creates goods or changes their name and price. Running teams keep their price.
+async def save_goods(
+    database: Database,
+    goods: Goods,
+    *,
+    by: Author,
+    now: datetime,
+    confirmed: bool = False,
+    form: FormAct | None = None,
+) -> None:
+    """Creates goods or changes their name and price. Running teams keep their price. The same form again changes nothing.
 
     Raises:
+        ChangedSinceError: the goods are not as they were when the form was shown.
         ConfirmationRequired: campaigns sell these goods at another price, and the request is not `confirmed`.
     """
+    subject = f"goods/{goods.goods_id}"
     async with transaction(database) as conn:
         await conn.execute(ONE_CHANGE_AT_A_TIME)
+        if await is_repeat(conn, subject, form):
+            return
         before = await conn.fetchrow(READ_GOODS, goods.goods_id)
         if before is not None:
             rows = await conn.fetch(SOLD_BY, goods.goods_id, now)
@@ -35,7 +47,7 @@ async def save_goods(database: Database, goods: Goods, *, by: Author, now: datet
             risks = price_risks(goods.goods_id, before["original_price"], goods.original_price, sold)
             require_confirmation(risks, confirmed=confirmed)
         await conn.execute(SAVE_GOODS, goods.goods_id, goods.name, goods.original_price)
-        await record_change(conn, f"goods/{goods.goods_id}", goods, by=by, now=now)
+        await record_change(conn, subject, goods, by=by, now=now, act_id=form.act_id if form else None)
 
 
 READ_GOODS = "SELECT goods_id, name, original_price FROM goods WHERE goods_id = $1"

@@ -9,7 +9,7 @@ import asyncpg
 
 from db.campaigns.versions import record_version
 from db.core.connection import Connection, Database, Row, connection, transaction
-from db.settings.audit import find_changed
+from db.settings.audit import FormAct, find_changed, is_repeat
 from domain.campaigns import campaign_risks, require_confirmation
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import SELLING, CampaignStatus, require_transition
@@ -97,10 +97,12 @@ async def change_campaign(
     by: Author,
     now: datetime,
     confirmed: bool = False,
+    form: FormAct | None = None,
 ) -> Campaign:
-    """Changes some fields of a campaign. Running teams keep the terms they were opened under.
+    """Changes some fields of a campaign; the same form again changes nothing. Running teams keep their terms.
 
     Raises:
+        ChangedSinceError: the campaign is not as it was when the form was shown.
         Refusal: campaign_not_found, campaign_conflict, goods_not_found, audience_not_found.
         ConfirmationRequired: the change has a risk (domain/campaigns.py), and the request is not `confirmed`.
         pydantic.ValidationError: the fields contradict each other.
@@ -111,6 +113,8 @@ async def change_campaign(
             # A new stock counter starts at the number of live orders: none may come or go while they are counted.
             await block_seat_changes(conn)
         before = await lock_campaign(conn, campaign_id)
+        if await is_repeat(conn, f"campaign/{campaign_id}", form):
+            return before
         fields = before.changed(changes)
         require_transition(before.status, fields.status)
         campaign = Campaign(**_fields(fields), campaign_id=campaign_id, version=before.version + 1, updated_at=now)
@@ -118,7 +122,7 @@ async def change_campaign(
         await _require_audiences(conn, campaign)
         prices = await _save_goods(conn, campaign)
         await _save_stock(conn, campaign)
-        await record_version(conn, campaign, by)
+        await record_version(conn, campaign, by, form.act_id if form else None)
         require_confirmation(campaign_risks(before, campaign, prices, now), confirmed=confirmed)
     return campaign
 

@@ -4,10 +4,11 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel
 
-from db.core.connection import Connection, Database, Row, connection, transaction
+from db.core.connection import Connection, Database, Row, connection, fetch_one, transaction
 from db.core.pagination import Conditions
 from domain.messages.acts import Act, Author, Outcome
 from domain.schemas.audit import Change
@@ -60,7 +61,8 @@ async def find_outcome(conn: Connection, subject: str, act: Act) -> Outcome | No
     return Outcome(changed=row["changed"], detail=row["outcome"]) if row else None
 
 
-ONE_REPEAT_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended($1, 7242006))"
+COLUMNS = ", ".join(Change.model_fields)
+ONE_HOLDER_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended($1, 7242006))"
 
 
 async def hold_repeats(conn: Connection, act_id: str) -> None:
@@ -68,7 +70,12 @@ async def hold_repeats(conn: Connection, act_id: str) -> None:
 
     For acts without one row to lock. Called before any row lock, or it could deadlock with them.
     """
-    await conn.execute(ONE_REPEAT_AT_A_TIME, act_id)
+    await conn.execute(ONE_HOLDER_AT_A_TIME, act_id)
+
+
+async def hold_subject(conn: Connection, subject: str) -> None:
+    """Lets other changes of the subject wait until the transaction ends, also where it has no row yet to lock."""
+    await conn.execute(ONE_HOLDER_AT_A_TIME, subject)
 
 
 CHANGED_SUBJECT = """
@@ -80,6 +87,67 @@ async def find_changed(conn: Connection, kind: str, act_id: str) -> str | None:
     """Returns the id of the subject of this kind that the same request made or changed before; to be read under a lock."""
     found: str | None = await conn.fetchval(CHANGED_SUBJECT, act_id, kind)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class FormAct:
+    """What a form carries beside its fields."""
+
+    act_id: str
+    """the same in every repeat of it"""
+    seen: int
+    """number of the subject's latest change when the form was shown; 0: it had none"""
+
+
+class ChangedSinceError(Exception):
+    """The subject has been changed since the form was shown, so nothing was done.
+
+    Attributes:
+        before: the content that was shown; None where the subject had none.
+        latest: the latest change since.
+    """
+
+    def __init__(self, before: Any, latest: Change) -> None:  # noqa: ANN401 - the content of any subject
+        super().__init__(f"{latest.subject} has changed")
+        self.before = before
+        self.latest = latest
+
+
+LATEST_CHANGE = "SELECT coalesce(max(change_no), 0) FROM changes WHERE subject = $1"
+
+
+async def latest_change(database: Database, subject: str) -> int:
+    """Returns the number of the subject's latest change, for a form. Read before what the form shows: see is_repeat."""
+    async with connection(database) as conn:
+        found: int = await conn.fetchval(LATEST_CHANGE, subject)
+    return found
+
+
+WAS_DONE = "SELECT EXISTS (SELECT FROM changes WHERE act_id = $1 AND subject = $2)"
+CONTENT_THEN = "SELECT content FROM changes WHERE subject = $1 AND change_no = $2"
+
+
+async def was_done(database: Database, subject: str, act_id: str) -> bool:
+    """Returns whether this form has changed the subject before."""
+    async with connection(database) as conn:
+        return bool(await conn.fetchval(WAS_DONE, act_id, subject))
+
+
+async def is_repeat(conn: Connection, subject: str, form: FormAct | None) -> bool:
+    """Returns whether this form has changed the subject before. To be read under a lock that every change of the subject takes.
+
+    Raises:
+        ChangedSinceError: another change has come since the form was shown.
+    """
+    if form is None:
+        return False
+    if await conn.fetchval(WAS_DONE, form.act_id, subject):
+        return True
+    if await conn.fetchval(LATEST_CHANGE, subject) == form.seen:
+        return False
+    before = await conn.fetchval(CONTENT_THEN, subject, form.seen)
+    row = await fetch_one(conn, f"SELECT {COLUMNS} FROM changes WHERE subject = $1 ORDER BY change_no DESC LIMIT 1", subject)
+    raise ChangedSinceError(json.loads(before) if before else None, _change(row))
 
 
 def _author(author: Author) -> tuple[str | None, ...]:
@@ -102,9 +170,6 @@ class ChangeFilter:
         conditions.at_least("changed_at", self.since)
         conditions.below("changed_at", self.until)
         return conditions
-
-
-COLUMNS = ", ".join(Change.model_fields)
 
 
 async def list_changes(database: Database, filters: ChangeFilter, before: int | None, limit: int) -> list[Change]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
 
 from db.core.connection import Connection, Database, Row, connection, fetch_one, transaction
-from db.settings.audit import find_changed, record_change
+from db.settings.audit import FormAct, hold_subject, is_repeat, record_change
 from domain.addresses import default_routing_key_prefixes, routing_key_refusal
 from domain.errors import ErrorCode, Refusal
 from domain.messages.acts import Author
@@ -29,10 +29,13 @@ RETURNING {COLUMNS}
 """
 
 
-async def put_mall(database: Database, source: str, fields: MallFields, *, by: Author, now: datetime) -> Mall:
-    """Creates a mall or replaces its settings; its webhook secrets stay.
+async def put_mall(
+    database: Database, source: str, fields: MallFields, *, by: Author, now: datetime, form: FormAct | None = None
+) -> Mall:
+    """Creates a mall or replaces its settings; its webhook secrets stay. The same form again changes nothing.
 
     Raises:
+        ChangedSinceError: the mall is not as it was when the form was shown.
         Refusal: invalid_request, where its callback's routing key is none of its own.
     """
     prefixes = fields.routing_key_prefixes
@@ -48,6 +51,9 @@ async def put_mall(database: Database, source: str, fields: MallFields, *, by: A
         case http:
             kind, address = "http", str(http.url)
     async with transaction(database) as conn:
+        await hold_subject(conn, f"mall/{source}")
+        if await is_repeat(conn, f"mall/{source}", form):
+            return _mall(await fetch_one(conn, READ_MALL, source))
         row = await fetch_one(
             conn,
             PUT_MALL,
@@ -61,7 +67,7 @@ async def put_mall(database: Database, source: str, fields: MallFields, *, by: A
             fields.request_limit,
             fields.legacy_networks,
         )
-        return await _record_mall(conn, row, by, now)
+        return await _record_mall(conn, row, by, now, form)
 
 
 READ_MALL = f"SELECT {COLUMNS} FROM malls WHERE source = $1"
@@ -80,7 +86,7 @@ async def list_malls(database: Database, after: str | None, limit: int) -> list[
         return [_mall(row) for row in await conn.fetch(LIST_MALLS, after, limit)]
 
 
-LOCK_SECRETS = "SELECT webhook_secrets FROM malls WHERE source = $1 FOR NO KEY UPDATE"
+READ_SECRETS = "SELECT webhook_secrets FROM malls WHERE source = $1"
 ADD_SECRET = f"""
 UPDATE malls SET webhook_secrets = array_prepend($2, webhook_secrets[1:1]) WHERE source = $1 RETURNING {COLUMNS}
 """
@@ -88,46 +94,53 @@ DROP_OLD_SECRETS = f"UPDATE malls SET webhook_secrets = webhook_secrets[1:1] WHE
 
 
 async def add_webhook_secret(
-    database: Database, source: str, secret: str, *, by: Author, now: datetime, act_id: str | None = None
+    database: Database, source: str, secret: str, *, by: Author, now: datetime, form: FormAct | None = None
 ) -> Mall:
     """Makes this the mall's newest secret; callbacks are signed with it and the previous newest one.
 
-    An act with an `act_id` is done once: a second secret would drop the one that the mall verifies with.
+    The same form again changes nothing: a second secret would drop the one that the mall verifies with.
 
     Raises:
         Refusal: mall_not_found; invalid_request, where a repeat's secret is not valid any more.
+        ChangedSinceError: the mall is not as it was when the form was shown.
     """
     async with transaction(database) as conn:
-        valid = await conn.fetchval(LOCK_SECRETS, source)
+        await hold_subject(conn, f"mall/{source}")
+        valid = await conn.fetchval(READ_SECRETS, source)
         if valid is None:
             raise _mall_not_found(source)
-        if act_id is not None and await find_changed(conn, "mall", act_id) is not None:
+        if await is_repeat(conn, f"mall/{source}", form):
             if secret not in valid:
                 raise Refusal(ErrorCode.INVALID_REQUEST, "This form has made a secret before, which is not valid any more.")
             return _mall(await fetch_one(conn, READ_MALL, source))
-        return await _record_mall(conn, await fetch_one(conn, ADD_SECRET, source, secret), by, now, act_id)
+        return await _record_mall(conn, await fetch_one(conn, ADD_SECRET, source, secret), by, now, form)
 
 
-async def drop_old_webhook_secrets(database: Database, source: str, *, by: Author, now: datetime) -> Mall:
-    """Keeps only the mall's newest secret.
+async def drop_old_webhook_secrets(
+    database: Database, source: str, *, by: Author, now: datetime, form: FormAct | None = None
+) -> Mall:
+    """Keeps only the mall's newest secret. The same form again changes nothing.
 
     Raises:
         Refusal: mall_not_found.
+        ChangedSinceError: the mall is not as it was when the form was shown.
     """
     async with transaction(database) as conn:
-        row = await conn.fetchrow(DROP_OLD_SECRETS, source)
+        await hold_subject(conn, f"mall/{source}")
+        is_done = await is_repeat(conn, f"mall/{source}", form)
+        row = await conn.fetchrow(READ_MALL if is_done else DROP_OLD_SECRETS, source)
         if row is None:
             raise _mall_not_found(source)
-        return await _record_mall(conn, row, by, now)
+        return _mall(row) if is_done else await _record_mall(conn, row, by, now, form)
 
 
 def _mall_not_found(source: str) -> Refusal:
     return Refusal(ErrorCode.MALL_NOT_FOUND, f"There is no mall {source}.")
 
 
-async def _record_mall(conn: Connection, row: Row, by: Author, now: datetime, act_id: str | None = None) -> Mall:
+async def _record_mall(conn: Connection, row: Row, by: Author, now: datetime, form: FormAct | None = None) -> Mall:
     mall = _mall(row)
-    await record_change(conn, f"mall/{mall.source}", mall, by=by, now=now, act_id=act_id)
+    await record_change(conn, f"mall/{mall.source}", mall, by=by, now=now, act_id=form.act_id if form else None)
     return mall
 
 

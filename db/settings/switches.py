@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from db.core.connection import Database, Row, connection, fetch_one, transaction
-from db.settings.audit import record_change
+from db.settings.audit import FormAct, hold_subject, is_repeat, record_change
 from domain.messages.acts import Author
 from domain.schemas.switches import Switch
 from domain.switches import Switches
@@ -38,12 +38,21 @@ RETURNING name, value, version, changed_by, changed_at
 """
 
 
-async def set_switch(database: Database, name: str, switches: Switches, *, by: Author, now: datetime) -> Switch:
-    """Sets the named switch to its value in `switches`."""
+async def set_switch(
+    database: Database, name: str, switches: Switches, *, by: Author, now: datetime, form: FormAct | None = None
+) -> Switch:
+    """Sets the named switch to its value in `switches`. The same form again changes nothing.
+
+    Raises:
+        ChangedSinceError: the switch is not as it was when the form was shown.
+    """
     value: Any = switches.model_dump(mode="json")[name]
     async with transaction(database) as conn:
+        await hold_subject(conn, f"switch/{name}")
+        if await is_repeat(conn, f"switch/{name}", form):
+            return _switch(await fetch_one(conn, f"{READ_SWITCHES} WHERE name = $1", name))
         switch = _switch(await fetch_one(conn, SET_SWITCH, name, json.dumps(value), by.operator, now))
-        await record_change(conn, f"switch/{name}", switch, by=by, now=now)
+        await record_change(conn, f"switch/{name}", switch, by=by, now=now, act_id=form.act_id if form else None)
     return switch
 
 

@@ -128,7 +128,7 @@ async def test_a_campaign_is_created_changed_paused_and_ended(sign_in: SignIn, s
     changed = form | edit.hidden() | {"discount.expr": "30"}
     assert (await ann.post(f"{address}/edit", changed)).status == 303
     stale = await ann.post(f"{address}/edit", changed | {"discount.expr": "40"})
-    assert (stale.status, "Somebody else has changed the campaign" in stale.text) == (409, True)
+    assert (stale.status, "Nothing was saved: this has changed since" in stale.text) == (409, True)
     page = await ann.get(address)
     assert "¥70.00" in page.text
     assert "<strong>v2</strong>" in page.text
