@@ -43,7 +43,10 @@ class Prometheus:
                 try:
                     if await self.query(expression):
                         return
-                except aiohttp.ClientConnectionError:
+                except (
+                    aiohttp.ClientConnectionError,
+                    aiohttp.ContentTypeError,
+                ):  # while it starts, nothing or 503 in plain text
                     pass
                 await asyncio.sleep(0.1)
 

@@ -28,6 +28,7 @@ from tests.deploy.versions import set_current, until_it_has_teams
 from tests.test_imports import SHIPPED
 from workflows.encryption import KEYS, PayloadEncryption
 from workflows.starters import SCHEDULE_ID
+from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, RECONCILIATION_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
 
 TEAMS = 60
 METRIC = re.compile(r"\b(?:groupbuy|temporal)_[a-z_]+\b")
@@ -153,6 +154,14 @@ async def test_metrics_are_on_their_own_port_alone(installed: Installation) -> N
             assert response.status == 404
         async with http.get(f"{own}/v1/ops/malls") as response:
             assert response.status == 404
+
+
+@pytest.mark.usefixtures("checked")
+async def test_a_worker_shows_each_queue_that_it_serves_and_an_api_what_has_not_happened(installed: Installation) -> None:
+    metrics = await installed.metrics("worker-b")
+    served = set(re.findall(r'^temporal_worker_task_slots_available\{.*?task_queue="([\w-]+)"', metrics, re.MULTILINE))
+    assert served == {TRADE_QUEUE, REFUNDS_QUEUE, MASS_QUEUE, CALLBACKS_QUEUE, RECONCILIATION_QUEUE}
+    assert 'groupbuy_refusals_total{code="internal_error"} 0.0' in (await installed.metrics("api")).splitlines()
 
 
 async def test_every_metric_of_a_panel_or_an_alert_is_there(installed: Installation, checked: Checked) -> None:
