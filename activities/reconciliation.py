@@ -115,7 +115,7 @@ class ReconciliationActivities(interfaces.ReconciliationActivities):
             return await check_campaigns(self._database)
 
         async def check_settlements(day: date) -> list[Violation]:
-            return await check_settlement(self._database, day, self._horizons)
+            return await check_settlement(self._database, day, request.now, self._horizons)
 
         with database_errors():
             turn = await next_turn(self._database, request.now, self._horizons)

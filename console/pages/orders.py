@@ -12,6 +12,7 @@ from api.http.filters import OrderFilters
 from api.http.pagination import Cursor, page, position
 from console.access import FormDep, Operator, SupportDep, ViewerDep
 from console.forms import FormError, ReasonedAct, new_act_id, validated
+from console.pages.teams import EntryNumber
 from console.problems import FieldProblem
 from console.rendering import done, render
 from console.roles import Role
@@ -51,7 +52,9 @@ async def orders(
 
 
 @router.get("/orders/{order_id}")
-async def order(request: Request, order_id: Identifier, _viewer: ViewerDep, container: ContainerDep) -> Response:
+async def order(
+    request: Request, order_id: Identifier, _viewer: ViewerDep, container: ContainerDep, before: EntryNumber = None
+) -> Response:
     found = await _read(container, order_id)
     counts = await count_team_changes(container.database, [found.team_id])
     found = await _read(container, order_id)  # again: what changes after they were counted is told
@@ -63,7 +66,7 @@ async def order(request: Request, order_id: Identifier, _viewer: ViewerDep, cont
         order=found,
         changes=counts.get(found.team_id, 0),
         refunds=container.links.fill_all(refunds),
-        timeline=await read_timeline(container.database, found.team_id, order_id),
+        timeline=await read_timeline(container.database, found.team_id, order_id, before),
         may_be_refunded=found.status in {OrderStatus.LOCKED, OrderStatus.PAID},
     )
 

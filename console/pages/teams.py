@@ -31,6 +31,8 @@ router = APIRouter()
 ROWS = 50
 MAX_SEATS = 1000
 SHOWN_ORDERS = 100
+EntryNumber = Annotated[int | None, Query(ge=1, lt=2**63)]
+"""of a timeline: what is older is shown"""
 
 
 class TeamAct(StrEnum):
@@ -72,11 +74,13 @@ async def teams(
 
 
 @router.get("/teams/{team_id}")
-async def team(request: Request, team_id: TeamId, _viewer: ViewerDep, container: ContainerDep) -> Response:
+async def team(
+    request: Request, team_id: TeamId, _viewer: ViewerDep, container: ContainerDep, before: EntryNumber = None
+) -> Response:
     counts = await count_team_changes(container.database, [team_id])  # before the rest: what changes meanwhile is told
     found = await _read(container, team_id)
     orders = await list_ops_orders(container.database, OrderFilter(team_id=team_id), None, SHOWN_ORDERS + 1)
-    timeline = await read_timeline(container.database, team_id)
+    timeline = await read_timeline(container.database, team_id, before=before)
     return render(
         request,
         "teams/team.html",

@@ -2,7 +2,8 @@ CREATE OR REPLACE FUNCTION groupbuy_settlement_violations(first date, last date,
 RETURNS TABLE (invariant integer, subject text, detail text)
 LANGUAGE sql STABLE AS $$
   -- Returns the violations of invariant 9 in the settlements of these days: their sums are those of the orders. A day that was
-  -- counted before it was over for `under_way` is still to be counted.
+  -- counted before it was over for `under_way` is still to be counted. A row that committed after the count, with a time of
+  -- that day, differs until the next one: reconciliation counts the day again before it reports.
   WITH counted AS (
     SELECT day FROM daily_statistics
      WHERE source = '' AND day >= first AND day <= last

@@ -13,7 +13,7 @@ import asyncpg
 from db.core.connection import Connection, Database, connection
 from db.core.invariants import SLICE, Horizons, TeamSlice, campaign_violations, newest_first, slices, team_violations
 from db.reconciliation.cursors import BEGIN, Cursor, read_cursor
-from db.settlements import settlement_violations
+from db.settlements import count_settlements, settlement_violations
 from domain.schemas.invariants import InvariantCheck, Violation
 from domain.statistics import KEPT_DAYS
 
@@ -155,8 +155,18 @@ async def check_slice(database: Database, slice_: TeamSlice, now: datetime, hori
         return await team_violations(conn, slice_.team_ids, now, horizons)
 
 
-async def check_settlement(database: Database, day: date, horizons: Horizons) -> list[Violation]:
-    """Returns the violations in the settlements of a day."""
+async def check_settlement(database: Database, day: date, now: datetime, horizons: Horizons) -> list[Violation]:
+    """Returns the violations in the settlements of a day, after it was counted again if there seemed to be any.
+
+    A row may commit with a time of a day that is counted already; the next count has it.
+    """
+    if not await _settlement_violations(database, day, horizons):
+        return []
+    await count_settlements(database, day, now)
+    return await _settlement_violations(database, day, horizons)
+
+
+async def _settlement_violations(database: Database, day: date, horizons: Horizons) -> list[Violation]:
     async with connection(database) as conn:
         return await settlement_violations(conn, day, horizons.under_way)
 

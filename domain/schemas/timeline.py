@@ -11,6 +11,8 @@ class TimelineKind(StrEnum):
     TEAM_FAILED = "team_failed"
     SEAT_LOCKED = "seat_locked"
     SEAT_CANCELLED = "seat_cancelled"
+    CAMPAIGN_ENDED = "campaign_ended"
+    """an operator ended the campaign together with its forming teams, of which this was one"""
     PAYMENT = "payment"
     PAYMENT_CONFLICT = "payment_conflict"
     """another amount was reported for an order that has a payment"""
@@ -30,6 +32,8 @@ class TimelineKind(StrEnum):
 class TimelineEntry(Schema):
     """One thing that happened. Which of the fields there are depends on its kind."""
 
+    number: int
+    """its place, the oldest is 1"""
     at: Moment
     kind: TimelineKind
     order_id: str | None

@@ -207,10 +207,37 @@ async def test_a_report_that_differs_from_the_orders_is_found(shop: Shop) -> Non
     await count_day(shop.database, today, later)
     (found,) = await wrong(shop, later)
     assert (found.invariant, found.subject) == (9, f"settlement of {SOURCE} on {today}")
-    assert await check_settlement(shop.database, today, Horizons()) == [found]
-    assert await check_settlement(shop.database, today + DAY, Horizons()) == []
+    assert await check_settlement(shop.database, today + DAY, later, Horizons()) == []
+    assert await check_settlement(shop.database, today, later, Horizons()) == []
+    assert await wrong(shop, later) == []  # it was counted again
+
+
+async def test_a_row_that_commits_late_is_counted_before_it_is_called_a_difference(shop: Shop) -> None:
+    campaign = await shop.campaign()
+    await completed(shop, campaign)
+    today, later = NOW.date(), NOW + 2 * DAY
     await count_settlements(shop.database, today, later)
-    assert await wrong(shop, later) == []
+    await count_day(shop.database, today, later)
+    await completed(shop, campaign)  # with a time of the day that is counted
+    assert await check_settlement(shop.database, today, later, Horizons()) == []
+    (found,) = await list_settlements(shop.database, SOURCE, MAY, MAY, None, 9)
+    assert found.orders == 6
+
+
+async def test_a_difference_that_a_count_does_not_mend_is_reported(shop: Shop) -> None:
+    await completed(shop, await shop.campaign())
+    today, later = NOW.date(), NOW + 2 * DAY
+    await count_settlements(shop.database, today, later)
+    await count_day(shop.database, today, later)
+    await shop.execute("UPDATE daily_settlements SET orders = 0")
+    await shop.execute("CREATE FUNCTION miscount() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.sales := 0; RETURN NEW; END'")
+    await shop.execute("CREATE TRIGGER miscount BEFORE UPDATE ON daily_settlements FOR EACH ROW EXECUTE FUNCTION miscount()")
+    try:
+        (found,) = await check_settlement(shop.database, today, later, Horizons())
+        assert (found.invariant, found.subject) == (9, f"settlement of {SOURCE} on {today}")
+    finally:
+        await shop.execute("DROP FUNCTION miscount CASCADE")
+    assert await check_settlement(shop.database, today, later, Horizons()) == []
 
 
 async def test_every_day_s_settlement_has_its_turn(shop: Shop) -> None:
