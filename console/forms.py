@@ -118,6 +118,8 @@ class FormField:
     choices: tuple[str, ...]
     value: str
     error: str
+    code: str
+    """of the error"""
 
     @property
     def label(self) -> str:
@@ -136,7 +138,7 @@ def form_fields(
     for name, field in _leaves(model, leave_out):
         inner, optional = _plain(field.annotation)
         kind, choices = _kind(name, inner)
-        wrong = [each.message for each in errors if each.field == name or each.field.startswith(f"{name}.")]
+        wrong = [each for each in errors if each.field == name or each.field.startswith(f"{name}.")]
         fields.append(
             FormField(
                 name=name,
@@ -145,7 +147,8 @@ def form_fields(
                 required=field.is_required() and not optional,
                 choices=choices,
                 value=values.get(name, ""),
-                error="; ".join(wrong),
+                error="; ".join(each.message for each in wrong),
+                code=wrong[0].code if wrong else "",
             )
         )
     return fields

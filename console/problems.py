@@ -24,6 +24,7 @@ log = logging.getLogger("groupbuy.console")
 class FieldProblem(NamedTuple):
     field: str
     message: str
+    code: ErrorCode = ErrorCode.INVALID_REQUEST
 
 
 def problem(request: Request, code: ErrorCode, detail: str, errors: list[FieldProblem] | None = None) -> Response:

@@ -87,7 +87,7 @@ async def select(
     except ValidationError as exc:
         return _rule(request, audience_id, form, field_problems(exc))
     except Refusal as exc:
-        return _rule(request, audience_id, form, [FieldProblem("", exc.detail)])
+        return _rule(request, audience_id, form, [FieldProblem("", exc.detail, exc.code)])
     return done(request, f"/audiences/{audience_id}")
 
 
@@ -98,5 +98,5 @@ def _rule(request: Request, audience_id: str, form: dict[str, str], errors: list
         422 if errors else 200,
         audience_id=audience_id,
         fields=form_fields(AudienceRule, form, errors),
-        refusals=[error.message for error in errors if not error.field],
+        refusals=[error for error in errors if not error.field],
     )

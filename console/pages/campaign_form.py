@@ -54,7 +54,7 @@ async def create(request: Request, operator: OperatorDep, container: ContainerDe
     except ConfirmationRequired as exc:
         return await _form(request, container, None, form, risks=exc.risks)
     except Refusal as exc:
-        return await _form(request, container, None, form, [FieldProblem("", exc.detail)])
+        return await _form(request, container, None, form, [FieldProblem("", exc.detail, exc.code)])
     return done(request, f"/campaigns/{campaign.campaign_id}")
 
 
@@ -111,7 +111,7 @@ async def _change(
     except ConfirmationRequired as exc:
         return await _form(request, container, found, form, risks=exc.risks, seen=act.seen)
     except Refusal as exc:
-        return await _form(request, container, found, form, [FieldProblem("", exc.detail)], seen=act.seen)
+        return await _form(request, container, found, form, [FieldProblem("", exc.detail, exc.code)], seen=act.seen)
     except ChangedSinceError as exc:
         found = await find_campaign(container.database, found.campaign_id)
         return await _form(request, container, found, form, changed=changed_since(exc), seen=exc.latest.change_no)
@@ -141,7 +141,7 @@ async def _form(
         409 if risks or changed else 422 if errors else 200,
         campaign=found,
         fields=form_fields(CampaignFields if found else NewCampaign, texts, errors, leave_out=LEFT_OUT),
-        refusals=[error.message for error in errors if not error.field],
+        refusals=[error for error in errors if not error.field],
         risks=risks,
         changed=changed,
         seen=seen,

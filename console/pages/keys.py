@@ -34,13 +34,12 @@ async def keys(
 
 @router.get("/keys/new")
 async def ask_new(request: Request, _admin: AdminDep) -> Response:
-    return render(request, "keys/new.html", fields=form_fields(NewKey, {}), refusal="", act_id=new_act_id())
+    return render(request, "keys/new.html", fields=form_fields(NewKey, {}), refusals=[], act_id=new_act_id())
 
 
 @router.post("/keys/new")
 async def create(request: Request, admin: AdminDep, container: ContainerDep, parts: PartsDep, form: FormDep) -> Response:
     errors: list[FieldProblem] = []
-    refusal = ""
     try:
         new = NewKey.model_validate(from_texts(NewKey, form))
         entropy = parts.signer.secret_of("key", act_id_of(form))
@@ -48,14 +47,14 @@ async def create(request: Request, admin: AdminDep, container: ContainerDep, par
         key = await create_key(container.database, secret, new, by=admin.author, now=datetime.now(UTC))
         if key.revoked_at is None:
             return render(request, "keys/created.html", 201, key=key, secret=secret)
-        refusal = f"This form has made the key {key.name} before, which is revoked."
+        errors = [FieldProblem("", f"This form has made the key {key.name} before, which is revoked.")]
     except ValidationError as exc:
         errors = field_problems(exc)
-        refusal = "; ".join(error.message for error in errors if not error.field)
     except Refusal as exc:
-        refusal = exc.detail
+        errors = [FieldProblem("", exc.detail, exc.code)]
     fields = form_fields(NewKey, form, errors)
-    return render(request, "keys/new.html", 422, fields=fields, refusal=refusal, act_id=new_act_id())
+    refusals = [error for error in errors if not error.field]
+    return render(request, "keys/new.html", 422, fields=fields, refusals=refusals, act_id=new_act_id())
 
 
 @router.get("/keys/{key_id}/revoke")

@@ -133,7 +133,7 @@ async def _save(
     except ValidationError as exc:
         return _form(request, shown, form, field_problems(exc), seen=act.seen)
     except Refusal as exc:
-        return _form(request, shown, form, [FieldProblem(CALLBACK, exc.detail)], seen=act.seen)
+        return _form(request, shown, form, [FieldProblem(CALLBACK, exc.detail, exc.code)], seen=act.seen)
     except ChangedSinceError as exc:
         return _form(request, shown, form, changed=changed_since(exc), seen=exc.latest.change_no)
     return done(request, f"/malls/{source}")
@@ -180,9 +180,9 @@ def _form(
         texts=texts,
         fields=form_fields(MallFields, texts, errors, leave_out=LEFT_OUT),
         # A rule of the whole model has no field; the one there is speaks of the callback.
-        callback_errors=[error.message for error in errors if not error.field or error.field.startswith("callback.")]
-        + [error.message for error in errors if error.field == CALLBACK],
-        source_errors=[error.message for error in errors if error.field == "source"],
+        callback_errors=[error for error in errors if not error.field or error.field.startswith("callback.")]
+        + [error for error in errors if error.field == CALLBACK],
+        source_errors=[error for error in errors if error.field == "source"],
     )
 
 

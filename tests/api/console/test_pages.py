@@ -187,3 +187,16 @@ async def test_outcomes_and_refusals_are_told_in_the_language_of_the_person(sign
     closed = (await ann.get(f"/teams/{order['team_id']}")).text
     assert "队伍现在失败（已关闭）。" in closed
     assert "closed for good – " in closed
+
+
+async def test_a_form_shows_what_is_wrong_with_its_code(sign_in: SignIn) -> None:
+    ann = await sign_in("admin")
+    for path, fields, code in (
+        ("/switches/rollout", {"value": "101"}, "invalid_request"),
+        ("/keys/new", {"name": "", "scopes": "read"}, "invalid_request"),
+        ("/keys/new", {"name": fresh("x"), "scopes": "trade", "source": "nobody"}, "mall_not_found"),
+        ("/audiences/nobody/rule", {"paid": "at_least_one"}, "invalid_request"),
+        ("/campaigns/new", {"name": "x"}, "invalid_request"),
+    ):
+        answer = await ann.act(path, **fields)
+        assert (answer.status, f"<code>{code}</code>" in answer.text) == (422, True), (path, answer.text)
