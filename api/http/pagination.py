@@ -18,6 +18,8 @@ Item = TypeVar("Item", bound=BaseModel)
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[str | None, Query(max_length=200)]
+EntryNumber = Annotated[int | None, Query(ge=1, lt=2**63)]
+"""of a timeline: the page shows what is older"""
 
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 _ROW_ID: TypeAdapter[str] = TypeAdapter(Identifier)

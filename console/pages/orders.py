@@ -9,10 +9,9 @@ from starlette.responses import Response
 from api.container import Container
 from api.dependencies import ContainerDep
 from api.http.filters import OrderFilters
-from api.http.pagination import Cursor, page, position
+from api.http.pagination import Cursor, EntryNumber, page, position
 from console.access import FormDep, Operator, SupportDep, ViewerDep
 from console.forms import FormError, ReasonedAct, new_act_id, validated
-from console.pages.teams import EntryNumber
 from console.problems import FieldProblem
 from console.rendering import done, render
 from console.roles import Role

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from api.container import Container
 from api.dependencies import ContainerDep
 from api.http.filters import TeamFilters
-from api.http.pagination import Cursor, page, position
+from api.http.pagination import Cursor, EntryNumber, page, position
 from api.http.protocol import ENDLESS
 from console.access import FormDep, OperatorDep, PartsDep, ViewerDep
 from console.forms import FormError, ReasonedAct, new_act_id, validated
@@ -31,8 +31,6 @@ router = APIRouter()
 ROWS = 50
 MAX_SEATS = 1000
 SHOWN_ORDERS = 100
-EntryNumber = Annotated[int | None, Query(ge=1, lt=2**63)]
-"""of a timeline: what is older is shown"""
 
 
 class TeamAct(StrEnum):
