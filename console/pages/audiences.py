@@ -1,5 +1,6 @@
 """Audiences: uploads with progress and bad lines, rules, and the check of one buyer."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request
@@ -9,10 +10,11 @@ from starlette.responses import Response
 from api.dependencies import ContainerDep
 from api.http.pagination import Cursor, page, position
 from console.access import FormDep, OperatorDep, ViewerDep
-from console.forms import field_problems, form_fields, from_texts
+from console.forms import field_problems, form_fields, from_texts, new_act_id, recorded_id
 from console.problems import FieldProblem
 from console.rendering import done, go_to, render
 from db.audiences.store import is_member, list_audiences, read_audience, save_audience
+from db.settings.audit import ChangedSinceError, FormAct
 from domain.audience_upload import UploadFormat
 from domain.errors import Refusal
 from domain.schemas.audiences import AudienceFields, AudienceRule
@@ -41,17 +43,26 @@ async def audiences(request: Request, _viewer: ViewerDep, container: ContainerDe
 
 @router.get("/audiences/new")
 async def ask_new(request: Request, _operator: OperatorDep) -> Response:
-    return render(request, "audiences/new.html", fields=form_fields(NewAudience, {}))
+    return _new(request, {})
 
 
 @router.post("/audiences/new")
 async def create(request: Request, operator: OperatorDep, container: ContainerDep, form: FormDep) -> Response:
     try:
         new = NewAudience.model_validate(from_texts(NewAudience, form))
+        # A form of a new audience has seen none: it must not rename one that there is.
+        act, now = FormAct(recorded_id(form), seen=0), datetime.now(UTC)
+        await save_audience(container.database, new.audience_id, new.name, by=operator.author, now=now, form=act)
     except ValidationError as exc:
-        return render(request, "audiences/new.html", 422, fields=form_fields(NewAudience, form, field_problems(exc)))
-    await save_audience(container.database, new.audience_id, new.name, by=operator.author, now=datetime.now(UTC))
+        return _new(request, form, field_problems(exc))
+    except ChangedSinceError:
+        return _new(request, form, [FieldProblem("audience_id", f"There is an audience {new.audience_id} already.")])
     return done(request, f"/audiences/{new.audience_id}")
+
+
+def _new(request: Request, form: dict[str, str], errors: Sequence[FieldProblem] = ()) -> Response:
+    fields = form_fields(NewAudience, form, errors)
+    return render(request, "audiences/new.html", 422 if errors else 200, fields=fields, act_id=new_act_id())
 
 
 @router.get("/audiences/{audience_id}")

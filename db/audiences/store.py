@@ -6,7 +6,7 @@ from typing import Any
 
 from db.core.connection import Database, Row, connection, fetch_one, transaction
 from db.core.pagination import Position
-from db.settings.audit import record_change
+from db.settings.audit import FormAct, hold_subject, is_repeat, record_change
 from domain.errors import ErrorCode, Refusal
 from domain.ids import audience_workflow_id
 from domain.messages.acts import Author
@@ -84,11 +84,21 @@ ON CONFLICT (audience_id) DO UPDATE SET name = excluded.name, updated_at = exclu
 """
 
 
-async def save_audience(database: Database, audience_id: str, name: str, *, by: Author, now: datetime) -> None:
-    """Creates an audience without members, or renames one."""
+async def save_audience(
+    database: Database, audience_id: str, name: str, *, by: Author, now: datetime, form: FormAct | None = None
+) -> None:
+    """Creates an audience without members, or renames one. The same form again changes nothing.
+
+    Raises:
+        ChangedSinceError: the audience is not as it was when the form was shown.
+    """
+    subject, content = f"audience/{audience_id}", {"audience_id": audience_id, "name": name}
     async with transaction(database) as conn:
+        await hold_subject(conn, subject)
+        if await is_repeat(conn, subject, form):
+            return
         await conn.execute(SAVE_AUDIENCE, audience_id, name, now)
-        await record_change(conn, f"audience/{audience_id}", {"audience_id": audience_id, "name": name}, by=by, now=now)
+        await record_change(conn, subject, content, by=by, now=now, act_id=form.act_id if form else None)
 
 
 def audience_not_found(audience_id: str) -> Refusal:

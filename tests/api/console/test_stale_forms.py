@@ -55,6 +55,16 @@ async def test_of_two_changes_at_once_one_is_refused(sign_in: SignIn, shop: Shop
         assert (first in (201, 303), second in (409, 422)) == (True, True), (path, first, second)
 
 
+async def test_a_new_audience_renames_no_other(sign_in: SignIn, shop: Shop) -> None:
+    audience_id = fresh("audience")
+    ann = await sign_in("ops")
+    form = (await ann.get("/audiences/new")).hidden() | {"audience_id": audience_id, "name": "Friends"}
+    assert {(await ann.post("/audiences/new", form)).status for _ in range(2)} == {303}
+    taken = await ann.act("/audiences/new", audience_id=audience_id, name="Foes")
+    assert (taken.status, f"There is an audience {audience_id} already." in taken.text) == (422, True)
+    assert [change["content"]["name"] for change in await audit_of(shop, f"audience/{audience_id}")] == ["Friends"]
+
+
 async def test_a_mall_and_its_secrets(sign_in: SignIn, shop: Shop) -> None:
     source = fresh("m")[:12]
     mall, rotate = f"/v1/ops/malls/{source}", f"/v1/ops/malls/{source}/webhook_secrets"
