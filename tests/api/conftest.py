@@ -17,7 +17,7 @@ from embedded.stack import Stack
 from tests.api.caller import Caller, http_session
 from tests.api.polling import until
 from tests.api.receiver import Receiver, listening
-from tests.api.shop import OTHER_SOURCE, Json, Shop
+from tests.api.shop import OTHER_SOURCE, Shop
 from tests.stack_fixture import running_stack
 
 
@@ -86,20 +86,19 @@ def api_log(stack: Stack) -> Log:
     return Log(stack.part("api").log)
 
 
-@pytest.fixture(scope="package")
-def known_violations() -> list[Json]:
-    """What an earlier test has left: it has failed for that, and later ones do not."""
-    return []
+@pytest.fixture(scope="module", autouse=True)
+async def invariants_hold(shop: Shop) -> AsyncIterator[None]:
+    """After each module; what an earlier one has left, and has failed for, is not held against it."""
+    before = await shop.violations()
+    yield
+    assert [violation for violation in await shop.violations() if violation not in before] == []
 
 
 @pytest.fixture(autouse=True)
-async def everything_is_in_order(stack: Stack, shop: Shop, known_violations: list[Json]) -> AsyncIterator[None]:
-    """After every test: the invariants hold, and neither API nor worker has met a defect."""
+async def no_defect_is_met(stack: Stack) -> AsyncIterator[None]:
+    """After every test: neither API nor worker has met one."""
     logs = [Log(stack.part(name).log) for name in ("api", "worker-1")]
     yield
-    new = [violation for violation in await shop.violations() if violation not in known_violations]
-    known_violations += new
-    assert new == []
     defects = ("a defect", "unexpected error", "background task failed", "Failed activation", "Exception in ASGI")
     assert [line for log in logs for line in log.lines() if any(defect in line for defect in defects)] == []
 

@@ -41,6 +41,11 @@ class Server:
     async def drop_database(self, url: str) -> None:
         await self._execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
 
+    async def need_not_survive_a_crash(self) -> None:
+        """Nothing is waited for until it is on the disk."""
+        await self._execute("ALTER SYSTEM SET fsync = off")
+        await self._execute("SELECT pg_reload_conf()")
+
     async def _execute(self, statement: str) -> None:
         conn = await asyncpg.connect(self._url("postgres"))
         try:
@@ -69,7 +74,9 @@ async def server() -> AsyncIterator[Server]:
         await supervisor.start(postgres.part(environment))
         await postgres.create_database()
         await asyncio.to_thread(upgrade, postgres.url)
-        yield Server(postgres.url)
+        server = Server(postgres.url)
+        await server.need_not_survive_a_crash()
+        yield server
     finally:
         await supervisor.stop("postgres")
         directory.close()

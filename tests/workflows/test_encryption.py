@@ -32,7 +32,8 @@ async def test_what_is_encrypted_is_read_with_the_same_key_only() -> None:
 
 async def test_a_changed_payload_is_refused() -> None:
     [payload] = await converter(ONE, TWO).encode(["ana"])
-    for data, key in ((payload.data[:-1] + b"x", b"one"), (payload.data[:5], b"one"), (payload.data, b"two")):
+    flipped = payload.data[:-1] + bytes([payload.data[-1] ^ 1])
+    for data, key in ((flipped, b"one"), (payload.data[:5], b"one"), (payload.data, b"two")):
         payload.data, payload.metadata["encryption-key-id"] = data, key
         with pytest.raises(UndecipherableError):
             await converter(ONE, TWO).decode([payload])
