@@ -9,7 +9,6 @@ from starlette.responses import StreamingResponse
 
 from api.http.exports import csv_lines
 from api.http.protocol import ENDLESS
-from domain.csv_text import BYTE_ORDER_MARK
 
 ItemT = TypeVar("ItemT", bound=BaseModel)
 
@@ -21,11 +20,5 @@ async def one_slice(rows: Sequence[ItemT]) -> AsyncIterator[Sequence[ItemT]]:
 def csv_file(request: Request, name: str, kind: type[ItemT], slices: AsyncIterator[Sequence[ItemT]]) -> StreamingResponse:
     """Returns an answer that browsers save as a file. A stopping server breaks it off, which a browser says."""
     request.scope[ENDLESS] = True
-
-    async def lines() -> AsyncIterator[str]:
-        yield BYTE_ORDER_MARK
-        async for text in csv_lines(kind, slices):
-            yield text
-
     disposition = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
-    return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers=disposition)
+    return StreamingResponse(csv_lines(kind, slices), media_type="text/csv; charset=utf-8", headers=disposition)

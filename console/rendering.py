@@ -1,6 +1,7 @@
 """Renders templates: as a page, or as the part of one that htmx asked for."""
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -60,7 +61,8 @@ def _environment(language: Language) -> Environment:
         "tone": lambda value: TONE_OF.get(str(value), "calm"),
         "money": _money,
         "moment": _moment,
-        "duration": _duration,
+        "duration": lambda seconds: _duration(seconds, translate),
+        "left": lambda until: _left(until - datetime.now(UTC), translate),
         "query": _query,
         "chart_data": lambda chart, days: chart_data(chart, days, translate),
     }
@@ -81,13 +83,22 @@ def _moment(at: datetime) -> Markup:
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
-def _duration(seconds: int) -> str:
+def _duration(seconds: int, translate: Callable[[str], str]) -> str:
     parts = []
     for length, unit in UNITS:
         count, seconds = divmod(seconds, length)
         if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts) or "0 s"
+            parts.append(f"{count} {translate(unit)}")
+    return " ".join(parts) or f"0 {translate('s')}"
+
+
+def _left(left: timedelta, translate: Callable[[str], str]) -> str:
+    """As the script writes it every second (static/console.js)."""
+    if left <= timedelta():
+        return translate("over")
+    minutes, seconds = divmod(left.seconds, 60)
+    days = f"{left.days} {translate('d')} " if left.days else ""
+    return f"{days}{minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
 
 
 def _query(values: dict[str, Any], **changes: Any) -> str:  # noqa: ANN401 - what a query may hold

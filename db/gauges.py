@@ -17,7 +17,7 @@ SELECT e.source, count(*) AS callbacks, min(d.since) AS oldest
   FROM deliveries d JOIN events e USING (event_id) WHERE d.status = 'pending' GROUP BY e.source
 """
 FINDINGS = "SELECT kind, count(*) AS findings FROM reconciliation_findings GROUP BY kind"
-PASSES = "SELECT name, begun_at, last_finished_at FROM reconciliation_cursors"
+PASSES = "SELECT name, begun_at, last_finished_at FROM reconciliation_cursors ORDER BY name"
 FORMING = "SELECT count(*) FROM teams WHERE status = 'forming'"
 
 
@@ -57,6 +57,11 @@ class OpenWork:
     findings: dict[str, int]
     passes: Sequence[Pass]
     teams_forming: int
+
+
+async def read_passes(database: Database) -> list[Pass]:
+    async with connection(database) as conn:
+        return [Pass(**row) for row in await conn.fetch(PASSES)]
 
 
 async def read_open_work(database: Database) -> OpenWork:

@@ -33,7 +33,7 @@ async def json_lines(slices: AsyncIterator[Sequence[Item]]) -> AsyncIterator[str
 
 
 async def csv_lines(kind: type[Item], slices: AsyncIterator[Sequence[Item]]) -> AsyncIterator[str]:
-    """A header with the names of the fields, then a line for each item."""
-    yield domain.csv_text.csv_header(kind)
+    """A header with the names of the fields, then a line for each item, with what tells Excel that it is UTF-8."""
+    yield domain.csv_text.BYTE_ORDER_MARK + domain.csv_text.csv_header(kind)
     async for items in slices:
         yield domain.csv_text.csv_lines(items)

@@ -10,6 +10,7 @@ from console.access import ViewerDep
 from console.rendering import render
 from db.callbacks.queries import read_backlog
 from db.core.invariants import Horizons
+from db.gauges import read_passes
 from db.reconciliation.invariants import check_invariants
 from db.teams.wakeups import count_wakeups
 
@@ -28,4 +29,5 @@ async def health(request: Request, _viewer: ViewerDep, container: ContainerDep) 
         invariants=await check_invariants(container.database, datetime.now(UTC), horizons, CHECK_WITHIN),
         backlog=await read_backlog(container.database),
         wakeups=await count_wakeups(container.database),
+        passes=await read_passes(container.database),
     )

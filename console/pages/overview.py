@@ -32,6 +32,7 @@ PERIOD = timedelta(days=30)
 async def overview(request: Request, _viewer: ViewerDep, container: ContainerDep, source: Source | None = None) -> Response:
     database = container.database
     groups = await group_attention(database, OLDEST + 1)
+    days = await _days(database, source)
     return render(
         request,
         "overview.html",
@@ -39,7 +40,8 @@ async def overview(request: Request, _viewer: ViewerDep, container: ContainerDep
         each=OLDEST,
         resolvable=list(Resolvable),
         campaigns=await list_campaigns(database, CampaignStatus.ACTIVE, None, SHOWN),
-        days=await _days(database, source),
+        days=days,
+        today=next((day for day in days if day.day == datetime.now(UTC).date()), None),
         charts=CHARTS,
         source=source,
     )

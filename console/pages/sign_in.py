@@ -10,15 +10,17 @@ from starlette.responses import RedirectResponse, Response
 
 from api.container import Container
 from api.dependencies import ContainerDep, request_address
-from console.access import ConsoleParts, FormDep, PartsDep, ViewerDep, person_of, require_own_site
+from console.access import ConsoleParts, FormDep, PartsDep, ViewerDep, author_of, person_of, require_own_site
 from console.cookies import BASE, LANGUAGE_COOKIE, PENDING_COOKIE, SESSION_COOKIE, drop_cookie, set_cookie
 from console.languages import Language
 from console.rendering import render
-from console.roles import role_of
+from console.roles import Role, role_of
 from console.sessions import Session
 from console.sign_ins import SIGN_IN_WITHIN, NoRoleError, PendingSignIn, SingleSignOnError
+from db.settings.audit import record_session
 from db.settings.keys import OpsAccess
 from domain.errors import ErrorCode, Refusal
+from domain.messages.acts import Author
 
 router = APIRouter()
 log = logging.getLogger("groupbuy.console")
@@ -49,9 +51,11 @@ async def sign_in(request: Request, container: ContainerDep, parts: PartsDep, fo
         access = await container.api_keys.access(form.get("key", ""), address)
     except Refusal:
         access = None
-    if not isinstance(access, OpsAccess) or role_of(access.scopes) is None:
+    role = role_of(access.scopes) if isinstance(access, OpsAccess) else None
+    if not isinstance(access, OpsAccess) or role is None:
         parts.attempts.note_failure(address)
         return _page(request, parts, after, 401, "key")
+    await _note_sign_in(container, author_of(request, access.key_name, access.key_id), role)
     set_cookie(request, SESSION_COOKIE, parts.signer.write_session(Session.begin(access.key_id, datetime.now(UTC))))
     return RedirectResponse(_own_page(after), status_code=303)
 
@@ -75,6 +79,7 @@ async def sign_in_elsewhere(request: Request, container: ContainerDep, parts: Pa
 @router.get("/sign-in/provider/back")
 async def sign_in_back(
     request: Request,
+    container: ContainerDep,
     parts: PartsDep,
     state: Annotated[str, Query(max_length=200)] = "",
     code: Annotated[str, Query(max_length=4000)] = "",
@@ -96,8 +101,14 @@ async def sign_in_back(
         log.warning("nobody was signed in by the OpenID Connect provider: %s", exc)
         return _page(request, parts, pending.after, 403, "role" if isinstance(exc, NoRoleError) else "provider")
     session = Session.begin(f"oidc:{person.subject}", now, person.name, person.role.name)
+    await _note_sign_in(container, author_of(request, session.name, session.key_id), person.role)
     set_cookie(request, SESSION_COOKIE, parts.signer.write_session(session))
     return render(request, "signed_in.html", after=_own_page(pending.after))
+
+
+async def _note_sign_in(container: Container, author: Author, role: Role) -> None:
+    detail = f"Signed in as {role.name.lower()}."
+    await record_session(container.database, "sign_in", author, detail, datetime.now(UTC))
 
 
 def _redirect_uri(request: Request, container: Container) -> str:
@@ -107,7 +118,8 @@ def _redirect_uri(request: Request, container: Container) -> str:
 
 
 @router.post("/sign-out")
-async def sign_out(request: Request, _operator: ViewerDep) -> Response:
+async def sign_out(request: Request, operator: ViewerDep, container: ContainerDep) -> Response:
+    await record_session(container.database, "sign_out", operator.author, "Signed out.", datetime.now(UTC))
     drop_cookie(request, SESSION_COOKIE)
     return RedirectResponse(f"{BASE}/sign-in", status_code=303)
 

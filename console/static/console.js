@@ -11,6 +11,16 @@ function showLocalTimes(root) {
   }
 }
 
+// What is left until a deadline, every second, as console/rendering.py writes it.
+function countDown() {
+  for (const part of document.querySelectorAll("[data-until]")) {
+    const left = Math.floor((new Date(part.dataset.until) - Date.now()) / 1000);
+    const days = Math.floor(left / 86400);
+    const clock = [Math.floor(left / 3600) % 24, Math.floor(left / 60) % 60, left % 60].map((each) => String(each).padStart(2, "0"));
+    part.textContent = left <= 0 ? part.dataset.over : (days ? `${days} ${part.dataset.day} ` : "") + clock.join(":");
+  }
+}
+
 // The live part of a page is fetched again, unless somebody is at work in it. Returns whether it was.
 async function refresh() {
   const part = document.getElementById("live");
@@ -74,6 +84,7 @@ function upload(form) {
 
 document.addEventListener("DOMContentLoaded", () => {
   showLocalTimes(document);
+  setInterval(countDown, 1000);
   keepLive();
   listen();
   document.addEventListener("visibilitychange", () => {

@@ -52,6 +52,13 @@ async def record_unchanged(database: Database, subject: str, action: str, act: A
         return await record_act(conn, subject, action, act, Outcome(changed=False, detail=detail), now)
 
 
+async def record_session(database: Database, action: str, author: Author, outcome: str, now: datetime) -> None:
+    """Records that somebody signed in or out."""
+    async with connection(database) as conn:
+        what = (f"session/{author.key_id}", action, None, True, outcome)
+        await conn.execute(RECORD, now, *_author(author), *what, None, None)
+
+
 RECORDED_OUTCOME = "SELECT changed, outcome FROM changes WHERE act_id = $1 AND subject = $2"
 
 

@@ -296,7 +296,7 @@ async def test_the_audit_is_exported_as_csv_and_json_lines(shop: Shop) -> None:
     assert jsonl.headers["Content-Type"] == "application/jsonl"
     assert [json.loads(line) for line in jsonl.ok().splitlines()] == [change]
     answer = await shop.ops.get("/v1/ops/audit/export", **selected)
-    [row] = csv.DictReader(io.StringIO(answer.ok().decode(), newline=""))
+    [row] = csv.DictReader(io.StringIO(answer.ok().decode("utf-8-sig"), newline=""))
     assert answer.headers["Content-Disposition"] == 'attachment; filename="audit.csv"'
     assert {name: row[name] for name in ("subject", "changed_by", "key_id", "reason", "changed")} == {
         "subject": f"goods/{goods_id}",

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from domain.csv_text import BYTE_ORDER_MARK
 from domain.schemas.settlements import MonthlySettlement
 from tests.api.polling import until
 from tests.api.shop import Shop
@@ -34,7 +35,7 @@ async def test_the_report_has_months_of_malls(shop: Shop) -> None:
     assert all(set(each) == set(MonthlySettlement.model_fields) for each in found["data"])
     this_month = f"{datetime.now(UTC):%Y-%m}"
     csv = (await shop.ops.get("/v1/ops/settlements/export", since=this_month, until=this_month)).ok().decode().splitlines()
-    assert csv[0] == ",".join(MonthlySettlement.model_fields)
+    assert csv[0] == BYTE_ORDER_MARK + ",".join(MonthlySettlement.model_fields)
     assert (await shop.ops.get("/v1/ops/settlements", source="nobody")).ok() == {"data": [], "next_cursor": None}
     for wrong in ("2026-13", "2026-1", "2026", "0000-01"):
         (await shop.ops.get("/v1/ops/settlements", since=wrong)).refused("invalid_request", 422)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from domain.csv_text import BYTE_ORDER_MARK
 from domain.schemas.statistics import DayStatistics
 from tests.api.polling import until
 from tests.api.shop import Shop
@@ -21,7 +22,7 @@ async def test_the_last_days_are_counted_at_once(shop: Shop) -> None:
     assert len((await shop.ops.get("/v1/ops/statistics", since=since)).ok()["data"]) in {3, 4}
     assert (await shop.ops.get("/v1/ops/statistics", source="nobody")).ok() == {"data": []}
     csv = (await shop.ops.get("/v1/ops/statistics/export", since=since)).ok().decode().splitlines()
-    assert csv[0] == ",".join(DayStatistics.model_fields)
+    assert csv[0] == BYTE_ORDER_MARK + ",".join(DayStatistics.model_fields)
     assert csv[1].startswith(days[0]["day"])
 
 

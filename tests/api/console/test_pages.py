@@ -53,6 +53,29 @@ async def test_a_page_is_in_the_language_of_the_person(sign_in: SignIn, language
     assert ("队伍" in (await ann.get("/teams", Accept_Language=accepted)).text) is (other == "zh")
 
 
+async def test_the_first_page_has_today_s_figures_and_when_reconciliation_had_seen_all(sign_in: SignIn, shop: Shop) -> None:
+    async def counted() -> int:
+        return len((await shop.ops.get("/v1/ops/statistics")).ok()["data"])
+
+    await until(counted, lambda days: days >= 31)
+    ann = await sign_in("read")
+    assert 'id="today"' in (await ann.get("/")).text
+    assert "Reconciliation, when it had last seen all" in (await ann.get("/health")).text
+
+
+async def test_a_forming_team_says_how_long_it_has(sign_in: SignIn, shop: Shop) -> None:
+    order = await (await shop.sell()).seat()
+    ann = await sign_in("read")
+    page = await ann.get(f"/teams/{order['team_id']}", Accept_Language="en")
+    assert re.search(r'role="timer"[^>]*>[0-9 d]*\d\d:\d\d:\d\d<', page.text)
+    older = await ann.get(f"/teams/{order['team_id']}?before=2")
+    assert ("The team was opened" in older.text, "took a seat" in older.text, "newest entries" in older.text) == (
+        True,
+        False,
+        True,
+    )
+
+
 async def test_search_goes_to_what_was_found(sign_in: SignIn, shop: Shop) -> None:
     order = await (await shop.sell()).seat()
     ann = await sign_in("read")

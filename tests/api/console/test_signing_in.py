@@ -1,9 +1,15 @@
 """Signing in: with a key of operations, for as long as it is valid, and from the console's own pages alone."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
+import aiohttp
 import pytest
 
+from console.attempts import FAILURES
+from console.cookies import SESSION_COOKIE
+from console.sessions import IDLE, Session, Signer
+from embedded.stack import Stack
 from tests.api.console.conftest import Person, SignIn
 from tests.api.shop import Shop, fresh
 
@@ -37,6 +43,48 @@ async def test_only_a_key_of_operations_signs_in(visitor: Visit, shop: Shop) -> 
     for key in ("", "x", "gb_ops_" + "0" * 36, shop.mall.key or ""):
         answer = await person.sign_in(key)
         assert (answer.status, "Set-Cookie" in answer.headers) == (401, False)
+
+
+async def test_an_address_that_fails_too_often_has_to_wait(stack: Stack, shop: Shop) -> None:
+    elsewhere = aiohttp.TCPConnector(local_addr=("127.0.0.77", 0))  # an address of its own: the other tests sign in
+    async with aiohttp.ClientSession(connector=elsewhere) as http:
+        person = Person(http, stack.addresses.console_url)
+        assert {(await person.sign_in("x")).status for _ in range(FAILURES)} == {401}
+        answer = await person.sign_in(shop.ops.key or "")
+        assert (answer.status, "Set-Cookie" in answer.headers) == (429, False)
+
+
+async def test_who_was_away_for_too_long_signs_in_again(visitor: Visit, stack: Stack, shop: Shop) -> None:
+    key = (await shop.ops.post("/v1/ops/keys", {"name": fresh("person"), "scopes": ["read"]})).ok(201)
+    signer = Signer(stack._plan.keys.console_secret)
+    person = await visitor()
+    for away, status in ((timedelta(), 200), (IDLE + timedelta(seconds=1), 303)):
+        session = Session.begin(key["key_id"], datetime.now(UTC) - away)
+        answer = await person.get("/teams", Cookie=f"{SESSION_COOKIE}={signer.write_session(session)}")
+        assert answer.status == status
+    assert answer.location == "/console/sign-in?after=%2Fconsole%2Fteams"
+
+
+async def test_the_audit_has_who_signed_in_and_out_and_when(sign_in: SignIn) -> None:
+    name = fresh("ann")
+    ann = await sign_in("read", name)
+    token = (await ann.get("/goods")).hidden()["form_token"]
+    await ann.post("/sign-out", {"form_token": token})
+    bob = await sign_in("read")
+    page = await bob.get(f"/audit?changed_by={name}")
+    assert "Signed in as viewer." in page.text
+    assert "Signed out." in page.text
+    now = datetime.now(UTC)
+    for since, until, is_there in (
+        (now - timedelta(hours=1), now + timedelta(hours=1), True),
+        (now + timedelta(hours=1), now + timedelta(hours=2), False),
+        (now - timedelta(hours=2), now - timedelta(hours=1), False),
+    ):
+        query = f"changed_by={name}&since={since:%Y-%m-%dT%H:%M}&until={until:%Y-%m-%dT%H:%M:%S}"
+        for path in ("/audit", "/audit.csv"):
+            answer = await bob.get(f"{path}?{query}")
+            assert (answer.status, "Signed out." in answer.text) == (200, is_there)
+    assert (await bob.get("/audit?since=yesterday")).status == 422
 
 
 async def test_a_revoked_key_ends_its_sessions(visitor: Visit, shop: Shop) -> None:
