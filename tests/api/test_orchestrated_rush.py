@@ -13,8 +13,9 @@ from tests.api.shop import Shop
 WITHIN = 6.0
 """seconds for an answer"""
 CALLERS, BUYERS = 32, 700
-LEAST_SHARE = 0.5
-"""of what the engine can do: on a machine that does other things, too, one measurement may differ so much from the next"""
+LEAST_SHARE = 0.25
+"""of what the engine can do: one that collapses does a tenth, and measurements on a machine that does other things, too,
+differ by a factor"""
 
 
 async def test_an_engine_goes_on_at_its_pace_and_nobody_is_served_in_vain(
