@@ -1,7 +1,8 @@
 """Traces of API and worker: on where OTEL_EXPORTER_OTLP_ENDPOINT names who takes them and `groupbuy[otel]` is installed.
 
 The parts of a trace are made where the work is, by OpenTelemetry's API, which does nothing while this is off: the request in
-`api/http/tracing.py`, activities in `workers/tracing.py`, statements here, callbacks in `activities/callbacks/deliver.py`.
+`api/http/tracing.py`, activities in `workflows/trace_context.py`, statements here, callbacks in
+`activities/callbacks/deliver.py`.
 """
 
 import logging

@@ -119,7 +119,6 @@ MallDep = Annotated[MallAccess, Depends(_MallKey(Scope.TRADE))]
 ReadingMallDep = Annotated[MallAccess, Depends(_MallKey(Scope.READ))]
 """A mall whose key may read, whatever the method."""
 ReadingOpsDep = Annotated[Author, Depends(_OpsKey(Scope.READ))]
-OpsReaderDep = Annotated[Author, Depends(_OpsKey(Scope.READ))]
 """Operations, with a key that may read, whatever the method."""
 SupportDep = Annotated[Author, Depends(_OpsKey(Scope.SUPPORT))]
 OpsDep = Annotated[Author, Depends(_OpsKey(Scope.OPS))]

@@ -21,13 +21,12 @@ from domain.errors import ErrorCode, Refusal
 from domain.ids import export_workflow_id
 from domain.messages.acts import Act, Outcome
 from domain.messages.exports import ExportState
-from domain.schemas.exports import Export, ExportKind, ExportStatus
+from domain.schemas.exports import KEPT, Export, ExportKind, ExportStatus
 from domain.schemas.orders import OpsOrder
 from domain.schemas.refunds import OpsRefund
 from domain.schemas.teams import OpsTeam
 from domain.schemas.workflows import WorkflowLink
 
-KEPT = timedelta(days=1)
 ABANDONED = timedelta(days=2)
 """a running one that is older has no workflow any more"""
 AT_ONCE = 3

@@ -7,10 +7,11 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.interfaces import ExportActivities
     from domain.messages.exports import DeleteExports, ExportInput, FailExport
+    from domain.schemas.exports import KEPT
     from workflows.activity_calls import application_error_of, execute_batched, execute_with_retries
     from workflows.saga import ends_workflow
 
-KEPT = timedelta(days=1, minutes=1)
+DELETED_AFTER = KEPT + timedelta(minutes=1)
 """a minute more than the rows say, so that the file is due when its deletion comes"""
 
 
@@ -25,7 +26,7 @@ class ExportWorkflow:
                 raise
             await self._fail(export, exc)
             raise
-        await workflow.sleep(KEPT, summary="keep the file")
+        await workflow.sleep(DELETED_AFTER, summary="keep the file")
         expired = DeleteExports(now=workflow.now())
         await execute_with_retries(ExportActivities.delete_exports, expired, summary="delete files that are kept no longer")
         return f"{state.status}: {state.rows} rows"

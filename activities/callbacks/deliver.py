@@ -209,8 +209,13 @@ class CallbackActivities(interfaces.CallbackActivities):
 
     async def _send_traced(self, delivery: Delivery, now: datetime) -> SendResult:
         attributes = {"groupbuy.mall": delivery.source, "groupbuy.event_id": delivery.event_id}
+        # The message of an exception may hold an address.
         with tracer.start_as_current_span(
-            f"send {delivery.type}", kind=SpanKind.PRODUCER, attributes=attributes, record_exception=False
+            f"send {delivery.type}",
+            kind=SpanKind.PRODUCER,
+            attributes=attributes,
+            record_exception=False,
+            set_status_on_exception=False,
         ) as span:
             result = await self._senders[delivery.kind].send(delivery, now)
             if result.http_status is not None:

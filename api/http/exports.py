@@ -5,12 +5,14 @@ from datetime import datetime
 from typing import TypeVar
 
 from pydantic import BaseModel
+from starlette.responses import StreamingResponse
 
 import domain.csv_text
 from db.core.pagination import Position
 
 Item = TypeVar("Item", bound=BaseModel)
 
+CSV = "text/csv; charset=utf-8"
 SLICE = 200
 """rows that are read, and written as text, before other requests have their turn"""
 
@@ -25,6 +27,15 @@ async def all_rows(
         if len(rows) < SLICE:
             return
         after = Position(*key(rows[-1]))
+
+
+async def one_slice(rows: Sequence[Item]) -> AsyncIterator[Sequence[Item]]:
+    yield rows
+
+
+def file_answer(name: str, parts: AsyncIterator[str] | AsyncIterator[bytes], media_type: str = CSV) -> StreamingResponse:
+    """Returns an answer that browsers save as a file of this name."""
+    return StreamingResponse(parts, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
 async def json_lines(slices: AsyncIterator[Sequence[Item]]) -> AsyncIterator[str]:

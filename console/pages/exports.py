@@ -3,10 +3,11 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from api.container import Container
 from api.dependencies import ContainerDep
+from api.http.exports import file_answer
 from api.http.filters import OrderFilters, RefundFilters, TeamFilters
 from api.http.protocol import ENDLESS
 from console.access import FormDep, Operator, ViewerDep
@@ -73,5 +74,4 @@ async def file(request: Request, export_id: ExportId, _viewer: ViewerDep, contai
     """A stopping server breaks it off, which a browser says."""
     found, parts = await container.exports.file(export_id)
     request.scope[ENDLESS] = True
-    disposition = {"Content-Disposition": f'attachment; filename="{found.kind}.csv"'}
-    return StreamingResponse(parts, media_type="text/csv; charset=utf-8", headers=disposition)
+    return file_answer(f"{found.kind}.csv", parts)

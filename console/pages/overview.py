@@ -7,8 +7,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.dependencies import ContainerDep
+from api.http.exports import one_slice
 from console.access import ViewerDep
-from console.exports import csv_file, one_slice
+from console.exports import csv_file
 from console.rendering import render
 from console.statistics_charts import CHARTS
 from db.attention import group_attention

@@ -66,7 +66,7 @@ async def record_order_events(
         return []
     event_ids = [event_id(event_type, order, attempt) for order in order_ids]
     told = await conn.fetch(ORDER_EVENTS, list(order_ids), event_ids, event_type, json.dumps(data), now)
-    return list({row["event_id"]: None for row in told})
+    return list(dict.fromkeys(row["event_id"] for row in told))  # once, however many addresses it goes to
 
 
 async def record_team_event(

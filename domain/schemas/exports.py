@@ -1,9 +1,13 @@
 """The public JSON of exports: lists that a workflow writes as files."""
 
+from datetime import timedelta
 from enum import StrEnum
 
 from domain.schemas.workflows import WorkflowLink
 from domain.types import Moment, Schema
+
+KEPT = timedelta(days=1)
+"""how long a finished export can be read"""
 
 
 class ExportKind(StrEnum):

@@ -13,9 +13,8 @@ from tests.api.shop import Shop
 WITHIN = 6.0
 """seconds for an answer"""
 CALLERS, BUYERS = 32, 700
-LEAST_SHARE = 0.25
-"""of what the engine can do: one that collapses does a tenth, and measurements on a machine that does other things, too,
-differ by a factor"""
+LEAST_SHARE = 0.5
+"""of what the engine can do before and after: on a machine that does other things, too, measurements differ"""
 
 
 async def test_an_engine_goes_on_at_its_pace_and_nobody_is_served_in_vain(
@@ -29,18 +28,22 @@ async def test_an_engine_goes_on_at_its_pace_and_nobody_is_served_in_vain(
             for _ in range(3):
                 (await there.post("/v1/orders", calm.request())).ok(201)
 
-        began = time.monotonic()
-        await asyncio.gather(*(one_after_the_other() for _ in range(CALLERS)))
-        capacity = 3 * CALLERS / (time.monotonic() - began)
+        async def capacity() -> float:
+            began = time.monotonic()
+            await asyncio.gather(*(one_after_the_other() for _ in range(CALLERS)))
+            return 3 * CALLERS / (time.monotonic() - began)
+
+        before = await capacity()
 
         callers = [there] * BUYERS + [there.with_key("of nobody")]
         *answers, of_nobody = await asyncio.gather(*(caller.post("/v1/orders", rush.request()) for caller in callers))
+        after = await capacity()
 
     of_nobody.refused("temporarily_unavailable", 503)  # at the door, where nobody's key is looked at
     sold = [answer for answer in answers if answer.status == 201]
     shed = [answer for answer in answers if answer.status != 201]
     assert Counter(answer.code for answer in shed) == {"temporarily_unavailable": len(shed)}
-    assert len(sold) / max(answer.seconds for answer in sold) > LEAST_SHARE * capacity
+    assert len(sold) / max(answer.seconds for answer in sold) > LEAST_SHARE * min(before, after)
     assert max(answer.seconds for answer in answers) < 2 * WITHIN  # the machine does other things, too
     assert len({answer.headers["Retry-After"] for answer in shed}) > 3
     teams = await database.fetchval("SELECT count(*) FROM teams WHERE campaign_id = $1", rush.campaign_id)

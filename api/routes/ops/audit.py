@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from api.dependencies import ContainerDep, OpsDep
-from api.http.exports import csv_lines, json_lines
+from api.http.exports import csv_lines, file_answer, json_lines
 from api.http.pagination import Cursor, Limit, Page, number_position, page
 from db.settings.audit import ChangeFilter, export_changes, list_changes
 from domain.schemas.audit import Change
@@ -66,5 +66,4 @@ async def export_audit(
     """Export the audit, oldest first: `csv` for people, whose cells never begin a formula, or `jsonl` with the exact text."""
     slices = export_changes(container.database, filters)
     lines = csv_lines(Change, slices) if format is ExportFormat.CSV else json_lines(slices)
-    disposition = {"Content-Disposition": f'attachment; filename="audit.{format}"'}
-    return StreamingResponse(lines, media_type=CONTENT_TYPES[format], headers=disposition)
+    return file_answer(f"audit.{format}", lines, CONTENT_TYPES[format])

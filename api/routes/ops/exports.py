@@ -5,7 +5,8 @@ import uuid
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
-from api.dependencies import ContainerDep, OpsDep, OpsReaderDep
+from api.dependencies import ContainerDep, OpsDep, ReadingOpsDep
+from api.http.exports import file_answer
 from api.http.filters import OrderFilters, RefundFilters, TeamFilters
 from api.openapi.declarations import refuses
 from db.exports import list_exports, read_export
@@ -23,19 +24,19 @@ def _act(by: Author) -> Act:
 
 
 @router.post("/orders", status_code=202)
-async def export_orders(ops: OpsReaderDep, container: ContainerDep, filters: OrderFilters) -> Export:
+async def export_orders(ops: ReadingOpsDep, container: ContainerDep, filters: OrderFilters) -> Export:
     """Export the orders that fit, as `GET /v1/ops/orders` lists them. A workflow writes them as a CSV file."""
     return container.links.fill(await container.exports.begin(ExportKind.ORDERS, filters, _act(ops)))
 
 
 @router.post("/refunds", status_code=202)
-async def export_refunds(ops: OpsReaderDep, container: ContainerDep, filters: RefundFilters) -> Export:
+async def export_refunds(ops: ReadingOpsDep, container: ContainerDep, filters: RefundFilters) -> Export:
     """Export the refunds that fit, as `GET /v1/ops/refunds` lists them."""
     return container.links.fill(await container.exports.begin(ExportKind.REFUNDS, filters, _act(ops)))
 
 
 @router.post("/teams", status_code=202)
-async def export_teams(ops: OpsReaderDep, container: ContainerDep, filters: TeamFilters) -> Export:
+async def export_teams(ops: ReadingOpsDep, container: ContainerDep, filters: TeamFilters) -> Export:
     """Export the teams that fit, as `GET /v1/ops/teams` lists them."""
     return container.links.fill(await container.exports.begin(ExportKind.TEAMS, filters, _act(ops)))
 
@@ -62,5 +63,4 @@ async def get_export(export_id: uuid.UUID, _ops: OpsDep, container: ContainerDep
 async def get_export_file(export_id: uuid.UUID, _ops: OpsDep, container: ContainerDep) -> StreamingResponse:
     """Get the file of an export that is done: UTF-8 with a byte order mark, and no cell begins a formula."""
     export, parts = await container.exports.file(export_id.hex)
-    disposition = {"Content-Disposition": f'attachment; filename="{export.kind}.csv"'}
-    return StreamingResponse(parts, media_type="text/csv; charset=utf-8", headers=disposition)
+    return file_answer(f"{export.kind}.csv", parts)

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from api.dependencies import ContainerDep, OpsDep
-from api.http.exports import all_rows, csv_lines
+from api.http.exports import all_rows, csv_lines, file_answer
 from api.http.filters import SettlementFilters, settlement_key
 from api.http.pagination import Cursor, Limit, Page, page, position
 from db.settlements import list_settlements
@@ -37,6 +37,4 @@ async def get_settlements(
 async def export_settlements(_ops: OpsDep, container: ContainerDep, filters: SettlementFilters) -> StreamingResponse:
     """Export the settlements as CSV."""
     rows = all_rows(partial(list_settlements, container.database, *filters), settlement_key)
-    disposition = {"Content-Disposition": 'attachment; filename="settlements.csv"'}
-    lines = csv_lines(MonthlySettlement, rows)
-    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=disposition)
+    return file_answer("settlements.csv", csv_lines(MonthlySettlement, rows))

@@ -1,6 +1,5 @@
 """Statistics by day."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, NamedTuple
 
@@ -8,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 
 from api.dependencies import ContainerDep, OpsDep
-from api.http.exports import csv_lines
+from api.http.exports import csv_lines, file_answer, one_slice
 from db.statistics import list_statistics
 from domain.schemas.statistics import DayStatistics, Statistics
 from domain.types import Source
@@ -51,9 +50,4 @@ async def get_statistics(_ops: OpsDep, container: ContainerDep, period: PeriodDe
 async def export_statistics(_ops: OpsDep, container: ContainerDep, period: PeriodDep) -> StreamingResponse:
     """Export the statistics as CSV."""
     days = await list_statistics(container.database, *period)
-
-    async def slices() -> AsyncIterator[list[DayStatistics]]:
-        yield days
-
-    disposition = {"Content-Disposition": 'attachment; filename="statistics.csv"'}
-    return StreamingResponse(csv_lines(DayStatistics, slices()), media_type="text/csv; charset=utf-8", headers=disposition)
+    return file_answer("statistics.csv", csv_lines(DayStatistics, one_slice(days)))
