@@ -187,6 +187,12 @@ class Settings(BaseSettings):
     callback_max_delay: PositiveFloat = Field(default=3600.0, description="longest delay between two attempts, in seconds")
     callback_give_up: PositiveFloat = Field(default=259200.0, description="seconds after which a callback is given up")
 
+    retention_days: int | None = Field(
+        default=None,
+        ge=60,
+        description="days after which a team that is over is removed with all its rows; without it, everything is kept",
+    )
+
     legacy_port: int | None = Field(
         default=None, ge=1, le=65535, description="port of the legacy format, which has no credentials; without it, it is off"
     )

@@ -72,6 +72,7 @@ async def run(settings: Settings, deployment: WorkerDeploymentConfig | None) -> 
                     horizons=Horizons.of(settings.callback_give_up),
                     only=settings.task_queues or None,
                     deployment=deployment,
+                    retention_days=settings.retention_days,
                 )
             )
             offset = await clock_offset(database)

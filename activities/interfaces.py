@@ -34,6 +34,7 @@ from domain.messages.refunds import (
     StartedRefunds,
     StartTeamRefunds,
 )
+from domain.messages.retention import RemovedTeams, RemoveOldTeams
 from domain.messages.statistics import CountDays, CountedDays
 from domain.messages.teams import ActedTeam, ConcludedTeam, ConcludeTeam, ExtendTeam, TakeOver, TeamAnswer, TeamRows
 
@@ -270,3 +271,12 @@ class StatisticsActivities(ABC):
     @abstractmethod
     async def count_days(self, request: CountDays) -> CountedDays:
         """Counts a few of the days that may have changed."""
+
+
+class RetentionActivities(ABC):
+    """What is kept no longer."""
+
+    @activity.defn
+    @abstractmethod
+    async def remove_old_teams(self, request: RemoveOldTeams) -> RemovedTeams:
+        """Removes old teams with all their rows, in batches."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from domain.retention import LEAST_DAYS
 from embedded.data_dir import DEFAULT_DATA_DIR
 from embedded.errors import StackError
 from embedded.process import exit_process
@@ -17,7 +18,7 @@ class Commands(click.Group):
     """Imports the demo and the check only when they are run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return ["up", "demo", "check", "migrate", "reconcile", "wake", "admin"]
+        return ["up", "demo", "check", "migrate", "reconcile", "wake", "retention", "admin"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "demo":
@@ -173,9 +174,69 @@ def reconcile(*, mends: bool, database_restored: bool, beginning: int, database_
         exit_process(f"groupbuy: {error}")
 
 
+@main.command()
+@click.option(
+    "--days",
+    type=click.IntRange(min=LEAST_DAYS),
+    envvar="GROUPBUY_RETENTION_DAYS",
+    show_envvar=True,
+    required=True,
+    help="how many days teams are kept after the last thing that happened in them",
+)
+@click.option("--apply", "applies", is_flag=True, help="remove them; without it, only count")
+@click.option(
+    "--database-url",
+    envvar="GROUPBUY_DATABASE_URL",
+    show_envvar=True,
+    help="PostgreSQL; without it, that of the stack on --data-dir",
+)
+@click.option("--data-dir", type=DIRECTORY, default=DEFAULT_DATA_DIR, show_default=True, help="of a running stack")
+def retention(*, days: int, applies: bool, database_url: str | None, data_dir: Path) -> None:
+    """Remove teams that are over for long, with their orders, refunds, events and callbacks.
+
+    What is not finally done is kept, and why is said. The numbers of removed orders stay used. The workers do the same every
+    hour where GROUPBUY_RETENTION_DAYS is set; this shows beforehand what it would do.
+    """
+    from cli.admin import database_of_stack
+    from cli.retention import remove_old, show
+
+    try:
+        removal = asyncio.run(remove_old(database_url or database_of_stack(data_dir), days, applies=applies))
+    except (StackError, OSError) as error:
+        exit_process(f"groupbuy: {error}")
+    show(removal, days, applied=applies)
+
+
 @main.group()
 def admin() -> None:
-    """Administration without the API: creates the first key."""
+    """Administration without the API: creates the first key, erases a user's id."""
+
+
+@admin.command("erase-user")
+@click.option("--source", required=True, help="the user's mall")
+@click.option("--user-id", required=True, help="as the mall calls the user")
+@click.option("--reason", required=True, help="for the audit, which does not name the user")
+@click.option(
+    "--database-url",
+    envvar="GROUPBUY_DATABASE_URL",
+    show_envvar=True,
+    help="PostgreSQL; without it, that of the stack on --data-dir",
+)
+@click.option("--data-dir", type=DIRECTORY, default=DEFAULT_DATA_DIR, show_default=True, help="of a running stack")
+def erase_user(*, source: str, user_id: str, reason: str, database_url: str | None, data_dir: Path) -> None:
+    """Put a pseudonym in the place of a user's id in all orders, and take the user out of the audiences.
+
+    Refused while an order of the user is under way or in its refund window. Workflow histories keep the id until Temporal's
+    retention ends, exports for a day.
+    """
+    from cli import retention as commands
+    from cli.admin import database_of_stack
+
+    try:
+        done = asyncio.run(commands.erase_user(database_url or database_of_stack(data_dir), source, user_id, reason))
+    except (StackError, OSError) as error:
+        exit_process(f"groupbuy: {error}")
+    click.echo(done)
 
 
 @admin.command("create-key")

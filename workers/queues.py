@@ -24,6 +24,7 @@ from activities.exports import ExportActivities
 from activities.orders import OrderActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.refunds import RefundActivities, RefundStartActivities
+from activities.retention import RetentionActivities
 from activities.statistics import StatisticsActivities
 from activities.teams import TeamActivities
 from db.core.connection import Database
@@ -37,6 +38,7 @@ from workflows.probe import ProbeWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.redelivery import MassRedeliveryWorkflow, RedeliveryWorkflow, SampleWorkflow
 from workflows.refund.workflow import RefundWorkflow
+from workflows.retention import RetentionWorkflow
 from workflows.starters import close_team, restart_refund, signal_refund, start_refund
 from workflows.statistics import StatisticsWorkflow
 from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, RECONCILIATION_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
@@ -55,6 +57,7 @@ WORKFLOWS: list[type] = [
     CampaignShutdownWorkflow,
     StatisticsWorkflow,
     ExportWorkflow,
+    RetentionWorkflow,
 ]
 GRACE = timedelta(seconds=5)
 TEAMS_IN_MEMORY = 5000
@@ -137,6 +140,7 @@ def mass_worker(
     threads: ThreadPoolExecutor,
     runner: WorkflowRunner | None = None,
     deployment: WorkerDeploymentConfig | None = None,
+    retention_days: int | None = None,
 ) -> Worker:
     """Runs what the platform does for many at once: a few side by side, and none of its activities holds a slot for long."""
     starts = RefundStartActivities(database, partial(start_refund, client, task_queue=MASS_QUEUE))
@@ -149,7 +153,14 @@ def mass_worker(
         threads,
         runner,
         deployment,
-        workflows=[RefundWorkflow, AudienceImportWorkflow, CampaignShutdownWorkflow, StatisticsWorkflow, ExportWorkflow],
+        workflows=[
+            RefundWorkflow,
+            AudienceImportWorkflow,
+            CampaignShutdownWorkflow,
+            StatisticsWorkflow,
+            ExportWorkflow,
+            RetentionWorkflow,
+        ],
         activities=[
             *refund_steps(database),
             starts.start_team_refunds,
@@ -163,6 +174,7 @@ def mass_worker(
             exports.write_export,
             exports.fail_export,
             exports.delete_exports,
+            RetentionActivities(database, retention_days).remove_old_teams,
         ],
     )
 
@@ -283,6 +295,7 @@ async def all_workers(
     horizons: Horizons | None = None,
     only: Collection[str] | None = None,
     deployment: WorkerDeploymentConfig | None = None,
+    retention_days: int | None = None,
 ) -> AsyncIterator[None]:
     """Everything that a worker process does.
 
@@ -295,6 +308,7 @@ async def all_workers(
         horizons: of the check of the invariants; None: the usual ones.
         only: the task queues that are served; None: all.
         deployment: the version of the workers; None: they have none.
+        retention_days: after how many days old teams are removed; None: never.
     """
     with (
         ThreadPoolExecutor(WORKFLOW_THREADS) as threads,
@@ -304,7 +318,7 @@ async def all_workers(
         workers = {
             TRADE_QUEUE: partial(trade_worker, client, database, threads, task_queue, runner, deployment),
             REFUNDS_QUEUE: partial(refund_worker, client, database, refund_threads, runner, deployment),
-            MASS_QUEUE: partial(mass_worker, client, database, mass_threads, runner, deployment),
+            MASS_QUEUE: partial(mass_worker, client, database, mass_threads, runner, deployment, retention_days),
             CALLBACKS_QUEUE: partial(callback_worker, client, database, callbacks, threads, runner, deployment),
             RECONCILIATION_QUEUE: partial(
                 reconciliation_worker, client, database, horizons or Horizons(), mass_threads, runner, deployment

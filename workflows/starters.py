@@ -57,6 +57,7 @@ from workflows.probe import ANSWER, ProbeWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.redelivery import RESEND, MassRedeliveryWorkflow, RedeliveryWorkflow, SampleWorkflow
 from workflows.refund.workflow import RefundWorkflow
+from workflows.retention import RetentionWorkflow
 from workflows.search_attributes import CAMPAIGN_ID, MALL, TEAM_STATUS
 from workflows.statistics import StatisticsWorkflow
 from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, RECONCILIATION_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
@@ -66,6 +67,7 @@ from workflows.team.workflow import ROWS_CHANGED, TeamWorkflow
 START_WITHIN = timedelta(seconds=5)
 SCHEDULE_ID = "groupbuy-reconciliation"
 STATISTICS_ID = "groupbuy-statistics"
+RETENTION_ID = "groupbuy-retention"
 
 
 class StartOptions(TypedDict):
@@ -283,7 +285,7 @@ async def execute_sample(client: Client, sample: Sample) -> SampleReply:
 
 
 async def ensure_schedules(client: Client) -> bool:
-    """Creates the schedules of reconciliation and of statistics where they are missing; an operator's changes to them stay.
+    """Creates the schedules where they are missing; an operator's changes to them stay.
 
     Returns:
         whether that of reconciliation was missing: the namespace is new, and has none of the workflows that the rows name.
@@ -300,7 +302,14 @@ async def ensure_schedules(client: Client) -> bool:
         task_queue=MASS_QUEUE,
         static_summary="Counts the days that may have changed",
     )
+    retention = ScheduleActionStartWorkflow(
+        RetentionWorkflow.run,
+        id=RETENTION_ID,
+        task_queue=MASS_QUEUE,
+        static_summary="Removes what is kept no longer",
+    )
     await _ensure_schedule(client, STATISTICS_ID, statistics, every=timedelta(minutes=5), now=True)
+    await _ensure_schedule(client, RETENTION_ID, retention, every=timedelta(hours=1))
     return await _ensure_schedule(client, SCHEDULE_ID, reconciliation, every=timedelta(minutes=1))
 
 

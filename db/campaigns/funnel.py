@@ -6,14 +6,24 @@ from db.core.connection import Database, connection, fetch_one
 
 # Seats are summed from the teams' counters: a campaign has a few orders for each team.
 FUNNEL = """
+WITH removed AS (
+  SELECT coalesce(sum(teams), 0) AS teams, coalesce(sum(completed), 0) AS completed, coalesce(sum(failed), 0) AS failed,
+         coalesce(sum(live_seats), 0) AS live_seats, coalesce(sum(paid_seats), 0) AS paid_seats
+    FROM removed_teams WHERE campaign_id = $1
+), kept AS (
+  SELECT count(*) AS teams, count(*) FILTER (WHERE status = 'forming') AS forming,
+         count(*) FILTER (WHERE completed_at IS NOT NULL) AS completed,
+         count(*) FILTER (WHERE status = 'failed') AS failed,
+         coalesce(sum(lock_count), 0) AS live_seats, coalesce(sum(complete_count), 0) AS paid_seats
+    FROM teams WHERE campaign_id = $1
+)
 SELECT (SELECT coalesce(sum(quotes), 0) FROM quote_counts WHERE campaign_id = $1) AS quotes,
-       count(*) AS teams, count(*) FILTER (WHERE status = 'forming') AS forming,
-       count(*) FILTER (WHERE completed_at IS NOT NULL) AS completed,
-       count(*) FILTER (WHERE status = 'failed') AS failed,
-       coalesce(sum(lock_count), 0) AS live_seats, coalesce(sum(complete_count), 0) AS paid_seats,
+       kept.teams + removed.teams AS teams, kept.forming, kept.completed + removed.completed AS completed,
+       kept.failed + removed.failed AS failed, kept.live_seats + removed.live_seats AS live_seats,
+       kept.paid_seats + removed.paid_seats AS paid_seats,
        (SELECT stock FROM campaign_stock WHERE campaign_id = $1) AS stock,
        (SELECT live FROM campaign_stock WHERE campaign_id = $1) AS stock_taken
-  FROM teams WHERE campaign_id = $1
+  FROM kept, removed
 """
 
 

@@ -80,9 +80,11 @@ def _member(stored: str, viewer: str) -> dict[str, str]:
     return {"user_id": user_id if user_id == viewer else mask_user_id(user_id), "status": status}
 
 
-# None of these rows is ever deleted, so refunds do not lower the counts. Every user who ever had a seat has a quota row.
+# Refunds do not lower the counts, nor does retention. Every user who ever had a seat has a quota row.
 STATISTICS = """
-SELECT count(*) AS team_count, count(completed_at) AS completed_team_count,
+SELECT count(*) + coalesce((SELECT teams FROM removed_teams WHERE campaign_id = $1 AND source = $2), 0) AS team_count,
+       count(completed_at) + coalesce((SELECT completed FROM removed_teams WHERE campaign_id = $1 AND source = $2), 0)
+       AS completed_team_count,
        (SELECT count(*) FROM user_quotas WHERE campaign_id = $1 AND source = $2) AS user_count
   FROM teams WHERE campaign_id = $1 AND source = $2
 """

@@ -242,6 +242,7 @@ UPDATE_STOCK = "UPDATE campaign_stock SET stock = $2 WHERE campaign_id = $1 RETU
 INSERT_STOCK = """
 INSERT INTO campaign_stock (campaign_id, stock, live)
 SELECT $1, $2, (SELECT count(*) FROM orders WHERE campaign_id = $1 AND live)
+               + (SELECT coalesce(sum(removed), 0) FROM user_quotas WHERE campaign_id = $1)
 """
 
 

@@ -182,7 +182,9 @@ user_quotas = Table(
     Column("source", Text, primary_key=True),
     Column("user_id", Text, primary_key=True),
     Column("live", Integer, nullable=False),
+    Column("removed", Integer, nullable=False, server_default="0", comment="of these, those whose orders retention removed"),
     CheckConstraint("live >= 0", name="live"),
+    CheckConstraint("0 <= removed AND removed <= live", name="removed"),
 )
 
 teams = Table(
@@ -369,6 +371,27 @@ refunds = Table(
     Index("refunds_attention_idx", "requested_at", postgresql_where=text("status = 'attention'")),
     # Members who left completed teams.
     Index("refunds_left_idx", "released_at", postgresql_where=text("kind = 'paid_formed'")),
+)
+
+removed_orders = Table(
+    "removed_orders",
+    metadata,
+    Column("order_id", Text, primary_key=True, comment="which follows from the mall and its out_trade_no"),
+    comment="The orders that retention removed: none is made again under their numbers.",
+)
+
+removed_teams = Table(
+    "removed_teams",
+    metadata,
+    Column("campaign_id", Integer, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("teams", BigInteger, nullable=False),
+    Column("completed", BigInteger, nullable=False, comment="also those that members left"),
+    Column("failed", BigInteger, nullable=False),
+    Column("live_seats", BigInteger, nullable=False),
+    Column("paid_seats", BigInteger, nullable=False),
+    Column("before", DateTime(timezone=True), nullable=False, comment="nothing happened in these teams from then on"),
+    comment="The teams that retention removed, counted.",
 )
 
 unearned_discounts = Table(

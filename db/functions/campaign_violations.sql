@@ -4,13 +4,15 @@ LANGUAGE sql STABLE AS $$
   WITH live AS (
     SELECT campaign_id, count(*) AS orders FROM orders WHERE live GROUP BY campaign_id
   ), counted AS (
-    SELECT campaign_id, sum(live) AS orders FROM user_quotas GROUP BY campaign_id
+    SELECT campaign_id, sum(live - removed) AS orders, sum(removed) AS removed FROM user_quotas GROUP BY campaign_id
   )
   SELECT 5, 'user quotas of campaign ' || campaign_id,
          format('%s live orders, counted %s', coalesce(live.orders, 0), coalesce(counted.orders, 0))
     FROM live FULL JOIN counted USING (campaign_id) WHERE coalesce(live.orders, 0) <> coalesce(counted.orders, 0)
   UNION ALL
   SELECT 5, 'stock of campaign ' || s.campaign_id,
-         format('%s live orders, stock %s, counted %s', coalesce(live.orders, 0), s.stock, s.live)
-    FROM campaign_stock s LEFT JOIN live USING (campaign_id) WHERE coalesce(live.orders, 0) <> s.live OR s.live > s.stock
+         format('%s live orders and %s removed ones, stock %s, counted %s', coalesce(live.orders, 0),
+                coalesce(counted.removed, 0), s.stock, s.live)
+    FROM campaign_stock s LEFT JOIN live USING (campaign_id) LEFT JOIN counted USING (campaign_id)
+   WHERE coalesce(live.orders, 0) + coalesce(counted.removed, 0) <> s.live OR s.live > s.stock
 $$

@@ -7,5 +7,9 @@ BEGIN
   IF valid_until < clock_timestamp() THEN
     RAISE EXCEPTION USING ERRCODE = 'GB002', MESSAGE = 'request is out of date (expected, not an error)';
   END IF;
+  -- Retention holds the fences of the orders that it removes. This statement's snapshot is taken after the wait for the lock.
+  IF EXISTS (SELECT FROM removed_orders r WHERE r.order_id = groupbuy_fence.order_id) THEN
+    RAISE EXCEPTION USING ERRCODE = 'GB003', MESSAGE = 'the order was removed (expected, not an error)';
+  END IF;
 END
 $$

@@ -3,11 +3,13 @@ RETURNS TABLE (invariant integer, subject text, detail text)
 LANGUAGE sql STABLE AS $$
   -- Returns the violations of invariant 9 in the settlements of these days: their sums are those of the orders. A day that was
   -- counted before it was over for `under_way` is still to be counted. A row that committed after the count, with a time of
-  -- that day, differs until the next one: reconciliation counts the day again before it reports.
+  -- that day, differs until the next one: reconciliation counts the day again before it reports. What retention has removed
+  -- cannot be counted again.
   WITH counted AS (
     SELECT day FROM daily_statistics
      WHERE source = '' AND day >= first AND day <= last
        AND counted_at >= (day + 1)::timestamp AT TIME ZONE 'UTC' + under_way
+       AND day::timestamp AT TIME ZONE 'UTC' >= (SELECT coalesce(max(before), '-infinity') FROM removed_teams)
   ), orders AS (
     SELECT day, s.*
       FROM counted

@@ -47,14 +47,14 @@ LANGUAGE sql STABLE AS $$
        AND t.complete_count < least(coalesce(t.min_count, t.target_count), t.complete_count + d.members)
      GROUP BY t.team_id
   ), users AS (
-    SELECT u.*, used.seats, used.take_limit, coalesce(q.live, 0) AS counted
+    SELECT u.*, used.seats + coalesce(q.removed, 0) AS seats, used.take_limit, coalesce(q.live, 0) AS counted
       FROM (SELECT campaign_id, source, user_id, min(team_id) AS team_id FROM o GROUP BY campaign_id, source, user_id) u
      CROSS JOIN LATERAL (
        SELECT count(*) AS seats, max(take_limit) AS take_limit
          FROM (SELECT * FROM orders WHERE orders.user_id = u.user_id AND orders.source = u.source OFFSET 0) mine
         WHERE mine.campaign_id = u.campaign_id AND mine.live) used
       LEFT JOIN LATERAL (
-       SELECT live FROM user_quotas q
+       SELECT live, removed FROM user_quotas q
         WHERE q.campaign_id = u.campaign_id AND q.source = u.source AND q.user_id = u.user_id OFFSET 0) q ON true
   ), expected AS (
     SELECT e.team_id, e.event_id, a.kind, a.address, o.callback_format AS format

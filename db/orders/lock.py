@@ -142,7 +142,8 @@ async def lock_seat_directly(database: Database, lock: LockSeat, *, was_asked_be
         return await _lock(conn, lock, is_direct=True)
 
 
-WAIT = "SELECT groupbuy_fence($1, NULL)"
+WAIT = "SELECT pg_advisory_xact_lock(hashtextextended($1, 7242003))"
+"""as groupbuy_fence"""
 
 
 async def _lock(conn: Connection, lock: LockSeat, *, is_direct: bool) -> HeldSeat:
@@ -240,7 +241,7 @@ def _order_values(lock: LockSeat, original: Decimal, price: Decimal, merchant_sh
     )
 
 
-STEP_TOOK_NOTHING, OUT_OF_DATE = "GB001", "GB002"
+STEP_TOOK_NOTHING, OUT_OF_DATE, REMOVED = "GB001", "GB002", "GB003"
 
 
 async def _take(conn: Connection, request: SeatRequest, no_team: ErrorCode, sql: str, *values: object) -> Row:
@@ -250,6 +251,9 @@ async def _take(conn: Connection, request: SeatRequest, no_team: ErrorCode, sql:
     except asyncpg.PostgresError as failure:
         if failure.sqlstate == OUT_OF_DATE:
             raise StaleRequestError(request.out_trade_no) from None
+        if failure.sqlstate == REMOVED:
+            used = f"{request.out_trade_no} names an order that is kept no longer."
+            raise Refusal(ErrorCode.OUT_TRADE_NO_REUSED, used) from None
         if failure.sqlstate != STEP_TOOK_NOTHING:
             raise
         match failure.as_dict().get("detail"):

@@ -487,12 +487,39 @@ def upgrade() -> None:
     op.create_index("team_wakeups_urgent_idx", "team_wakeups", [sa.literal_column("urgency DESC"), "due_at", "since"])
     op.create_index("team_wakeups_oldest_idx", "team_wakeups", ["since"])
     op.create_table(
+        "removed_orders",
+        sa.Column("order_id", sa.Text(), nullable=False, comment="which follows from the mall and its out_trade_no"),
+        sa.PrimaryKeyConstraint("order_id", name=op.f("removed_orders_pkey")),
+        comment="The orders that retention removed: none is made again under their numbers.",
+    )
+    op.create_table(
+        "removed_teams",
+        sa.Column("campaign_id", sa.Integer(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("teams", sa.BigInteger(), nullable=False),
+        sa.Column("completed", sa.BigInteger(), nullable=False, comment="also those that members left"),
+        sa.Column("failed", sa.BigInteger(), nullable=False),
+        sa.Column("live_seats", sa.BigInteger(), nullable=False),
+        sa.Column("paid_seats", sa.BigInteger(), nullable=False),
+        sa.Column("before", sa.DateTime(timezone=True), nullable=False, comment="nothing happened in these teams from then on"),
+        sa.PrimaryKeyConstraint("campaign_id", "source", name=op.f("removed_teams_pkey")),
+        comment="The teams that retention removed, counted.",
+    )
+    op.create_table(
         "user_quotas",
         sa.Column("campaign_id", sa.Integer(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("user_id", sa.Text(), nullable=False),
         sa.Column("live", sa.Integer(), nullable=False),
+        sa.Column(
+            "removed",
+            sa.Integer(),
+            server_default="0",
+            nullable=False,
+            comment="of these, those whose orders retention removed",
+        ),
         sa.CheckConstraint("live >= 0", name=op.f("user_quotas_live_check")),
+        sa.CheckConstraint("0 <= removed AND removed <= live", name=op.f("user_quotas_removed_check")),
         sa.PrimaryKeyConstraint("campaign_id", "source", "user_id", name=op.f("user_quotas_pkey")),
     )
     op.create_table(
