@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup up demo test soak lint bench drill-failover drill-restarts sbom lock
+.PHONY: help setup up demo test soak lint bench drill-failover drill-restarts drill-version sbom lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -51,6 +51,9 @@ drill-failover: setup ## PostgreSQL's standby takes over under load, four times
 
 drill-restarts: setup ## every process is restarted under load, one after the other
 	$(BIN)/python -m tests.drills.restarts
+
+drill-version: setup ## a release whose code does not replay is deployed under load, noticed, and taken back
+	$(BIN)/python -m tests.drills.version
 
 sbom: $(VENV)/.runs ## list what the platform consists of, in the format CycloneDX
 	@$(BIN)/python deploy/sbom.py

@@ -32,6 +32,7 @@ from bench.report import table
 from bench.rounds import percentile
 from embedded.ports import HOST, free_port
 from embedded.process import exit_process
+from workflows.client import data_converter_of
 
 REFUND_WINDOW = 1
 """seconds, after which the workflow of a completed team closes"""
@@ -202,7 +203,7 @@ async def drive(
     stack: RunningStack, *, teams: int, callers: int, rounds: int, floor: bool, report: Callable[[Lives], None]
 ) -> list[Lives]:
     """Measures rounds of teams; with `floor`, in turns with as many bare workflows on the same Temporal."""
-    temporal = await Client.connect(stack.temporal_address)
+    temporal = await Client.connect(stack.temporal_address, data_converter=data_converter_of(os.environ))
     pids = stack.pids()
     measured: list[Lives] = []
     async with AsyncExitStack() as cleanup:

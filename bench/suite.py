@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from embedded.plan import Options
 from embedded.ports import HOST, free_port
 from embedded.process import echo_error
 from embedded.stack import Stack
-from workflows.client import data_converter
+from workflows.client import data_converter_of
 
 WARM_UP_SECONDS = 5.0
 WARM_UP_CALLERS = 16
@@ -125,7 +126,7 @@ class Suite:
         self._cleanup.push_async_callback(self._database.close)
         self._mall, self._ops = ApiClient(api_url, addresses.mall_key), ApiClient(api_url, addresses.ops_key)
         await self._send_callbacks_to(self._mall_url)
-        self._client = await Client.connect(addresses.temporal_address, data_converter=data_converter)
+        self._client = await Client.connect(addresses.temporal_address, data_converter=data_converter_of(os.environ))
 
     async def _send_callbacks_to(self, url: str) -> None:
         """Replaces the demo mall: what a mall does with a callback is not what is measured."""

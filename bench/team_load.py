@@ -1,11 +1,14 @@
 """Throughput of teams of three, by concurrent callers and by one alone, until all their workflows have closed."""
 
+import os
+
 from temporalio.client import Client
 
 from bench.life import WARM_UP_TEAMS, Driver, Lives, RunningStack, team_play
 from bench.processes import OTHERS, Meter
 from bench.report import table
 from bench.rounds import percentile
+from workflows.client import data_converter_of
 
 ALONE_TEAMS = 50
 """of a round of one caller"""
@@ -17,7 +20,8 @@ async def team_load(stack: RunningStack, teams: int, callers: int, rounds: int) 
     Raises:
         BenchError: a workflow has not closed in time, or a team had no callback.
     """
-    temporal, meter = await Client.connect(stack.temporal_address), Meter(stack.pids())
+    temporal = await Client.connect(stack.temporal_address, data_converter=data_converter_of(os.environ))
+    meter = Meter(stack.pids())
     many, alone = Driver(temporal, meter, callers), Driver(temporal, meter, 1)
     measured: list[Lives] = []
     async with team_play(stack) as (play, check_callbacks):

@@ -37,8 +37,8 @@ class Prometheus:
         found: list[Any] = answer["data"]["result"]
         return found
 
-    async def until(self, expression: str) -> None:
-        async with asyncio.timeout(WITHIN):
+    async def until(self, expression: str, within: float = WITHIN) -> None:
+        async with asyncio.timeout(within):
             while True:
                 try:
                     if await self.query(expression):
@@ -52,11 +52,12 @@ class Prometheus:
 
 
 @asynccontextmanager
-async def scraping(jobs: dict[str, str]) -> AsyncIterator[Prometheus]:
-    """Scrapes these jobs, each at its port; when the block begins, rates can be asked for."""
+async def scraping(jobs: dict[str, str], *rules: Path) -> AsyncIterator[Prometheus]:
+    """Scrapes these jobs, each at its port, and evaluates these rules; when the block begins, rates can be asked for."""
     assert PROMETHEUS
     scrapes = [{"job_name": job, "static_configs": [{"targets": [f"{HOST}:{port}"]}]} for job, port in jobs.items()]
-    config = {"global": {"scrape_interval": SCRAPE_EVERY}, "scrape_configs": scrapes}
+    intervals = {"scrape_interval": SCRAPE_EVERY, "evaluation_interval": SCRAPE_EVERY}
+    config = {"global": intervals, "rule_files": [str(path) for path in rules], "scrape_configs": scrapes}
     with tempfile.TemporaryDirectory(prefix="groupbuy-prometheus-") as folder:
         file = Path(folder) / "prometheus.yml"
         file.write_text(json.dumps(config))  # JSON is YAML

@@ -24,7 +24,7 @@ from tests.deploy.files import MONITORING, ROOT
 from tests.deploy.installation import UI_URL, Installation, installation, payload_keys
 from tests.deploy.prometheus import needs_prometheus, scraping
 from tests.deploy.traces import Span, TracedMall
-from tests.deploy.versions import set_current, until_it_has_teams
+from tests.deploy.versions import DOES_NOT_REPLAY, set_current, until_drained, until_it_has_teams
 from tests.test_imports import SHIPPED
 from workflows.encryption import KEYS, PayloadEncryption
 from workflows.starters import SCHEDULE_ID
@@ -43,21 +43,6 @@ WHILE_ONE_WAITS = {"groupbuy_outbox"}
 """Series that are there while a mall has not received something."""
 
 
-DOES_NOT_REPLAY = """
-from datetime import timedelta
-from temporalio import workflow
-from workflows.team.workflow import TeamWorkflow
-import worker
-
-await_first_seat = TeamWorkflow._await_first_seat
-
-async def sleep_first(self):
-    await workflow.sleep(timedelta(seconds=1))  # a timer that no history has
-    await await_first_seat(self)
-
-TeamWorkflow._await_first_seat = sleep_first
-raise SystemExit(worker.main())
-"""
 NOTICED = r'temporal_workflow_task_execution_failed\{[^}]*workflow_type="TeamWorkflow"[^}]*\} [1-9]'
 
 
