@@ -23,15 +23,17 @@ from typing import Any
 
 import aiohttp
 import asyncpg
+import pytest
 from temporalio.client import Client
 
+from embedded import temporal as embedded_temporal
 from embedded.plan import Options
 from embedded.ports import HOST, free_port
 from embedded.stack import Stack
 from embedded.temporal import find_temporal
 from tests.deploy.files import ROOT, compose
 from tests.deploy.traces import Collector, collecting
-from tests.deploy.versions import NAME, set_current
+from tests.deploy.versions import DRAINED_SOON, NAME, set_current
 from tests.stack_fixture import data_dir, environment
 
 READY_WITHIN = 30.0
@@ -191,6 +193,8 @@ async def installation() -> AsyncIterator[Installation]:
         services = parts.enter_context(data_dir())
         folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="groupbuy-wheel-")))
         parts.enter_context(environment())
+        patch = parts.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(embedded_temporal, "DYNAMIC_CONFIG", embedded_temporal.DYNAMIC_CONFIG | DRAINED_SOON)
         creating = asyncio.create_task(asyncio.to_thread(Environment.create, folder))
         metrics_of_temporal = free_port()
         options = Options(data_dir=services, services_only=True, temporal_metrics_port=metrics_of_temporal)

@@ -18,6 +18,7 @@ from google.protobuf.json_format import MessageToJson
 from temporalio.api.common.v1 import Payload
 
 from cli.demo.refund_actions import RefundActions
+from domain.ids import team_workflow_id
 from embedded.ports import HOST
 from tests.deploy.buyers import BUYER, buyers
 from tests.deploy.files import MONITORING, ROOT
@@ -95,6 +96,11 @@ async def test_an_installed_wheel_does_all_that_the_check_asks_for(installed: In
     assert re.search(r"all \d\d steps passed, in \d+\.\d s", checked.stdout)
     assert re.search(rf"Load: {TEAMS * 6} calls", checked.stdout)
     assert installed.admin_key not in checked.stdout + checked.stderr
+
+
+@pytest.mark.usefixtures("checked")
+async def test_the_version_that_was_replaced_is_drained(installed: Installation) -> None:
+    await until_drained(installed.temporal, "a")
 
 
 async def test_the_wheel_has_every_file_of_its_packages(installed: Installation) -> None:
@@ -351,6 +357,7 @@ async def test_a_version_whose_code_does_not_fit_is_noticed_and_taken_back(insta
         # Trade does not wait for the workflow, whose tasks fail.
         joined = (await session.lock("will", opener.team_id)).body
         await session.pay("will", joined)
+        begun = (await session.lock("yuri")).body
 
         async def failures() -> bool:
             return re.search(NOTICED, await installed.metrics("worker-c")) is not None
@@ -363,6 +370,12 @@ async def test_a_version_whose_code_does_not_fit_is_noticed_and_taken_back(insta
         await session.pay("vera", opener)
         await session.pay("xena", last)
         await session.callbacks(opener.team_id, ("team.completed", None))
+        # What the version has begun has its timer, does not replay with the earlier code, and begins anew from the rows.
+        await installed.temporal.get_workflow_handle(team_workflow_id(begun.team_id)).terminate()
+        members = {"yuri": begun, **{name: (await session.lock(name, begun.team_id)).body for name in ("zoe", "abe")}}
+        for name, order in members.items():
+            await session.pay(name, order)
+        await session.callbacks(begun.team_id, ("team.completed", None))
         refund = RefundActions(session)
         await refund.refund("will", joined, "changed my mind", "paid_formed")
         await refund.money_returned("will", joined)
