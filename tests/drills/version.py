@@ -1,9 +1,9 @@
 """A release whose code does not replay is deployed under load, noticed, and taken back: `make drill-version`.
 
 Teams that version A has begun meet the workers of version B, whose code has a timer that no history has. Prometheus evaluates
-the alerts; somebody sets the earlier version as current again, and ends the workflows that B has begun, which do not replay with
-the code of A. Then every order that was answered is there, every team that was begun completes and is told of once, and the
-invariants hold.
+the alerts; somebody sets the earlier version as current again, and ends the workflows that B has begun, which do not replay
+with the code of A. Then every order that was answered is there, every team that was begun completes and is told of once, and
+the invariants hold.
 """
 
 import asyncio
