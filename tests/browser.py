@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
@@ -25,9 +26,9 @@ async def running_browser() -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def open_page(browser: Browser, address: str) -> AsyncIterator[Page]:
+async def open_page(browser: Browser, address: str, **options: Any) -> AsyncIterator[Page]:  # noqa: ANN401 - what a context takes
     """A page of a visitor of its own; at the end, nothing in it has gone wrong."""
-    context = await browser.new_context()
+    context = await browser.new_context(**options)
     context.set_default_timeout(PATIENCE_MS)
     page = await context.new_page()
     wrong: list[str] = []

@@ -1,6 +1,6 @@
 """The form of a campaign, with its preview: new, copied, or changed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -71,10 +71,11 @@ async def edit(
 ) -> Response:
     act, found = form_act(form), await find_campaign(container.database, campaign_id)
     try:
-        wanted = CampaignFields.model_validate(from_texts(CampaignFields, form, leave_out=LEFT_OUT))
+        wanted = _fields(form)
     except ValidationError as exc:
         return await _form(request, container, found, form, field_problems(exc), seen=act.seen)
-    changes = {name: value for name, value in wanted if value != getattr(found, name)}
+    shown = _fields(to_texts(found))  # the form has whole seconds
+    changes = {name: value for name, value in wanted if value != getattr(shown, name)}
     return await _change(request, container, operator, found, changes, form, act)
 
 
@@ -83,12 +84,17 @@ async def preview_form(request: Request, _operator: OperatorDep, container: Cont
     """What the form would lead to as it is filled in now."""
     request.scope[READS_ONLY] = True
     try:
-        wanted = CampaignFields.model_validate(from_texts(CampaignFields, form, leave_out=LEFT_OUT))
+        wanted = _fields(form)
     except ValidationError as exc:
         return render(request, "campaigns/preview.html", preview=None, errors=field_problems(exc))
     text = form.get("campaign_id", "")
     before = await read_campaign(container.database, int(text)) if form.get("seen") and text.isdecimal() else None
     return render(request, "campaigns/preview.html", preview=await read_preview(container.database, before, wanted), errors=[])
+
+
+def _fields(texts: Mapping[str, str]) -> CampaignFields:
+    """Returns what the texts of a form say. Raises ValidationError."""
+    return CampaignFields.model_validate(from_texts(CampaignFields, texts, leave_out=LEFT_OUT))
 
 
 async def _change(
@@ -131,8 +137,7 @@ async def _form(
 ) -> Response:
     """Shows the form of a new campaign, or of the one that was found."""
     try:
-        fields = CampaignFields.model_validate(from_texts(CampaignFields, texts, leave_out=LEFT_OUT))
-        shown = await read_preview(container.database, found, fields)
+        shown = await read_preview(container.database, found, _fields(texts))
     except ValidationError:
         shown = None
     return render(

@@ -14,6 +14,8 @@ from embedded.stack import Stack
 from tests.api.shop import Shop, fresh
 from tests.browser import PATIENCE_MS, running_browser
 
+HOSTILE = "</td><img src=x onerror=alert(1)>\u202e'\"&{{ 7*7 }}[x](y) 𠮷🍎"
+"""what somebody may have called something"""
 FIELD = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
 
 

@@ -1,33 +1,19 @@
 """The console in a browser: dialogs, filters, live pages, the upload; and without scripts."""
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from itertools import cycle
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import axe_playwright_python  # type: ignore[import-untyped]
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 
 from console.statistics_charts import CHARTS
 from embedded.stack import Stack
+from tests.api.console.browsing import signed_in
 from tests.api.polling import until
 from tests.api.shop import Shop, fresh
-from tests.browser import PATIENCE_MS, needs_chromium, open_page
+from tests.browser import PATIENCE_MS, needs_chromium
 
 pytestmark = needs_chromium
-
-AXE = Path(axe_playwright_python.__path__[0]) / "axe.min.js"
-SERIOUS = {"serious", "critical"}
-
-
-@asynccontextmanager
-async def signed_in(browser: Browser, stack: Stack, path: str = "") -> AsyncIterator[Page]:
-    async with open_page(browser, stack.addresses.console_url + path) as page:
-        await page.get_by_label("Key").fill(stack.addresses.ops_key)
-        await page.get_by_role("button", name="Sign in").click()
-        yield page
 
 
 async def test_a_team_is_closed_in_a_dialog(stack: Stack, shop: Shop, browser: Browser) -> None:
@@ -60,6 +46,31 @@ async def test_a_team_is_closed_in_a_dialog(stack: Stack, shop: Shop, browser: B
         await dialog.get_by_role("button", name="Close and refund").click()
         await expect(page.locator(".toast")).to_contain_text("Done.")
         await expect(page.locator(".timeline")).to_contain_text("sold out")
+
+
+async def test_of_two_operators_at_once_the_second_is_told_what_has_changed(stack: Stack, shop: Shop, browser: Browser) -> None:
+    order = await (offer := await shop.sell()).seat()
+    name = fresh("ann")
+    keys = [await shop.ops.post("/v1/ops/keys", {"name": each, "scopes": ["ops"]}) for each in (name, fresh("bob"))]
+    first, second = (signed_in(browser, stack, "health", key=key.ok(201)["key"]) for key in keys)
+    async with first as ann, second as bob:
+        for path, act, other_act, told in (
+            (f"teams/{order['team_id']}", "Close and refund", "Complete", "not forming any more, so nothing would change"),
+            (f"campaigns/{offer.campaign_id}", "Pause", "Drain", f"Changed by {name}"),
+        ):
+            for page, link in ((ann, act), (bob, other_act)):
+                await page.goto(stack.addresses.console_url + path)
+                await page.get_by_role("link", name=link, exact=True).click()
+                await expect(page.get_by_role("dialog").locator("form")).to_be_visible()
+                for reason in await page.get_by_role("dialog").get_by_label("Reason").all():
+                    await reason.fill("because")
+            for page, button in ((ann, act), (bob, other_act)):
+                await page.get_by_role("dialog").get_by_role("button", name=button, exact=True).click()
+                if page is ann:
+                    await expect(page.locator(".toast")).to_contain_text("Done.")
+            await expect(bob.get_by_role("dialog")).to_contain_text("has changed since you opened")
+            await expect(bob.get_by_role("dialog")).to_contain_text(told)
+        await expect(bob.get_by_role("dialog")).to_contain_text("active → paused")
 
 
 async def test_filters_change_the_address_and_the_list(stack: Stack, shop: Shop, browser: Browser) -> None:
@@ -149,26 +160,3 @@ async def test_the_overview_draws_its_charts(stack: Stack, shop: Shop, browser: 
         await page.get_by_label("Mall").fill("")
         await page.get_by_role("button", name="Filter").click()
         await expect(page.locator(".chart canvas")).to_have_count(len(CHARTS))
-
-
-async def test_pages_can_be_used_by_everybody(stack: Stack, shop: Shop, browser: Browser) -> None:
-    """axe finds nothing that keeps people with a disability from using a page, light or dark."""
-    offer = await shop.sell()
-    order = await offer.seat()
-    await shop.settle(order)
-    axe = AXE.read_text()
-    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-    async with signed_in(browser, stack) as page:
-        for path, scheme in zip(
-            (
-                *("", f"teams/{order['team_id']}", f"teams/{order['team_id']}/close", f"orders/{order['order_id']}"),
-                *("teams", f"campaigns/new?copy={offer.campaign_id}", "audit"),
-            ),
-            cycle(schemes),
-            strict=False,
-        ):
-            await page.emulate_media(color_scheme=scheme)
-            await page.goto(stack.addresses.console_url + path)
-            await page.evaluate(axe)
-            found = await page.evaluate("axe.run().then(results => results.violations)")
-            assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found if rule["impact"] in SERIOUS] == [], path

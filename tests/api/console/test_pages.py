@@ -7,13 +7,12 @@ import pytest
 from temporalio.client import Client
 
 from embedded.stack import Stack
-from tests.api.console.conftest import FIELD, Answer, Person, SignIn
+from tests.api.console.conftest import FIELD, HOSTILE, Answer, Person, SignIn
 from tests.api.polling import until
 from tests.api.receiver import Receiver
 from tests.api.shop import Shop, fresh
 
 FORM = re.compile(r'<form method="post" action="([^"]+/exports/[^"]+)">(.*?)</form>', re.DOTALL)
-HOSTILE = "</td><img src=x onerror=alert(1)>\u202e'\"&{{ 7*7 }}[x](y) 𠮷🍎"
 
 
 async def test_hostile_names_stay_text(sign_in: SignIn, shop: Shop) -> None:
