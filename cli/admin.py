@@ -1,7 +1,7 @@
 """Administration without the API, which needs a key: the first one is created here, and the tables before it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.core.connection import INFRASTRUCTURE_FAILURES, Database, connection
 from db.core.migrate import UnknownSchema, upgrade
+from db.reconciliation.comparison import skip_sequences
 from db.settings.installation import read_revision, record_upgrade
 from db.settings.keys import create_key, new_key
 from db.teams.wakeups import leave_wakeups_everywhere
@@ -24,6 +25,8 @@ from embedded.addresses import running_stack
 from embedded.errors import StackError
 
 AUTHOR = command_line_author("the command line")
+SKIPPED = 1_000_000
+"""sequences, more than a mall may have received since a backup"""
 
 
 def migrate_database(database_url: str) -> str:
@@ -65,6 +68,16 @@ async def issue_key(database_url: str, name: str, source: str | None, scopes: Se
     async with open_database(database_url) as database:
         await create_key(database, key, new, by=AUTHOR, now=datetime.now(UTC))
     return key
+
+
+async def skip_all_sequences(database_url: str) -> Mapping[str, int]:
+    """Has every mall's next events begin higher; returns after which sequence, by mall.
+
+    Raises:
+        StackError: the database cannot be used; the message says why.
+    """
+    async with open_database(database_url) as database:
+        return await skip_sequences(database, SKIPPED, by=AUTHOR, now=datetime.now(UTC))
 
 
 async def wake_all_teams(database_url: str) -> int:

@@ -139,12 +139,35 @@ def wake(*, everywhere: bool, database_url: str | None, data_dir: Path) -> None:
 
 
 @main.command()
+@click.option(
+    "--database-url",
+    envvar="GROUPBUY_DATABASE_URL",
+    show_envvar=True,
+    help="PostgreSQL; without it, that of the stack on --data-dir",
+)
+@click.option("--data-dir", type=DIRECTORY, default=DEFAULT_DATA_DIR, show_default=True, help="of a running stack")
+def skip_sequences(*, database_url: str | None, data_dir: Path) -> None:
+    """Let every mall's feed go on a million sequences higher, after the database was restored from a backup.
+
+    Before workers and API start, which give sequences to what falls due: malls have seen events that the backup has not, and
+    no sequence may be given to two. It needs the database alone, and prints after which sequence each mall's feed goes on.
+    """
+    from cli.admin import database_of_stack, skip_all_sequences
+
+    try:
+        malls = asyncio.run(skip_all_sequences(database_url or database_of_stack(data_dir)))
+    except (StackError, OSError) as error:
+        exit_process(f"groupbuy: {error}")
+    for source, sequence in sorted(malls.items()):
+        click.echo(f"{source:<20} {sequence}")
+
+
+@main.command()
 @click.option("--apply", "mends", is_flag=True, help="mend what differs")
 @click.option(
     "--database-restored",
     is_flag=True,
-    help="with --apply: the database is older than what malls have seen. All teams read their rows, and the malls' feeds go on"
-    " a million sequences higher",
+    help="with --apply: the database is older than what workflows have seen. All teams read their rows",
 )
 @click.option(
     "--beginning",
@@ -163,8 +186,9 @@ def wake(*, everywhere: bool, database_url: str | None, data_dir: Path) -> None:
 def reconcile(*, mends: bool, database_restored: bool, beginning: int, database_url: str | None, data_dir: Path) -> None:
     """Compare the rows with the workflows, after either was restored from a backup.
 
-    It lists workflows without rows, rows without workflows, and workflows that see another status than the rows, and exits
-    with 1 where there are any. With --apply it ends the first, starts the second, and has the third read the rows.
+    It lists workflows without rows, rows without workflows, and workflows that see another status, deadline or other seats
+    than the rows have, and exits with 1 where there are any. With --apply it ends the first, starts the second, and has the
+    third read the rows. A worker has to run.
     """
     from cli.reconcile import run
 

@@ -12,26 +12,51 @@ from domain.messages.refunds import RefundInput
 
 SLICE = 500
 
-TEAMS = "SELECT team_id, status FROM teams WHERE team_id = ANY($1::text[])"
+
+@dataclass(frozen=True, slots=True)
+class TeamRow:
+    """What a team's workflow ought to see."""
+
+    status: str
+    deadline: datetime
+    unpaid: frozenset[str]
+    """out_trade_nos of those who hold a seat"""
+    paid: frozenset[str]
+    """the same, and one whose mall is asked to return the money still holds it"""
+    is_woken: bool
+    """its workflow is about to read the rows"""
 
 
-async def team_statuses(database: Database, team_ids: Collection[str]) -> dict[str, str]:
-    """Returns the statuses of those of these teams that have a row."""
+TEAMS = """
+SELECT team_id, status, deadline, EXISTS (SELECT FROM team_wakeups w WHERE w.team_id = t.team_id) AS is_woken,
+       ARRAY(SELECT out_trade_no FROM orders o WHERE o.team_id = t.team_id AND o.live AND o.status = 'locked') AS unpaid,
+       ARRAY(SELECT out_trade_no FROM orders o WHERE o.team_id = t.team_id AND o.live AND o.status <> 'locked') AS paid
+  FROM teams t WHERE team_id = ANY($1::text[])
+"""
+
+
+async def team_rows(database: Database, team_ids: Collection[str]) -> dict[str, TeamRow]:
+    """Returns those of these teams that have a row."""
     async with connection(database) as conn:
-        return {row["team_id"]: row["status"] for row in await conn.fetch(TEAMS, list(team_ids))}
+        return {
+            row["team_id"]: TeamRow(
+                row["status"], row["deadline"], frozenset(row["unpaid"]), frozenset(row["paid"]), row["is_woken"]
+            )
+            for row in await conn.fetch(TEAMS, list(team_ids))
+        }
 
 
 REFUNDS = """
-SELECT order_id, attempt FROM refunds
+SELECT order_id, attempt, status FROM refunds
  WHERE (order_id, attempt) IN (SELECT * FROM unnest($1::text[], $2::int[]))
 """
 
 
-async def known_refunds(database: Database, refunds: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
-    """Returns those of these refunds, by order and attempt, that have a row."""
+async def refund_statuses(database: Database, refunds: Collection[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """Returns the statuses of those of these refunds, by order and attempt, that have a row."""
     orders, attempts = [order for order, _ in refunds], [attempt for _, attempt in refunds]
     async with connection(database) as conn:
-        return {(row["order_id"], row["attempt"]) for row in await conn.fetch(REFUNDS, orders, attempts)}
+        return {(row["order_id"], row["attempt"]): row["status"] for row in await conn.fetch(REFUNDS, orders, attempts)}
 
 
 ORDERS = "SELECT order_id FROM orders WHERE order_id = ANY($1::text[])"

@@ -97,14 +97,3 @@ async def test_what_falls_due_while_temporal_is_gone_is_done_after(stack: Stack,
     await receiver.of_type("order.cancelled")
     await receiver.of_type("team.completed")
     assert await shop.violations() == []
-
-
-async def test_teams_have_workflows_again_after_temporal_lost_its_state(stack: Stack, shop: Shop, receiver: Receiver) -> None:
-    order = await (await shop.sell(lock_ttl=1, payment_grace=0)).seat(callback=receiver.callback())
-    await stack.stop_part("temporal")
-    for file in stack.part("temporal").log.parents[1].glob("temporal.db*"):
-        file.unlink()
-    await stack.start_part("temporal")  # the worker runs all the time
-    await until(partial(shop.order, order["out_trade_no"]), lambda seen: seen["status"] == "cancelled", EVENTUALLY)
-    await receiver.of_type("order.cancelled")
-    assert await shop.violations() == []
