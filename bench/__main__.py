@@ -7,14 +7,16 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bench import audiences, report
 from bench.crowds import PARTS, checked, parse_numbers, parse_rushes
 from bench.processes import BenchError
-from bench.suite import Plan, Suite
+from bench.suite import SUITE_PARTS, Plan, Suite
 from db.core.migrate import upgrade
 from embedded.errors import StackError
 from embedded.plan import Options
@@ -26,7 +28,34 @@ ADMISSIONS = {
     "orchestrated": {"GROUPBUY_ADMISSION": "orchestrated"},
     "direct": {"GROUPBUY_ADMISSION": "auto", "GROUPBUY_ORCHESTRATED_AT_ONCE": "0"},
 }
-"""the settings of each stack of a part of bench.crowds"""
+"""the settings of each stack of a part"""
+
+
+@dataclass(frozen=True)
+class DriverCommand:
+    """A module that drives a running stack."""
+
+    module: str
+    admissions: Sequence[str]
+    """of the stacks that it usually gets"""
+    options: Sequence[str]
+    """of this command that it is given"""
+    arguments: Sequence[str] = ()
+
+
+DRIVERS = {
+    "life": DriverCommand("bench.life", ("orchestrated", "direct"), ("teams", "callers", "rounds"), ("--floor",)),
+    "peer": DriverCommand("bench.peer", ("orchestrated", "direct"), ("teams", "callers", "rounds")),
+    "open": DriverCommand("bench.open_teams", ("auto",), ("steps",)),
+    "storm": DriverCommand("bench.mass", ("auto",), ("lapses",), ("--members=0", "--campaigns=")),
+    "big": DriverCommand("bench.big", ("auto",), ("scale",)),
+}
+CROWD = DriverCommand(
+    "bench.crowds",
+    ("auto", "orchestrated"),
+    ("teams", "callers", "rounds", "buyers", "rushes", "arrivals", "outage_seconds"),
+)
+
 TUNED = ("GROUPBUY_ORCHESTRATED_", "GROUPBUY_WAKEUPS_")
 """settings that a stack takes from the environment, and that its numbers depend on"""
 
@@ -37,14 +66,23 @@ TUNED = ("GROUPBUY_ORCHESTRATED_", "GROUPBUY_WAKEUPS_")
 )
 @click.option("--rounds", type=click.IntRange(min=1), default=3, help="of each side, in turns; --only outage: one")
 @click.option("--callers", callback=parse_numbers, default="16,64", help="concurrent callers, one table for each number")
-@click.option("--only", type=click.Choice(["audiences", "life", *PARTS]), help="this part alone, which is otherwise left out")
+@click.option(
+    "--only",
+    type=click.Choice([*SUITE_PARTS, *DRIVERS, *PARTS, "audiences"]),
+    help="this part alone; those of the second line and below are otherwise left out",
+)
 @click.option("--members", type=click.IntRange(min=1), default=audiences.MEMBERS, help="of the audience of --only audiences")
-@click.option("--teams", type=click.IntRange(min=1), default=300, help="of a round of --only life and --only teams")
+@click.option("--teams", type=click.IntRange(min=1), default=300, help="of a round; --only life, peer and teams")
+@click.option(
+    "--steps", callback=checked(parse_numbers), default="2000,5000,10000", help="open teams, measured at each; --only open"
+)
+@click.option("--lapses", callback=checked(parse_numbers), default="3000,10000", help="seats, one storm each; --only storm")
+@click.option("--scale", type=click.FloatRange(min=0.0001), default=1.0, help="of ten million orders; --only big")
 @click.option(
     "--admission",
     type=click.Choice([*ADMISSIONS, "both"]),
     default="both",
-    help="of the stack of a crowd; both: auto, then orchestrated, each on a stack of its own; --only teams: direct too",
+    help="of a part that has a stack of its own; both: the usual ones of this part, each on a stack of its own",
 )
 @click.option(
     "--buyers",
@@ -70,10 +108,9 @@ def main(
     callers: list[int],
     only: str | None,
     members: int,
-    teams: int,
     json_file: Path | None,
     admission: str,
-    **crowd: str | float,
+    **options: Any,  # noqa: ANN401
 ) -> None:
     """What the platform costs beside bare Temporal updates.
 
@@ -82,14 +119,19 @@ def main(
     and the market beside a bare FastAPI route, refunds of every kind, and a team of a hundred that fails. Then callbacks over
     HTTP, and over RabbitMQ where one answers, beside a bare loop of the same clients; and the market again with a thousand
     campaigns and a hundred thousand teams. Prints numbers and asserts none of them; exits with 1 when a team is missing or an
-    invariant is broken.
+    invariant is broken. --only quotes, refunds and callbacks measure these alone.
 
-    --only life measures teams until their workflow has closed, refund window and callback included, beside the floor.
-    --only audiences measures membership in an audience, which takes minutes.
-
-    Crowds, in each admission (docs/crowds.md), each on a stack of its own; the code is 1 when an invariant is broken:
+    What is measured only when it is asked for, in each admission (docs/crowds.md) on a stack of its own:
 
     \b
+    --only life           teams of three, and seats that lapse, until their
+                          workflows have closed, beside the same shapes on
+                          the engine alone
+    --only peer           the same trade on DBOS, and without any durability
+    --only open           locks beside more and more open teams
+    --only storm          buyers elsewhere while thousands of seats lapse
+    --only big            everything with ten million orders
+    --only audiences      membership in an audience of ten million
     --only campaign-rush  buyers who all open a team at once, until the
                           workflows of all teams have taken over
     --only team-rush      buyers at once for the seats of one team, then the
@@ -98,22 +140,21 @@ def main(
                           the workers, are stopped, until all is caught up
     --only teams          whole lives of teams with many callers and with one
     """
-    crowd_arguments = [f"--{name.replace('_', '-')}={value}" for name, value in crowd.items()]
+    options |= {"rounds": rounds, "callers": callers[0]}
 
     async def run(directory: Path, cleanup: AsyncExitStack) -> int:
-        match only:
-            case "audiences":
-                return await _audiences(directory, members)
-            case "life":
-                arguments = [f"--teams={teams}", f"--callers={callers[0]}", f"--rounds={rounds}"]
-                arguments += [f"--json={json_file}"] if json_file else []
-                return await _drive(directory / "stack", {}, "bench.life", "--floor", *arguments)
-            case str(part):
-                arguments = [part, f"--teams={teams}", f"--callers={callers[0]}", f"--rounds={rounds}", *crowd_arguments]
-                both = list(ADMISSIONS) if part == "teams" else ["auto", "orchestrated"]
-                return await _crowds(directory, both if admission == "both" else [admission], arguments, json_file)
-        plan = Plan(seconds=seconds, rounds=rounds, callers=callers, json_file=json_file)
-        return await Suite(plan, cleanup).run(directory)
+        if only == "audiences":
+            return await _audiences(directory, members)
+        if only is None or only in SUITE_PARTS:
+            plan = Plan(seconds=seconds, rounds=rounds, callers=callers, only=only, json_file=json_file)
+            return await Suite(plan, cleanup).run(directory)
+        driver = DRIVERS.get(only) or CROWD
+        arguments = [only] if driver is CROWD else []
+        arguments += [*driver.arguments, *(f"--{name.replace('_', '-')}={options[name]}" for name in driver.options)]
+        usual = [*ADMISSIONS] if only == "teams" else driver.admissions
+        return await _each_admission(
+            directory, usual if admission == "both" else [admission], driver.module, arguments, json_file
+        )
 
     async def until_signal() -> int:
         code = 130
@@ -145,8 +186,10 @@ async def _audiences(directory: Path, members: int) -> int:
     return 0
 
 
-async def _crowds(directory: Path, admissions: Sequence[str], arguments: list[str], json_file: Path | None) -> int:
-    """Runs bench.crowds on a stack for each admission; returns the worst exit code."""
+async def _each_admission(
+    directory: Path, admissions: Sequence[str], module: str, arguments: list[str], json_file: Path | None
+) -> int:
+    """Runs a driver on a stack for each admission; returns the worst exit code."""
     codes, numbers = [], []
     for name in admissions:
         settings = ADMISSIONS[name]
@@ -154,7 +197,7 @@ async def _crowds(directory: Path, admissions: Sequence[str], arguments: list[st
         conditions = f"{name} ({', '.join(f'{key}={value}' for key, value in chosen.items())})"
         own_file = directory / f"{name}.json"
         options = [f"--admission={conditions}", f"--json={own_file}"]
-        codes.append(await _drive(directory / name, settings, "bench.crowds", *arguments, *options))
+        codes.append(await _drive(directory / name, settings, module, *arguments, *options))
         if await asyncio.to_thread(own_file.exists):
             numbers.append(json.loads(await asyncio.to_thread(own_file.read_text)))
     if json_file:

@@ -13,61 +13,16 @@ import asyncpg
 import click
 import psutil
 
-from bench.life import RunningStack
+from bench.driver import RunningStack
+from bench.old_teams import seed_old_teams
 from bench.report import table
 from bench.rounds import percentile
 
 TEAMS = 300_000
-APART = "17 seconds"
-"""between two teams: together they fill two months"""
 REQUESTS = 20
 OPEN_PAGES = 200
 WATCHED = 20.0
 
-AT = f"now() - n * interval '{APART}'"
-SEED = (
-    f"""
-    INSERT INTO teams (team_id, source, campaign_id, campaign_version, goods_id, original_price, discount, merchant_share,
-                       target_count, lock_ttl, payment_grace, refund_window, status, lock_count, complete_count,
-                       opened_at, deadline, completed_at, completion)
-    SELECT 'bench-' || n, 's01', 100123, 1, '9890001', 100, '{{"plan": "cut", "expr": "20"}}', 100, 4, 900, 30, 0, 'completed',
-           3 + (n % 3 = 0)::int, 3 + (n % 3 = 0)::int, {AT}, {AT} + interval '1 day', {AT} + interval '10 minutes', 'operator'
-      FROM generate_series(1, {TEAMS}) n
-    """,
-    f"""
-    INSERT INTO orders (order_id, source, out_trade_no, user_id, team_id, opened_team, campaign_id, goods_id, channel, status,
-                        live, original_price, deduction, merchant_deduction, pay_price, take_limit, callback_format, locked_at,
-                        lock_expires_at, paid_amount, paid_at, payment_reported_at, payment_outcome)
-    SELECT 'bench-' || n || '-' || seat, 's01', 'bench-' || n || '-' || seat, 'buyer-' || (n * 7 + seat) % 200000,
-           'bench-' || n, seat = 1, 100123, '9890001', 'c01', 'paid', true, 100, 20, 20, 80, 100, 'standard',
-           {AT} + seat * interval '1 second', {AT} + interval '15 minutes', 80, {AT}, {AT} + seat * interval '3 seconds',
-           'settled'
-      FROM generate_series(1, {TEAMS}) n, generate_series(1, 4) seat WHERE seat <= 3 + (n % 3 = 0)::int
-    """,
-    f"""
-    INSERT INTO events (event_id, source, type, team_id, data, occurred_at, sequence)
-    SELECT 'evt_bench' || n, 's01', 'team.completed', 'bench-' || n, '{{}}', {AT}, 1000000 - n
-      FROM generate_series({TEAMS}, 1, -1) n
-    """,
-    f"""
-    INSERT INTO deliveries (event_id, kind, address, format, status, attempts, since, next_attempt_at, finished_at)
-    SELECT 'evt_bench' || n, 'http', 'http://127.0.0.1:9/callbacks', 'standard', 'delivered', 1, {AT}, {AT}, {AT}
-      FROM generate_series(1, {TEAMS}) n
-    """,
-    f"""
-    INSERT INTO delivery_attempts (event_id, kind, address, format, started_at, duration_ms, http_status)
-    SELECT 'evt_bench' || n, 'http', 'http://127.0.0.1:9/callbacks', 'standard', {AT}, 12, 200
-      FROM generate_series(1, {TEAMS}) n
-    """,
-    f"""
-    INSERT INTO refunds (order_id, attempt, kind, status, reason, amount, requested_at, released_at, finished_at, checked_at)
-    SELECT 'bench-' || n || '-1', 1, 'unpaid', 'done', 'for the benchmark', 0, {AT}, {AT}, {AT}, {AT}
-      FROM generate_series(1, {TEAMS // 3}) n
-    """,
-    "ANALYZE",
-    # What reconciliation says of teams that have no workflow is not to be measured.
-    "DELETE FROM reconciliation_findings",
-)
 PAGES = (
     *("", "health", "attention", "teams", "teams?status=completed", "teams?status=failed", "teams?campaign_id=100123"),
     *("teams/bench-7", "orders", "orders?status=paid", "orders?status=refunded", "orders?owed=true", "orders?user_id=buyer-77"),
@@ -79,8 +34,7 @@ PAGES = (
 
 async def measure(stack: RunningStack, console_url: str) -> None:
     conn = await asyncpg.connect(stack.database_url)
-    for statement in SEED:
-        await conn.execute(statement, timeout=300)
+    await seed_old_teams(conn, TEAMS)
     await conn.close()
     # `unsafe`: cookies of an IP address, too.
     connector, jar = aiohttp.TCPConnector(limit=0), aiohttp.CookieJar(unsafe=True)

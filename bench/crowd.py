@@ -14,8 +14,8 @@ import asyncpg
 
 from bench.api_client import TEAM_SIZE, ApiClient, Json
 from bench.arrivals import Answers, post
+from bench.driver import RunningStack
 from bench.http_client import HttpClient
-from bench.life import RunningStack
 from bench.processes import OTHERS, BenchError, Meter
 
 POLL_EVERY = 0.25

@@ -15,7 +15,7 @@ import uvloop
 from bench import outage, report, rushes
 from bench.api_client import Json
 from bench.crowd import Crowd, crowd
-from bench.life import RunningStack
+from bench.driver import RunningStack
 from bench.processes import BenchError
 from bench.team_load import team_load, teams_summary
 from embedded.process import cancel_on_signal, echo_error, exit_process

@@ -1,14 +1,20 @@
-"""The floor: a bare workflow with no-op updates. `python -m bench.floor worker` and `python -m bench.floor callers`."""
+"""The floor: the engine alone, without HTTP and database. `python -m bench.floor worker` and `python -m bench.floor callers`.
+
+Bare workflows with no-op updates, and shapes: what the workflow of a whole life has in its history, with nothing in it.
+"""
 
 import asyncio
 import gc
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
 import uvloop
-from temporalio import workflow
-from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
+from temporalio import activity, workflow
+from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
@@ -17,6 +23,7 @@ from workers.queues import GRACE, TEAMS_IN_MEMORY, WORKFLOW_THREADS
 from workflows.client import connect
 
 QUEUE = "bench-floor"
+NO_OP_WITHIN = timedelta(seconds=5)
 UPDATES = 6
 """of a team of three: three locks and three payments"""
 
@@ -35,22 +42,62 @@ class BareWorkflow:
         self._updates += 1
 
 
+@dataclass
+class Shape:
+    """One start; updates with a local activity each; a timer, local activities after it, one regular activity, an end."""
+
+    updates: int
+    seconds: float
+    steps: int
+
+
+TEAM, LAPSE = Shape(updates=UPDATES, seconds=1, steps=0), Shape(updates=1, seconds=1, steps=1)
+"""a team of three with its refund window; a seat with its window, after which it is released"""
+
+
+@activity.defn
+async def no_op() -> None:
+    """What a transaction or a delivery would do."""
+
+
+@workflow.defn
+class ShapeWorkflow:
+    def __init__(self) -> None:
+        self._updates = 0
+
+    @workflow.run
+    async def run(self, shape: Shape) -> None:
+        await workflow.wait_condition(lambda: self._updates == shape.updates)
+        await workflow.sleep(shape.seconds)
+        for _ in range(shape.steps):
+            await workflow.execute_local_activity(no_op, start_to_close_timeout=NO_OP_WITHIN)
+        await workflow.execute_activity(no_op, start_to_close_timeout=NO_OP_WITHIN)
+
+    @workflow.update
+    async def touch(self) -> None:
+        await workflow.execute_local_activity(no_op, start_to_close_timeout=NO_OP_WITHIN)
+        self._updates += 1
+
+
 async def work() -> None:
     """Runs until stdin is closed, with the options of worker/queues.py's trade_worker."""
     client = await connect()
     async with Worker(
         client,
         task_queue=QUEUE,
-        workflows=[BareWorkflow],
+        workflows=[BareWorkflow, ShapeWorkflow],
+        activities=[no_op],
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_cached_workflows=TEAMS_IN_MEMORY,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         max_workflow_task_external_storage_concurrency=1,
         workflow_task_executor=ThreadPoolExecutor(WORKFLOW_THREADS),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,
     ):
         gc.collect()
         gc.freeze()
+        gc.set_threshold(50_000, 50, 100)
         print(READY, flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
@@ -65,22 +112,37 @@ async def call() -> None:
 
 
 async def play_bare(client: Client, name: str, stopwatch: Stopwatch) -> str:
-    """Plays one workflow with the updates of a team, started as the API starts a team's; returns its id."""
-    workflow_id = f"bench-{name}"
-    start = WithStartWorkflowOperation(
-        BareWorkflow.run,
-        id=workflow_id,
-        task_queue=QUEUE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-    )
+    """Plays one workflow with the updates of a team; returns its id."""
+    start = WithStartWorkflowOperation(BareWorkflow.run, **_options(f"bench-{name}"))
+    return await _play(client, start, f"bench-{name}", UPDATES, stopwatch)
+
+
+async def play_shape(client: Client, shape: Shape, name: str, stopwatch: Stopwatch) -> str:
+    """Plays one workflow up to its last update; returns its id."""
+    start = WithStartWorkflowOperation(ShapeWorkflow.run, shape, **_options(f"bench-{name}"))
+    return await _play(client, start, f"bench-{name}", shape.updates, stopwatch)
+
+
+def _options(workflow_id: str) -> Any:  # noqa: ANN401 - of a start
+    """As the API starts a team's workflow."""
+    return {
+        "id": workflow_id,
+        "task_queue": QUEUE,
+        "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING,
+        "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+    }
+
+
+async def _play(
+    client: Client, start: WithStartWorkflowOperation[Any, Any], workflow_id: str, updates: int, stopwatch: Stopwatch
+) -> str:
     sent_at = time.perf_counter()
-    await client.execute_update_with_start_workflow(BareWorkflow.touch, start_workflow_operation=start, id=f"{name}-1")
+    await client.execute_update_with_start_workflow("touch", start_workflow_operation=start, id=f"{workflow_id}-1")
     stopwatch.record("update with start", sent_at)
-    handle: WorkflowHandle[BareWorkflow, None] = client.get_workflow_handle(workflow_id)
-    for number in range(2, UPDATES + 1):
+    handle = client.get_workflow_handle(workflow_id)
+    for number in range(2, updates + 1):
         sent_at = time.perf_counter()
-        await handle.execute_update(BareWorkflow.touch, id=f"{name}-{number}")
+        await handle.execute_update("touch", id=f"{workflow_id}-{number}")
         stopwatch.record("update", sent_at)
     return workflow_id
 

@@ -16,14 +16,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import click
 import uvloop
 
+from bench import report
 from bench.api_client import LOAD_OFFER, ApiClient, Json
+from bench.driver import RunningStack
 from bench.http_client import HttpClient
-from bench.life import RunningStack
 from bench.processes import BenchError
-from bench.report import table
 from bench.rounds import percentile
 from embedded.process import exit_process
 
@@ -48,11 +49,14 @@ class Watch:
     """milliseconds of every request, failed ones included"""
     failed: Counter[str] = field(default_factory=Counter)
     """requests that were not answered with what was asked for, most of them 503"""
+    freed_late: list[float] | None = None
+    """sorted seconds after its time at which each lapsed seat was released"""
 
     def as_json(self) -> Json:
         return {
             "name": self.name,
             "seconds": self.seconds,
+            "freed_late_s": self.freed_late and {f"p{each}": percentile(self.freed_late, each) for each in (50, 99, 100)},
             "requests": {
                 kind: {
                     "count": len(values),
@@ -113,8 +117,15 @@ class Buyers:
         return order
 
 
+FREED_LATE = """
+SELECT extract(epoch FROM cancelled_at - lock_expires_at)::float FROM orders
+ WHERE campaign_id = $1 AND cancel_reason = 'lock_timeout' ORDER BY 1
+"""
+
+
 class MassBench:
-    def __init__(self, mall: ApiClient, ops: ApiClient, buyers: Buyers) -> None:
+    def __init__(self, database: "asyncpg.Connection[asyncpg.Record]", mall: ApiClient, ops: ApiClient, buyers: Buyers) -> None:
+        self._database = database
         self._mall = mall
         self._ops = ops
         self._buyers = buyers
@@ -166,7 +177,9 @@ class MassBench:
         async def is_over() -> bool:
             return not (await self._ops.get(unpaid))["data"]
 
-        return await self._watch(Watch(f"{seats} seats lapse"), is_over)
+        watch = await self._watch(Watch(f"{seats} seats lapse"), is_over)
+        watch.freed_late = [row[0] for row in await self._database.fetch(FREED_LATE, offer["campaign_id"])]
+        return watch
 
     async def _watch(self, watch: Watch, is_over: Callable[[], Awaitable[bool]]) -> Watch:
         await self._buyers.arrive(watch, is_over)
@@ -199,12 +212,19 @@ def summary(watches: list[Watch]) -> str:
             rows.append([watch.name, f"{watch.seconds:.0f}", kind, *counts, *numbers, f"{max(values):.0f}"])
     head = ["meanwhile", "seconds", "buyers elsewhere", "requests", "failed", "ms: p50", "p99", "most"]
     title = f"=== {BUYERS_PER_SECOND:g} buyers a second elsewhere while the platform does mass work ==="
-    return "\n".join([title, "", table(head, rows), ""])
+    late = [
+        f"{watch.name}: each was released {percentile(watch.freed_late, 50):.1f} s after its time (median), the last one "
+        f"{watch.freed_late[-1]:.1f} s"
+        for watch in watches
+        if watch.freed_late
+    ]
+    return "\n".join([title, "", report.table(head, rows), "", *late, ""])
 
 
 async def drive(stack: RunningStack, members: int, campaigns: list[int], teams: int, lapses: list[int]) -> list[Watch]:
     mall, ops = ApiClient(stack.api_url, stack.mall_key), ApiClient(stack.api_url, stack.ops_key)
-    bench = MassBench(mall, ops, Buyers(HttpClient(stack.api_url, stack.mall_key)))
+    database = await asyncpg.connect(stack.database_url)
+    bench = MassBench(database, mall, ops, Buyers(HttpClient(stack.api_url, stack.mall_key)))
     watches: list[Watch] = []
     shutdowns = [partial(bench.shutdowns, count, teams) for count in campaigns]
     failures = [partial(bench.failed_team, members)] if members else []
@@ -219,6 +239,7 @@ async def drive(stack: RunningStack, members: int, campaigns: list[int], teams: 
         click.echo(f"{watches[-1].name}: {watches[-1].seconds:.0f} s, load {os.getloadavg()[0]:.1f}", err=True)
     if violations := (await ops.get("/v1/ops/invariants?within=20"))["violations"]:
         raise BenchError(f"invariants: {violations[:20]}")
+    await database.close()
     return watches
 
 
@@ -228,8 +249,18 @@ async def drive(stack: RunningStack, members: int, campaigns: list[int], teams: 
 @click.option("--campaigns", default="4,10", help="how many are shut down at once, one measurement for each number")
 @click.option("--teams", type=click.IntRange(min=1), default=24, help="of each of these campaigns")
 @click.option("--lapses", default="3000", help="unpaid seats that lapse at once, one measurement for each number")
+@click.option("--admission", default="as the stack has it", help="how the stack admits, for the title and the JSON")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="also write the numbers here")
-def main(*, stack_file: Any, members: int, campaigns: str, teams: int, lapses: str, json_file: Path | None) -> None:  # noqa: ANN401
+def main(
+    *,
+    stack_file: Any,  # noqa: ANN401
+    members: int,
+    campaigns: str,
+    teams: int,
+    lapses: str,
+    admission: str,
+    json_file: Path | None,
+) -> None:
     """What buyers elsewhere wait for while a team's members get their money back, campaigns are shut down, and seats lapse.
 
     Prints numbers and asserts none of them; exits with 1 when the mass work does not end or an invariant is broken.
@@ -242,9 +273,10 @@ def main(*, stack_file: Any, members: int, campaigns: str, teams: int, lapses: s
         exit_process(f"bench: {error}")
     except ExceptionGroup as errors:
         exit_process(f"bench: {errors.exceptions[0]}")
-    click.echo(summary(watches))
+    click.echo(f"admission: {admission}\n\n{summary(watches)}")
     if json_file:
-        json_file.write_text(json.dumps([watch.as_json() for watch in watches], indent=1))
+        conditions = {"part": "mass", "admission": admission, "machine": report.machine()}
+        json_file.write_text(json.dumps({**conditions, "measured": [watch.as_json() for watch in watches]}, indent=1))
     exit_process(0)
 
 

@@ -16,7 +16,7 @@ from bench.api_client import TEAM_SIZE, Json
 from bench.arrivals import Answers, Arrivals, arrive
 from bench.callback_receiver import listening
 from bench.crowd import POLL_EVERY, Crowd, Ways, codes_cell
-from bench.life import RunningStack
+from bench.driver import RunningStack
 from bench.processes import BenchError
 from bench.report import table
 from embedded.ports import HOST, free_port

@@ -2,10 +2,16 @@
 
 import asyncio
 import json
+<<<<<<< HEAD
 import os
+=======
+from collections.abc import Awaitable, Callable
+>>>>>>> dda2f86 (bench: whole lives beside their shapes, open teams, storms, ten million orders, a peer)
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import asyncpg
 from temporalio.client import Client
@@ -18,7 +24,7 @@ from bench.load import RoundRequest
 from bench.market import CAMPAIGNS, TEAMS_PER_CAMPAIGN, seed
 from bench.outcome import read_outcome, until_delivered
 from bench.processes import BenchError, Child, Meter, environment
-from bench.refunds import RefundBench
+from bench.refunds import RefundBench, RefundResult
 from bench.rounds import Measured, Pair, Side, total
 from domain.schemas.malls import MallFields
 from embedded.http import responds
@@ -28,6 +34,8 @@ from embedded.process import echo_error
 from embedded.stack import Stack
 from workflows.client import data_converter_of
 
+MeasuredT = TypeVar("MeasuredT")
+
 WARM_UP_SECONDS = 5.0
 WARM_UP_CALLERS = 16
 QUOTE_CALLERS = 16
@@ -35,11 +43,16 @@ ORDERS_PER_SECOND = 9
 """orders of each kind of refund, per second that a round is long"""
 
 
+SUITE_PARTS = ("quotes", "refunds", "callbacks")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     seconds: float
     rounds: int
     callers: list[int]
+    only: str | None
+    """one of SUITE_PARTS; None: all"""
     json_file: Path | None
 
 
@@ -58,32 +71,46 @@ class Suite:
         print()
         echo_error("warming up")
         await self._measure_teams(WARM_UP_CALLERS, WARM_UP_SECONDS, 1)
-        pairs = []
-        for callers in self._plan.callers:
-            pair = await self._measure_teams(callers, self._plan.seconds, self._plan.rounds)
-            print(report.updates(pair), flush=True)
-            pairs.append(pair)
-        await seed(self._database, 0, 0)
-        pairs += await self._measure_routes(quotes="quote", market="market")
-        print(report.bare_route(pairs[-2:]), flush=True)
-        echo_error("refunds")
-        refund_bench = RefundBench(self._mall, self._ops, self._database, self._meter)
-        refunds = await refund_bench.each_kind(round(self._plan.seconds * ORDERS_PER_SECOND))
-        refunds.append(await refund_bench.failed_team())
-        print(report.refunds(refunds, pairs[0].base), flush=True)
-        callbacks = await self._measure_callbacks(pairs[0])
-        print(report.callbacks(callbacks), flush=True)
-        many = f", {CAMPAIGNS} campaigns with {CAMPAIGNS * TEAMS_PER_CAMPAIGN} teams"
-        echo_error(f"seeding{many[1:]}")
-        await seed(self._database, 1, CAMPAIGNS - 1)
-        pairs += await self._measure_routes(quotes="quote_of_many", market="market_of_many")
-        print(report.bare_route(pairs[-2:], many), flush=True)
+        pairs: list[Pair] = []
+        for callers in self._plan.callers[: 1 if self._plan.only else None]:
+            if self._plan.only != "quotes":
+                pairs.append(await self._measure_teams(callers, self._plan.seconds, self._plan.rounds))
+                print(report.updates(pairs[-1]), flush=True)
+        pairs += await self._part("quotes", self._measure_quotes) or []
+        refunds = await self._part("refunds", partial(self._measure_refunds, pairs)) or []
+        callbacks = await self._part("callbacks", partial(self._measure_callbacks, pairs)) or []
+        pairs += await self._part("quotes", self._measure_quotes_of_many) or []
         played = total(self._teams) + sum(len(each.delays) for each in callbacks)
         outcome = await read_outcome(self._database, self._client, self._ops, played)
         print(report.end(outcome, self._drained_within), flush=True)
         if self._plan.json_file:
             self._plan.json_file.write_text(json.dumps(report.as_json(pairs, refunds, callbacks, outcome), indent=1))
         return 0 if outcome.is_good else 1
+
+    async def _part(self, name: str, measure: Callable[[], Awaitable[MeasuredT]]) -> MeasuredT | None:
+        return await measure() if self._plan.only in {None, name} else None
+
+    async def _measure_quotes(self) -> list[Pair]:
+        await seed(self._database, 0, 0)
+        pairs = await self._measure_routes(quotes="quote", market="market")
+        print(report.bare_route(pairs), flush=True)
+        return pairs
+
+    async def _measure_quotes_of_many(self) -> list[Pair]:
+        many = f", {CAMPAIGNS} campaigns with {CAMPAIGNS * TEAMS_PER_CAMPAIGN} teams"
+        echo_error(f"seeding{many[1:]}")
+        await seed(self._database, 1, CAMPAIGNS - 1)
+        pairs = await self._measure_routes(quotes="quote_of_many", market="market_of_many")
+        print(report.bare_route(pairs, many), flush=True)
+        return pairs
+
+    async def _measure_refunds(self, pairs: list[Pair]) -> list[RefundResult]:
+        echo_error("refunds")
+        bench = RefundBench(self._mall, self._ops, self._database, self._meter)
+        refunds = await bench.each_kind(round(self._plan.seconds * ORDERS_PER_SECOND))
+        refunds.append(await bench.failed_team())
+        print(report.refunds(refunds, pairs[0].base), flush=True)
+        return refunds
 
     async def _start(self, data_dir: Path) -> None:
         self._broker = await self._cleanup.enter_async_context(broker())
@@ -165,10 +192,10 @@ class Suite:
         bare = Side("bare route", sides["bare"])
         return [Pair(QUOTE_CALLERS, bare, Side(name, sides[play])) for name, play in plays.items()]
 
-    async def _measure_callbacks(self, pair: Pair) -> list[CallbackResult]:
-        """Over HTTP, and over RabbitMQ where there is one; delays at half the rate of teams that `pair` reached."""
+    async def _measure_callbacks(self, pairs: list[Pair]) -> list[CallbackResult]:
+        """Over HTTP, and over RabbitMQ where there is one; delays at half the rate of teams that the first pair reached."""
         bench = CallbackBench(self._mall, self._client, self._database, self._mall_url)
-        teams_per_second = pair.ours.rate / (2 * TEAM_SIZE) / 2
+        teams_per_second = pairs[0].ours.rate / (2 * TEAM_SIZE) / 2
         results = []
         for kind in ("http", "amqp") if self._broker else ("http",):
             echo_error(f"callbacks over {kind}")
@@ -179,6 +206,7 @@ class Suite:
                 ).rate
 
             results.append(await bench.measure(kind, self._plan.seconds, bare_rate, teams_per_second))
+        print(report.callbacks(results), flush=True)
         return results
 
     async def _round(self, child: Child, play: str, meter: Meter, callers: int, seconds: float) -> Measured:

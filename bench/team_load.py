@@ -4,10 +4,11 @@ import os
 
 from temporalio.client import Client
 
-from bench.life import WARM_UP_TEAMS, Driver, Lives, RunningStack, team_play
+from bench.driver import WARM_UP_TEAMS, Driver, Lives, RunningStack, until_workflow_closed
 from bench.processes import OTHERS, Meter
 from bench.report import table
 from bench.rounds import percentile
+from bench.team_plays import team_play
 from workflows.client import data_converter_of
 
 ALONE_TEAMS = 50
@@ -22,7 +23,8 @@ async def team_load(stack: RunningStack, teams: int, callers: int, rounds: int) 
     """
     temporal = await Client.connect(stack.temporal_address, data_converter=data_converter_of(os.environ))
     meter = Meter(stack.pids())
-    many, alone = Driver(temporal, meter, callers), Driver(temporal, meter, 1)
+    closed = until_workflow_closed(temporal)
+    many, alone = Driver(meter, callers, closed), Driver(meter, 1, closed)
     measured: list[Lives] = []
     async with team_play(stack) as (play, check_callbacks):
         await many.measure("warm-up", play, min(WARM_UP_TEAMS, teams))
