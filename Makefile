@@ -61,6 +61,7 @@ sbom: $(VENV)/.runs ## list what the platform consists of, in the format Cyclone
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make lock" --extra embedded --extra otel --extra oidc --extra checkout
 
-lock: ## update both lock files (needs uv)
+lock: ## update the lock files (needs uv)
 	$(COMPILE) --extra dev --upgrade --output-file requirements-dev.lock pyproject.toml
 	$(COMPILE) --constraints requirements-dev.lock --upgrade --output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra peer --constraints requirements-dev.lock --upgrade --output-file bench/peer/requirements.lock pyproject.toml

@@ -30,6 +30,7 @@ from db.core.invariants import Horizons
 from db.reconciliation.invariants import check_campaigns, check_slice, next_turn
 from db.reconciliation.live_teams import next_live_teams
 from db.reconciliation.overdue import overdue_teams
+from db.retention.removal import SLICE as REMOVED_AT_ONCE
 from db.retention.removal import next_old_teams, remove_teams
 from db.settlements import count_settlements, unbooked_teams
 from db.statistics import count_day

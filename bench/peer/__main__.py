@@ -100,7 +100,7 @@ async def prepare_database(database_url: str) -> tuple[str, str]:
 async def peer(name: str, mode: str, urls: tuple[str, str]) -> AsyncIterator[Peer]:
     port, callback_port = free_port(), free_port()
     campaign = DEMO_CAMPAIGNS[1]
-    offer = {"goods_id": DEMO_GOODS[1].goods_id, "channel": "c01", "campaign_id": campaign.campaign_id}
+    offer: Json = {"goods_id": DEMO_GOODS[1].goods_id, "channel": "c01", "campaign_id": campaign.campaign_id}
     offer["callback"] = {"kind": "http", "url": f"http://{HOST}:{callback_port}/"}
     child = await Child.start(name, "bench.peer.app", mode, str(port), *urls, environment=environment())
     try:
