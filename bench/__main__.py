@@ -46,7 +46,7 @@ class DriverCommand:
 DRIVERS = {
     "life": DriverCommand("bench.life", ("orchestrated", "direct"), ("teams", "callers", "rounds"), ("--floor",)),
     "peer": DriverCommand("bench.peer", ("orchestrated", "direct"), ("teams", "callers", "rounds")),
-    "open": DriverCommand("bench.open_teams", ("auto",), ("steps",)),
+    "open": DriverCommand("bench.open_teams", ("orchestrated",), ("steps",)),
     "storm": DriverCommand("bench.mass", ("auto",), ("lapses",), ("--members=0", "--campaigns=")),
     "big": DriverCommand("bench.big", ("auto",), ("scale",)),
 }
