@@ -6,6 +6,7 @@ All sides have the same PostgreSQL; the peers have a database of their own there
 import asyncio
 import importlib.util
 import json
+import os
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -41,6 +42,7 @@ from embedded.demo_data import DEMO_CAMPAIGNS, DEMO_GOODS
 from embedded.http import responds
 from embedded.ports import HOST, free_port
 from embedded.process import exit_process
+from workflows.client import data_converter_of
 
 OURS, DURABLE, BARE = "groupbuy", "DBOS", "bare route"
 AUTHOR = command_line_author("bench")
@@ -123,7 +125,7 @@ async def _is_up(url: str) -> bool:
 
 async def drive(stack: RunningStack, teams: int, callers: int, rounds: int) -> list[Lives]:
     """Measures rounds of all sides, in turns."""
-    temporal = await Client.connect(stack.temporal_address)
+    temporal = await Client.connect(stack.temporal_address, data_converter=data_converter_of(os.environ))
     urls = await prepare_database(stack.database_url)
     measured: list[Lives] = []
     async with AsyncExitStack() as cleanup:
