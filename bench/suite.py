@@ -2,11 +2,8 @@
 
 import asyncio
 import json
-<<<<<<< HEAD
 import os
-=======
 from collections.abc import Awaitable, Callable
->>>>>>> dda2f86 (bench: whole lives beside their shapes, open teams, storms, ten million orders, a peer)
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
