@@ -1,40 +1,81 @@
-"""How fast the console's pages are with a million orders, and what 200 open pages cost.
+"""How fast the console's pages are with a million orders, and what 200 open pages cost trade.
 
 `python -m bench.console --stack STACK.json` writes 300,000 completed teams as rows into a running stack and opens its pages.
 STACK.json holds the line that `groupbuy up --json` prints. The teams have no workflows: throw the stack away afterwards.
 """
 
 import asyncio
+import os
 import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import cycle, islice
 from pathlib import Path
 
 import aiohttp
 import asyncpg
 import click
 import psutil
+from temporalio.client import Client
 
-from bench.driver import RunningStack
+from bench.driver import WARM_UP_TEAMS, Driver, RunningStack, until_workflow_closed
 from bench.old_teams import seed_old_teams
+from bench.processes import Meter
 from bench.report import table
 from bench.rounds import percentile
+from bench.team_load import teams_summary
+from bench.team_plays import team_play
+from workflows.client import data_converter_of
 
 TEAMS = 300_000
 REQUESTS = 20
 OPEN_PAGES = 200
-WATCHED = 20.0
+LISTEN_WITHIN = 5.0
+CALLERS, ROUNDS, TRADED_TEAMS = 4, 3, 100
 
 PAGES = (
-    *("", "health", "attention", "teams", "teams?status=completed", "teams?status=failed", "teams?campaign_id=100123"),
-    *("teams/bench-7", "orders", "orders?status=paid", "orders?status=refunded", "orders?owed=true", "orders?user_id=buyer-77"),
-    *("orders?out_trade_no=bench-200000-2", "orders/bench-9-1", "refunds", "refunds?status=requested", "callbacks"),
-    *("callbacks?status=delivered", "callbacks?type=team.failed", "callbacks/evt_bench5", "campaigns", "campaigns/100123"),
-    *("campaigns/100123/funnel", "campaigns/100123/ending", "audiences", "settlements", "audit", "search?q=bench-200000-2"),
+    *(
+        "",
+        "statistics.csv",
+        "health",
+        "attention",
+        "attention?kind=refund",
+        "search?q=bench-200000-2",
+        "audit",
+        "audit?since=2026-01-01T00:00",
+    ),
+    *("teams", "teams?status=completed", "teams?status=failed", "teams?campaign_id=100123", "teams?goods_id=9890001"),
+    *(
+        "teams?attention=true",
+        "teams?due_within=3600",
+        "teams/bench-7",
+        "orders",
+        "orders?status=paid",
+        "orders?status=refunded",
+    ),
+    *("orders?owed=true", "orders?user_id=buyer-77", "orders?out_trade_no=bench-200000-2", "orders/bench-9-1", "refunds"),
+    *(
+        "refunds?status=requested",
+        "refunds?kind=unpaid",
+        "callbacks",
+        "callbacks?status=delivered",
+        "callbacks?type=team.failed",
+    ),
+    *("callbacks?source=s01", "callbacks/malls", "callbacks/evt_bench5", "settlements", "settlements?source=s01", "exports"),
+    *("campaigns", "campaigns?status=paused", "campaigns/100123", "campaigns/100123/edit", "campaigns/100123/funnel"),
+    *("campaigns/100123/ending", "campaigns/100123/quote?user_id=ann&sold=s01+c01+9890001", "goods", "audiences", "switches"),
+    *("malls", "malls/s01", "keys"),
+)
+WATCHED = (
+    *("teams?seen=1", "team/bench-1", "orders?seen=1", "team/bench-2", "orders?status=paid&seen=1", "team/bench-3"),
+    *("teams?status=forming&seen=1", "team/bench-4", "callbacks?seen=1", "team/bench-5", "attention?seen=1", "team/bench-6"),
 )
 
 
-async def measure(stack: RunningStack, console_url: str) -> None:
+async def measure(stack: RunningStack, console_url: str, teams: int) -> None:
     conn = await asyncpg.connect(stack.database_url)
-    await seed_old_teams(conn, TEAMS)
+    await seed_old_teams(conn, teams)
     await conn.close()
     # `unsafe`: cookies of an IP address, too.
     connector, jar = aiohttp.TCPConnector(limit=0), aiohttp.CookieJar(unsafe=True)
@@ -46,7 +87,7 @@ async def measure(stack: RunningStack, console_url: str) -> None:
             rows.append([f"/{page}", f"{percentile(times, 50):.0f}", f"{percentile(times, 95):.0f}"])
         print(table(["page", "median ms", "p95 ms"], rows))
         print(await _export(stack, http))
-        print(await _watch(stack, http, console_url))
+        print(await _beside_trade(stack, http, console_url))
 
 
 async def _export(stack: RunningStack, http: aiohttp.ClientSession) -> str:
@@ -87,42 +128,50 @@ async def _open(http: aiohttp.ClientSession, address: str) -> float:
     return 1000 * (time.monotonic() - began)
 
 
-async def _watch(stack: RunningStack, http: aiohttp.ClientSession, console_url: str) -> str:
-    """Returns what the API's process needs without open pages and with them."""
-    heard = 0
+async def _beside_trade(stack: RunningStack, http: aiohttp.ClientSession, console_url: str) -> str:
+    """Returns what trade is like by itself and beside open pages, in turns: half of them are of teams, half are lists."""
+    temporal = await Client.connect(stack.temporal_address, data_converter=data_converter_of(os.environ))
+    driver = Driver(Meter(stack.pids()), CALLERS, until_workflow_closed(temporal))
+    addresses = [f"{console_url}changes/{path}" for path in islice(cycle(WATCHED), OPEN_PAGES)]
+    measured = []
+    async with team_play(stack) as (play, check_callbacks):
+        await driver.measure("warm-up", play, WARM_UP_TEAMS)
+        for _ in range(ROUNDS):
+            measured.append(await driver.measure("no page", play, TRADED_TEAMS))
+            async with _open_pages(http, addresses) as heard:
+                measured.append(await driver.measure(f"{OPEN_PAGES} pages", play, TRADED_TEAMS))
+        check_callbacks()
+    return f"{teams_summary(measured)}\nthe {OPEN_PAGES} pages were told {heard.total()} times of changes in the last round"
 
-    async def listen(number: int) -> None:
-        nonlocal heard
-        async with http.get(f"{console_url}teams/bench-{number}/changes") as stream:
+
+@asynccontextmanager
+async def _open_pages(http: aiohttp.ClientSession, addresses: list[str]) -> AsyncIterator[Counter[str]]:
+    """Listens as open pages do; counts what they are told."""
+    heard: Counter[str] = Counter()
+
+    async def listen(address: str) -> None:
+        async with http.get(address) as stream:
+            assert stream.status == 200, (address, stream.status)
             async for line in stream.content:
-                heard += line.startswith(b"data")
+                heard[address] += line.startswith(b"data")
 
-    idle = await _cpu(stack)
-    pages = [asyncio.create_task(listen(number)) for number in range(1, OPEN_PAGES + 1)]
-    await asyncio.sleep(5)
-    watched = await _cpu(stack)
-    for page in pages:
-        page.cancel()
-    await asyncio.gather(*pages, return_exceptions=True)
-    assert heard == OPEN_PAGES
-    return f"the API's process: {idle:.1f} % of a core without open pages, {watched:.1f} % with {OPEN_PAGES} that listen"
-
-
-async def _cpu(stack: RunningStack) -> float:
-    """Returns the CPU of the API's process, in percent of a core."""
-    process = psutil.Process(stack.pids()["api"])
-    before = process.cpu_times()
-    await asyncio.sleep(WATCHED)
-    after = process.cpu_times()
-    return 100 * (after.user - before.user + after.system - before.system) / WATCHED
+    pages = [asyncio.create_task(listen(address)) for address in addresses]
+    try:
+        await asyncio.sleep(LISTEN_WITHIN)
+        yield heard
+    finally:
+        for page in pages:
+            page.cancel()
+        await asyncio.gather(*pages, return_exceptions=True)
 
 
 @click.command()
 @click.option("--stack", "path", type=click.Path(exists=True, path_type=Path), required=True, help="what up --json has printed")
-def main(path: Path) -> None:
+@click.option("--teams", default=TEAMS, show_default=True, help="to write as rows, with three or four orders each")
+def main(path: Path, teams: int) -> None:
     """Measure the console's pages on a stack that is thrown away."""
     stack = RunningStack.model_validate_json(path.read_text())
-    asyncio.run(measure(stack, f"{stack.api_url}/console/"))
+    asyncio.run(measure(stack, f"{stack.api_url}/console/", teams))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from api.dependencies import ContainerDep, request_address
 from api.http.access_log import KEY_ID, REQUEST_ID
 from console.attempts import SignInAttempts
 from console.cookies import SESSION_COOKIE, set_cookie
-from console.live import TeamWatch
+from console.lists import ListFilter
+from console.live import Watch
 from console.roles import Role, role_of
 from console.sessions import Session, Signer
 from db.settings.keys import OpsAccess
@@ -35,7 +36,9 @@ class ConsoleParts:
 
     signer: Signer
     attempts: SignInAttempts
-    teams: TeamWatch
+    teams: Watch[str]
+    """of pages of a team and of its orders, by the team's id"""
+    lists: Watch[ListFilter]
     single_sign_on: "SingleSignOn | None"
     """None: people sign in with keys alone"""
 

@@ -16,9 +16,11 @@ from console import pages
 from console.access import ConsoleParts
 from console.attempts import SignInAttempts
 from console.cookies import NEW_COOKIES
-from console.live import TeamWatch
+from console.lists import list_versions
+from console.live import Watch
 from console.problems import add_exception_handlers
 from console.sessions import Signer
+from db.teams.queries import count_team_changes
 
 if TYPE_CHECKING:
     from console.single_sign_on import SingleSignOn
@@ -28,6 +30,8 @@ HEADERS = [
     (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 ]
+LOOK_EVERY, LOOK_AT_LISTS_EVERY = 1.0, 2.0
+"""seconds"""
 NO_STORING = (b"cache-control", b"no-store")
 
 
@@ -41,7 +45,13 @@ def create_console(secret: SecretStr, state: State, oidc: Mapping[str, object] |
     """
     app = FastAPI(openapi_url=None, telemetry=NO_TELEMETRY, redirect_slashes=False)
     app.state = state
-    app.state.console = ConsoleParts(Signer(secret.get_secret_value()), SignInAttempts(), TeamWatch(), _single_sign_on(oidc))
+    app.state.console = ConsoleParts(
+        signer=Signer(secret.get_secret_value()),
+        attempts=SignInAttempts(),
+        teams=Watch(count_team_changes, LOOK_EVERY),
+        lists=Watch(list_versions, LOOK_AT_LISTS_EVERY),
+        single_sign_on=_single_sign_on(oidc),
+    )
     add_exception_handlers(app)
     for router in pages.ROUTERS:
         app.include_router(router)

@@ -1,47 +1,55 @@
-"""Tells open pages that a team has changed: one query a second for all pages of this process, none while there are none."""
+"""Tells open pages that what they show has changed: one look for all pages of this process, none while there are none."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from db.core.connection import INFRASTRUCTURE_FAILURES, Database
-from db.teams.queries import count_team_changes
 
 log = logging.getLogger("groupbuy.console")
 
-LOOK_EVERY = 1.0
 ALIVE_EVERY = 15.0
 """seconds without a change after which a line is sent all the same, so that a page that is gone is noticed"""
 LONGEST = 600.0
 """seconds after which a page has to come back, and to show its session again"""
 
+Subject = TypeVar("Subject")
+
 
 @dataclass(eq=False, slots=True)
-class Page:
-    team_id: str
+class OpenPage(Generic[Subject]):
+    subject: Subject
     seen: int
-    """the count of changes that it was told of"""
+    """the version that it was told of"""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class TeamWatch:
-    def __init__(self) -> None:
-        self._pages: set[Page] = set()
+class Watch(Generic[Subject]):
+    """Looks for changes of what pages of one kind show."""
+
+    def __init__(
+        self, read_versions: Callable[[Database, Collection[Subject]], Awaitable[Mapping[Subject, int]]], every: float
+    ) -> None:
+        """`read_versions` returns a number of each subject, another one after a change; `every` is in seconds."""
+        self._read_versions = read_versions
+        self._every = every
+        self._pages: set[OpenPage[Subject]] = set()
         self._task: asyncio.Task[None] | None = None
 
-    async def changes(self, database: Database, team_id: str, seen: int) -> AsyncIterator[str]:
-        """Returns server-sent events: `changed` whenever something has happened to the team or to one of its orders.
+    async def changes(self, database: Database, subject: Subject, seen: int) -> AsyncIterator[str]:
+        """Returns server-sent events: `changed` whenever the subject has another version than the page was told of.
 
         Args:
-            database: where the team is.
-            team_id: the team.
-            seen: how many changes of the team the page shows.
+            database: where the subject is.
+            subject: what the page shows.
+            seen: the version that it shows.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + LONGEST
-        with self._open(database, Page(team_id, seen)) as page:
+        with self._open(database, OpenPage(subject, seen)) as page:
             yield ": open\n\n"
             while (left := until - loop.time()) > 0:
                 with suppress(TimeoutError):
@@ -50,7 +58,7 @@ class TeamWatch:
                 page.changed.clear()
 
     @contextmanager
-    def _open(self, database: Database, page: Page) -> Iterator[Page]:
+    def _open(self, database: Database, page: OpenPage[Subject]) -> Iterator[OpenPage[Subject]]:
         self._pages.add(page)
         if self._task is None:
             self._task = asyncio.create_task(self._look(database))
@@ -65,13 +73,13 @@ class TeamWatch:
     async def _look(self, database: Database) -> None:
         while True:
             try:
-                counts = await count_team_changes(database, {page.team_id for page in self._pages})
+                versions = await self._read_versions(database, {page.subject for page in self._pages})
             except INFRASTRUCTURE_FAILURES as error:
-                log.warning("changes of teams were not looked for: %s: %s", type(error).__name__, error)
-                counts = {}
+                log.warning("changes were not looked for: %s: %s", type(error).__name__, error)
+                versions = {}
             for page in self._pages:
-                count = counts.get(page.team_id, page.seen)
-                if count != page.seen:
-                    page.seen = count
+                version = versions.get(page.subject, page.seen)
+                if version != page.seen:
+                    page.seen = version
                     page.changed.set()
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(self._every)

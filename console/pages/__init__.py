@@ -8,6 +8,7 @@ from console.pages import (
     campaign_form,
     campaign_status,
     campaigns,
+    changes,
     exports,
     goods,
     health,
@@ -28,7 +29,7 @@ from console.pages import (
 ROUTERS = tuple(
     module.router
     for module in (
-        *(sign_in, overview, health, search, attention),
+        *(sign_in, overview, health, search, attention, changes),
         *(teams, orders, refunds, callbacks, settlements, exports),
         *(campaign_form, campaign_status, campaigns, goods, audiences, switches, malls, keys, audit, payloads),
     )

@@ -10,6 +10,7 @@ from api.dependencies import ContainerDep
 from api.http.pagination import Cursor, page, position
 from console.access import FormDep, OperatorDep, ViewerDep
 from console.forms import FormError, ReasonedAct, new_act_id, validated
+from console.lists import OF_EACH_KIND, ROWS, version
 from console.problems import FieldProblem
 from console.rendering import done, render
 from db.attention import group_attention, list_attention, resolve
@@ -18,10 +19,6 @@ from domain.schemas.attention import AttentionKind, Resolvable
 from domain.types import Identifier
 
 router = APIRouter()
-
-ROWS = 50
-EACH = 10
-"""shown of every kind"""
 
 
 @router.get("/attention")
@@ -34,14 +31,25 @@ async def attention(
 ) -> Response:
     """Of every kind the oldest, or all of one kind."""
     if kind is None:
-        groups = await group_attention(container.database, EACH + 1)
-        groups = [replace(group, oldest=container.links.fill_all(group.oldest)) for group in groups]
-        return render(request, "attention/list.html", groups=groups, each=EACH, resolvable=list(Resolvable))
+        groups = await group_attention(container.database, OF_EACH_KIND + 1)
+        return render(
+            request,
+            "attention/list.html",
+            groups=[replace(group, oldest=container.links.fill_all(group.oldest)) for group in groups],
+            each=OF_EACH_KIND,
+            resolvable=list(Resolvable),
+            version=version(groups),
+        )
     rows = await list_attention(container.database, position(cursor), ROWS + 1, kind, oldest_first=True)
     found = page(rows, ROWS, lambda item: (item.since, f"{item.kind}/{item.subject}"))
-    items = container.links.fill_all(found.data)
     return render(
-        request, "attention/kind.html", kind=kind, items=items, next_cursor=found.next_cursor, resolvable=list(Resolvable)
+        request,
+        "attention/kind.html",
+        kind=kind,
+        items=container.links.fill_all(found.data),
+        next_cursor=found.next_cursor,
+        resolvable=list(Resolvable),
+        version=version(rows),
     )
 
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Depends, Path, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
@@ -11,6 +11,7 @@ from api.dependencies import ContainerDep
 from api.http.pagination import Cursor, callback_position, page
 from console.access import FormDep, OperatorDep, SupportDep, ViewerDep
 from console.forms import act_id_of, field_problems, form_fields, from_texts, new_act_id
+from console.lists import ROWS, version
 from console.rendering import done, go_to, render
 from console.sparklines import mall_callbacks
 from db.callbacks.mass_redelivery import read_redelivery
@@ -23,24 +24,27 @@ from domain.types import Identifier
 
 router = APIRouter()
 
-ROWS = 50
 MALLS = 50
 PERIOD = timedelta(days=30)
 STATUSES = ("pending", "delivered", "dead", "closed")
 
 
-@router.get("/callbacks")
-async def callbacks(
-    request: Request,
-    _viewer: ViewerDep,
-    container: ContainerDep,
+async def _filters(
     status: Literal["pending", "delivered", "dead", "closed"] | None = None,
     source: Identifier | None = None,
     type: EventType | None = None,  # noqa: A002 - the name of the query's parameter
     event_id: Identifier | None = None,
-    cursor: Cursor = None,
+) -> CallbackFilter:
+    return CallbackFilter(status=status, source=source, type=type, event_id=event_id)
+
+
+CallbackFilters = Annotated[CallbackFilter, Depends(_filters)]
+
+
+@router.get("/callbacks")
+async def callbacks(
+    request: Request, _viewer: ViewerDep, container: ContainerDep, filters: CallbackFilters, cursor: Cursor = None
 ) -> Response:
-    filters = CallbackFilter(status=status, source=source, type=type, event_id=event_id)
     rows = await list_callbacks(container.database, filters, callback_position(cursor), ROWS + 1)
     row_ids = {id(callback): row_id for row_id, callback in rows}
     found = page([callback for _, callback in rows], ROWS, lambda callback: (callback.occurred_at, row_ids[id(callback)]))
@@ -52,6 +56,7 @@ async def callbacks(
         statuses=STATUSES,
         types=list(EventType),
         act_id=new_act_id(),
+        version=version(rows),
     )
 
 

@@ -12,6 +12,7 @@ from api.http.filters import OrderFilters
 from api.http.pagination import Cursor, EntryNumber, page, position
 from console.access import FormDep, Operator, SupportDep, ViewerDep
 from console.forms import FormError, ReasonedAct, new_act_id, validated
+from console.lists import ROWS, version
 from console.problems import FieldProblem
 from console.rendering import done, render
 from console.roles import Role
@@ -26,7 +27,6 @@ from domain.types import Identifier
 
 router = APIRouter()
 
-ROWS = 50
 MAX_ATTEMPTS = 20
 
 
@@ -47,6 +47,7 @@ async def orders(
         next_cursor=found.next_cursor,
         statuses=list(OrderStatus),
         act_id=new_act_id(),
+        version=version(rows),
     )
 
 

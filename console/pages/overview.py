@@ -10,6 +10,7 @@ from api.dependencies import ContainerDep
 from api.http.exports import one_slice
 from console.access import ViewerDep
 from console.exports import csv_file
+from console.lists import OF_EACH_KIND, version
 from console.rendering import render
 from console.statistics_charts import CHARTS
 from db.attention import group_attention
@@ -32,7 +33,7 @@ PERIOD = timedelta(days=30)
 @router.get("/")
 async def overview(request: Request, _viewer: ViewerDep, container: ContainerDep, source: Source | None = None) -> Response:
     database = container.database
-    groups = await group_attention(database, OLDEST + 1)
+    groups = await group_attention(database, OF_EACH_KIND + 1)
     days = await _days(database, source)
     return render(
         request,
@@ -40,6 +41,7 @@ async def overview(request: Request, _viewer: ViewerDep, container: ContainerDep
         groups=[replace(group, oldest=container.links.fill_all(group.oldest)) for group in groups],
         each=OLDEST,
         resolvable=list(Resolvable),
+        version=version(groups),
         campaigns=await list_campaigns(database, CampaignStatus.ACTIVE, None, SHOWN),
         days=days,
         today=next((day for day in days if day.day == datetime.now(UTC).date()), None),

@@ -11,6 +11,7 @@ from api.http.filters import RefundFilters
 from api.http.pagination import Cursor, page, position
 from console.access import FormDep, Operator, SupportDep, ViewerDep
 from console.forms import ActFields, FormError, ReasonedAct, new_act_id, validated
+from console.lists import ROWS, version
 from console.problems import FieldProblem
 from console.rendering import done, render
 from console.roles import Role
@@ -22,8 +23,6 @@ from domain.schemas.refunds import Refund
 from domain.types import Identifier
 
 router = APIRouter()
-
-ROWS = 50
 
 
 class RefundAct(StrEnum):
@@ -55,6 +54,7 @@ async def refunds(
         statuses=list(RefundStatus),
         kinds=list(RefundKind),
         act_id=new_act_id(),
+        version=version(rows),
     )
 
 

@@ -4,17 +4,17 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from pydantic import Field
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from api.container import Container
 from api.dependencies import ContainerDep
 from api.http.filters import TeamFilters
 from api.http.pagination import Cursor, EntryNumber, page, position
-from api.http.protocol import ENDLESS
-from console.access import FormDep, OperatorDep, PartsDep, ViewerDep
+from console.access import FormDep, OperatorDep, ViewerDep
 from console.forms import FormError, ReasonedAct, new_act_id, validated
+from console.lists import ROWS, version
 from console.problems import FieldProblem
 from console.rendering import done, render
 from db.orders.queries import OrderFilter, list_ops_orders
@@ -28,7 +28,6 @@ from domain.types import TeamId
 
 router = APIRouter()
 
-ROWS = 50
 MAX_SEATS = 1000
 SHOWN_ORDERS = 100
 
@@ -68,6 +67,7 @@ async def teams(
         next_cursor=found.next_cursor,
         statuses=list(TeamStatus),
         act_id=new_act_id(),
+        version=version(rows),
     )
 
 
@@ -90,21 +90,6 @@ async def team(
         timeline=timeline,
         acts=list(TeamAct) if found.status is TeamStatus.FORMING else [],
     )
-
-
-@router.get("/teams/{team_id}/changes")
-async def changes(
-    request: Request,
-    team_id: TeamId,
-    _viewer: ViewerDep,
-    container: ContainerDep,
-    parts: PartsDep,
-    seen: Annotated[int, Query(ge=0, lt=2**63)] = 0,
-) -> Response:
-    """Server-sent events for open pages of the team and of its orders, which then fetch themselves again."""
-    await _read(container, team_id)
-    request.scope[ENDLESS] = True
-    return StreamingResponse(parts.teams.changes(container.database, team_id, seen), media_type="text/event-stream")
 
 
 @router.get("/teams/{team_id}/{act}")

@@ -38,18 +38,22 @@ function keepLive() {
   if (part !== null) liveTimer = setTimeout(() => refresh().then(keepLive, keepLive), 1000 * Number(part.dataset.live));
 }
 
-// A part with data-changes is fetched when the server says that it has changed, and once more when what follows has come:
-// callbacks are attempted after the change. Only a page that is seen listens, because a browser has few connections.
+// The server says that a part with data-changes has changed. Only a page that is seen listens, because a browser has few
+// connections. The rows of a list stay where they are until the person wants the new ones; another part is fetched, and once
+// more when what follows has come: callbacks are attempted after the change.
 let changes = null;
 function listen() {
-  const part = document.querySelector("#live[data-changes]");
+  const part = document.querySelector("[data-changes]");
   if (part === null || document.hidden) {
-    changes?.close();
-    changes = null;
+    stopListening();
   } else if (changes === null) {
     changes = new EventSource(part.dataset.changes);
-    changes.onmessage = followChange;
+    changes.onmessage = part.id === "list" ? () => { document.getElementById("changed").hidden = false; } : followChange;
   }
+}
+function stopListening() {
+  changes?.close();
+  changes = null;
 }
 async function followChange() {
   for (const wait of [0, 2000]) {
@@ -89,11 +93,15 @@ document.addEventListener("DOMContentLoaded", () => {
   listen();
   document.addEventListener("visibilitychange", () => {
     listen();
-    if (changes !== null) followChange();
+    if (document.querySelector("#live[data-changes]") !== null) followChange();
   });
   document.body.addEventListener("htmx:afterSwap", (event) => {
     showLocalTimes(document);
     if (event.detail.target.id === "dialog") showDialog();
+    if (event.detail.target.id === "list") {
+      stopListening();
+      listen();
+    }
   });
   document.body.addEventListener("click", (event) => {
     const dialog = document.getElementById("dialog");

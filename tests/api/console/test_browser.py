@@ -83,6 +83,13 @@ async def test_filters_change_the_address_and_the_list(stack: Stack, shop: Shop,
         await expect(page).to_have_url(re.compile("status=paid"))
         await page.get_by_label("Status").select_option("locked")
         await expect(page.get_by_role("link", name=order["out_trade_no"])).to_be_visible()
+        # The list follows: it says that it has changed, and stays as it is until it is asked.
+        joined = await offer.seat(team_id=order["team_id"])
+        await expect(page.get_by_text("This list has changed.")).to_be_visible()
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        await page.get_by_role("link", name="Show it as it is now").click()
+        await expect(page.get_by_role("link", name=joined["out_trade_no"])).to_be_visible()
+        await expect(page.get_by_text("This list has changed.")).to_be_hidden()
         await page.reload()
         await expect(page.get_by_label("Status")).to_have_value("locked")
 
