@@ -6,12 +6,15 @@ from typing import Annotated, NamedTuple
 from fastapi import Depends, Query
 
 from api.http.query_params import CampaignQuery
+from db.callbacks.deliveries import DeliveryStatus
+from db.callbacks.queries import CallbackFilter
 from db.orders.queries import OrderFilter
 from db.refunds.queries import RefundFilter
 from db.teams.queries import TeamFilter
 from domain.lifecycle import OrderStatus, RefundKind, RefundStatus, TeamStatus
+from domain.schemas.events import EventType
 from domain.schemas.settlements import Month, MonthlySettlement
-from domain.types import Identifier, Source, TeamId
+from domain.types import Identifier, Moment, Source, TeamId
 
 MAX_DUE = 366 * 86400
 
@@ -66,6 +69,17 @@ async def _refunds(
     return RefundFilter(source=source, team_id=team_id, out_trade_no=out_trade_no, kind=kind, status=status)
 
 
+async def _callbacks(
+    status: DeliveryStatus | None = None,
+    source: Identifier | None = None,
+    type: EventType | None = None,  # noqa: A002 - the name of the query's parameter
+    event_id: Identifier | None = None,
+    since: Annotated[Moment | None, Query(description="events at or after this time")] = None,
+    until: Annotated[Moment | None, Query(description="events before this time")] = None,
+) -> CallbackFilter:
+    return CallbackFilter(status=status, source=source, type=type, event_id=event_id, since=since, until=until)
+
+
 class SettlementFilter(NamedTuple):
     source: str | None
     since: date
@@ -90,6 +104,7 @@ def first_day(month: str) -> date:
 OrderFilters = Annotated[OrderFilter, Depends(_orders)]
 TeamFilters = Annotated[TeamFilter, Depends(_teams)]
 RefundFilters = Annotated[RefundFilter, Depends(_refunds)]
+CallbackFilters = Annotated[CallbackFilter, Depends(_callbacks)]
 SettlementFilters = Annotated[SettlementFilter, Depends(_settlements)]
 
 

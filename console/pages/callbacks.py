@@ -1,13 +1,14 @@
 """Callbacks: the list, an event with every attempt, and sending again."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
 from api.dependencies import ContainerDep
+from api.http.filters import CallbackFilters
 from api.http.pagination import Cursor, callback_position, page
 from console.access import FormDep, OperatorDep, SupportDep, ViewerDep
 from console.forms import act_id_of, field_problems, form_fields, from_texts, new_act_id
@@ -15,7 +16,7 @@ from console.lists import ROWS, version
 from console.rendering import done, go_to, render
 from console.sparklines import mall_callbacks
 from db.callbacks.mass_redelivery import read_redelivery
-from db.callbacks.queries import CallbackFilter, list_callbacks, read_callback
+from db.callbacks.queries import list_callbacks, read_callback
 from db.statistics import list_mall_statistics
 from domain.errors import ErrorCode, Refusal
 from domain.schemas.events import EventType
@@ -27,18 +28,6 @@ router = APIRouter()
 MALLS = 50
 PERIOD = timedelta(days=30)
 STATUSES = ("pending", "delivered", "dead", "closed")
-
-
-async def _filters(
-    status: Literal["pending", "delivered", "dead", "closed"] | None = None,
-    source: Identifier | None = None,
-    type: EventType | None = None,  # noqa: A002 - the name of the query's parameter
-    event_id: Identifier | None = None,
-) -> CallbackFilter:
-    return CallbackFilter(status=status, source=source, type=type, event_id=event_id)
-
-
-CallbackFilters = Annotated[CallbackFilter, Depends(_filters)]
 
 
 @router.get("/callbacks")

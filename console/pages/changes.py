@@ -7,11 +7,10 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from api.dependencies import ContainerDep
-from api.http.filters import OrderFilters, RefundFilters, TeamFilters
+from api.http.filters import CallbackFilters, OrderFilters, RefundFilters, TeamFilters
 from api.http.protocol import ENDLESS
 from console.access import PartsDep, ViewerDep
 from console.lists import AttentionFilter
-from console.pages.callbacks import CallbackFilters
 from domain.schemas.attention import AttentionKind
 from domain.types import TeamId
 

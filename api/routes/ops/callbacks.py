@@ -1,19 +1,19 @@
 """Callbacks of every mall, their attempts, and redelivery."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path
 
 from api.dependencies import ContainerDep, OpsDep, SupportDep
+from api.http.filters import CallbackFilters
 from api.http.pagination import Cursor, Limit, Page, callback_position, page
 from db.callbacks.mass_redelivery import read_redelivery
-from db.callbacks.queries import CallbackFilter, list_callbacks, read_callback
+from db.callbacks.queries import list_callbacks, read_callback
 from domain.errors import ErrorCode, Refusal
 from domain.schemas.acts import CallbackOutcome
 from domain.schemas.callbacks import OpsCallback, OpsCallbackAttempts
-from domain.schemas.events import EventType
 from domain.schemas.redeliveries import Redelivery, RedeliveryRange
-from domain.types import Identifier, Moment
+from domain.types import Identifier
 
 router = APIRouter(prefix="/v1/ops/callbacks", tags=["operations"])
 
@@ -24,17 +24,11 @@ RedeliveryId = Annotated[int, Path(ge=1, lt=2**63)]
 async def get_callbacks(
     _ops: OpsDep,
     container: ContainerDep,
-    status: Literal["pending", "delivered", "dead", "closed"] | None = None,
-    source: Identifier | None = None,
-    type: EventType | None = None,  # noqa: A002 - the name of the query's parameter
-    event_id: Identifier | None = None,
-    since: Annotated[Moment | None, Query(description="events at or after this time")] = None,
-    until: Annotated[Moment | None, Query(description="events before this time")] = None,
+    filters: CallbackFilters,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Page[OpsCallback]:
     """List callbacks, newest event first, one item per address; `status=dead` finds those that were given up."""
-    filters = CallbackFilter(status=status, source=source, type=type, event_id=event_id, since=since, until=until)
     rows = await list_callbacks(container.database, filters, callback_position(cursor), limit + 1)
     row_ids = {id(callback): row_id for row_id, callback in rows}
     return page([callback for _, callback in rows], limit, lambda callback: (callback.occurred_at, row_ids[id(callback)]))
