@@ -53,7 +53,7 @@ DRIVERS = {
 CROWD = DriverCommand(
     "bench.crowds",
     ("auto", "orchestrated"),
-    ("teams", "callers", "rounds", "buyers", "rushes", "arrivals", "outage_seconds"),
+    ("teams", "callers", "rounds", "buyers", "rushes", "rates", "arrivals", "outage_seconds"),
 )
 
 TUNED = ("GROUPBUY_ORCHESTRATED_", "GROUPBUY_WAKEUPS_")
@@ -92,6 +92,9 @@ TUNED = ("GROUPBUY_ORCHESTRATED_", "GROUPBUY_WAKEUPS_")
 )
 @click.option(
     "--rushes", callback=checked(parse_rushes), default="600:150,2000:500", help="BUYERS:SEATS of each rush; --only team-rush"
+)
+@click.option(
+    "--rates", callback=checked(parse_numbers), default="2,5,10,15,20", help="teams a second, one after the other; --only load"
 )
 @click.option("--arrivals", type=click.FloatRange(min=0.1), default=10.0, help="teams a second; --only outage")
 @click.option(
@@ -136,6 +139,7 @@ def main(
                           workflows of all teams have taken over
     --only team-rush      buyers at once for the seats of one team, then the
                           payments of all its members at once
+    --only load           teams that arrive at one rate after the other
     --only outage         teams that arrive at a rate while Temporal, and then
                           the workers, are stopped, until all is caught up
     --only teams          whole lives of teams with many callers and with one

@@ -20,7 +20,7 @@ from bench.processes import BenchError
 from bench.team_load import team_load, teams_summary
 from embedded.process import cancel_on_signal, echo_error, exit_process
 
-PARTS = ("campaign-rush", "team-rush", "outage", "teams")
+PARTS = ("campaign-rush", "team-rush", "load", "outage", "teams")
 STOPPED: tuple[outage.Stopped, ...] = ("nothing", "Temporal", "the workers")
 CALM_SECONDS = 10.0
 """of the round of an outage in which nothing is stopped, at most"""
@@ -28,6 +28,7 @@ CALM_SECONDS = 10.0
 TITLES = {
     "campaign-rush": "all buyers at once, each on an open connection opens a team",
     "team-rush": "all buyers at once, each on an open connection joins one team; then all members pay at once",
+    "load": "open-loop: teams of three are opened, joined and paid, at one rate after the other",
     "outage": "open-loop: teams of three are opened, joined and paid; SIGSTOP, then SIGCONT",
     "teams": "closed-loop: teams of three until their workflows have closed",
 }
@@ -77,6 +78,8 @@ def checked(parse: Callable[[click.Context, click.Parameter, str], object]) -> C
 @click.option("--admission", default="as the stack has it", help="how the stack admits, for the titles and the JSON")
 @click.option("--buyers", callback=parse_numbers, default="200,600,2000", help="at once, one campaign-rush for each number")
 @click.option("--rushes", "pairs", callback=parse_rushes, default="600:150,2000:500", help="BUYERS:SEATS of each team-rush")
+@click.option("--rates", callback=parse_numbers, default="2,5,10,15,20", help="teams a second, of load, one after the other")
+@click.option("--seconds", type=click.FloatRange(min=1), default=20.0, help="of each rate of load")
 @click.option("--arrivals", type=click.FloatRange(min=0.1), default=10.0, help="teams a second, of outage")
 @click.option(
     "--outage-seconds", type=click.FloatRange(min=1), default=60.0, help="that Temporal, and then the workers, are stopped"
@@ -92,6 +95,8 @@ def main(
     admission: str,
     buyers: list[int],
     pairs: list[tuple[int, int]],
+    rates: list[int],
+    seconds: float,
     arrivals: float,
     outage_seconds: float,
     teams: int,
@@ -118,6 +123,13 @@ def main(
             measured.append(await rushes.team_rush(crowd, count, seats))
         return rushes.team_summary(measured), measured
 
+    async def load(crowd: Crowd) -> Measured:
+        measured = []
+        for rate in rates:
+            echo_error(f"{rate} teams a second")
+            measured.append(await outage.outage(crowd, stack, "nothing", rate, seconds))
+        return outage.summary(measured, by_rate=True), measured
+
     async def outages(crowd: Crowd) -> Measured:
         measured = []
         for stopped in STOPPED:
@@ -131,7 +143,13 @@ def main(
         measured = await team_load(stack, teams, callers, rounds)
         return f"{teams_summary(measured)}\n{(await crowd.ways()).since(before)}\n", measured
 
-    parts = {"campaign-rush": campaign_rushes, "team-rush": team_rushes, "outage": outages, "teams": many_teams}
+    parts = {
+        "campaign-rush": campaign_rushes,
+        "team-rush": team_rushes,
+        "load": load,
+        "outage": outages,
+        "teams": many_teams,
+    }
     try:
         stack = RunningStack.model_validate_json(stack_file.read())
         numbers = uvloop.run(_until_signal(_measure(stack, part, parts[part], admission)))

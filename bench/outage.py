@@ -142,18 +142,29 @@ def _stopped(pids: list[int]) -> Iterator[None]:
                 process.resume()
 
 
-def summary(outages: list[Outage]) -> str:
+def summary(outages: list[Outage], *, by_rate: bool = False) -> str:
+    """A line for each; `by_rate`: they differ by the rate of arrivals."""
     rows, latencies, notes = [], [], []
     for each in outages:
+        name = f"{each.per_second:g} a second" if by_rate else each.stopped
         caught_up = "not in time" if each.caught_up is None else f"{each.caught_up:.1f}"
         teams = [str(each.arrivals.expected), each.arrivals.cell, str(each.played), str(each.completed)]
-        rows.append([each.stopped, *teams, caught_up, str(each.undelivered)])
+        rows.append([name, *teams, caught_up, str(each.undelivered)])
         for kind, answers in {**each.answers, "all": each.all_answers}.items():
             if not answers.milliseconds:
                 continue  # the first requests of all teams were refused
             numbers = [f"{answers.within(percent):.0f}" for percent in (50, 99, 100)]
-            latencies.append([f"{each.stopped}: {kind}", str(len(answers.milliseconds)), *numbers, codes_cell(answers.failed)])
-        notes.append(f"{each.stopped}: {codes_cell(each.all_answers.codes)}\n  {each.ways}")
-    head = ["stopped", "teams arrived", "late / dropped", "played", "completed", "caught up after, s", "without callback"]
+            latencies.append([f"{name}: {kind}", str(len(answers.milliseconds)), *numbers, codes_cell(answers.failed)])
+        notes.append(f"{name}: {codes_cell(each.all_answers.codes)}\n  {each.ways}")
+    first = "arrivals" if by_rate else "stopped"
+    head = [
+        first,
+        "teams arrived",
+        "late / dropped",
+        "played",
+        "completed",
+        "caught up after, s",
+        "without callback",
+    ]
     head_latencies = ["latency, ms", "requests", "p50", "p99", "most", "5xx"]
     return "\n".join([table(head, rows), "", table(head_latencies, latencies), "", *notes, ""])

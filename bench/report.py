@@ -27,7 +27,8 @@ def machine() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in names)
     memory = psutil.virtual_memory().total / 2**30
     return (
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {len(os.sched_getaffinity(0))} cores, {_cpu_model()}, {memory:.0f} GiB; "
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {len(os.sched_getaffinity(0))} cores, {_cpu_model()}, {memory:.0f} GiB, "
+        f"load {os.getloadavg()[0]:.1f}; "
         f"Python {platform.python_version()}; {packages}"
     )
 
