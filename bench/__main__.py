@@ -53,7 +53,7 @@ DRIVERS = {
 CROWD = DriverCommand(
     "bench.crowds",
     ("auto", "orchestrated"),
-    ("teams", "callers", "rounds", "buyers", "rushes", "rates", "arrivals", "outage_seconds"),
+    ("teams", "callers", "rounds", "buyers", "rushes", "rates", "seconds", "arrivals", "outage_seconds"),
 )
 
 TUNED = ("GROUPBUY_ORCHESTRATED_", "GROUPBUY_WAKEUPS_")
@@ -62,7 +62,10 @@ TUNED = ("GROUPBUY_ORCHESTRATED_", "GROUPBUY_WAKEUPS_")
 
 @click.command(context_settings={"show_default": True})
 @click.option(
-    "--seconds", type=click.FloatRange(min=0.5), default=10.0, help="measured in a round; quotes and market: half of it"
+    "--seconds",
+    type=click.FloatRange(min=0.5),
+    default=10.0,
+    help="measured in a round; quotes and market: half of it; --only load: of each rate",
 )
 @click.option("--rounds", type=click.IntRange(min=1), default=3, help="of each side, in turns; --only outage: one")
 @click.option("--callers", callback=parse_numbers, default="16,64", help="concurrent callers, one table for each number")
@@ -144,7 +147,7 @@ def main(
                           the workers, are stopped, until all is caught up
     --only teams          whole lives of teams with many callers and with one
     """
-    options |= {"rounds": rounds, "callers": callers[0]}
+    options |= {"seconds": seconds, "rounds": rounds, "callers": callers[0]}
 
     async def run(directory: Path, cleanup: AsyncExitStack) -> int:
         if only == "audiences":

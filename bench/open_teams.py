@@ -48,7 +48,7 @@ class Step:
     idle_cpu: dict[str, float]
     """CPU seconds in each second without any request"""
     memory: dict[str, int]
-    """resident bytes by process, with its descendants"""
+    """bytes by process with its descendants; what they share is divided among them"""
 
     def as_json(self) -> Json:
         locks = len(self.lock_ms)
@@ -107,11 +107,11 @@ class OpenTeams:
 
 
 def _memory(pid: int) -> int:
-    process, resident = psutil.Process(pid), 0
+    process, used = psutil.Process(pid), 0
     for each in (process, *process.children(recursive=True)):
         with suppress(psutil.NoSuchProcess):
-            resident += each.memory_info().rss
-    return resident
+            used += each.memory_full_info().pss
+    return used
 
 
 async def measure(stack: RunningStack, steps: list[int], callers: int, seconds: float) -> list[Step]:

@@ -51,7 +51,7 @@ def memory_by_open_teams(numbers: Json) -> Chart:
         Series(name, [(each["open_teams"], each["memory_bytes"][name] / 2**20) for each in steps])
         for name in ("temporal", "postgres", "worker", "api")
     ]
-    return Chart("Memory by open teams", "open teams, each with its workflow", "MiB, resident", series, conditions(numbers))
+    return Chart("Memory by open teams", "open teams, each with its workflow", "MiB", series, conditions(numbers))
 
 
 def conditions(numbers: Json) -> str:
@@ -64,6 +64,7 @@ def conditions(numbers: Json) -> str:
 @click.option("--into", type=click.Path(file_okay=False, path_type=Path), default=Path("docs/pictures"), show_default=True)
 def main(files: tuple[Path, ...], into: Path) -> None:
     """Write the charts of these files, which `python -m bench --only load --json FILE`, or open, has written."""
+    into.mkdir(parents=True, exist_ok=True)
     for file in files:
         runs = json.loads(file.read_text())
         for numbers in runs if isinstance(runs, list) else [runs]:
