@@ -35,11 +35,11 @@ LISTEN_WITHIN = 5.0
 CALLERS, ROUNDS, TRADED_TEAMS = 4, 3, 100
 
 PAGES = (
-    *("", "statistics.csv", "health", "attention", "attention?kind=refund", "search?q=bench-200000-2"),
+    *("", "statistics.csv", "health", "attention", "attention?kind=refund", "search?q=bench-900-2"),
     *("audit", "audit?since=2026-01-01T00:00", "teams", "teams?status=completed", "teams?status=failed"),
     *("teams?campaign_id=100123", "teams?goods_id=9890001", "teams?attention=true", "teams?due_within=3600", "teams/bench-7"),
     *("orders", "orders?status=paid", "orders?status=refunded", "orders?owed=true", "orders?user_id=buyer-77"),
-    *("orders?out_trade_no=bench-200000-2", "orders/bench-9-1", "refunds", "refunds?status=requested", "refunds?kind=unpaid"),
+    *("orders?out_trade_no=bench-900-2", "orders/bench-9-1", "refunds", "refunds?status=requested", "refunds?kind=unpaid"),
     *("callbacks", "callbacks?status=delivered", "callbacks?type=team.failed", "callbacks?source=s01", "callbacks/malls"),
     *("callbacks/evt_bench5", "settlements", "settlements?source=s01", "exports", "campaigns", "campaigns?status=paused"),
     *("campaigns/100123", "campaigns/100123/edit", "campaigns/100123/funnel", "campaigns/100123/ending"),
