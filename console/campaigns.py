@@ -1,6 +1,5 @@
 """What the pages of campaigns share: finding one, what its terms would lead to, and what differs between two versions."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, NamedTuple
@@ -9,13 +8,15 @@ from fastapi import Path
 
 from console.changed import Difference, differences
 from db.campaigns.goods import read_goods
+from db.campaigns.offers import read_context_of
 from db.campaigns.store import read_campaign
-from db.core.connection import Database
+from db.core.connection import Database, connection
 from domain.campaigns import campaign_risks
 from domain.errors import ErrorCode, Refusal, Risk
 from domain.pricing import pay_price
+from domain.quotes import explained_quote, offer_of
 from domain.schemas.campaigns import Campaign, CampaignFields
-from domain.schemas.goods import Goods
+from domain.schemas.quotes import ExplainedQuote
 from domain.types import MAX_CAMPAIGN_ID
 
 PREVIEWED_GOODS = 20
@@ -40,44 +41,46 @@ class GoodsPrice(NamedTuple):
 
 
 class Preview(NamedTuple):
+    """What the fields of a campaign would lead to."""
+
     prices: list[GoodsPrice]
     unknown: list[str]
     """goods that there are none of"""
     risks: list[Risk]
+    quote: ExplainedQuote | None
+    """what the sample buyer would be told of the first goods that there are"""
 
 
-def preview(before: CampaignFields | None, after: CampaignFields, goods: Mapping[str, Goods], now: datetime) -> Preview:
-    """Returns what the fields would lead to.
+async def read_preview(database: Database, before: Campaign | None, after: CampaignFields, buyer: str | None = None) -> Preview:
+    """Returns what the fields would lead to with the goods as they are now, the first ones of many.
 
     Args:
+        database: where the goods are.
         before: the campaign as it is; None: it is new.
         after: the campaign as it would be.
-        goods: those that it sells, as far as they are known.
-        now: the time of the preview.
+        buyer: the user to whom the rules are applied.
     """
-    sold = list(dict.fromkeys(each.goods_id for each in after.goods))
-    known = [goods[goods_id] for goods_id in sold if goods_id in goods]
-    prices = {each.goods_id: each.original_price for each in known}
+    now = datetime.now(UTC)
+    sold = list(dict.fromkeys(each.goods_id for each in after.goods))[:PREVIEWED_GOODS]
+    goods = {goods_id: found for goods_id in sold if (found := await read_goods(database, goods_id))}
+    prices = {goods_id: each.original_price for goods_id, each in goods.items()}
+    first = next((each for each in after.goods if each.goods_id in goods), None)
+    quote = None
+    if buyer is not None and first is not None:
+        offer = offer_of(before.campaign_id if before else 0, after, first, goods[first.goods_id])
+        async with connection(database) as conn:
+            quote = explained_quote(await read_context_of(conn, offer, after.stock, buyer, now))
     return Preview(
         prices=[
             GoodsPrice(
-                each.goods_id,
-                each.name,
-                each.original_price,
-                pay_price(each.original_price, after.discount, in_audience=True),
+                goods_id, each.name, each.original_price, pay_price(each.original_price, after.discount, in_audience=True)
             )
-            for each in known
+            for goods_id, each in goods.items()
         ],
         unknown=[goods_id for goods_id in sold if goods_id not in goods],
         risks=list(campaign_risks(before, after, prices, now)),
+        quote=quote,
     )
-
-
-async def read_preview(database: Database, before: CampaignFields | None, after: CampaignFields) -> Preview:
-    """Returns what the fields would lead to with the goods as they are now, the first ones of many."""
-    sold = list(dict.fromkeys(each.goods_id for each in after.goods))[:PREVIEWED_GOODS]
-    goods = {goods_id: found for goods_id in sold if (found := await read_goods(database, goods_id))}
-    return preview(before, after, goods, datetime.now(UTC))
 
 
 def version_differences(before: Campaign | None, after: Campaign) -> list[Difference]:

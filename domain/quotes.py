@@ -9,7 +9,8 @@ from enum import IntEnum
 from domain.eligibility import RULES, Facts, Rule, SeatIntent, is_visible
 from domain.lifecycle import SELLING, CampaignStatus
 from domain.pricing import Discount, pay_price
-from domain.schemas.campaigns import AudienceScope
+from domain.schemas.campaigns import AudienceScope, CampaignFields, CampaignGoods
+from domain.schemas.goods import Goods
 from domain.schemas.quotes import ExplainedQuote, Quote, RuleResult
 from domain.switches import Switches
 
@@ -39,6 +40,40 @@ class Offer:
     goods_id: str
     goods_name: str
     original_price: Decimal
+
+
+def offer_of(campaign_id: int, campaign: CampaignFields, sold: CampaignGoods, goods: Goods) -> Offer:
+    """Returns the offer that a campaign with these fields would make of one of its goods.
+
+    Args:
+        campaign_id: whose buyers' orders count; 0 for a campaign that is new.
+        campaign: its fields.
+        sold: where it sells the goods.
+        goods: their name and price.
+    """
+    return Offer(
+        source=sold.source,
+        channel=sold.channel,
+        campaign_id=campaign_id,
+        campaign_version=0,
+        status=campaign.status,
+        starts_at=campaign.starts_at,
+        ends_at=campaign.ends_at,
+        target_count=campaign.target_count,
+        min_count=campaign.min_count,
+        lock_ttl=campaign.lock_ttl,
+        payment_grace=campaign.payment_grace,
+        team_ttl=campaign.team_ttl,
+        refund_window=campaign.refund_window,
+        take_limit=campaign.take_limit,
+        discount=campaign.discount,
+        merchant_share=campaign.merchant_share,
+        audience=campaign.audience,
+        audience_scope=campaign.audience_scope,
+        goods_id=goods.goods_id,
+        goods_name=goods.name,
+        original_price=goods.original_price,
+    )
 
 
 class OfferRank(IntEnum):

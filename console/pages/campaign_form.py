@@ -23,6 +23,7 @@ from db.settings.audit import ChangedSinceError, FormAct, latest_change, was_don
 from domain.errors import ConfirmationRequired, Refusal, Risk
 from domain.lifecycle import CampaignStatus
 from domain.schemas.campaigns import Campaign, CampaignFields, NewCampaign
+from domain.types import Identifier, Schema
 
 router = APIRouter()
 
@@ -84,17 +85,29 @@ async def preview_form(request: Request, _operator: OperatorDep, container: Cont
     """What the form would lead to as it is filled in now."""
     request.scope[READS_ONLY] = True
     try:
-        wanted = _fields(form)
+        wanted, buyer = _fields(form), _buyer(form)
     except ValidationError as exc:
         return render(request, "campaigns/preview.html", preview=None, errors=field_problems(exc))
     text = form.get("campaign_id", "")
     before = await read_campaign(container.database, int(text)) if form.get("seen") and text.isdecimal() else None
-    return render(request, "campaigns/preview.html", preview=await read_preview(container.database, before, wanted), errors=[])
+    shown = await read_preview(container.database, before, wanted, buyer)
+    return render(request, "campaigns/preview.html", preview=shown, buyer=buyer, errors=[])
 
 
 def _fields(texts: Mapping[str, str]) -> CampaignFields:
     """Returns what the texts of a form say. Raises ValidationError."""
     return CampaignFields.model_validate(from_texts(CampaignFields, texts, leave_out=LEFT_OUT))
+
+
+class SampleBuyer(Schema):
+    """To whom the preview applies the rules; no field of the campaign."""
+
+    buyer: Identifier | None = None
+
+
+def _buyer(texts: Mapping[str, str]) -> str | None:
+    """Raises ValidationError."""
+    return SampleBuyer(buyer=texts.get("buyer") or None).buyer
 
 
 async def _change(
@@ -137,9 +150,10 @@ async def _form(
 ) -> Response:
     """Shows the form of a new campaign, or of the one that was found."""
     try:
-        shown = await read_preview(container.database, found, _fields(texts))
+        buyer = _buyer(texts)
+        shown = await read_preview(container.database, found, _fields(texts), buyer)
     except ValidationError:
-        shown = None
+        buyer, shown = None, None
     return render(
         request,
         "campaigns/form.html",
@@ -151,6 +165,7 @@ async def _form(
         changed=changed,
         seen=seen,
         preview=shown,
+        buyer=buyer,
         errors=[],
         act_id=new_act_id(),
     )

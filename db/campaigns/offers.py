@@ -1,7 +1,9 @@
 """Reads the offer (the same for every buyer) and the state of one buyer, apart for caches or in one statement."""
 
+from dataclasses import replace
 from datetime import datetime
 
+from db.campaigns.store import LIVE_ORDERS
 from db.core.connection import Connection, Row, fetch_one
 from domain.eligibility import Facts, SeatIntent
 from domain.errors import ErrorCode, Refusal
@@ -104,6 +106,18 @@ async def read_buyer_state(conn: Connection, offer: Offer, user_id: str) -> Buye
     audiences = (offer.audience, offer.discount.audience)
     row = await fetch_one(conn, BUYER_STATE, offer.campaign_id, offer.source, user_id, *audiences)
     return _buyer_state(row, user_id)
+
+
+STOCK_TAKEN = f"SELECT coalesce((SELECT live FROM campaign_stock WHERE campaign_id = $1), {LIVE_ORDERS})"
+
+
+async def read_context_of(conn: Connection, offer: Offer, stock: int | None, user_id: str, now: datetime) -> QuoteContext:
+    """Reads what a quote would be computed from if a campaign with this stock made this offer."""
+    buyer = await read_buyer_state(conn, offer, user_id)
+    taken = 0 if stock is None else await conn.fetchval(STOCK_TAKEN, offer.campaign_id)
+    switches = parse_switches(await conn.fetchval(f"SELECT {SWITCHES}"))
+    buyer = replace(buyer, stock_left=None if stock is None else stock - taken)
+    return quote_context(offer, buyer, switches, SeatIntent.EITHER, now)
 
 
 async def _not_sold(conn: Connection, source: str, channel: str, goods_id: str, campaign_id: int | None) -> Refusal:

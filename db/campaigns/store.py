@@ -239,11 +239,11 @@ async def _require_free_window(conn: Connection, campaign: Campaign) -> None:
 
 DELETE_STOCK = "DELETE FROM campaign_stock WHERE campaign_id = $1"
 UPDATE_STOCK = "UPDATE campaign_stock SET stock = $2 WHERE campaign_id = $1 RETURNING campaign_id"
-INSERT_STOCK = """
-INSERT INTO campaign_stock (campaign_id, stock, live)
-SELECT $1, $2, (SELECT count(*) FROM orders WHERE campaign_id = $1 AND live)
-               + (SELECT coalesce(sum(removed), 0) FROM user_quotas WHERE campaign_id = $1)
-"""
+LIVE_ORDERS = """
+(SELECT count(*) FROM orders WHERE campaign_id = $1 AND live)
++ (SELECT coalesce(sum(removed), 0) FROM user_quotas WHERE campaign_id = $1)"""
+"""SQL: how many orders count against the stock of campaign $1"""
+INSERT_STOCK = f"INSERT INTO campaign_stock (campaign_id, stock, live) SELECT $1, $2, {LIVE_ORDERS}"
 
 
 async def _save_stock(conn: Connection, campaign: Campaign) -> None:

@@ -108,6 +108,9 @@ async def test_a_campaigns_form_shows_its_price_while_it_is_filled_in(stack: Sta
         await expect(page.locator("#preview")).to_contain_text("¥80.00")
         await page.locator("input[name='discount.expr']").fill("35.5")
         await expect(page.locator("#preview")).to_contain_text("¥64.50")
+        await page.get_by_label("Sample buyer").fill("ann")
+        await expect(page.locator("#preview .rules .bad")).to_contain_text("campaign_inactive")  # it is a draft
+        await expect(page.locator("#preview .rules .good")).to_have_count(7)
         await page.locator("input[name='discount.expr']").fill("much")
         await expect(page.locator("#preview")).to_contain_text("discount")
         await page.locator("input[name='discount.expr']").fill("10")

@@ -12,6 +12,7 @@ from tests.api.polling import until
 from tests.api.receiver import Receiver
 from tests.api.shop import Shop, fresh
 
+VISIBLE = re.compile(r'<input (?!type="checkbox")[^>]*name="([^"]+)" value="([^"]*)"')
 FORM = re.compile(r'<form method="post" action="([^"]+/exports/[^"]+)">(.*?)</form>', re.DOTALL)
 
 
@@ -73,6 +74,28 @@ async def test_a_forming_team_says_how_long_it_has(sign_in: SignIn, shop: Shop) 
         False,
         True,
     )
+
+
+async def test_the_preview_of_a_campaign_says_what_the_quote_will(sign_in: SignIn, shop: Shop) -> None:
+    offer = await shop.sell(stock=5, take_limit=1)
+    await offer.seat(user_id="ann")
+    person = await sign_in("ops")
+    told = []
+    form = await person.get(f"/campaigns/{offer.campaign_id}/edit")
+    fields = form.hidden() | {name: unescape(value) for name, value in VISIBLE.findall(form.text)}
+    fields |= {"goods": f"s01 c01 {offer.goods_id}", "status": "active", "discount.plan": "cut", "buyer": "ann"}
+    preview = await person.post("/campaigns/preview", fields)
+    quote = await person.get(f"/campaigns/{offer.campaign_id}/quote?user_id=ann&sold=s01+c01+{offer.goods_id}")
+    for page in (preview, quote):
+        text = page.text.partition('<ul class="rules">')[2].partition("</ul>")[0]
+        told.append(re.sub(r"(starts at|ends at|now) = [^,<]*", "", text))
+    assert told[0] == told[1]
+    assert told[0].count("✗") == 1
+    assert "take_limit_reached" in told[0]
+    assert "stock left = 4" in told[0]
+    less = (await person.post("/campaigns/preview", fields | {"stock": "1", "take_limit": "2"})).text
+    assert "stock_exhausted" in less
+    assert "take_limit_reached" not in less
 
 
 async def test_search_goes_to_what_was_found(sign_in: SignIn, shop: Shop) -> None:
