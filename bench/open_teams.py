@@ -122,7 +122,9 @@ async def measure(stack: RunningStack, steps: list[int], callers: int, seconds: 
         offer = await there.offer(3)
         for number in sorted({1, *steps}):
             measured.append(await bench.step(offer, number, seconds))
-            echo_error(f"{measured[-1].open_teams} open teams: lock p50 {percentile(measured[-1].lock_ms, 50):.0f} ms")
+            memory = ", ".join(f"{name} {used / 2**20:.0f} MiB" for name, used in measured[-1].memory.items())
+            p50 = percentile(measured[-1].lock_ms, 50)
+            echo_error(f"{measured[-1].open_teams} open teams: lock p50 {p50:.0f} ms; {memory}")
         if violations := await there.violations():
             raise BenchError(f"invariants: {violations[:20]}")
     return measured

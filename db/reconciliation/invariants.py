@@ -49,6 +49,9 @@ FOUND = """
 SELECT f.subject, f.detail, t.team_id IS NOT NULL AS is_team
   FROM reconciliation_findings f LEFT JOIN teams t ON t.team_id = f.subject WHERE f.kind = 'invariant'
 """
+ESTIMATED_ORDERS = "SELECT reltuples::bigint FROM pg_class WHERE oid = 'orders'::regclass"
+ORDERS_A_RUN = 500_000
+"""What teams share is checked by counting all orders: in every run up to so many, in every second one up to twice as many."""
 OTHERS_SINCE = "SELECT last_begun_at FROM reconciliation_cursors WHERE name = $1"
 
 
@@ -119,6 +122,7 @@ class Turn:
     """subjects with which something was wrong before"""
     settlement_day: date
     """the day whose settlement is checked"""
+    checks_campaigns: bool
     slices: list[TeamSlice]
     cursor: Cursor
     """where the next run goes on"""
@@ -129,6 +133,7 @@ async def next_turn(database: Database, now: datetime, horizons: Horizons) -> Tu
     async with connection(database) as conn:
         found = await conn.fetch(FOUND)
         suspects = list(slices(await conn.fetch(SUSPECT_TEAMS, now - horizons.under_way, SUSPECTS)))
+        estimated: int = await conn.fetchval(ESTIMATED_ORDERS)
         cursor = await read_cursor(conn, NAME)
         rows = await conn.fetch(OLDEST_FIRST, cursor.at, cursor.id, SLICES * SLICE // 2)  # a team has at least two seats
     following = list(islice(slices(rows), SLICES))
@@ -138,15 +143,22 @@ async def next_turn(database: Database, now: datetime, horizons: Horizons) -> Tu
     in_teams = {row["subject"] for row in found if row["is_team"]}
     in_settlements = {row["subject"] for row in found if row["subject"].startswith(SETTLEMENT)}
     # Another day in every minute, until all have had their turn.
-    day = now.date() - timedelta(days=1 + int(now.timestamp()) // 60 % KEPT_DAYS)
+    minute = int(now.timestamp()) // 60
+    day = now.date() - timedelta(days=1 + minute % KEPT_DAYS)
     return Turn(
         found_in_teams=in_teams,
         found_in_campaigns={row["subject"] for row in found} - in_teams - in_settlements,
         found_in_settlement={subject for subject in in_settlements if subject.endswith(f" on {day}")},
         settlement_day=day,
+        checks_campaigns=minute % runs_between_counts(estimated) == 0,
         slices=suspects + following,
         cursor=after,
     )
+
+
+def runs_between_counts(orders: int) -> int:
+    """Returns how often all orders are counted, so that this takes the same share of the time however many there are."""
+    return max(-(-orders // ORDERS_A_RUN), 1)
 
 
 async def check_slice(database: Database, slice_: TeamSlice, now: datetime, horizons: Horizons) -> dict[str, list[Violation]]:

@@ -1,6 +1,8 @@
 """The check of the invariants in a limited time, and by reconciliation, which checks all teams in turn."""
 
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from temporalio.testing import ActivityEnvironment
 from db.attention import list_attention
 from db.core.connection import Database
 from db.core.invariants import Horizons
-from db.reconciliation.invariants import check_invariants
+from db.reconciliation.invariants import check_invariants, runs_between_counts
 from domain.messages.reconciliation import Reconcile, Reconciled
 from domain.schemas.invariants import InvariantCheck
 from tests.db.reconciliation.test_isolation import Temporal, activities
@@ -39,6 +41,21 @@ async def check(shop: Shop, within: float) -> InvariantCheck:
     return await check_invariants(shop.database, NOW + 9 * MINUTE, Horizons(), timedelta(seconds=within))
 
 
+async def found(shop: Shop) -> list[str]:
+    return [row["subject"] for row in await shop.rows("SELECT subject FROM reconciliation_findings")]
+
+
+@asynccontextmanager
+async def estimated(shop: Shop, orders: int) -> AsyncIterator[None]:
+    """What PostgreSQL's statistics say of the table."""
+    estimate = "UPDATE pg_class SET reltuples = $1 WHERE oid = 'orders'::regclass"
+    await shop.execute(estimate, orders)
+    try:
+        yield
+    finally:
+        await shop.execute(estimate, -1)
+
+
 async def reconcile(shop: Shop, now: datetime) -> Reconciled:
     activity: Any = activities(shop, Temporal()).check_invariants
     answer: Reconciled = await ActivityEnvironment().run(activity, Reconcile(now=now))
@@ -62,6 +79,21 @@ async def test_operators_get_an_answer_in_the_time_they_give(broken_shop: Shop) 
     reported = await check(broken_shop, 0)
     assert {violation.subject.split(" of ")[0] for violation in reported.violations} == {"stock", "user quotas"}
     assert reported.others_since == NOW + 10 * MINUTE
+
+
+async def test_all_orders_are_counted_the_more_rarely_the_more_there_are(broken_shop: Shop) -> None:
+    assert [runs_between_counts(orders) for orders in (-1, 0, 500_000, 500_001, 10_000_000)] == [1, 1, 1, 2, 20]
+    await four_teams(broken_shop)
+    await broken_shop.execute("UPDATE campaign_stock SET live = live + 1")
+    async with estimated(broken_shop, 10_000_000):
+        twentieth = datetime.fromtimestamp(NOW.timestamp() // 1200 * 1200, UTC)
+        assert (await reconcile(broken_shop, twentieth - MINUTE)).failed == 0
+        assert (await reconcile(broken_shop, twentieth)).failed == 1
+        await broken_shop.execute("UPDATE campaign_stock SET live = live - 1")
+        await reconcile(broken_shop, twentieth + MINUTE)
+        assert len(await found(broken_shop)) == 1
+        await reconcile(broken_shop, twentieth + 20 * MINUTE)
+        assert await found(broken_shop) == []
 
 
 async def test_reconciliation_checks_all_teams_in_turn(broken_shop: Shop, monkeypatch: Any) -> None:  # noqa: ANN401
