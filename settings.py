@@ -89,8 +89,8 @@ def _is_encrypted(database_url: str) -> bool:
     return (mode[1] if mode else os.environ.get("PGSSLMODE")) in ENCRYPTED
 
 
-class Settings(BaseSettings):
-    """Settings of the API and the worker. A variable is `GROUPBUY_` and the field's name in capitals (docs/operations.md)."""
+class DatabaseSettings(BaseSettings):
+    """Where PostgreSQL is: for every process and command, none of which reaches it without TLS by mistake."""
 
     model_config = SettingsConfigDict(env_prefix="GROUPBUY_", frozen=True)
 
@@ -100,6 +100,21 @@ class Settings(BaseSettings):
         validate_default=True,
         description="PostgreSQL may be reached without TLS, or without checking who it is, though it is not on this machine",
     )
+
+    @field_validator("database_plaintext")
+    @classmethod
+    def _must_be_said(cls, plaintext: bool, info: ValidationInfo) -> bool:
+        # The messages do not contain the URL, which holds a password.
+        if not plaintext and not _is_encrypted(info.data.get("database_url", "")):
+            raise ValueError(
+                "the database is not on this machine: add ?sslmode=verify-full to GROUPBUY_DATABASE_URL, or set this to true"
+            )
+        return plaintext
+
+
+class Settings(DatabaseSettings):
+    """Settings of the API and the worker. A variable is `GROUPBUY_` and the field's name in capitals (docs/operations.md)."""
+
     database_pool: PositiveInt = Field(default=16, description="connections that a process holds at most")
     payload_keys: SecretStr | None = Field(
         default=None,
@@ -211,16 +226,6 @@ class Settings(BaseSettings):
 
     log_level: str = "INFO"
     log_format: Literal["text", "json"] = Field(default="text", description="json: every line of the log is an object")
-
-    @field_validator("database_plaintext")
-    @classmethod
-    def _must_be_said(cls, plaintext: bool, info: ValidationInfo) -> bool:
-        # The messages do not contain the URL, which holds a password.
-        if not plaintext and not _is_encrypted(info.data.get("database_url", "")):
-            raise ValueError(
-                "the database is not on this machine: add ?sslmode=verify-full to GROUPBUY_DATABASE_URL, or set this to true"
-            )
-        return plaintext
 
     @field_validator("payload_keys")
     @classmethod

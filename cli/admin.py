@@ -23,6 +23,7 @@ from domain.scopes import Scope
 from domain.types import validation_message
 from embedded.addresses import running_stack
 from embedded.errors import StackError
+from settings import DatabaseSettings
 
 AUTHOR = command_line_author("the command line")
 SKIPPED = 1_000_000
@@ -92,6 +93,16 @@ async def wake_all_teams(database_url: str) -> int:
 
 @asynccontextmanager
 async def open_database(database_url: str) -> AsyncIterator[Database]:
+    """Opens one connection.
+
+    Raises:
+        StackError: the database cannot be used; the message says why.
+    """
+    try:
+        DatabaseSettings(database_url=database_url)
+    except ValidationError as exc:
+        wrong = [(str(error["loc"][0]).upper(), validation_message(error["msg"])) for error in exc.errors()]
+        raise StackError("; ".join(f"GROUPBUY_{name}: {message}" for name, message in wrong)) from None
     try:
         database = Database(database_url, size=1)
         try:

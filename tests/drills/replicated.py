@@ -1,4 +1,4 @@
-"""Two PostgreSQL: a primary, and a standby that has each commit before it is acknowledged."""
+"""PostgreSQL beside the stack: a primary, and a standby that has each commit before it is acknowledged."""
 
 import asyncio
 import os
@@ -22,9 +22,13 @@ WITHIN = 30.0
 
 
 class Server:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, binaries: Path | None = None, **settings: str) -> None:
+        """`binaries`: of another PostgreSQL than the embedded one."""
         self.folder = folder
         self.port = free_port()
+        embeddeds = find_postgres().folder  # its package also makes the user
+        self._binaries = binaries or embeddeds
+        self._settings = settings
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -38,13 +42,20 @@ class Server:
         if self.identity:
             shutil.chown(self.folder, self.identity["user"])
         process = await asyncio.create_subprocess_exec(
-            str(find_postgres().folder / tool), *arguments, cwd=self.folder, stdout=asyncio.subprocess.DEVNULL, **self.identity
+            str(self._binaries / tool), *arguments, cwd=self.folder, stdout=asyncio.subprocess.DEVNULL, **self.identity
         )
         assert await process.wait() == 0
 
+    def give(self, file: Path) -> None:
+        """Copies a file into the server's folder, for nobody else's eyes."""
+        copy = Path(shutil.copy(file, self.folder))
+        copy.chmod(0o600)
+        if self.identity:
+            shutil.chown(copy, self.identity["user"])
+
     async def start(self) -> None:
-        settings = [f"--{name}={value}" for name, value in {**SETTINGS, "port": str(self.port)}.items()]
-        command = [str(find_postgres().folder / "postgres"), "-D", ".", *settings]
+        settings = [f"--{name}={value}" for name, value in {**SETTINGS, **self._settings, "port": str(self.port)}.items()]
+        command = [str(self._binaries / "postgres"), "-D", ".", *settings]
         with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *command, cwd=self.folder, stdout=log, stderr=log, **self.identity

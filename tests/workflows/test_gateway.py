@@ -11,7 +11,7 @@ from temporalio.worker import Worker
 
 from embedded.ports import HOST
 from embedded.stack import Stack
-from tests.workflows.certificates import NAME, certify, found, needs_openssl
+from tests.certificates import NAME, certify, found, needs_openssl
 from tests.workflows.gateway import Gateway, gateway
 from workflows.client import connect
 from workflows.probe import ANSWER, ProbeWorkflow

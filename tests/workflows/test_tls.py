@@ -9,8 +9,8 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 
 from embedded.ports import HOST
 from embedded.stack import Stack
+from tests.certificates import NAME, certify, found, needs_openssl
 from tests.line import Line
-from tests.workflows.certificates import NAME, certify, found, needs_openssl
 from workflows.client import connect
 
 pytestmark = needs_openssl

@@ -1,4 +1,4 @@
-"""Certificates for a Temporal over TLS, by the openssl of this machine."""
+"""Certificates for servers and callers over TLS, by the openssl of this machine."""
 
 import shutil
 import subprocess
@@ -17,10 +17,10 @@ def openssl(folder: Path, *arguments: str) -> None:
     subprocess.run([OPENSSL, *arguments], cwd=folder, check=True, capture_output=True)
 
 
-def certify(folder: Path, name: str, authority: str) -> None:
-    """Makes a key, and a certificate that this authority has signed."""
+def certify(folder: Path, name: str, authority: str, names: str = f"DNS:{NAME}") -> None:
+    """Makes a key, and a certificate for these names that this authority has signed."""
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{name}.key")
-    (folder / "names").write_text(f"subjectAltName=DNS:{NAME}\n")
+    (folder / "names").write_text(f"subjectAltName={names}\n")
     openssl(folder, "req", *key, "-out", f"{name}.request", "-subj", f"/CN={name}")
     signed_by = ("-CA", f"{authority}.crt", "-CAkey", f"{authority}.key", "-CAcreateserial")
     openssl(
