@@ -29,10 +29,12 @@ from embedded.plan import Options
 from embedded.ports import HOST, free_port
 from embedded.stack import Stack
 from embedded.temporal import find_temporal
+from tests.certificates import OPENSSL, certified_callers_only, certify, found, settings_of_caller
 from tests.deploy.database import Database, database
 from tests.deploy.files import ROOT, compose
 from tests.deploy.traces import Collector, collecting
 from tests.deploy.versions import DRAINED_SOON, NAME, set_current
+from tests.line import Line
 from tests.stack_fixture import data_dir, environment
 
 READY_WITHIN = 30.0
@@ -170,11 +172,16 @@ class Installation:
         command = ["groupbuy", "check", "--api", self.api_url, *arguments]
         return self.environment.run(command, **{"GROUPBUY_ADMIN_KEY": self.admin_key, **settings})
 
-    async def temporal_cli(self, *arguments: str) -> bytes:
-        """Returns what Temporal's own command line prints."""
-        environment = {"TEMPORAL_ADDRESS": self.settings["TEMPORAL_ADDRESS"], "TEMPORAL_CONFIG_FILE": os.devnull}
+    def temporal_cli(self, *arguments: str) -> Coroutine[Any, Any, bytes]:
+        """Runs Temporal's own command line."""
+        return self.with_temporal_cli(str(find_temporal()), *arguments)
+
+    async def with_temporal_cli(self, *command: str, **settings: str) -> bytes:
+        """Runs a command that finds Temporal's command line and its server; returns what it prints."""
+        connection = {name: value for name, value in self.settings.items() if name.startswith("TEMPORAL_")}
+        own = {"PATH": f"{find_temporal().parent}:{os.environ['PATH']}", "TEMPORAL_CONFIG_FILE": os.devnull}
         process = await asyncio.create_subprocess_exec(
-            str(find_temporal()), *arguments, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            *command, env={**connection, **own, **settings}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
         stdout, stderr = await process.communicate()
         assert process.returncode == 0, stderr.decode()
@@ -210,7 +217,7 @@ async def installation() -> AsyncIterator[Installation]:
         settings = {
             **postgres.settings,
             "GROUPBUY_DATABASE_URL": postgres.owner_url,
-            "TEMPORAL_ADDRESS": stack.addresses.temporal_address,
+            **await parts.enter_async_context(way_to_temporal(folder / "tls", stack.addresses.temporal_address)),
             "GROUPBUY_LOG_FORMAT": "json",
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
             "OTEL_BSP_SCHEDULE_DELAY": "200",
@@ -236,6 +243,26 @@ async def installation() -> AsyncIterator[Installation]:
         finally:
             for name in list(running.processes):
                 await running.stop(name)
+
+
+@asynccontextmanager
+async def way_to_temporal(folder: Path, address: str) -> AsyncIterator[dict[str, str]]:
+    """The settings of processes that reach Temporal with a client certificate, where this machine can make one."""
+    if OPENSSL is None:
+        yield {"TEMPORAL_ADDRESS": address}
+        return
+    await asyncio.to_thread(_certify, folder)
+    host, _, port = address.rpartition(":")
+    async with Line(host, int(port), certified_callers_only(folder, "temporal", "ours")) as line:
+        yield settings_of_caller(folder, f"{HOST}:{line.port}", "client")
+
+
+def _certify(folder: Path) -> None:
+    folder.mkdir()
+    found(folder, "ours")
+    for name in ("temporal", "client"):
+        certify(folder, name, "ours")
+    (folder / "client.key").chmod(0o644)  # the processes run as another user
 
 
 async def _read(process: asyncio.subprocess.Process, output: bytearray) -> None:

@@ -15,8 +15,8 @@ import tracing
 from api.__main__ import FINISH_WITHIN
 from api.container import FINAL_RECORD_TIMEOUT
 from settings import Settings
-from tests.deploy.files import CHART, documents
-from workers.queues import GRACE
+from tests.deploy.files import CHART, ROOT, documents
+from workers.queues import GRACE, TEAMS_IN_MEMORY
 from workers.versions import BUILD, NAME
 from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, RECONCILIATION_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
 
@@ -152,6 +152,21 @@ def test_pods_have_as_much_time_to_stop_as_the_processes_take() -> None:
         [container] = spec["containers"]
         before = int(container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", ["", "0"])[1])
         assert spec["terminationGracePeriodSeconds"] >= before + takes[container["name"]], name
+
+
+def test_pods_have_the_memory_that_sizing_asks_for() -> None:
+    sizing = (ROOT / "docs/production.md").read_text()
+    idle, each = map(int, re.findall(r"worker of all queues \| (\d+) MiB idle, and (\d+) KiB for each team", sizing)[0])
+    objects = rendered()
+    wanted = idle + each * TEAMS_IN_MEMORY / 1024
+    memory = {
+        name: container["resources"]["requests"]["memory"]
+        for (kind, name), each in objects.items()
+        if kind == "Deployment"
+        for container in each["spec"]["template"]["spec"]["containers"]
+    }
+    assert wanted < int(memory.pop("shop-worker-trade").removesuffix("Mi"))
+    assert all(idle < int(requested.removesuffix("Mi")) for requested in memory.values())
 
 
 def test_no_key_stands_in_a_command_of_the_notes() -> None:

@@ -17,6 +17,9 @@ import asyncpg
 import pytest
 from google.protobuf.json_format import MessageToJson
 from temporalio.api.common.v1 import Payload
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 
 from cli.admin import open_database
 from cli.demo.refund_actions import RefundActions
@@ -24,9 +27,10 @@ from db.core.connection import connection
 from domain.ids import team_workflow_id
 from embedded.errors import StackError
 from embedded.ports import HOST
+from embedded.temporal import RETENTION, SEARCH_ATTRIBUTES
 from tests.deploy.buyers import BUYER, buyers
 from tests.deploy.database import needs_tls
-from tests.deploy.files import MONITORING, ROOT
+from tests.deploy.files import COMPOSE, MONITORING, ROOT
 from tests.deploy.installation import UI_URL, Installation, installation, payload_keys
 from tests.deploy.prometheus import needs_prometheus, scraping
 from tests.deploy.traces import Span, TracedMall
@@ -181,6 +185,18 @@ async def test_another_server_is_refused(
     with pytest.raises(StackError, match=refused):
         async with open_database(url) as database, connection(database):
             pass
+
+
+async def test_the_script_of_compose_makes_a_namespace(installed: Installation) -> None:
+    script = ("/bin/sh", str(COMPOSE / "temporal" / "namespace.sh"))
+    for _ in range(2):  # it is safe to repeat
+        await installed.with_temporal_cli(*script, TEMPORAL_NAMESPACE="shop")
+    temporal = installed.temporal
+    described = await temporal.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="shop"))
+    assert described.config.workflow_execution_retention_ttl.ToTimedelta() == RETENTION
+    known = await temporal.operator_service.list_search_attributes(ListSearchAttributesRequest(namespace="shop"))
+    made = {name: IndexedValueType.Name(kind) for name, kind in known.custom_attributes.items()}
+    assert made == {name: f"INDEXED_VALUE_TYPE_{kind.upper()}" for name, kind in SEARCH_ATTRIBUTES.items()}
 
 
 async def test_metrics_are_on_their_own_port_alone(installed: Installation) -> None:
