@@ -15,6 +15,8 @@ from tests.deploy.files import MONITORING, ROOT
 from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, RECONCILIATION_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
 
 PROMTOOL = shutil.which("promtool")
+AMTOOL = shutil.which("amtool")
+needs_amtool = pytest.mark.skipif(AMTOOL is None, reason="amtool is not installed: apt-get install prometheus-alertmanager")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed: apt-get install prometheus")
 
 
@@ -37,6 +39,31 @@ def test_each_alert_fires_when_it_should_and_never_while_all_is_well() -> None:
 @needs_promtool
 def test_prometheus_reads_its_configuration() -> None:
     promtool("check", "config", "prometheus.yml")
+
+
+@needs_amtool
+def test_each_alert_goes_where_its_severity_says() -> None:
+    config = "--config.file=alertmanager.yml"
+
+    def amtool(*arguments: str) -> str:
+        assert AMTOOL
+        result = subprocess.run([AMTOOL, *arguments], cwd=MONITORING, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout.strip()
+
+    amtool("check-config", "alertmanager.yml")
+    for severity in {alert["labels"]["severity"] for alert in alerts()}:
+        assert amtool("config", "routes", "test", config, f"severity={severity}") == severity
+
+
+def test_what_an_alert_keeps_silent_exists_and_pages_no_less() -> None:
+    severities = {alert["alert"]: alert["labels"]["severity"] for alert in alerts()}
+    config = yaml.safe_load((MONITORING / "alertmanager.yml").read_text())
+    for rule in config["inhibit_rules"]:
+        [(source, *_), (targets, *_)] = rule["source_matchers"], rule["target_matchers"]
+        names = [name for matcher in (source, targets) for name in re.findall(r"Groupbuy\w+", matcher)]
+        assert severities.keys() >= set(names)
+        assert severities[names[0]] == "page"
 
 
 def test_every_alert_is_tested_both_ways() -> None:
