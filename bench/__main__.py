@@ -106,6 +106,7 @@ TUNED = ("GROUPBUY_ORCHESTRATED_", "GROUPBUY_WAKEUPS_")
     default=60.0,
     help="that Temporal, and then the workers, are stopped; --only outage",
 )
+@click.option("--workers", type=click.IntRange(min=1), default=1, help="worker processes of a stack of its own")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="also write the numbers here")
 def main(
     *,
@@ -116,6 +117,7 @@ def main(
     members: int,
     json_file: Path | None,
     admission: str,
+    workers: int,
     **options: Any,  # noqa: ANN401
 ) -> None:
     """What the platform costs beside bare Temporal updates.
@@ -159,9 +161,8 @@ def main(
         arguments = [only] if driver is CROWD else []
         arguments += [*driver.arguments, *(f"--{name.replace('_', '-')}={options[name]}" for name in driver.options)]
         usual = [*ADMISSIONS] if only == "teams" else driver.admissions
-        return await _each_admission(
-            directory, usual if admission == "both" else [admission], driver.module, arguments, json_file
-        )
+        chosen = usual if admission == "both" else [admission]
+        return await _each_admission(directory, chosen, workers, driver.module, arguments, json_file)
 
     async def until_signal() -> int:
         code = 130
@@ -194,17 +195,17 @@ async def _audiences(directory: Path, members: int) -> int:
 
 
 async def _each_admission(
-    directory: Path, admissions: Sequence[str], module: str, arguments: list[str], json_file: Path | None
+    directory: Path, admissions: Sequence[str], workers: int, module: str, arguments: list[str], json_file: Path | None
 ) -> int:
     """Runs a driver on a stack for each admission; returns the worst exit code."""
     codes, numbers = [], []
     for name in admissions:
         settings = ADMISSIONS[name]
         chosen = {key: value for key, value in os.environ.items() if key.startswith(TUNED)} | settings
-        conditions = f"{name} ({', '.join(f'{key}={value}' for key, value in chosen.items())})"
+        conditions = f"{name} ({', '.join(f'{key}={value}' for key, value in chosen.items())}); {workers} worker process(es)"
         own_file = directory / f"{name}.json"
         options = [f"--admission={conditions}", f"--json={own_file}"]
-        codes.append(await _drive(directory / name, settings, module, *arguments, *options))
+        codes.append(await _drive(directory / name, settings, workers, module, *arguments, *options))
         if await asyncio.to_thread(own_file.exists):
             numbers.append(json.loads(await asyncio.to_thread(own_file.read_text)))
     if json_file:
@@ -212,9 +213,9 @@ async def _each_admission(
     return max(codes)
 
 
-async def _drive(data_dir: Path, settings: dict[str, str], module: str, *arguments: str) -> int:
+async def _drive(data_dir: Path, settings: dict[str, str], workers: int, module: str, *arguments: str) -> int:
     """Runs this driver beside a stack of its own, as a process, where a faster event loop plays than the supervisor can use."""
-    async with Stack(Options(data_dir=data_dir, settings=settings), echo_error) as stack:
+    async with Stack(Options(data_dir=data_dir, settings=settings, workers=workers), echo_error) as stack:
         stack_file = data_dir.with_suffix(".stack.json")
         stack_file.write_text(stack.addresses.to_json())
         print(report.machine(), flush=True)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,8 +42,15 @@ class RunningStack(BaseModel):
         """The pid of each process that the supervisor of this stack started, by its name."""
         supervisor = psutil.Process(self.worker_pids[0]).parent()
         assert supervisor is not None
-        # This driver is among the children when `python -m bench` has started both.
-        return {_process_name(process): process.pid for process in supervisor.children() if process.pid != os.getpid()}
+        pids: dict[str, int] = {}
+        same: Counter[str] = Counter()
+        for process in supervisor.children():
+            # This driver is among the children when `python -m bench` has started both.
+            if process.pid != os.getpid():
+                name = _process_name(process)
+                same[name] += 1
+                pids[name if same[name] == 1 else f"{name} {same[name]}"] = process.pid
+        return pids
 
 
 def _process_name(process: psutil.Process) -> str:
