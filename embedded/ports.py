@@ -6,6 +6,8 @@ import socket
 from embedded.errors import StackError
 
 HOST = "127.0.0.1"
+CHOICE = range(15_000, 30_000)
+"""what `free_port` chooses from"""
 
 
 def bind_error(port: int) -> str | None:
@@ -27,7 +29,7 @@ def free_port() -> int:
     connection can take it, and a client that keeps reconnecting can even connect to itself. Ports below it are safe.
     """
     while True:
-        port = 15_000 + secrets.randbelow(15_000)
+        port = secrets.choice(CHOICE)
         if bind_error(port) is None:
             return port
 

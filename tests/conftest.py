@@ -3,8 +3,22 @@
 Servers start with the first test that needs them and stop with the last, so that at any time only those run that are tested.
 """
 
+import gc
+import os
+from collections.abc import AsyncIterator
+
 import pytest
+from playwright.async_api import Browser, expect
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+from embedded import ports
+from tests.browser import PATIENCE_MS, running_browser
+
+gc.disable()  # until all is collected
+os.environ.setdefault("GOGC", "1000")  # of Temporal's servers: tests wait for two cores, not for memory
+# A port is free until somebody listens: of two processes that choose at the same time, neither may choose the other's.
+NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+ports.CHOICE = ports.CHOICE[NUMBER :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
 
 SHARED = ("tests/api", "tests/outages", "tests/db", "tests/workflows", "tests/api/console")
 """Folders whose tests share servers, the innermost one of a test."""
@@ -35,3 +49,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ranks.get(unit(item.nodeid), len(ranks)))
     # xdist runs one test per id.
     assert len({item.nodeid for item in items}) == len(items), "two tests have the same id"
+
+
+def pytest_collection_finish() -> None:
+    """The modules and tests stay to the end: the garbage collector need not go through them again and again."""
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """One for all tests of a process, which open pages of visitors of their own."""
+    expect.set_options(timeout=PATIENCE_MS)
+    async with running_browser() as browser:
+        yield browser

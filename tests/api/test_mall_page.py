@@ -9,13 +9,11 @@ from playwright.async_api import Browser, Locator, Page, expect
 
 from embedded.stack import Stack
 from tests.api.shop import fresh
-from tests.browser import PATIENCE_MS, needs_chromium, open_page, running_browser
+from tests.browser import needs_chromium, open_page
 
 pytestmark = needs_chromium
 
 GOODS = "9890001"
-
-expect.set_options(timeout=PATIENCE_MS)
 
 
 class Buyer:
@@ -60,12 +58,6 @@ class Buyer:
 
     async def until(self, status: str) -> None:
         await expect(self.order).to_have_attribute("data-status", status)
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -4,10 +4,11 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from playwright.async_api import Browser
 
 from tests.api.caller import Caller
 from tests.api.shop import Shop
-from tests.browser import needs_chromium, open_page, running_browser
+from tests.browser import needs_chromium, open_page
 
 ASSETS = Path(__file__).parents[2] / "api" / "assets"
 BROWSER = {"Accept": "text/html,*/*"}
@@ -58,19 +59,18 @@ async def test_a_path_with_a_slash_more_is_another_path(shop: Shop, nobody: Call
 
 
 @needs_chromium
-async def test_a_browser_shows_them_from_one_origin(nobody: Caller) -> None:
-    async with running_browser() as browser:
-        for path, shown in (
-            ("/docs", "/v1/orders/{out_trade_no}/payment"),
-            ("/redoc", "webhook-signature"),
-            ("/problems", "take_limit_reached"),
-            ("/problems/take_limit_reached", "All problems"),
-        ):
-            requested: list[str] = []
-            async with open_page(browser, "about:blank") as page:
-                page.on("request", lambda request: requested.append(request.url))  # noqa: B023 - of this turn
-                await page.goto(nobody.base_url + path)
-                await page.get_by_text(shown).first.wait_for()
-                await page.wait_for_load_state("networkidle")
-            assert len(requested) >= 2
-            assert [url for url in requested if not url.removeprefix("blob:").startswith(f"{nobody.base_url}/")] == []
+async def test_a_browser_shows_them_from_one_origin(browser: Browser, nobody: Caller) -> None:
+    for path, shown in (
+        ("/docs", "/v1/orders/{out_trade_no}/payment"),
+        ("/redoc", "webhook-signature"),
+        ("/problems", "take_limit_reached"),
+        ("/problems/take_limit_reached", "All problems"),
+    ):
+        requested: list[str] = []
+        async with open_page(browser, "about:blank") as page:
+            page.on("request", lambda request: requested.append(request.url))  # noqa: B023 - of this turn
+            await page.goto(nobody.base_url + path)
+            await page.get_by_text(shown).first.wait_for()
+            await page.wait_for_load_state("networkidle")
+        assert len(requested) >= 2
+        assert [url for url in requested if not url.removeprefix("blob:").startswith(f"{nobody.base_url}/")] == []

@@ -98,11 +98,11 @@ async def pool(server: Server) -> AsyncIterator[Database]:
 async def database(pool: Database) -> Database:
     """A pool of connections to the database, which has no rows."""
     async with transaction(pool) as conn:
-        # TRUNCATE creates new files for a table and its indexes, also for an empty one: 100 files for all tables.
         filled = await conn.fetch(" UNION ALL ".join(f"(SELECT '{table}' FROM {table} LIMIT 1)" for table in metadata.tables))  # noqa: S608
-        if filled:
-            await conn.execute("SET LOCAL session_replication_role = replica")  # else the audit refuses
-            await conn.execute(f"TRUNCATE {', '.join(row[0] for row in filled)} CASCADE")
+        # Neither foreign keys nor the audit's refusal hold here. TRUNCATE makes new files for a table and its indexes.
+        await conn.execute("SET LOCAL session_replication_role = replica")
+        for (table,) in filled:
+            await conn.execute(f"DELETE FROM {table}")  # noqa: S608
         await conn.execute("SELECT setval(seqrelid::regclass, seqstart, false) FROM pg_sequence")
     return pool
 

@@ -1,11 +1,8 @@
 """The page in a browser, without a platform: data is shown as text and never interpreted as HTML."""
 
-from collections.abc import AsyncIterator
-
-import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser import PATIENCE_MS, needs_chromium, open_page, running_browser
+from tests.browser import needs_chromium, open_page
 from tests.mall.conftest import Mall, event
 
 pytestmark = needs_chromium
@@ -13,17 +10,10 @@ pytestmark = needs_chromium
 HOSTILE = '"><img src=x onerror="document.title=\'hacked\'"><script>document.title="hacked"</script>'
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with running_browser() as browser:
-        yield browser
-
-
 async def test_hostile_data_stays_text_and_an_absent_platform_is_reported(mall: Mall, browser: Browser) -> None:
     await mall.send("evt_1", event(HOSTILE, 1, team_id=HOSTILE, out_trade_no=HOSTILE))
     await mall.send("evt_2", event("order.cancelled", 2, team_id="t2", out_trade_no=HOSTILE))
     async with open_page(browser, f"{mall.url}/") as page:
-        expect.set_options(timeout=PATIENCE_MS)
         await expect(page.locator("#log tbody tr")).to_contain_text(["order.cancelled", HOSTILE])
         await expect(page.locator("#to-do tbody tr")).to_contain_text([HOSTILE])
         await expect(page.locator("#goods")).to_contain_text("does not answer")

@@ -12,7 +12,7 @@ from embedded.stack import Stack
 from tests.api.caller import Answer
 from tests.api.polling import until
 from tests.api.shop import Json, Shop
-from tests.outages.crowd import EVENTUALLY, Crowd
+from tests.outages.crowd import EVENTUALLY
 
 
 @asynccontextmanager
@@ -106,13 +106,3 @@ async def shop_is_back(shop: Shop) -> None:
             return False
 
     await until(ready, bool, EVENTUALLY)
-
-
-@pytest.mark.timeout(300)
-async def test_trade_goes_on_while_the_api_is_killed_again_and_again(stack: Stack, crowd: Crowd) -> None:
-    for _ in range(3):
-        await crowd.completes_teams(3)
-        stack.kill("api")
-    await crowd.completes_teams()
-    assert crowd.unavailable.total() > 0
-    await crowd.finish()

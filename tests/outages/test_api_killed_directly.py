@@ -4,10 +4,10 @@ The process reaches PostgreSQL over a line, which is frozen while its statement 
 nobody hears of it.
 """
 
-from asyncio import create_task
-from asyncio.subprocess import Process
+from asyncio import create_task, to_thread
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from multiprocessing.context import ForkServerProcess
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
@@ -38,7 +38,7 @@ IS_PAID = "SELECT count(*) FROM orders WHERE out_trade_no = $1 AND status = 'pai
 class DirectApi:
     """Admits all that may go directly, over a line to PostgreSQL."""
 
-    def __init__(self, stack: Stack, caller: Caller, process: Process, line: Line) -> None:
+    def __init__(self, stack: Stack, caller: Caller, process: ForkServerProcess, line: Line) -> None:
         self.caller = caller
         self._stack = stack
         self._process = process
@@ -56,7 +56,7 @@ class DirectApi:
         finally:
             await conn.close()
         self._process.kill()
-        await self._process.wait()
+        await to_thread(self._process.join)
         with pytest.raises(aiohttp.ClientError):
             await asking
 

@@ -29,15 +29,6 @@ async def test_trade_goes_on_after_the_database_was_gone(stack: Stack, shop: Sho
     await crowd.finish()
 
 
-@pytest.mark.timeout(300)
-async def test_trade_goes_on_after_the_database_crashed_again_and_again(stack: Stack, crowd: Crowd) -> None:
-    for _ in range(3):
-        await crowd.completes_teams()
-        stack.kill("postgres")
-    await crowd.completes_teams()
-    await crowd.finish()
-
-
 async def test_what_falls_due_while_the_database_is_gone_is_done_after(stack: Stack, shop: Shop, receiver: Receiver) -> None:
     """A seat's window, a team's deadline and an operator's signal; meanwhile operators see why nothing happens."""
     temporal = await Client.connect(stack.addresses.temporal_address)

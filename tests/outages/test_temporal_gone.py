@@ -12,7 +12,7 @@ from tests.api.another_api import another_api
 from tests.api.polling import until
 from tests.api.receiver import Receiver
 from tests.api.shop import Shop
-from tests.outages.crowd import EVENTUALLY, Crowd, until_running
+from tests.outages.crowd import EVENTUALLY, Crowd
 
 SECONDS = float(os.environ.get("GROUPBUY_TEST_OUTAGE_SECONDS", "4"))
 
@@ -61,16 +61,6 @@ async def test_teams_without_a_workflow_do_not_hide_that_no_worker_answers(stack
         (await offer.lock()).ok(201)
     assert await state() == "degraded"
     await stack.start_part("worker-1")
-
-
-@pytest.mark.timeout(300)
-async def test_trade_goes_on_after_temporal_crashed_again_and_again(stack: Stack, crowd: Crowd) -> None:
-    for _ in range(3):
-        await crowd.completes_teams()
-        await until_running(stack, "temporal")  # trade does not wait for it
-        stack.kill("temporal")
-    await crowd.completes_teams()
-    await crowd.finish()
 
 
 async def test_what_falls_due_while_temporal_is_gone_is_done_after(stack: Stack, shop: Shop, receiver: Receiver) -> None:

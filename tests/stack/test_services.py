@@ -65,6 +65,8 @@ async def test_services_are_configured_and_keep_their_data_after_a_crash_and_a_r
 
     assert not any(process.is_running() for process in processes)
     assert running_stack(data_dir) is None
+    password = await asyncio.to_thread(_password_of, data_dir)
+    assert urlsplit(url).password == password
     # As after a restart of a container, where the pid belongs to another process.
     (data_dir / "postgres" / "postmaster.pid").write_text(f"{os.getpid()}\n{data_dir}\n")
     async with Stack(Options(data_dir=data_dir, services_only=True)) as stack:
@@ -72,25 +74,29 @@ async def test_services_are_configured_and_keep_their_data_after_a_crash_and_a_r
         assert await query(url, "SELECT answer FROM kept") == 42
         client = await Client.connect(stack.addresses.temporal_address)
         await client.get_workflow_handle("sleeper").describe()
-
-
-async def test_postgresql_admits_nobody_without_its_password(data_dir: Path) -> None:
-    async with Stack(Options(data_dir=data_dir, services_only=True)) as stack:
-        url = urlsplit(stack.addresses.database_url)
-        file = data_dir / "postgres.password"
-        assert url.password == file.read_text()
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        for password in (None, "", "postgres"):
-            with pytest.raises(asyncpg.InvalidPasswordError):
-                await asyncpg.connect(host=url.hostname, port=url.port, user=url.username, password=password)
-        methods = await query(stack.addresses.database_url, "SELECT array_agg(DISTINCT auth_method) FROM pg_hba_file_rules")
-        assert methods == ["scram-sha-256"]
-    found, logs = await asyncio.to_thread(lambda: ([*data_dir.glob("*password*")], [*data_dir.glob("logs/*")]))
-    assert found == [file]
-    assert not any(url.password in log.read_text() for log in logs)
-    file.unlink()
+        await _admits_nobody_without_its_password(url)
+    (data_dir / "postgres.password").unlink()
     with pytest.raises(StackError, match=r"postgres\.password is missing"):
         await Stack(Options(data_dir=data_dir, services_only=True)).__aenter__()
+
+
+async def _admits_nobody_without_its_password(database_url: str) -> None:
+    url = urlsplit(database_url)
+    for password in (None, "", "postgres"):
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await asyncpg.connect(host=url.hostname, port=url.port, user=url.username, password=password)
+    methods = await query(database_url, "SELECT array_agg(DISTINCT auth_method) FROM pg_hba_file_rules")
+    assert methods == ["scram-sha-256"]
+
+
+def _password_of(data_dir: Path) -> str:
+    """It is in one file, which nobody else may read, and in no log."""
+    file = data_dir / "postgres.password"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [*data_dir.glob("*password*")] == [file]
+    password = file.read_text()
+    assert not any(password in log.read_text() for log in data_dir.glob("logs/*"))
+    return password
 
 
 async def test_services_that_run_elsewhere_are_used_and_not_started(new_dir: Callable[[], Path]) -> None:

@@ -6,6 +6,7 @@ import stat
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -41,8 +42,32 @@ def ended(processes: list[psutil.Process]) -> bool:
     return not any(is_running(process) for process in processes)
 
 
-def test_the_json_line_then_every_part_works_then_no_process_is_left(up: Start, data_dir: Path) -> None:
-    run = up(data_dir, "--json", "--workers=2")
+def test_two_stacks_from_start_to_stop_side_by_side(up: Start, new_dir: Callable[[], Path]) -> None:
+    """The second one writes to a closed pipe, and is killed."""
+    one = up(new_dir(), "--json", "--workers=2")
+    first = _every_part_works(one)
+    _a_worker_that_died_is_started_again(one)
+
+    reader, writer = os.pipe()
+    os.close(reader)
+    two = up(new_dir(), "--json", stdout=writer)
+    os.close(writer)
+    _neither_shares_a_port_nor_a_key(two, first)
+    _a_third_one_gets_neither_the_directory_nor_the_port(up, one, new_dir)
+
+    processes = one.descendants()
+    assert {psutil.Process(pid) for pid in one.parts().values()} <= set(processes)
+    code, seconds = one.stop(signal.SIGTERM)
+    assert code == 0
+    assert seconds < 15
+    assert ended(processes)
+    assert "was killed" not in one.stderr
+    assert one.stdout.count("\n") == 1
+    assert running_stack(one.data_dir) is None
+    _the_next_start_stops_what_a_killed_supervisor_has_left(up, two)
+
+
+def _every_part_works(run: Up) -> dict[str, Any]:
     addresses = run.json()
     assert list(addresses) == FIELDS
     assert run.stdout.count("\n") == 1
@@ -51,73 +76,62 @@ def test_the_json_line_then_every_part_works_then_no_process_is_left(up: Start, 
     assert status(addresses["temporal_ui_url"]) == 200
     assert status(addresses["console_url"]) == 200  # to where one signs in
     assert addresses["webhook_secret"].startswith("whsec_")
-    assert addresses["data_dir"] == str(data_dir)
+    assert addresses["data_dir"] == str(run.data_dir)
     parts = run.parts()
     assert sorted(parts) == ["api", "mall", "postgres", "temporal", "worker-1", "worker-2"]
     assert addresses["worker_pids"] == [parts["worker-1"], parts["worker-2"]]
     for private in ("keys.json", "stack.json", "postgres.password"):
-        assert stat.S_IMODE((data_dir / private).stat().st_mode) == 0o600
-    assert (data_dir / "stack.json").read_text() == run.stdout.strip()
+        assert stat.S_IMODE((run.data_dir / private).stat().st_mode) == 0o600
+    assert (run.data_dir / "stack.json").read_text() == run.stdout.strip()
+    return addresses
 
-    os.kill(parts["worker-1"], signal.SIGKILL)
+
+def _a_worker_that_died_is_started_again(run: Up) -> None:
+    before = run.parts()
+    os.kill(before["worker-1"], signal.SIGKILL)
     run.wait(lambda: "worker-1 is up again" in run.stderr)
     assert "worker-1 died, killed by SIGKILL" in run.stderr
-    found = running_stack(data_dir)
+    found = running_stack(run.data_dir)
     assert found
-    assert found.worker_pids == [run.parts()["worker-1"], parts["worker-2"]]
-    assert found.worker_pids != addresses["worker_pids"]
-
-    processes = run.descendants()
-    assert {psutil.Process(pid) for pid in run.parts().values()} <= set(processes)
-    code, seconds = run.stop(signal.SIGTERM)
-    assert code == 0
-    assert seconds < 15
-    assert ended(processes)
-    assert "was killed" not in run.stderr
-    assert run.stdout.count("\n") == 1
-    assert running_stack(data_dir) is None
+    assert found.worker_pids == [run.parts()["worker-1"], before["worker-2"]]
+    assert found.worker_pids[0] != before["worker-1"]
 
 
-def test_two_stacks_run_side_by_side_but_not_on_one_directory_or_port(up: Start, new_dir: Callable[[], Path]) -> None:
-    one, two = up(new_dir(), "--json"), up(new_dir(), "--json")
-    first, second = one.json(), two.json()
-    for address in ("api_url", "legacy_url", "temporal_address", "temporal_ui_url", "mall_url", "database_url"):
-        assert first[address] != second[address]
-    for key in ("mall_key", "ops_key", "webhook_secret"):
-        assert first[key] != second[key]
-    assert up(one.data_dir, "--json").startup_error() == (
-        f"groupbuy: {one.data_dir} is in use by the stack of process {one.process.pid}: "
+def _neither_shares_a_port_nor_a_key(run: Up, others: dict[str, Any]) -> None:
+    run.wait(lambda: running_stack(run.data_dir))
+    found = running_stack(run.data_dir)
+    assert found
+    for field in FIELDS[: FIELDS.index("data_dir")]:
+        assert getattr(found, field) != others[field]
+
+
+def _a_third_one_gets_neither_the_directory_nor_the_port(up: Start, run: Up, new_dir: Callable[[], Path]) -> None:
+    assert up(run.data_dir, "--json").startup_error() == (
+        f"groupbuy: {run.data_dir} is in use by the stack of process {run.process.pid}: "
         "stop that one, or choose another --data-dir\n"
     )
-    port = first["api_url"].rpartition(":")[2]
+    port = run.json()["api_url"].rpartition(":")[2]
     assert f"groupbuy: port {port} for the API: address already in use" in up(new_dir(), f"--api-port={port}").startup_error()
-    assert one.stop()[0] == 0
-    assert status(f"{second['api_url']}/readyz") == 200
-    assert two.stop()[0] == 0
 
 
-def test_the_next_start_stops_what_a_killed_supervisor_has_left(up: Start, data_dir: Path) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)  # the first one writes to a closed pipe
-    killed = up(data_dir, "--json", stdout=writer)
-    os.close(writer)
-    killed.wait(lambda: running_stack(data_dir))
-    first = running_stack(data_dir)
-    assert first
+def _the_next_start_stops_what_a_killed_supervisor_has_left(up: Start, killed: Up) -> None:
+    left = running_stack(killed.data_dir)
+    assert left
+    assert status(f"{left.api_url}/readyz") == 200
     orphans = killed.descendants()
     assert len(orphans) >= 5
     killed.process.kill()
     killed.process.wait()
-    assert running_stack(data_dir) is None
+    assert running_stack(killed.data_dir) is None
 
-    again = up(data_dir)
+    again = up(killed.data_dir)
     again.wait(lambda: "groupbuy is ready" in again.stdout)
     assert "an earlier run was killed; stopping what it left behind" in again.stderr
     assert ended(orphans)
-    for kept in (first.mall_key, first.ops_key, first.webhook_secret, first.database_url):
+    for kept in (left.mall_key, left.ops_key, left.webhook_secret, left.database_url):
         assert kept in again.stdout
-    assert f"{data_dir}\n" in again.stdout
-    assert f"groupbuy demo --data-dir {data_dir}\n" in again.stdout
+    assert f"{killed.data_dir}\n" in again.stdout
+    assert f"groupbuy demo --data-dir {killed.data_dir}\n" in again.stdout
     processes = again.descendants()
     code, seconds = again.stop(signal.SIGINT)
     assert code == 0

@@ -7,7 +7,6 @@ before anybody knows. The process kills itself there, as an operator's SIGKILL o
 import asyncio
 import functools
 import importlib
-import multiprocessing
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,6 +22,7 @@ import workers.queues
 from activities.callbacks.deliver import CallbackActivities
 from db.core.connection import Database
 from embedded.addresses import Addresses
+from tests.forked import FORK_SERVER
 from tests.workflows.play import callback_activities
 from workflows import activity_calls, deliveries
 from workflows.client import connect
@@ -30,9 +30,6 @@ from workflows.client import connect
 SOON = timedelta(seconds=1)
 DIES_WITHIN = 60
 """seconds: a worker that gets little CPU takes its time to reach the point"""
-
-FORK_SERVER = multiprocessing.get_context("forkserver")
-FORK_SERVER.set_forkserver_preload([__name__])
 
 
 def die(side: str, step: Callable[..., Awaitable[Any]], occurrence: int) -> Callable[..., Awaitable[Any]]:

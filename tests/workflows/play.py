@@ -54,12 +54,14 @@ async def working(
     queue: str = "",
     amqp: AmqpSender | None = None,
     retries: RetrySchedule = NO_RETRIES,
+    *,
+    sandbox: bool = True,
 ) -> AsyncIterator[str]:
     """Workers for everything; yields their queue for teams, which is their own unless one is named."""
     queue = queue or f"test-{uuid.uuid4().hex}"
     async with (
         callback_activities(database, amqp, retries) as callbacks,
-        all_workers(client, database, callbacks, queue, SandboxedWorkflowRunner()),
+        all_workers(client, database, callbacks, queue, SandboxedWorkflowRunner() if sandbox else None),
     ):
         yield queue
 

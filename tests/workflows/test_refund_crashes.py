@@ -151,7 +151,7 @@ async def check_the_end(client: Client, database: Database, services: Stack, sto
             receiver.answer_to("order.refund_requested", *(web.json_response(VETO, status=409) for _ in range(3)))
         callback = Address(kind="http", address=receiver.callback()["url"])
         team = Play(client, queue, campaign, campaign_id, goods_id, callback=callback, task_timeout=SOON)
-        async with working(client, database, queue):
+        async with working(client, database, queue, sandbox=False):
             await before(team)
         try:
             async with crashing(services.addresses, point, queue, client.namespace):
@@ -159,7 +159,7 @@ async def check_the_end(client: Client, database: Database, services: Stack, sto
         except AssertionError as missed:
             missed.add_note(f"{acting!r}\n{await histories(client)}")
             raise
-        async with working(client, database, queue):
+        async with working(client, database, queue, sandbox=False):
             # The caller does what a mall does that got no answer.
             with contextlib.suppress(RPCError, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError):
                 await acting

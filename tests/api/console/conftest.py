@@ -8,11 +8,9 @@ from html import unescape
 
 import aiohttp
 import pytest
-from playwright.async_api import Browser, expect
 
 from embedded.stack import Stack
 from tests.api.shop import Shop, fresh
-from tests.browser import PATIENCE_MS, running_browser
 
 HOSTILE = "</td><img src=x onerror=alert(1)>\u202e'\"&{{ 7*7 }}[x](y) 𠮷🍎"
 """what somebody may have called something"""
@@ -88,11 +86,3 @@ def sign_in(visitor: Callable[[], Awaitable[Person]], shop: Shop) -> SignIn:
         return person
 
     return sign_in
-
-
-@pytest.fixture(scope="package")
-async def browser() -> AsyncIterator[Browser]:
-    """One for all tests, which open pages of visitors of their own."""
-    expect.set_options(timeout=PATIENCE_MS)
-    async with running_browser() as browser:
-        yield browser

@@ -69,5 +69,5 @@ async def test_an_open_page_holds_up_no_stop(shop: Shop, stack: Stack, visitor: 
             await stream.content.readline()
             process.terminate()
             async with asyncio.timeout(2):
-                await process.wait()
-        assert process.returncode == -signal.SIGTERM  # which uvicorn raises again after it has stopped
+                await asyncio.to_thread(process.join)
+        assert process.exitcode == -signal.SIGTERM  # which uvicorn raises again after it has stopped

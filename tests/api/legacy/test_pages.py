@@ -15,7 +15,7 @@ from embedded.stack import Stack
 from tests.api.another_api import another_api
 from tests.api.legacy.client import CONFIG, LOCK, UPDATE_CONFIG, OldMall, lock_request
 from tests.api.shop import Shop
-from tests.browser import PATIENCE_MS, needs_chromium, open_page, running_browser
+from tests.browser import PATIENCE_MS, needs_chromium, open_page
 
 pytestmark = needs_chromium
 
@@ -84,12 +84,6 @@ class Sites:
     unlisted: Site
     mall: OldMall
     """a program that calls the same listener"""
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ async def test_the_same_end_wherever_the_worker_dies(
             callback = Address(kind="http", address=receiver.callback()["url"])
             direct = await play_directly(impatient, database, queue, callback, task_timeout=SOON)
             if change is paid_directly:
-                async with working(client, database, queue):
+                async with working(client, database, queue, sandbox=False):
                     await direct.team.open()
                     for buyer in (2, 3):
                         await direct.team.join(buyer)
@@ -59,7 +59,7 @@ async def test_the_same_end_wherever_the_worker_dies(
             async with crashing(services.addresses, point, queue, client.namespace):
                 await direct.wake()
             assert await direct.wakeups() == (0 if point.endswith("take_over:after") else 1)
-            async with working(client, database, queue):
+            async with working(client, database, queue, sandbox=False):
                 await receiver.of_type("team.completed")
                 await until(direct.wakeups, lambda count: count == 0)
                 await assert_view_equals_rows(direct.team, database)
