@@ -34,6 +34,7 @@ from api.services.payloads import PayloadService
 from api.services.quotes import QuoteService
 from api.services.refunds import RefundService
 from api.services.teams import TeamService
+from api.services.workflow_runs import WorkflowRuns
 from db.core.connection import Database
 from db.core.listen import REQUEST_COUNTS
 from logs import sdk_logging
@@ -80,6 +81,7 @@ class Container:
     exports: ExportService
     campaigns: CampaignService
     payloads: PayloadService
+    runs: WorkflowRuns
 
 
 @asynccontextmanager
@@ -124,6 +126,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         exports=ExportService(database, client, answer_within=settings.answer_within),
         campaigns=CampaignService(database, client, settings),
         payloads=PayloadService(client),
+        runs=WorkflowRuns(client, admission),
     )
     background = [
         asyncio.create_task(_run_forever(run))

@@ -16,10 +16,10 @@ from console.lists import ROWS, version
 from console.problems import FieldProblem
 from console.rendering import done, render
 from console.roles import Role
+from console.timeline import timeline_with_runs
 from db.orders.queries import OrderFilter, list_ops_orders, order_key
 from db.refunds.queries import RefundFilter, RefundLookup, list_refunds, look_up_refund_of_order
 from db.teams.queries import count_team_changes
-from db.teams.timeline import read_timeline
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import OrderStatus, RefundStep, decide_refund
 from domain.schemas.orders import OpsOrder
@@ -66,7 +66,7 @@ async def order(
         order=found,
         changes=counts.get(found.team_id, 0),
         refunds=container.links.fill_all(refunds),
-        timeline=await read_timeline(container.database, found.team_id, order_id, before),
+        timeline=await timeline_with_runs(container, found.team_id, refunds, order_id, before),
         may_be_refunded=found.status in {OrderStatus.LOCKED, OrderStatus.PAID},
     )
 

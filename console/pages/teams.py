@@ -17,9 +17,10 @@ from console.forms import FormError, ReasonedAct, new_act_id, validated
 from console.lists import ROWS, version
 from console.problems import FieldProblem
 from console.rendering import done, render
+from console.timeline import timeline_with_runs
 from db.orders.queries import OrderFilter, list_ops_orders
+from db.refunds.queries import RefundFilter, list_refunds
 from db.teams.queries import count_team_changes, list_teams, read_team, team_key
-from db.teams.timeline import read_timeline
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import OrderStatus, TeamStatus
 from domain.schemas.orders import OpsOrder
@@ -78,7 +79,7 @@ async def team(
     counts = await count_team_changes(container.database, [team_id])  # before the rest: what changes meanwhile is told
     found = await _read(container, team_id)
     orders = await list_ops_orders(container.database, OrderFilter(team_id=team_id), None, SHOWN_ORDERS + 1)
-    timeline = await read_timeline(container.database, team_id, before=before)
+    refunds = await list_refunds(container.database, RefundFilter(team_id=team_id), None, SHOWN_ORDERS)
     return render(
         request,
         "teams/team.html",
@@ -87,7 +88,7 @@ async def team(
         source=orders[0].source if orders else None,
         orders=orders[:SHOWN_ORDERS],
         has_more=len(orders) > SHOWN_ORDERS,
-        timeline=timeline,
+        timeline=await timeline_with_runs(container, team_id, refunds, before=before),
         acts=list(TeamAct) if found.status is TeamStatus.FORMING else [],
     )
 

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from domain.schemas.workflows import WorkflowLink
 from domain.types import Balance, Moment, Schema
 
 
@@ -27,6 +28,10 @@ class TimelineKind(StrEnum):
     """to deliver an event to an address"""
     ACT = "act"
     """of an operator"""
+    RUN_BEGAN = "run_began"
+    """of a workflow; `code` is what it is of: a team, a refund, or a payment"""
+    RUN_ENDED = "run_ended"
+    """`detail` is its status"""
 
 
 class TimelineEntry(Schema):
@@ -46,3 +51,5 @@ class TimelineEntry(Schema):
     by: str | None
     """the operator, or the address of a delivery"""
     event_id: str | None
+    workflow: WorkflowLink | None = None
+    """whose run it is"""

@@ -1,6 +1,6 @@
-"""The public JSON of links to workflows."""
+"""The public JSON of links to workflows, and their runs."""
 
-from domain.types import Schema
+from domain.types import Moment, Schema
 
 
 class WorkflowLink(Schema):
@@ -9,3 +9,13 @@ class WorkflowLink(Schema):
     id: str
     url: str | None = None
     """its history in the Temporal UI; null: no UI is configured"""
+
+
+class WorkflowRun(Schema):
+    """One run of a workflow."""
+
+    id: str
+    """of the workflow"""
+    status: str
+    began_at: Moment
+    ended_at: Moment | None

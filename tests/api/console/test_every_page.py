@@ -61,7 +61,7 @@ async def paths_of(shop: Shop, receiver: Receiver, sign_in: SignIn) -> Paths:
     await until(statistics, lambda days: len(days) > 0)
     return Paths(
         [
-            *("/", "/health", "/attention", "/attention?kind=payment_conflict", "/search?q=ann", "/settlements", "/audit"),
+            *("/", "/health", "/attention", "/attention?kind=payment_conflict", "/search?q=nobody", "/settlements", "/audit"),
             *("/teams", team, "/orders", order, f"/orders/{leaving}", "/refunds", "/callbacks", "/callbacks/malls"),
             *(f"/callbacks/{event}", f"/callbacks/resend/{redelivery}", "/exports", f"/exports/{export}"),
             *("/campaigns", campaign, f"{campaign}/edit", f"{campaign}/funnel", "/campaigns/new", "/goods", "/switches"),

@@ -68,6 +68,10 @@ async def test_a_forming_team_says_how_long_it_has(sign_in: SignIn, shop: Shop) 
     ann = await sign_in("read")
     page = await ann.get(f"/teams/{order['team_id']}", Accept_Language="en")
     assert re.search(r'role="timer"[^>]*>[0-9 d]*\d\d:\d\d:\d\d<', page.text)
+    # Temporal lists a run a moment after it has begun.
+    told = await until(lambda: ann.get(f"/teams/{order['team_id']}"), lambda seen: "A workflow began" in seen.text)
+    assert "A workflow began: team" in told.text
+    assert re.search(r"<summary><span class=.money.>¥80.00.*¥100.00.* − .*¥20.00", told.text)
     older = await ann.get(f"/teams/{order['team_id']}?before=2")
     assert ("The team was opened" in older.text, "took a seat" in older.text, "newest entries" in older.text) == (
         True,
