@@ -16,7 +16,7 @@ from db.orders.queries import OrderFilter, list_ops_orders, order_key
 from db.refunds.queries import RefundFilter, list_refunds, refund_key
 from db.settings.audit import find_outcome, record_act
 from db.teams.queries import TeamFilter, list_teams, team_key
-from domain.csv_text import BYTE_ORDER_MARK, csv_header, csv_lines
+from domain.csv_text import BYTE_ORDER_MARK, ROWS_AT_ONCE, csv_header, csv_lines
 from domain.errors import ErrorCode, Refusal
 from domain.ids import export_workflow_id
 from domain.messages.acts import Act, Outcome
@@ -32,8 +32,8 @@ ABANDONED = timedelta(days=2)
 AT_ONCE = 3
 """running exports of one person"""
 SHOWN = 50
-SLICE, CHUNK = 200, 2000
-"""rows that are written as text before others have their turn, and rows of one transaction"""
+CHUNK = 2000
+"""rows of one transaction"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +144,9 @@ async def write_chunk(database: Database, export_id: str, now: datetime) -> Expo
     parts = [] if row["chunks"] else [BYTE_ORDER_MARK, csv_header(exported.model)]
     count, is_last = 0, False
     while count < CHUNK and not is_last:
-        items = await exported.read(database, filters, after, SLICE)
+        items = await exported.read(database, filters, after, ROWS_AT_ONCE)
         parts.append(csv_lines(items))
-        count, is_last = count + len(items), len(items) < SLICE
+        count, is_last = count + len(items), len(items) < ROWS_AT_ONCE
         after = Position(*exported.key(items[-1])) if items else after
     position = (after.moment, after.row_id) if after else (None, None)
     content = await asyncio.to_thread(gzip.compress, "".join(parts).encode(), 6)

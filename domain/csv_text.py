@@ -10,6 +10,8 @@ from pydantic import BaseModel
 
 BYTE_ORDER_MARK = "\ufeff"
 """tells Excel that the text is UTF-8"""
+ROWS_AT_ONCE = 200
+"""rows that are read, and written as text, before others have their turn"""
 FORMULA = re.compile(r"(?!-[0-9]+(\.[0-9]+)?$)[=+\-@\t\r]")
 """A spreadsheet takes a cell that begins so for a formula, and its text may be anybody's. A negative number is none."""
 

@@ -13,8 +13,6 @@ from db.core.pagination import Position
 Item = TypeVar("Item", bound=BaseModel)
 
 CSV = "text/csv; charset=utf-8"
-SLICE = 200
-"""rows that are read, and written as text, before other requests have their turn"""
 
 
 async def all_rows(
@@ -22,9 +20,9 @@ async def all_rows(
 ) -> AsyncIterator[Sequence[Item]]:
     """Returns all rows of a list in slices; `read` gets the position of the last row, and `key` gives it."""
     after: Position | None = None
-    while rows := await read(after, SLICE):
+    while rows := await read(after, domain.csv_text.ROWS_AT_ONCE):
         yield rows
-        if len(rows) < SLICE:
+        if len(rows) < domain.csv_text.ROWS_AT_ONCE:
             return
         after = Position(*key(rows[-1]))
 

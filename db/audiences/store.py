@@ -98,7 +98,7 @@ async def save_audience(
         if await is_repeat(conn, subject, form):
             return
         await conn.execute(SAVE_AUDIENCE, audience_id, name, now)
-        await record_change(conn, subject, content, by=by, now=now, act_id=form.act_id if form else None)
+        await record_change(conn, subject, content, by=by, now=now, form=form)
 
 
 def audience_not_found(audience_id: str) -> Refusal:

@@ -47,7 +47,7 @@ async def save_goods(
             risks = price_risks(goods.goods_id, before["original_price"], goods.original_price, sold)
             require_confirmation(risks, confirmed=confirmed)
         await conn.execute(SAVE_GOODS, goods.goods_id, goods.name, goods.original_price)
-        await record_change(conn, subject, goods, by=by, now=now, act_id=form.act_id if form else None)
+        await record_change(conn, subject, goods, by=by, now=now, form=form)
 
 
 READ_GOODS = "SELECT goods_id, name, original_price FROM goods WHERE goods_id = $1"

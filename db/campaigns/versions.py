@@ -1,14 +1,14 @@
 """Versions of campaigns: every change is recorded in the audit as the complete campaign."""
 
 from db.core.connection import Connection, Database, connection
-from db.settings.audit import record_change
+from db.settings.audit import FormAct, record_change
 from domain.messages.acts import Author
 from domain.schemas.campaigns import Campaign, CampaignVersion
 
 
-async def record_version(conn: Connection, campaign: Campaign, by: Author, act_id: str | None = None) -> None:
+async def record_version(conn: Connection, campaign: Campaign, by: Author, form: FormAct | None = None) -> None:
     """Records the campaign's present version, in the transaction that makes it."""
-    await record_change(conn, f"campaign/{campaign.campaign_id}", campaign, by=by, now=campaign.updated_at, act_id=act_id)
+    await record_change(conn, f"campaign/{campaign.campaign_id}", campaign, by=by, now=campaign.updated_at, form=form)
 
 
 VERSIONS = """

@@ -27,14 +27,14 @@ async def record_change(
     *,
     by: Author,
     now: datetime,
-    act_id: str | None = None,
+    form: "FormAct | None" = None,
 ) -> None:
     """Records the complete new content of a subject (e.g. campaign/100123), in the transaction that changes it.
 
-    `act_id` names the request, which `find_changed` then finds when it is repeated.
+    `form` is what asked for the change, which is found by it when it is sent again (`find_changed`, `is_repeat`).
     """
     stored = content.model_dump_json() if isinstance(content, BaseModel) else json.dumps(content)
-    await conn.execute(RECORD, now, *_author(by), subject, "set", None, True, None, stored, act_id)
+    await conn.execute(RECORD, now, *_author(by), subject, "set", None, True, None, stored, form and form.act_id)
 
 
 async def record_act(conn: Connection, subject: str, action: str, act: Act, outcome: Outcome, now: datetime) -> Outcome:

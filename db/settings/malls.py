@@ -140,7 +140,7 @@ def _mall_not_found(source: str) -> Refusal:
 
 async def _record_mall(conn: Connection, row: Row, by: Author, now: datetime, form: FormAct | None = None) -> Mall:
     mall = _mall(row)
-    await record_change(conn, f"mall/{mall.source}", mall, by=by, now=now, act_id=form.act_id if form else None)
+    await record_change(conn, f"mall/{mall.source}", mall, by=by, now=now, form=form)
     return mall
 
 

@@ -52,7 +52,7 @@ async def set_switch(
         if await is_repeat(conn, f"switch/{name}", form):
             return _switch(await fetch_one(conn, f"{READ_SWITCHES} WHERE name = $1", name))
         switch = _switch(await fetch_one(conn, SET_SWITCH, name, json.dumps(value), by.operator, now))
-        await record_change(conn, f"switch/{name}", switch, by=by, now=now, act_id=form.act_id if form else None)
+        await record_change(conn, f"switch/{name}", switch, by=by, now=now, form=form)
     return switch
 
 

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api.http.exports import SLICE, all_rows
+from api.http.exports import all_rows
 from db.core.pagination import Position
+from domain.csv_text import ROWS_AT_ONCE
 from domain.types import Moment, Schema
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -17,7 +18,7 @@ class Row(Schema):
     name: str
 
 
-@pytest.mark.parametrize("count", [0, 1, SLICE - 1, SLICE, SLICE + 1, 3 * SLICE])
+@pytest.mark.parametrize("count", [0, 1, ROWS_AT_ONCE - 1, ROWS_AT_ONCE, ROWS_AT_ONCE + 1, 3 * ROWS_AT_ONCE])
 async def test_every_row_is_there_once(count: int) -> None:
     rows = [Row(at=BEGIN - timedelta(seconds=n), name=str(n)) for n in range(count)]
 

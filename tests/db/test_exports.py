@@ -23,7 +23,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(db.exports, "SLICE", 2)
+    monkeypatch.setattr(db.exports, "ROWS_AT_ONCE", 2)
     monkeypatch.setattr(db.exports, "CHUNK", 4)
 
 

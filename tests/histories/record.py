@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 from aiohttp import web
+from temporalio.api.enums.v1 import EventType as HistoryEvent
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.service import RPCError
@@ -26,8 +27,10 @@ from temporalio.testing import WorkflowEnvironment
 from db.callbacks.mass_redelivery import begin_redelivery
 from db.core.connection import Database
 from db.core.migrate import upgrade
+from db.exports import begin_export
+from db.orders.queries import OrderFilter
 from db.orders.settle import settle_payment
-from domain.ids import event_id, payment_workflow_id, redelivery_workflow_id, shutdown_workflow_id
+from domain.ids import event_id, export_workflow_id, payment_workflow_id, redelivery_workflow_id, shutdown_workflow_id
 from domain.messages.acts import Outcome
 from domain.messages.callbacks import Address, Redeliver
 from domain.messages.campaigns import ShutdownInput
@@ -36,6 +39,7 @@ from domain.messages.refunds import RefundInput
 from domain.messages.teams import ExtendByOperator
 from domain.schemas.audiences import AudienceRule
 from domain.schemas.events import EventType
+from domain.schemas.exports import ExportKind
 from domain.schemas.redeliveries import RedeliveryRange
 from embedded.plan import Options
 from embedded.stack import Stack
@@ -47,7 +51,7 @@ from tests.workflows.play import SECRET, SOURCE, Play, publish, working
 from workflows import search_attributes
 from workflows.client import data_converter
 from workflows.redelivery import RESEND, RedeliveryWorkflow
-from workflows.starters import signal_refund, start_campaign_shutdown, start_mass_redelivery
+from workflows.starters import signal_refund, start_campaign_shutdown, start_export, start_mass_redelivery
 from workflows.task_queues import CALLBACKS_QUEUE
 from workflows.team.workflow import TeamWorkflow
 
@@ -367,6 +371,12 @@ AUDIENCES: dict[str, Callable[[Audience], Awaitable[None]]] = {
 }
 """Imports of an audience; the last one's history is kept."""
 
+EXPORTS = {
+    "export_kept": HistoryEvent.EVENT_TYPE_TIMER_STARTED,
+    "export_cancelled": HistoryEvent.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
+}
+"""Exports, by the last event of what is kept of their histories: a file is kept for a day."""
+
 ANSWERS: dict[str, dict[str, list[int]]] = {
     "left_completed": {"order.refund_requested": [200, 409]},
     "unanswered": {"order.refund_requested": [GONE, GONE, GONE], "order.refunded": [GONE]},
@@ -414,6 +424,17 @@ async def record_audience(name: str, client: Client, database: Database) -> None
     await _write(audience.handle(audience.last_import), name)
 
 
+async def record_export(name: str, client: Client, database: Database) -> None:
+    export = await begin_export(database, ExportKind.ORDERS, OrderFilter(), act=act_of(), now=datetime.now(UTC))
+    await start_export(client, export)
+    handle = client.get_workflow_handle(export_workflow_id(export.export_id))
+    if name == "export_cancelled":
+        await handle.cancel()
+    async with working(client, database):
+        await until(handle.fetch_history, lambda seen: seen.events[-1].event_type == EXPORTS[name])
+    await _write(handle, name)
+
+
 async def _write(handle: WorkflowHandle[Any, Any], name: str) -> None:
     history = await handle.fetch_history()
     (HERE / f"{name}.json").write_text(without_paths(history.to_json()) + "\n")
@@ -442,6 +463,8 @@ async def main(names: tuple[str, ...]) -> None:
             for name in names:
                 if name in AUDIENCES:
                     await record_audience(name, server.client, database)
+                elif name in EXPORTS:
+                    await record_export(name, server.client, database)
                 else:
                     await record(name, server.client, database, stack)
             await database.close()
@@ -450,9 +473,9 @@ async def main(names: tuple[str, ...]) -> None:
 
 
 @click.command(help=__doc__)
-@click.argument("names", nargs=-1, type=click.Choice(sorted(STORIES | AUDIENCES)))
+@click.argument("names", nargs=-1, type=click.Choice(sorted((*STORIES, *AUDIENCES, *EXPORTS))))
 def command(names: tuple[str, ...]) -> None:
-    asyncio.run(main(names or (*STORIES, *AUDIENCES)))
+    asyncio.run(main(names or (*STORIES, *AUDIENCES, *EXPORTS)))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from tests.histories.record import AUDIENCES, STORIES
+from tests.histories.record import AUDIENCES, EXPORTS, STORIES
 from workers.queues import WORKFLOWS
 from workflows.client import data_converter
 
@@ -31,7 +31,7 @@ async def test_history_replays(path: Path, runner: WorkflowRunner) -> None:
 def test_every_story_has_a_history() -> None:
     of_other_workflows = re.compile(r"(_refund_\d+_\d+|_payment_\d+|_shutdown|_callback|_redelivery)?(_\d+)?$")
     recorded = {of_other_workflows.sub("", path.stem) for path in HISTORIES}
-    assert recorded == {*STORIES, *AUDIENCES}
+    assert recorded == {*STORIES, *AUDIENCES, *EXPORTS}
 
 
 def test_a_completed_team_of_three_has_at_most_52_events_after_its_callback() -> None:
