@@ -30,6 +30,7 @@ from api.services.callbacks import CallbackService
 from api.services.campaigns import CampaignService
 from api.services.exports import ExportService
 from api.services.orders import OrderService
+from api.services.parts import PartsService
 from api.services.payloads import PayloadService
 from api.services.quotes import QuoteService
 from api.services.refunds import RefundService
@@ -81,6 +82,7 @@ class Container:
     exports: ExportService
     campaigns: CampaignService
     payloads: PayloadService
+    parts: PartsService
     runs: WorkflowRuns
 
 
@@ -126,6 +128,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         exports=ExportService(database, client, answer_within=settings.answer_within),
         campaigns=CampaignService(database, client, settings),
         payloads=PayloadService(client),
+        parts=PartsService(database, client, settings.amqp_url),
         runs=WorkflowRuns(client, admission),
     )
     background = [

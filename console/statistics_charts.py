@@ -69,6 +69,27 @@ CHARTS = (
 )
 
 
+FUNNEL = ("quotes", "seats_locked", "seats_paid", "seats_completed")
+"""what becomes of the prices that buyers asked for"""
+TEXTS = {line.field: line.text for chart in CHARTS for line in chart.lines}
+
+
+class Stage(NamedTuple):
+    text: str
+    seats: int
+    percent: float | None
+    """of the stage before; None: of nothing"""
+
+
+def funnel(days: Sequence[DayStatistics]) -> list[Stage]:
+    """Returns how many of the days' quotes became seats, were paid, and came into a completed team."""
+    counts = [sum(getattr(day, field) for day in days) for field in FUNNEL]
+    return [
+        Stage(TEXTS[field], count, 100 * count / before if before else None)
+        for field, count, before in zip(FUNNEL, counts, (0, *counts), strict=False)
+    ]
+
+
 def chart_data(chart: Chart, days: Sequence[DayStatistics], translate: Callable[[str], str]) -> str:
     """Returns what the script draws, as JSON: the days as seconds since 1970, and the values of each line."""
     oldest_first = list(reversed(days))

@@ -8,10 +8,11 @@ from fastapi import Depends, Query
 from api.http.query_params import CampaignQuery
 from db.callbacks.deliveries import DeliveryStatus
 from db.callbacks.queries import CallbackFilter
+from db.campaigns.store import CampaignFilter
 from db.orders.queries import OrderFilter
 from db.refunds.queries import RefundFilter
 from db.teams.queries import TeamFilter
-from domain.lifecycle import OrderStatus, RefundKind, RefundStatus, TeamStatus
+from domain.lifecycle import CampaignStatus, OrderStatus, RefundKind, RefundStatus, TeamStatus
 from domain.schemas.events import EventType
 from domain.schemas.settlements import Month, MonthlySettlement
 from domain.types import Identifier, Moment, Source, TeamId
@@ -80,6 +81,14 @@ async def _callbacks(
     return CallbackFilter(status=status, source=source, type=type, event_id=event_id, since=since, until=until)
 
 
+async def _campaigns(
+    status: CampaignStatus | None = None,
+    source: Annotated[Source | None, Query(description="a mall that it sells in")] = None,
+    goods_id: Identifier | None = None,
+) -> CampaignFilter:
+    return CampaignFilter(status=status, source=source, goods_id=goods_id)
+
+
 class SettlementFilter(NamedTuple):
     source: str | None
     since: date
@@ -104,6 +113,7 @@ def first_day(month: str) -> date:
 OrderFilters = Annotated[OrderFilter, Depends(_orders)]
 TeamFilters = Annotated[TeamFilter, Depends(_teams)]
 RefundFilters = Annotated[RefundFilter, Depends(_refunds)]
+CampaignFilters = Annotated[CampaignFilter, Depends(_campaigns)]
 CallbackFilters = Annotated[CallbackFilter, Depends(_callbacks)]
 SettlementFilters = Annotated[SettlementFilter, Depends(_settlements)]
 

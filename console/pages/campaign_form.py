@@ -48,7 +48,7 @@ async def create(request: Request, operator: OperatorDep, container: ContainerDe
             by=operator.author,
             now=datetime.now(UTC),
             confirmed=form.get("confirm") == "true",
-            act_id=recorded_id(form),
+            form=FormAct(recorded_id(form), seen=0),
         )
     except ValidationError as exc:
         return await _form(request, container, None, form, field_problems(exc))

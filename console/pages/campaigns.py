@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from api.dependencies import ContainerDep
+from api.http.filters import CampaignFilters
 from api.http.pagination import Cursor, campaign_position, page
 from console.access import ViewerDep
 from console.campaigns import CampaignPath, find_campaign, read_preview, version_differences
@@ -30,13 +31,9 @@ VERSIONS = 20
 
 @router.get("/campaigns")
 async def campaigns(
-    request: Request,
-    _viewer: ViewerDep,
-    container: ContainerDep,
-    status: CampaignStatus | None = None,
-    cursor: Cursor = None,
+    request: Request, _viewer: ViewerDep, container: ContainerDep, filters: CampaignFilters, cursor: Cursor = None
 ) -> Response:
-    rows = await list_campaigns(container.database, status, campaign_position(cursor), ROWS + 1)
+    rows = await list_campaigns(container.database, filters, campaign_position(cursor), ROWS + 1)
     found = page(rows, ROWS, lambda campaign: (campaign.updated_at, str(campaign.campaign_id)))
     return render(
         request, "campaigns/list.html", campaigns=found.data, next_cursor=found.next_cursor, statuses=list(CampaignStatus)

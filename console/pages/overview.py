@@ -12,9 +12,9 @@ from console.access import ViewerDep
 from console.exports import csv_file
 from console.lists import OF_EACH_KIND, version
 from console.rendering import render
-from console.statistics_charts import CHARTS
+from console.statistics_charts import CHARTS, funnel
 from db.attention import group_attention
-from db.campaigns.store import list_campaigns
+from db.campaigns.store import CampaignFilter, list_campaigns
 from db.core.connection import Database
 from db.statistics import list_statistics
 from domain.lifecycle import CampaignStatus
@@ -42,10 +42,11 @@ async def overview(request: Request, _viewer: ViewerDep, container: ContainerDep
         each=OLDEST,
         resolvable=list(Resolvable),
         version=version(groups),
-        campaigns=await list_campaigns(database, CampaignStatus.ACTIVE, None, SHOWN),
+        campaigns=await list_campaigns(database, CampaignFilter(status=CampaignStatus.ACTIVE), None, SHOWN),
         days=days,
         today=next((day for day in days if day.day == datetime.now(UTC).date()), None),
         charts=CHARTS,
+        funnel=funnel(days),
         source=source,
     )
 

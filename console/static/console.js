@@ -11,6 +11,27 @@ function showLocalTimes(root) {
   }
 }
 
+// Times in forms are UTC. People see and enter those of their zone; what is sent stays UTC, in a hidden field. An hour that a
+// zone has twice is sent as it was while nobody changes it.
+function takeLocalTimes() {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  for (const input of document.querySelectorAll("input[type=datetime-local][name]")) {
+    const sent = document.createElement("input");
+    [sent.type, sent.name, sent.value] = ["hidden", input.name, input.defaultValue];
+    const follow = () => { input.title = sent.value === "" ? "" : `${sent.value.replace("T", " ")} UTC`; };
+    input.removeAttribute("name");
+    input.dataset.name = sent.name;
+    input.value = sent.value === "" ? "" : format.format(new Date(`${sent.value}Z`)).replace(" ", "T");
+    input.addEventListener("input", () => {
+      sent.value = input.value === "" ? "" : new Date(input.value).toISOString().slice(0, 19);
+      follow();
+    });
+    input.after(sent);
+    follow();
+    input.closest("label").querySelector("[data-zone]").textContent = `(${zone})`;
+  }
+}
+
 // What is left until a deadline, every second, as console/rendering.py writes it.
 function countDown() {
   for (const part of document.querySelectorAll("[data-until]")) {
@@ -88,6 +109,7 @@ function upload(form) {
 
 document.addEventListener("DOMContentLoaded", () => {
   showLocalTimes(document);
+  takeLocalTimes();
   setInterval(countDown, 1000);
   keepLive();
   listen();
@@ -97,6 +119,7 @@ document.addEventListener("DOMContentLoaded", () => {
   });
   document.body.addEventListener("htmx:afterSwap", (event) => {
     showLocalTimes(document);
+    takeLocalTimes();
     if (event.detail.target.id === "dialog") showDialog();
     if (event.detail.target.id === "list") {
       stopListening();

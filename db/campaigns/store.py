@@ -1,6 +1,7 @@
 """Campaigns as operators create, change and list them; every change is recorded as a version."""
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -41,7 +42,7 @@ async def create_campaign(
     by: Author,
     now: datetime,
     confirmed: bool = False,
-    act_id: str | None = None,
+    form: FormAct | None = None,
 ) -> Campaign:
     """Creates a campaign under its own id, or under the next free one; the same act again returns the campaign that it made.
 
@@ -52,7 +53,7 @@ async def create_campaign(
     """
     async with transaction(database) as conn:
         await conn.execute(ONE_CHANGE_AT_A_TIME)
-        if act_id is not None and (made := await find_changed(conn, "campaign", act_id)) is not None:
+        if form is not None and (made := await find_changed(conn, "campaign", form.act_id)) is not None:
             return await lock_campaign(conn, int(made))
         campaign_id = new.campaign_id or await conn.fetchval(FREE_CAMPAIGN_ID)
         campaign = Campaign(**_fields(new), campaign_id=campaign_id, version=1, updated_at=now)
@@ -64,7 +65,7 @@ async def create_campaign(
         prices = await _save_goods(conn, campaign)
         await _save_stock(conn, campaign)
         require_confirmation(campaign_risks(None, campaign, prices, now), confirmed=confirmed)
-        await record_version(conn, campaign, by, act_id)
+        await record_version(conn, campaign, by, form)
     return campaign
 
 
@@ -122,7 +123,7 @@ async def change_campaign(
         await _require_audiences(conn, campaign)
         prices = await _save_goods(conn, campaign)
         await _save_stock(conn, campaign)
-        await record_version(conn, campaign, by, form.act_id if form else None)
+        await record_version(conn, campaign, by, form)
         require_confirmation(campaign_risks(before, campaign, prices, now), confirmed=confirmed)
     return campaign
 
@@ -148,8 +149,11 @@ async def read_campaign(database: Database, campaign_id: int) -> Campaign | None
 
 
 LIST_CAMPAIGNS = """
-SELECT * FROM campaigns
+SELECT * FROM campaigns c
  WHERE ($1::text IS NULL OR status = $1) AND ($2::int IS NULL OR campaign_id < $2)
+   AND (coalesce($4::text, $5::text) IS NULL
+        OR EXISTS (SELECT FROM campaign_goods b WHERE b.campaign_id = c.campaign_id
+                      AND ($4 IS NULL OR b.source = $4) AND ($5 IS NULL OR b.goods_id = $5)))
  ORDER BY campaign_id DESC LIMIT $3
 """
 GOODS_OF_ALL = """
@@ -158,10 +162,18 @@ SELECT campaign_id, source, channel, goods_id FROM campaign_goods WHERE campaign
 """
 
 
-async def list_campaigns(database: Database, status: CampaignStatus | None, before: int | None, limit: int) -> list[Campaign]:
+@dataclass(frozen=True, slots=True)
+class CampaignFilter:
+    status: CampaignStatus | None = None
+    source: str | None = None
+    """a mall that it sells in"""
+    goods_id: str | None = None
+
+
+async def list_campaigns(database: Database, filters: CampaignFilter, before: int | None, limit: int) -> list[Campaign]:
     """Returns campaigns with an id below `before`, highest id first."""
     async with connection(database) as conn:
-        rows = await conn.fetch(LIST_CAMPAIGNS, status, before, limit)
+        rows = await conn.fetch(LIST_CAMPAIGNS, filters.status, before, limit, filters.source, filters.goods_id)
         goods = await conn.fetch(GOODS_OF_ALL, [row["campaign_id"] for row in rows])
     return [_campaign(row, [sold for sold in goods if sold["campaign_id"] == row["campaign_id"]]) for row in rows]
 

@@ -8,13 +8,13 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError, WithJsonSchema
 
 from api.dependencies import Confirm, ContainerDep, OpsDep
+from api.http.filters import CampaignFilters
 from api.http.pagination import Cursor, Limit, Page, campaign_position, page
 from api.http.responses import mark_replayed
 from api.openapi.declarations import refuses, repeats
 from db.campaigns.store import change_campaign, create_campaign, list_campaigns, read_campaign
 from db.campaigns.versions import list_versions, read_version
 from domain.errors import ErrorCode, Refusal
-from domain.lifecycle import CampaignStatus
 from domain.schemas.campaign_shutdown import NewShutdown, ShutdownPreview, ShutdownProgress
 from domain.schemas.campaigns import Campaign, CampaignFields, CampaignVersion, NewCampaign
 from domain.types import MAX_CAMPAIGN_ID
@@ -69,10 +69,10 @@ async def get_campaign(campaign_id: CampaignPath, _ops: OpsDep, container: Conta
 
 @router.get("")
 async def get_campaigns(
-    _ops: OpsDep, container: ContainerDep, status: CampaignStatus | None = None, limit: Limit = 20, cursor: Cursor = None
+    _ops: OpsDep, container: ContainerDep, filters: CampaignFilters, limit: Limit = 20, cursor: Cursor = None
 ) -> Page[Campaign]:
     """List campaigns, the latest change first."""
-    rows = await list_campaigns(container.database, status, campaign_position(cursor), limit + 1)
+    rows = await list_campaigns(container.database, filters, campaign_position(cursor), limit + 1)
     return page(rows, limit, lambda campaign: (campaign.updated_at, str(campaign.campaign_id)))
 
 

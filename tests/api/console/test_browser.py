@@ -10,7 +10,7 @@ from console.statistics_charts import CHARTS
 from embedded.stack import Stack
 from tests.api.console.browsing import signed_in
 from tests.api.polling import until
-from tests.api.shop import Shop, fresh
+from tests.api.shop import Shop, fresh, moment_of
 from tests.browser import PATIENCE_MS, needs_chromium
 
 pytestmark = needs_chromium
@@ -104,7 +104,9 @@ async def test_an_open_page_follows_what_happens(stack: Stack, shop: Shop, brows
 
 async def test_a_campaigns_form_shows_its_price_while_it_is_filled_in(stack: Stack, shop: Shop, browser: Browser) -> None:
     offer = await shop.sell()
-    async with signed_in(browser, stack, f"campaigns/new?copy={offer.campaign_id}") as page:
+    began = (await shop.ops.get(f"/v1/ops/campaigns/{offer.campaign_id}")).ok()
+    path = f"campaigns/new?copy={offer.campaign_id}"
+    async with signed_in(browser, stack, path, timezone_id="Asia/Shanghai") as page:
         await expect(page.locator("#preview")).to_contain_text("¥80.00")
         await page.locator("input[name='discount.expr']").fill("35.5")
         await expect(page.locator("#preview")).to_contain_text("¥64.50")
@@ -114,8 +116,12 @@ async def test_a_campaigns_form_shows_its_price_while_it_is_filled_in(stack: Sta
         await page.locator("input[name='discount.expr']").fill("much")
         await expect(page.locator("#preview")).to_contain_text("discount")
         await page.locator("input[name='discount.expr']").fill("10")
+        await page.get_by_label("Ends at (Asia/Shanghai)").fill("2099-01-01T08:30")
         await page.get_by_role("button", name="Save").click()
         await expect(page.locator("h1")).to_contain_text("draft")
+        copy = (await shop.ops.get(f"/v1/ops/campaigns/{page.url.rpartition('/')[2]}")).ok()
+        assert copy["ends_at"] == "2099-01-01T00:30:00Z"
+        assert moment_of(copy["starts_at"]) == moment_of(began["starts_at"]).replace(microsecond=0)
         await page.get_by_role("link", name="Activate").click()
         await page.get_by_role("dialog").get_by_role("button", name="Activate").click()
         await expect(page.locator("[role=alert]")).to_contain_text("campaign_conflict")

@@ -86,7 +86,7 @@ async def do(page: Page, act: Act, root: str) -> None:
     await expect(form).to_be_visible()
     assert (act.path, await barriers(page, "dialog")) == (act.path, [])
     for name, value in act.fields.items():
-        await form.locator(f"[name={name}]").fill(value)
+        await form.locator(f"[name={name}]:not([type=hidden]), [data-name={name}]").fill(value)
     if act.path == "/keys/new":
         await form.get_by_label("read", exact=True).check()
     await form.locator("button").click()

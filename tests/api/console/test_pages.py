@@ -123,6 +123,9 @@ async def test_lists_are_filtered_by_their_address(sign_in: SignIn, shop: Shop) 
         page = await ann.get(path)
         assert (page.status, order["team_id"] in page.text) == (200, True)
     assert order["team_id"] not in (await ann.get(f"/teams?campaign_id={offer.campaign_id}&status=failed")).text
+    name = f">{offer.campaign_id}<"
+    assert name in (await ann.get(f"/campaigns?goods_id={offer.goods_id}&source=s01&status=active")).text
+    assert name not in (await ann.get(f"/campaigns?goods_id={offer.goods_id}&source=s02")).text
     wrong = await ann.get("/teams?status=none")
     assert (wrong.status, "<code>status</code>" in wrong.text) == (422, True)
     for path in ("/teams/none", "/orders/none", "/refunds/none/resend", "/callbacks/none", "/campaigns/1", "/nowhere"):
@@ -204,7 +207,9 @@ async def test_a_history_links_to_its_page(sign_in: SignIn, shop: Shop, stack: S
 
 async def test_health_has_the_invariants_and_the_backlog(sign_in: SignIn) -> None:
     text = (await (await sign_in("read")).get("/health")).text
-    assert "Temporal and its workers answer" in text
+    for part in ("API", "Database", "Temporal", "Workers · 1"):
+        assert f"✓ {part}" in text
+    assert "✗" not in text
     assert "violations of invariants" not in text
 
 

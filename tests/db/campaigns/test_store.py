@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from db.campaigns.goods import read_goods, save_goods
-from db.campaigns.store import change_campaign, create_campaign, list_campaigns, read_campaign
+from db.campaigns.store import CampaignFilter, change_campaign, create_campaign, list_campaigns, read_campaign
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus
 from domain.messages.acts import command_line_author as author
@@ -55,14 +55,17 @@ async def test_a_campaign_is_read_as_it_was_created(shop: Shop) -> None:
     assert await read_campaign(shop.database, campaign.campaign_id) == campaign
     assert (campaign.version, campaign.updated_at) == (1, NOW)
     assert await read_campaign(shop.database, 1) is None
-    assert await list_campaigns(shop.database, None, None, 10) == [campaign]
+    assert await list_campaigns(shop.database, CampaignFilter(), None, 10) == [campaign]
 
 
 async def test_campaigns_are_listed_by_id_highest_first(shop: Shop) -> None:
     ids = [(await shop.campaign(status=status)).campaign_id for status in ("active", "draft", "active", "paused")]
 
     async def listed(status: CampaignStatus | None, before: int | None, limit: int) -> list[int]:
-        return [campaign.campaign_id for campaign in await list_campaigns(shop.database, status, before, limit)]
+        return [
+            campaign.campaign_id
+            for campaign in await list_campaigns(shop.database, CampaignFilter(status=status), before, limit)
+        ]
 
     assert await listed(None, None, 10) == ids[::-1]
     assert await listed(None, ids[3], 2) == [ids[2], ids[1]]
@@ -100,7 +103,7 @@ async def test_unknown_goods_are_refused_and_nothing_is_stored(shop: Shop) -> No
         await create_campaign(shop.database, new, by=author("tests"), now=NOW)
 
     assert refused.value.code is ErrorCode.GOODS_NOT_FOUND
-    assert await list_campaigns(shop.database, None, None, 10) == [campaign]
+    assert await list_campaigns(shop.database, CampaignFilter(), None, 10) == [campaign]
     assert len(await changes_of(shop, f"campaign/{campaign.campaign_id}")) == 1
 
 
