@@ -49,6 +49,8 @@ class Watch:
     """milliseconds of every request, failed ones included"""
     failed: Counter[str] = field(default_factory=Counter)
     """requests that were not answered with what was asked for, most of them 503"""
+    codes: Counter[str] = field(default_factory=Counter)
+    """of these requests"""
     freed_late: list[float] | None = None
     """sorted seconds after its time at which each lapsed seat was released"""
 
@@ -56,6 +58,7 @@ class Watch:
         return {
             "name": self.name,
             "seconds": self.seconds,
+            "codes": dict(self.codes),
             "freed_late_s": self.freed_late and {f"p{each}": percentile(self.freed_late, each) for each in (50, 99, 100)},
             "requests": {
                 kind: {
@@ -112,6 +115,7 @@ class Buyers:
         watch.latencies.setdefault(kind, []).append((time.monotonic() - sent_at) * 1000)
         if status >= 300:
             watch.failed[kind] += 1
+            watch.codes[f"{status} {answer['code']}"] += 1
             return None
         order: Json = answer
         return order
@@ -212,13 +216,18 @@ def summary(watches: list[Watch]) -> str:
             rows.append([watch.name, f"{watch.seconds:.0f}", kind, *counts, *numbers, f"{max(values):.0f}"])
     head = ["meanwhile", "seconds", "buyers elsewhere", "requests", "failed", "ms: p50", "p99", "most"]
     title = f"=== {BUYERS_PER_SECOND:g} buyers a second elsewhere while the platform does mass work ==="
+    codes = [
+        f"{watch.name}: {', '.join(f'{count} × {code}' for code, count in watch.codes.items())}"
+        for watch in watches
+        if watch.codes
+    ]
     late = [
         f"{watch.name}: each was released {percentile(watch.freed_late, 50):.1f} s after its time (median), the last one "
         f"{watch.freed_late[-1]:.1f} s"
         for watch in watches
         if watch.freed_late
     ]
-    return "\n".join([title, "", report.table(head, rows), "", *late, ""])
+    return "\n".join([title, "", report.table(head, rows), "", *codes, *late, ""])
 
 
 async def drive(stack: RunningStack, members: int, campaigns: list[int], teams: int, lapses: list[int]) -> list[Watch]:
