@@ -117,6 +117,9 @@ async def take_console(browser: Browser, addresses: Addresses) -> None:
     ):
         await page.goto(addresses.console_url + path)
         await page.wait_for_load_state("networkidle")
+        if name == "campaign":
+            await page.get_by_label("Sample buyer").fill("ann")
+            await page.locator("#preview .rules").wait_for()
         await page.screenshot(path=HERE / f"console-{name}.png")
     await page.goto(f"{addresses.console_url}teams/{forming}")
     await page.get_by_role("link", name="Close and refund").click()
