@@ -72,11 +72,13 @@ class Watch(Generic[Subject]):
 
     async def _look(self, database: Database) -> None:
         while True:
+            versions: Mapping[Subject, int] = {}
             try:
                 versions = await self._read_versions(database, {page.subject for page in self._pages})
             except INFRASTRUCTURE_FAILURES as error:
                 log.warning("changes were not looked for: %s: %s", type(error).__name__, error)
-                versions = {}
+            except Exception:
+                log.exception("a defect: changes were not looked for")
             for page in self._pages:
                 version = versions.get(page.subject, page.seen)
                 if version != page.seen:
