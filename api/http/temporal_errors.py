@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.client import (
@@ -19,6 +19,11 @@ from domain.errors import ErrorCode, GroupBuyError, Refusal, StaleRequestError, 
 from domain.messages.base import WorkflowFailure
 
 log = logging.getLogger("groupbuy.api")
+
+T = TypeVar("T")
+
+READY_AFTER = (0.1, 0.3, 1.0)
+"""seconds between the tries of an update whose workflow is not ready"""
 
 
 @asynccontextmanager
@@ -49,6 +54,24 @@ async def retrieve_start_failure(start: WithStartWorkflowOperation[Any, Any]) ->
         with suppress(Exception):
             await start.workflow_handle()
         raise
+
+
+async def repeat_until_ready(update: Callable[[], Awaitable[T]]) -> T:
+    """Makes an update, which has an id, again while Temporal refuses it because the workflow's task has failed.
+
+    A task fails for a moment where a signal or an update meets the workflow's end: the workflow goes on with it.
+
+    Raises:
+        RPCError: it was refused again and again, or failed otherwise.
+    """
+    for delay in READY_AFTER:
+        try:
+            return await update()
+        except RPCError as exc:
+            if exc.status is not RPCStatusCode.FAILED_PRECONDITION:
+                raise
+        await asyncio.sleep(delay)
+    return await update()
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from temporalio.client import Client
 
-from api.http.temporal_errors import retrieve_start_failure, time_limit, translate_update_errors
+from api.http.temporal_errors import repeat_until_ready, retrieve_start_failure, time_limit, translate_update_errors
 from db.core.connection import Database
 from db.refunds.acts import decline_act, subject_of
 from db.refunds.queries import RefundLookup, look_up_refund, look_up_refund_of_order, refunds_in_progress
@@ -53,12 +53,17 @@ async def act_on_refund(
     Raises:
         Unavailable: as translate_update_errors.
     """
-    start = refund_start(refund)
-    async with translate_update_errors(), retrieve_start_failure(start):
-        outcome: Outcome = await client.execute_update_with_start_workflow(
-            action.value, argument, start_workflow_operation=start, id=update_id, result_type=Outcome
-        )
-    return outcome
+
+    async def update() -> Outcome:
+        start = refund_start(refund)
+        async with retrieve_start_failure(start):
+            outcome: Outcome = await client.execute_update_with_start_workflow(
+                action.value, argument, start_workflow_operation=start, id=update_id, result_type=Outcome
+            )
+        return outcome
+
+    async with translate_update_errors():
+        return await repeat_until_ready(update)
 
 
 class RefundService:

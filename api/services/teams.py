@@ -5,7 +5,13 @@ from datetime import UTC, datetime
 
 from temporalio.client import Client
 
-from api.http.temporal_errors import WorkflowGoneError, retrieve_start_failure, time_limit, translate_update_errors
+from api.http.temporal_errors import (
+    WorkflowGoneError,
+    repeat_until_ready,
+    retrieve_start_failure,
+    time_limit,
+    translate_update_errors,
+)
 from db.core.connection import Database
 from db.settings.audit import record_unchanged
 from db.teams.queries import read_team, read_team_facts
@@ -60,7 +66,9 @@ class TeamService:
             try:
                 async with translate_update_errors():
                     workflow = self._client.get_workflow_handle(team_workflow_id(team_id))
-                    outcome = await workflow.execute_update(name, argument, id=update_id, result_type=Outcome)
+                    outcome = await repeat_until_ready(
+                        lambda: workflow.execute_update(name, argument, id=update_id, result_type=Outcome)
+                    )
             except WorkflowGoneError:
                 outcome = await self._act_without_workflow(team_id, name, argument, act, update_id)
             return outcome, await self._read(team_id)
