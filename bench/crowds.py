@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import click
-import psutil
 import uvloop
 
 from bench import outage, report, rushes
 from bench.api_client import Json
 from bench.crowd import Crowd, crowd
-from bench.driver import RunningStack
-from bench.processes import BenchError
+from bench.driver import RunningStack, failures_explained
 from bench.team_load import team_load, teams_summary
 from embedded.process import cancel_on_signal, echo_error, exit_process
 
@@ -150,13 +148,9 @@ def main(
         "outage": outages,
         "teams": many_teams,
     }
-    try:
+    with failures_explained():
         stack = RunningStack.model_validate_json(stack_file.read())
         numbers = uvloop.run(_until_signal(_measure(stack, part, parts[part], admission)))
-    except (BenchError, OSError, ValueError, psutil.NoSuchProcess) as error:
-        exit_process(f"bench: {error}")
-    except ExceptionGroup as errors:
-        exit_process(f"bench: {errors.exceptions[0]}")
     if numbers is None:
         exit_process(130)
     if json_file:

@@ -5,7 +5,8 @@ import os
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from bench.load import Stopwatch
 from bench.processes import OTHERS, BenchError, Meter
 from bench.rounds import percentile
+from embedded.process import exit_process
 
 CLOSED_WITHIN = 120.0
 STARTED_EVERY = 0.25
@@ -51,6 +53,17 @@ class RunningStack(BaseModel):
                 same[name] += 1
                 pids[name if same[name] == 1 else f"{name} {same[name]}"] = process.pid
         return pids
+
+
+@contextmanager
+def failures_explained() -> Iterator[None]:
+    """Ends the process with a message where a measurement could not be made."""
+    try:
+        yield
+    except (BenchError, OSError, ValueError, psutil.NoSuchProcess) as error:
+        exit_process(f"bench: {error}")
+    except ExceptionGroup as errors:
+        exit_process(f"bench: {errors.exceptions[0]}")
 
 
 def _process_name(process: psutil.Process) -> str:

@@ -14,14 +14,13 @@ from statistics import median
 from typing import Any
 
 import click
-import psutil
 import uvloop
 from temporalio.client import Client
 
 from bench import report
-from bench.driver import WARM_UP_TEAMS, Driver, Lives, Play, RunningStack, until_workflow_closed
+from bench.driver import WARM_UP_TEAMS, Driver, Lives, Play, RunningStack, failures_explained, until_workflow_closed
 from bench.floor import LAPSE, TEAM, play_bare, play_shape
-from bench.processes import OTHERS, BenchError, Child, Meter, environment
+from bench.processes import OTHERS, Child, Meter, environment
 from bench.rounds import percentile
 from bench.team_plays import lapse_play, team_play
 from embedded.process import exit_process
@@ -120,13 +119,9 @@ def main(
     def show(lives: Lives) -> None:
         click.echo(f"{lives.side}: {lives.rate:.1f} teams/s, {lives.cpu_ms:.0f} ms of CPU per team", err=True)
 
-    try:
+    with failures_explained():
         stack = RunningStack.model_validate_json(stack_file.read())
         measured = uvloop.run(drive(stack, teams=teams, callers=callers, rounds=rounds, floor=floor, show=show))
-    except (BenchError, OSError, ValueError, psutil.NoSuchProcess) as error:
-        exit_process(f"bench: {error}")
-    except ExceptionGroup as errors:
-        exit_process(f"bench: {errors.exceptions[0]}")
     click.echo(f"admission: {admission}\n\n{summary(measured, callers)}")
     if json_file:
         conditions = {"part": "life", "admission": admission, "machine": report.machine(), "callers": callers}

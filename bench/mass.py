@@ -22,7 +22,7 @@ import uvloop
 
 from bench import report
 from bench.api_client import LOAD_OFFER, ApiClient, Json
-from bench.driver import RunningStack
+from bench.driver import RunningStack, failures_explained
 from bench.http_client import HttpClient
 from bench.processes import BenchError
 from bench.rounds import percentile
@@ -274,14 +274,10 @@ def main(
 
     Prints numbers and asserts none of them; exits with 1 when the mass work does not end or an invariant is broken.
     """
-    try:
+    with failures_explained():
         stack = RunningStack.model_validate_json(stack_file.read())
         counts, seats = ([int(count) for count in text.split(",") if count] for text in (campaigns, lapses))
         watches = uvloop.run(drive(stack, members, counts, teams, seats))
-    except (BenchError, OSError, ValueError) as error:
-        exit_process(f"bench: {error}")
-    except ExceptionGroup as errors:
-        exit_process(f"bench: {errors.exceptions[0]}")
     click.echo(f"admission: {admission}\n\n{summary(watches)}")
     if json_file:
         conditions = {"part": "mass", "admission": admission, "machine": report.machine()}

@@ -22,7 +22,7 @@ from bench import report
 from bench.api_client import ApiClient, Json
 from bench.crowd import Crowd, crowd
 from bench.crowds import parse_numbers
-from bench.driver import RunningStack
+from bench.driver import RunningStack, failures_explained
 from bench.load import Stopwatch
 from bench.processes import OTHERS, BenchError, Meter
 from bench.rounds import percentile
@@ -161,13 +161,9 @@ def main(
     json_file: Path | None,
 ) -> None:
     """What a lock costs beside more and more open teams, and what these cost: latency, CPU, memory."""
-    try:
+    with failures_explained():
         stack = RunningStack.model_validate_json(stack_file.read())
         measured = uvloop.run(measure(stack, steps, callers, seconds))
-    except (BenchError, OSError, ValueError, psutil.NoSuchProcess) as error:
-        exit_process(f"bench: {error}")
-    except ExceptionGroup as errors:
-        exit_process(f"bench: {errors.exceptions[0]}")
     click.echo(f"admission: {admission}\n\n{summary(measured, callers)}")
     if json_file:
         conditions = {"part": "open", "admission": admission, "machine": report.machine(), "callers": callers}

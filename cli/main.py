@@ -1,7 +1,9 @@
 """The `groupbuy` command."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -13,12 +15,28 @@ from embedded.process import exit_process
 PORT = click.IntRange(0, 65535)
 DIRECTORY = click.Path(path_type=Path)
 
+Function = TypeVar("Function", bound=Callable[..., None])
+
+
+def on_database(command: Function) -> Function:
+    """Adds the options that name the database of a command that needs nothing else."""
+    of_stack = click.option(
+        "--data-dir", type=DIRECTORY, default=DEFAULT_DATA_DIR, show_default=True, help="of a running stack"
+    )
+    by_url = click.option(
+        "--database-url",
+        envvar="GROUPBUY_DATABASE_URL",
+        show_envvar=True,
+        help="PostgreSQL; without it, that of the stack on --data-dir",
+    )
+    return by_url(of_stack(command))
+
 
 class Commands(click.Group):
     """Imports the demo and the check only when they are run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return ["up", "demo", "check", "migrate", "reconcile", "wake", "retention", "admin"]
+        return [*self.commands, "demo", "check"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "demo":
@@ -116,13 +134,7 @@ def migrate(*, database_url: str) -> None:
 
 @main.command()
 @click.option("--all", "everywhere", is_flag=True, required=True, help="every team that lives or has something undelivered")
-@click.option(
-    "--database-url",
-    envvar="GROUPBUY_DATABASE_URL",
-    show_envvar=True,
-    help="PostgreSQL; without it, that of the stack on --data-dir",
-)
-@click.option("--data-dir", type=DIRECTORY, default=DEFAULT_DATA_DIR, show_default=True, help="of a running stack")
+@on_database
 def wake(*, everywhere: bool, database_url: str | None, data_dir: Path) -> None:  # noqa: ARG001 - the flag says what is done
     """Let the workflows of all teams read their rows, and start those that Temporal has lost.
 
@@ -139,13 +151,7 @@ def wake(*, everywhere: bool, database_url: str | None, data_dir: Path) -> None:
 
 
 @main.command()
-@click.option(
-    "--database-url",
-    envvar="GROUPBUY_DATABASE_URL",
-    show_envvar=True,
-    help="PostgreSQL; without it, that of the stack on --data-dir",
-)
-@click.option("--data-dir", type=DIRECTORY, default=DEFAULT_DATA_DIR, show_default=True, help="of a running stack")
+@on_database
 def skip_sequences(*, database_url: str | None, data_dir: Path) -> None:
     """Let every mall's feed go on a million sequences higher, after the database was restored from a backup.
 
@@ -208,13 +214,7 @@ def reconcile(*, mends: bool, database_restored: bool, beginning: int, database_
     help="how many days teams are kept after the last thing that happened in them",
 )
 @click.option("--apply", "applies", is_flag=True, help="remove them; without it, only count")
-@click.option(
-    "--database-url",
-    envvar="GROUPBUY_DATABASE_URL",
-    show_envvar=True,
-    help="PostgreSQL; without it, that of the stack on --data-dir",
-)
-@click.option("--data-dir", type=DIRECTORY, default=DEFAULT_DATA_DIR, show_default=True, help="of a running stack")
+@on_database
 def retention(*, days: int, applies: bool, database_url: str | None, data_dir: Path) -> None:
     """Remove teams that are over for long, with their orders, refunds, events and callbacks.
 
@@ -240,13 +240,7 @@ def admin() -> None:
 @click.option("--source", required=True, help="the user's mall")
 @click.option("--user-id", required=True, help="as the mall calls the user")
 @click.option("--reason", required=True, help="for the audit, which does not name the user")
-@click.option(
-    "--database-url",
-    envvar="GROUPBUY_DATABASE_URL",
-    show_envvar=True,
-    help="PostgreSQL; without it, that of the stack on --data-dir",
-)
-@click.option("--data-dir", type=DIRECTORY, default=DEFAULT_DATA_DIR, show_default=True, help="of a running stack")
+@on_database
 def erase_user(*, source: str, user_id: str, reason: str, database_url: str | None, data_dir: Path) -> None:
     """Put a pseudonym in the place of a user's id in all orders, and take the user out of the audiences.
 
@@ -273,15 +267,7 @@ def erase_user(*, source: str, user_id: str, reason: str, database_url: str | No
     type=click.Choice(["read", "trade", "support", "ops", "admin"]),
     help="what it permits, may be repeated; without it, everything: admin, or trade for a mall",
 )
-@click.option(
-    "--database-url",
-    envvar="GROUPBUY_DATABASE_URL",
-    show_envvar=True,
-    help="PostgreSQL; without it, that of the stack on --data-dir",
-)
-@click.option(
-    "--data-dir", type=click.Path(path_type=Path), default=DEFAULT_DATA_DIR, show_default=True, help="of a running stack"
-)
+@on_database
 def create_key(*, name: str, source: str | None, scopes: tuple[str, ...], database_url: str | None, data_dir: Path) -> None:
     """Create a key and print it; it cannot be shown again."""
     from cli.admin import database_of_stack, issue_key

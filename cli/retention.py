@@ -9,12 +9,12 @@ from cli.admin import AUTHOR, open_database
 from db.reconciliation.cursors import BEGIN
 from db.retention.erasure import OrdersUnderWay
 from db.retention.erasure import erase_user as erase
-from db.retention.removal import Removal, next_old_teams, preview, remove_teams
+from db.retention.removal import SLICE, Removal, next_old_teams, preview, remove_teams
 from domain.messages.acts import Act
 from embedded.errors import StackError
 
-LOOKED_AT_ONCE, REMOVED_AT_ONCE = 500, 50
-"""teams"""
+LOOKED_AT_ONCE = 500
+"""teams that are only counted"""
 
 
 async def remove_old(database_url: str, days: int, *, applies: bool) -> Removal:
@@ -27,7 +27,7 @@ async def remove_old(database_url: str, days: int, *, applies: bool) -> Removal:
     removal, cursor = Removal(), BEGIN
     async with open_database(database_url) as database:
         while True:
-            old = await next_old_teams(database, cutoff, cursor, REMOVED_AT_ONCE if applies else LOOKED_AT_ONCE)
+            old = await next_old_teams(database, cutoff, cursor, SLICE if applies else LOOKED_AT_ONCE)
             removal.add(await (remove_teams if applies else preview)(database, old.team_ids, cutoff))
             if old.cursor == BEGIN:
                 return removal

@@ -19,14 +19,13 @@ from typing import Any
 
 import asyncpg
 import click
-import psutil
 import uvloop
 from temporalio.client import Client
 
 from bench import report
 from bench.api_client import TEAM_SIZE, ApiClient, Json
 from bench.callback_receiver import listening
-from bench.driver import WARM_UP_TEAMS, Driver, Lives, RunningStack, until_workflow_closed
+from bench.driver import WARM_UP_TEAMS, Driver, Lives, RunningStack, failures_explained, until_workflow_closed
 from bench.load import Stopwatch
 from bench.peer.trade import SOURCE
 from bench.processes import OTHERS, BenchError, Child, Meter, environment
@@ -187,13 +186,9 @@ def main(
     """The same trade, with the same transactions over HTTP: ours, on DBOS, and behind a bare route without durability."""
     if importlib.util.find_spec("dbos") is None:
         exit_process(f"bench: {MISSING}")
-    try:
+    with failures_explained():
         stack = RunningStack.model_validate_json(stack_file.read())
         measured = uvloop.run(drive(stack, teams, callers, rounds))
-    except (BenchError, OSError, ValueError, psutil.NoSuchProcess) as error:
-        exit_process(f"bench: {error}")
-    except ExceptionGroup as errors:
-        exit_process(f"bench: {errors.exceptions[0]}")
     click.echo(f"admission: {admission}\n\n{summary(measured, callers)}")
     if json_file:
         conditions = {"part": "peer", "admission": admission, "machine": report.machine(), "callers": callers}
