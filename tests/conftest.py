@@ -24,7 +24,16 @@ SHARED = ("tests/api", "tests/outages", "tests/db", "tests/workflows", "tests/ap
 """Folders whose tests share servers, the innermost one of a test."""
 APART = ("tests/workflows/test_replay.py",)
 """Modules of those folders that need none of the servers."""
-LONGEST_FIRST = (*SHARED, "tests/contract/test_anything.py", "tests/soak/test_soak.py", "tests/stack/test_up.py", *APART)
+LONGEST_FIRST = (
+    *SHARED,
+    "tests/contract/test_anything.py",
+    "tests/soak/test_soak.py",
+    "tests/stack/test_up.py",
+    "tests/deploy/test_installation.py",
+    *APART,
+    "tests/stack/test_external_database.py",
+    "tests/stack/test_refusals.py",
+)
 
 
 def unit(nodeid: str) -> str:
