@@ -31,7 +31,7 @@ from logs import configure_logs, sdk_logging
 from settings import Settings
 from workers.dispatcher import WakeUpDispatcher
 from workers.namespace import NamespaceWatch
-from workers.queues import all_workers
+from workers.queues import Process, all_workers
 from workers.versions import IncompleteVersion, deployment_of
 from workflows.client import connect
 from workflows.starters import wake_team
@@ -66,12 +66,10 @@ async def run(settings: Settings, deployment: WorkerDeploymentConfig | None) -> 
             )
             await parts.enter_async_context(
                 all_workers(
-                    client,
-                    database,
+                    Process(client, database, deployment=deployment),
                     callbacks,
                     horizons=Horizons.of(settings.callback_give_up),
                     only=settings.task_queues or None,
-                    deployment=deployment,
                     retention_days=settings.retention_days,
                 )
             )

@@ -80,7 +80,7 @@ class ShapeWorkflow:
 
 
 async def work() -> None:
-    """Runs until stdin is closed, with the options of worker/queues.py's trade_worker."""
+    """Runs until stdin is closed, with the options of workers/queues.py's trade_worker."""
     client = await connect()
     async with Worker(
         client,

@@ -140,7 +140,7 @@ async def _other_teams(client: Client, rows: Mapping[str, TeamRow]) -> dict[str,
 
     async def look(team: str) -> str:
         nonlocal answered
-        handle = client.get_workflow_handle_for(TeamWorkflow.run, team_workflow_id(team))
+        handle = client.get_workflow_handle(team_workflow_id(team))
         async with turns:
             try:
                 seen = await handle.query(TeamWorkflow.view, rpc_timeout=ANSWERED_WITHIN)

@@ -9,7 +9,7 @@ from temporalio.service import RPCError
 
 from db.core.connection import INFRASTRUCTURE_FAILURES, Database
 from db.teams.wakeups import leave_wakeups_everywhere
-from workflows.starters import ensure_schedules
+from workflows.schedules import ensure_schedules
 
 log = logging.getLogger("groupbuy.worker")
 

@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from temporalio.client import Client
 from temporalio.worker import (
@@ -72,19 +73,55 @@ CONCURRENT_CALLBACKS = 2000
 """activities, which wait for malls most of their time; a mall that hangs has 20 of them, and 200 for 0.3 s each"""
 
 
-def trade_worker(
-    client: Client,
-    database: Database,
-    threads: ThreadPoolExecutor,
-    task_queue: str = TRADE_QUEUE,
-    runner: WorkflowRunner | None = None,
-    deployment: WorkerDeploymentConfig | None = None,
-) -> Worker:
-    """Runs the teams, and the transactions that malls wait for; `runner` None is the one without a sandbox."""
-    orders, teams = OrderActivities(database), TeamActivities(database)
-    return Worker(
-        client,
-        task_queue=task_queue,
+class Limits(TypedDict, total=False):
+    max_cached_workflows: int
+    max_concurrent_workflow_tasks: int
+    max_concurrent_activities: int
+    max_concurrent_local_activities: int
+    max_workflow_task_external_storage_concurrency: int
+
+
+@dataclass(frozen=True)
+class Process:
+    """What all workers of a process have in common."""
+
+    client: Client
+    database: Database
+    # The sandbox costs a quarter of this process's CPU. The tests run and replay every workflow inside it.
+    runner: WorkflowRunner = field(default_factory=UnsandboxedWorkflowRunner)
+    deployment: WorkerDeploymentConfig | None = None
+
+    def worker(
+        self,
+        task_queue: str,
+        threads: ThreadPoolExecutor,
+        *,
+        workflows: list[type],
+        activities: list[Callable[..., Any]],
+        **limits: Unpack[Limits],
+    ) -> Worker:
+        return Worker(
+            self.client,
+            task_queue=task_queue,
+            workflows=workflows,
+            activities=activities,
+            workflow_runner=self.runner,
+            workflow_task_executor=threads,
+            # A fixed number of pollers leaves a tail of seconds under load.
+            workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+            activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+            graceful_shutdown_timeout=GRACE,
+            deployment_config=self.deployment,
+            **limits,
+        )
+
+
+def trade_worker(process: Process, threads: ThreadPoolExecutor, task_queue: str = TRADE_QUEUE) -> Worker:
+    """Runs the teams, and the transactions that malls wait for."""
+    orders, teams = OrderActivities(process.database), TeamActivities(process.database)
+    return process.worker(
+        task_queue,
+        threads,
         workflows=[TeamWorkflow, ProbeWorkflow],
         activities=[
             orders.lock_seat,
@@ -94,36 +131,19 @@ def trade_worker(
             teams.conclude_team,
             teams.extend_team,
         ],
-        # The sandbox costs a quarter of this process's CPU. The tests run and replay every workflow inside it.
-        workflow_runner=runner or UnsandboxedWorkflowRunner(),
         max_cached_workflows=TEAMS_IN_MEMORY,
-        # A fixed number of pollers leaves a tail of seconds under load.
-        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         # External storage is not used; above 1 the SDK makes a task of every payload all the same.
         max_workflow_task_external_storage_concurrency=1,
-        workflow_task_executor=threads,
-        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
-        graceful_shutdown_timeout=GRACE,
-        deployment_config=deployment,
     )
 
 
-def refund_worker(
-    client: Client,
-    database: Database,
-    threads: ThreadPoolExecutor,
-    runner: WorkflowRunner | None = None,
-    deployment: WorkerDeploymentConfig | None = None,
-) -> Worker:
+def refund_worker(process: Process, threads: ThreadPoolExecutor) -> Worker:
     """Runs what somebody waits for beside locks and payments of a live team: refunds, and payments that lead to one."""
-    starts = RefundStartActivities(database, partial(start_refund, client))
-    return _few_at_once(
-        client,
+    database = process.database
+    starts = RefundStartActivities(database, partial(start_refund, process.client))
+    return process.worker(
         REFUNDS_QUEUE,
-        CONCURRENT_REFUNDS,
         threads,
-        runner,
-        deployment,
         workflows=[RefundWorkflow, PaymentWorkflow],
         activities=[
             *refund_steps(database),
@@ -131,28 +151,19 @@ def refund_worker(
             starts.start_refund,
             starts.start_refund_by_operator,
         ],
+        **at_once(CONCURRENT_REFUNDS),
     )
 
 
-def mass_worker(
-    client: Client,
-    database: Database,
-    threads: ThreadPoolExecutor,
-    runner: WorkflowRunner | None = None,
-    deployment: WorkerDeploymentConfig | None = None,
-    retention_days: int | None = None,
-) -> Worker:
+def mass_worker(process: Process, threads: ThreadPoolExecutor, retention_days: int | None = None) -> Worker:
     """Runs what the platform does for many at once: a few side by side, and none of its activities holds a slot for long."""
+    client, database = process.client, process.database
     starts = RefundStartActivities(database, partial(start_refund, client, task_queue=MASS_QUEUE))
     audiences, campaigns = AudienceActivities(database), CampaignActivities(database, partial(close_team, client))
     exports = ExportActivities(database)
-    return _few_at_once(
-        client,
+    return process.worker(
         MASS_QUEUE,
-        CONCURRENT_MASS,
         threads,
-        runner,
-        deployment,
         workflows=[
             RefundWorkflow,
             AudienceImportWorkflow,
@@ -176,27 +187,17 @@ def mass_worker(
             exports.delete_exports,
             RetentionActivities(database, retention_days).remove_old_teams,
         ],
+        **at_once(CONCURRENT_MASS),
     )
 
 
-def reconciliation_worker(
-    client: Client,
-    database: Database,
-    horizons: Horizons,
-    threads: ThreadPoolExecutor,
-    runner: WorkflowRunner | None = None,
-    deployment: WorkerDeploymentConfig | None = None,
-) -> Worker:
+def reconciliation_worker(process: Process, threads: ThreadPoolExecutor, horizons: Horizons) -> Worker:
     """Runs reconciliation, which waits behind nothing else."""
-    restart, look = partial(restart_refund, client), partial(how_team_ended, client)
-    reconciliation = ReconciliationActivities(database, restart, look, horizons)
-    return _few_at_once(
-        client,
+    restart, look = partial(restart_refund, process.client), partial(how_team_ended, process.client)
+    reconciliation = ReconciliationActivities(process.database, restart, look, horizons)
+    return process.worker(
         RECONCILIATION_QUEUE,
-        CONCURRENT_STEPS,
         threads,
-        runner,
-        deployment,
         workflows=[ReconciliationWorkflow],
         activities=[
             reconciliation.conclude_overdue_teams,
@@ -206,36 +207,33 @@ def reconciliation_worker(
             reconciliation.book_unearned_discounts,
             reconciliation.clean_up_audiences,
         ],
+        **at_once(CONCURRENT_STEPS),
     )
 
 
-def _few_at_once(
-    client: Client,
-    task_queue: str,
-    at_once: int,
-    threads: ThreadPoolExecutor,
-    runner: WorkflowRunner | None,
-    deployment: WorkerDeploymentConfig | None,
-    *,
-    workflows: list[type],
-    activities: list[Callable[..., Any]],
-) -> Worker:
-    """A worker that leaves the CPU and the connections to others."""
-    return Worker(
-        client,
-        task_queue=task_queue,
-        workflows=workflows,
-        activities=activities,
-        workflow_runner=runner or UnsandboxedWorkflowRunner(),
-        max_concurrent_workflow_tasks=at_once,
-        workflow_task_executor=threads,
-        max_concurrent_local_activities=at_once,
-        max_concurrent_activities=at_once,
-        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
-        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
-        graceful_shutdown_timeout=GRACE,
-        deployment_config=deployment,
+def callback_worker(process: Process, threads: ThreadPoolExecutor, callbacks: CallbackActivities) -> Worker:
+    """Delivers callbacks, with slots of its own: a slow mall holds up nobody's lock."""
+    signal = partial(signal_refund, process.client, task_queue=MASS_QUEUE)
+    redelivery = RedeliveryActivities(process.database, callbacks, signal)
+    return process.worker(
+        CALLBACKS_QUEUE,
+        threads,
+        workflows=[RedeliveryWorkflow, MassRedeliveryWorkflow, SampleWorkflow],
+        activities=[
+            callbacks.deliver,
+            callbacks.deliver_overdue,
+            callbacks.revive_callbacks,
+            callbacks.send_sample,
+            redelivery.redeliver_next,
+        ],
+        max_concurrent_workflow_tasks=20,
+        max_concurrent_activities=CONCURRENT_CALLBACKS,
     )
+
+
+def at_once(count: int) -> Limits:
+    """Leaves the CPU and the connections to others."""
+    return Limits(max_concurrent_workflow_tasks=count, max_concurrent_local_activities=count, max_concurrent_activities=count)
 
 
 def refund_steps(database: Database) -> list[Callable[..., Any]]:
@@ -253,61 +251,24 @@ def refund_steps(database: Database) -> list[Callable[..., Any]]:
     ]
 
 
-def callback_worker(
-    client: Client,
-    database: Database,
-    callbacks: CallbackActivities,
-    threads: ThreadPoolExecutor,
-    runner: WorkflowRunner | None = None,
-    deployment: WorkerDeploymentConfig | None = None,
-) -> Worker:
-    """Delivers callbacks, with slots of its own: a slow mall holds up nobody's lock."""
-    redelivery = RedeliveryActivities(database, callbacks, partial(signal_refund, client, task_queue=MASS_QUEUE))
-    return Worker(
-        client,
-        task_queue=CALLBACKS_QUEUE,
-        workflows=[RedeliveryWorkflow, MassRedeliveryWorkflow, SampleWorkflow],
-        activities=[
-            callbacks.deliver,
-            callbacks.deliver_overdue,
-            callbacks.revive_callbacks,
-            callbacks.send_sample,
-            redelivery.redeliver_next,
-        ],
-        workflow_runner=runner or UnsandboxedWorkflowRunner(),
-        max_concurrent_workflow_tasks=20,
-        workflow_task_executor=threads,
-        max_concurrent_activities=CONCURRENT_CALLBACKS,
-        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
-        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
-        graceful_shutdown_timeout=GRACE,
-        deployment_config=deployment,
-    )
-
-
 @asynccontextmanager
 async def all_workers(
-    client: Client,
-    database: Database,
+    process: Process,
     callbacks: CallbackActivities,
     task_queue: str = TRADE_QUEUE,
-    runner: WorkflowRunner | None = None,
+    *,
     horizons: Horizons | None = None,
     only: Collection[str] | None = None,
-    deployment: WorkerDeploymentConfig | None = None,
     retention_days: int | None = None,
 ) -> AsyncIterator[None]:
     """Everything that a worker process does.
 
     Args:
-        client: Temporal.
-        database: the database.
+        process: what its workers have in common.
         callbacks: the activities that deliver.
         task_queue: the teams'.
-        runner: None: the one without a sandbox.
         horizons: of the check of the invariants; None: the usual ones.
         only: the task queues that are served; None: all.
-        deployment: the version of the workers; None: they have none.
         retention_days: after how many days old teams are removed; None: never.
     """
     with (
@@ -316,13 +277,11 @@ async def all_workers(
         ThreadPoolExecutor(MASS_THREADS) as mass_threads,
     ):
         workers = {
-            TRADE_QUEUE: partial(trade_worker, client, database, threads, task_queue, runner, deployment),
-            REFUNDS_QUEUE: partial(refund_worker, client, database, refund_threads, runner, deployment),
-            MASS_QUEUE: partial(mass_worker, client, database, mass_threads, runner, deployment, retention_days),
-            CALLBACKS_QUEUE: partial(callback_worker, client, database, callbacks, threads, runner, deployment),
-            RECONCILIATION_QUEUE: partial(
-                reconciliation_worker, client, database, horizons or Horizons(), mass_threads, runner, deployment
-            ),
+            TRADE_QUEUE: partial(trade_worker, process, threads, task_queue),
+            REFUNDS_QUEUE: partial(refund_worker, process, refund_threads),
+            MASS_QUEUE: partial(mass_worker, process, mass_threads, retention_days),
+            CALLBACKS_QUEUE: partial(callback_worker, process, threads, callbacks),
+            RECONCILIATION_QUEUE: partial(reconciliation_worker, process, mass_threads, horizons or Horizons()),
         }
         async with AsyncExitStack() as running:
             for name, worker in workers.items():

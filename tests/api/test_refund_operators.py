@@ -19,7 +19,7 @@ from tests.api.receiver import Receiver
 from tests.api.shop import Json, Shop, fresh, now
 from tests.api.signals import Handle, details, team_workflow, until_details
 from workflows.markdown import quote
-from workflows.starters import SCHEDULE_ID
+from workflows.schedules import RECONCILIATION_ID
 from workflows.task_queues import REFUNDS_QUEUE
 
 GONE = 410
@@ -396,7 +396,7 @@ async def test_a_refund_whose_workflow_was_terminated_is_taken_up_again(
     await database.execute(
         "UPDATE refunds SET checked_at = $2 WHERE order_id = $1", order["order_id"], now() - timedelta(minutes=3)
     )
-    await temporal.get_schedule_handle(SCHEDULE_ID).trigger()
+    await temporal.get_schedule_handle(RECONCILIATION_ID).trigger()
     await ended(refund_workflow(temporal, order), WorkflowExecutionStatus.RUNNING)
     await refund_workflow(temporal, order).signal("decide", {"approve": True})
     await shop.until_order(order, "refunded")
@@ -454,7 +454,7 @@ async def test_paid_members_of_a_team_that_failed_without_a_workflow_get_their_m
     await database.execute(
         "UPDATE orders SET lock_expires_at = $2 WHERE team_id = $1", order["team_id"], now() - timedelta(minutes=5)
     )
-    await temporal.get_schedule_handle(SCHEDULE_ID).trigger()
+    await temporal.get_schedule_handle(RECONCILIATION_ID).trigger()
     await shop.until_team(order["team_id"], "failed")
     await shop.until_order(order, "refunded")
 

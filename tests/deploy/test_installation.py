@@ -37,7 +37,7 @@ from tests.deploy.traces import Span, TracedMall
 from tests.deploy.versions import DOES_NOT_REPLAY, set_current, until_drained, until_it_has_teams
 from tests.test_imports import SHIPPED
 from workflows.encryption import KEYS, PayloadEncryption
-from workflows.starters import SCHEDULE_ID
+from workflows.schedules import RECONCILIATION_ID
 from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, RECONCILIATION_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
 
 TEAMS = 60
@@ -94,7 +94,7 @@ async def checked(installed: Installation) -> Checked:
             woken = await installed.environment.run(["groupbuy", "wake", "--all"], **installed.settings)
             assert woken[0] == 0, woken
             await until_it_has_teams(installed.temporal, "b")
-            await installed.temporal.get_schedule_handle(SCHEDULE_ID).trigger()
+            await installed.temporal.get_schedule_handle(RECONCILIATION_ID).trigger()
             metrics = await installed.metrics("worker-a")
             await installed.stop("worker-a")
     _, errors = await process.communicate()

@@ -100,6 +100,7 @@ async def _run(database_url: str, point: str, queue: str, ready: Connection) -> 
     config = (await connect()).config()
     config["interceptors"] = [ShortTasks()]
     client = Client(**config)
-    async with callback_activities(database) as callbacks, workers.queues.all_workers(client, database, callbacks, queue):
+    process = workers.queues.Process(client, database)
+    async with callback_activities(database) as callbacks, workers.queues.all_workers(process, callbacks, queue):
         ready.send("ready")
         await asyncio.Event().wait()

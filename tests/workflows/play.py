@@ -11,6 +11,7 @@ from typing import Any
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.service import RPCError
+from temporalio.worker import UnsandboxedWorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.callbacks.deliver import CallbackActivities
@@ -35,7 +36,7 @@ from domain.schemas.campaigns import CampaignFields, CampaignGoods, NewCampaign
 from domain.schemas.goods import Goods
 from tests.acts import act_of
 from tests.api.polling import until
-from workers.queues import all_workers
+from workers.queues import Process, all_workers
 from workflows.payment import BOOK, PaymentWorkflow
 from workflows.refund.workflow import REQUEST, RefundWorkflow
 from workflows.starters import payment_options, refund_options, team_opening
@@ -59,9 +60,10 @@ async def working(
 ) -> AsyncIterator[str]:
     """Workers for everything; yields their queue for teams, which is their own unless one is named."""
     queue = queue or f"test-{uuid.uuid4().hex}"
+    process = Process(client, database, SandboxedWorkflowRunner() if sandbox else UnsandboxedWorkflowRunner())
     async with (
         callback_activities(database, amqp, retries) as callbacks,
-        all_workers(client, database, callbacks, queue, SandboxedWorkflowRunner() if sandbox else None),
+        all_workers(process, callbacks, queue),
     ):
         yield queue
 

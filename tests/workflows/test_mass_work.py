@@ -25,7 +25,7 @@ from embedded.stack import Stack
 from settings import Settings
 from tests.api.polling import until
 from tests.workflows.play import SOURCE, Play, callback_activities, publish, working
-from workers.queues import CONCURRENT_MASS, callback_worker, refund_worker, trade_worker
+from workers.queues import CONCURRENT_MASS, Process, callback_worker, refund_worker, trade_worker
 from workflows.starters import start_campaign_shutdown, start_refund
 from workflows.task_queues import MASS_QUEUE
 
@@ -33,12 +33,13 @@ from workflows.task_queues import MASS_QUEUE
 @asynccontextmanager
 async def working_without_mass(client: Client, database: Database) -> AsyncIterator[str]:
     queue = f"test-{uuid.uuid4().hex}"
+    process = Process(client, database)
     async with callback_activities(database) as callbacks:
         with ThreadPoolExecutor(1) as threads:
             async with (
-                trade_worker(client, database, threads, queue),
-                refund_worker(client, database, threads),
-                callback_worker(client, database, callbacks, threads),
+                trade_worker(process, threads, queue),
+                refund_worker(process, threads),
+                callback_worker(process, threads, callbacks),
             ):
                 yield queue
 
