@@ -20,7 +20,7 @@ os.environ.setdefault("GOGC", "1000")  # of Temporal's servers: tests wait for t
 NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 ports.CHOICE = ports.CHOICE[NUMBER :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
 
-SHARED = ("tests/api", "tests/outages", "tests/db", "tests/workflows", "tests/api/console")
+SHARED = ("tests/api", "tests/outages", "tests/db", "tests/workflows", "tests/api/console", "tests/deploy/installed")
 """Folders whose tests share servers, the innermost one of a test."""
 APART = ("tests/workflows/test_replay.py",)
 """Modules of those folders that need none of the servers."""
@@ -29,7 +29,6 @@ LONGEST_FIRST = (
     "tests/contract/test_anything.py",
     "tests/soak/test_soak.py",
     "tests/stack/test_up.py",
-    "tests/deploy/test_installation.py",
     *APART,
     "tests/stack/test_external_database.py",
     "tests/stack/test_refusals.py",

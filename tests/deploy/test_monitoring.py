@@ -1,4 +1,4 @@
-"""The alerts: each is documented and tested, and promtool finds no fault. test_installation.py: what they measure exists."""
+"""The alerts: each is documented and tested, and promtool is content. installed/test_metrics.py: what they measure exists."""
 
 import json
 import re
