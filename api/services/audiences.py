@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -61,14 +62,17 @@ class AudienceService:
             await self._start_clean_up(audience_id, import_id)
         return await read_import(self._database, import_id)
 
-    async def import_by_rule(self, audience_id: str, rule: AudienceRule, *, by: Author) -> AudienceImport:
+    async def import_by_rule(self, audience_id: str, rule: AudienceRule, *, by: Author, act_id: str = "") -> AudienceImport:
         """Starts the workflow that replaces an audience's members by those who fulfil a rule.
+
+        An act with an `act_id` is done once, however often it is sent; without it, each call is an act.
 
         Raises:
             Refusal: audience_not_found, audience_conflict (another import is running).
             Unavailable: Temporal did not answer, and nothing was started.
         """
-        import_id = await begin_import(self._database, audience_id, rule, by=by, now=datetime.now(UTC))
+        now = datetime.now(UTC)
+        import_id = await begin_import(self._database, audience_id, rule, by=by, now=now, act_id=act_id or uuid.uuid4().hex)
         try:
             async with time_limit(self._answer_within):
                 await start_audience_import(self._client, audience_id, import_id)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api.dependencies import ContainerDep
 from api.http.pagination import Cursor, page, position
 from console.access import FormDep, OperatorDep, ViewerDep
-from console.forms import field_problems, form_fields, from_texts, new_act_id, recorded_id
+from console.forms import act_id_of, field_problems, form_fields, from_texts, new_act_id, recorded_id
 from console.problems import FieldProblem
 from console.rendering import done, go_to, render
 from db.audiences.store import is_member, list_audiences, read_audience, save_audience
@@ -94,7 +94,7 @@ async def select(
 ) -> Response:
     try:
         rule = AudienceRule.model_validate(from_texts(AudienceRule, form))
-        await container.audiences.import_by_rule(audience_id, rule, by=operator.author)
+        await container.audiences.import_by_rule(audience_id, rule, by=operator.author, act_id=act_id_of(form))
     except ValidationError as exc:
         return _rule(request, audience_id, form, field_problems(exc))
     except Refusal as exc:
@@ -109,5 +109,6 @@ def _rule(request: Request, audience_id: str, form: dict[str, str], errors: list
         422 if errors else 200,
         audience_id=audience_id,
         fields=form_fields(AudienceRule, form, errors),
+        act_id=new_act_id(),
         refusals=[error for error in errors if not error.field],
     )

@@ -16,6 +16,7 @@ from db.campaigns.funnel import read_funnel
 from db.campaigns.shutdown import read_shutdown
 from db.campaigns.store import list_campaigns
 from db.campaigns.versions import list_versions
+from db.teams.queries import TeamFilter, list_teams
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus
 from domain.quotes import explained_quote
@@ -27,6 +28,7 @@ router = APIRouter()
 
 ROWS = 50
 VERSIONS = 20
+TEAMS = 10
 
 
 @router.get("/campaigns")
@@ -51,6 +53,7 @@ async def campaign(request: Request, campaign_id: CampaignPath, _viewer: ViewerD
         "campaigns/campaign.html",
         campaign=found,
         preview=await read_preview(container.database, found, found),
+        teams=await list_teams(container.database, TeamFilter(campaign_id=campaign_id), None, TEAMS),
         versions=[(version, version_differences(old, version.campaign)) for version, old in zip(versions, older, strict=True)],
         shutdown=container.links.fill(shutdown) if shutdown else None,
     )

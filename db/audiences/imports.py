@@ -10,12 +10,14 @@ import asyncpg
 from db.audiences.clean_up import fail_abandoned_imports
 from db.audiences.store import audience_not_found
 from db.core.connection import Connection, Database, Row, connection, fetch_one, transaction
-from db.settings.audit import record_change
+from db.settings.audit import find_changed, hold_repeats, record_act, record_change
 from domain.errors import ErrorCode, Refusal
-from domain.messages.acts import Author
+from domain.messages.acts import Act, Author, Outcome
 from domain.messages.audiences import ImportState
 from domain.schemas.audiences import AudienceRule, BadLine, ImportKind, ImportStatus
 
+IMPORT_SUBJECT = "audience_import"
+"""of an act in the audit"""
 BEGIN_IMPORT = """
 INSERT INTO audience_imports (audience_id, kind, rule, status, seen, accepted, bad, member_count, last_user, report,
                               author, started_at, last_progress_at)
@@ -23,8 +25,12 @@ VALUES ($1, $2, $3, 'running', 0, 0, 0, 0, '', '[]', $4, $5, $5) RETURNING impor
 """
 
 
-async def begin_import(database: Database, audience_id: str, rule: AudienceRule | None, *, by: Author, now: datetime) -> int:
+async def begin_import(
+    database: Database, audience_id: str, rule: AudienceRule | None, *, by: Author, now: datetime, act_id: str = ""
+) -> int:
     """Begins the audience's next import, by a rule or by an upload (None), and returns its id. Fails an abandoned one first.
+
+    An act with an `act_id` is recorded, and returns the import of the first time when it comes again.
 
     Raises:
         Refusal: audience_not_found, audience_conflict (another import is running).
@@ -32,9 +38,17 @@ async def begin_import(database: Database, audience_id: str, rule: AudienceRule 
     kind = ImportKind.UPLOAD if rule is None else ImportKind.RULE
     try:
         async with transaction(database) as conn:
+            if act_id:
+                await hold_repeats(conn, act_id)
+                if (repeated := await find_changed(conn, IMPORT_SUBJECT, act_id)) is not None:
+                    return int(repeated)
             await fail_abandoned_imports(conn, audience_id, now)
             content = rule.model_dump_json() if rule else None
-            return int(await conn.fetchval(BEGIN_IMPORT, audience_id, kind, content, by.model_dump_json(), now))
+            import_id = int(await conn.fetchval(BEGIN_IMPORT, audience_id, kind, content, by.model_dump_json(), now))
+            if act_id:
+                outcome = Outcome(changed=True, detail=f"Import {import_id} of audience {audience_id} has begun.")
+                await record_act(conn, f"{IMPORT_SUBJECT}/{import_id}", "import", Act(id=act_id, author=by), outcome, now)
+            return import_id
     except asyncpg.ForeignKeyViolationError:
         raise audience_not_found(audience_id) from None
     except asyncpg.UniqueViolationError:

@@ -107,6 +107,19 @@ async def test_a_double_click_sends_an_event_again_once(sign_in: SignIn, shop: S
     assert again.location != ranged.location  # the first is finished, and this form is another act
 
 
+async def test_a_double_click_selects_members_once(sign_in: SignIn, shop: Shop) -> None:
+    audience = fresh("audience")
+    (await shop.ops.put(f"/v1/ops/audiences/{audience}", {"name": "Friends"})).ok()
+    ann = await sign_in("ops")
+    path = f"/audiences/{audience}/rule"
+    period = {"since": "2026-01-01T00:00", "until": "2026-01-01T00:01", "min_orders": "1"}
+    started = await clicked_twice(ann, path, await ann.get(path), **period)
+    assert (started.status, started.location) == (303, f"/console/audiences/{audience}")
+    began = (await shop.ops.get(f"/v1/ops/audiences/{audience}")).ok()["filling"]["filling"]
+    assert [act["changed"] for act in await audit_of(shop, f"audience_import/{began}")] == [True]
+    assert await audit_of(shop, f"audience_import/{began + 1}") == []
+
+
 async def test_a_double_click_settles_what_waits_once(sign_in: SignIn, shop: Shop) -> None:
     order = await (await shop.sell()).seat()
     await shop.settle(order)

@@ -119,6 +119,7 @@ async def test_lists_are_filtered_by_their_address(sign_in: SignIn, shop: Shop) 
     for path in (
         f"/teams?campaign_id={offer.campaign_id}&status=forming&source=&cursor=",
         f"/orders?user_id={order['user_id']}&status=",
+        f"/campaigns/{offer.campaign_id}",
     ):
         page = await ann.get(path)
         assert (page.status, order["team_id"] in page.text) == (200, True)
