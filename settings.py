@@ -180,6 +180,9 @@ class Settings(DatabaseSettings):
         min_length=32,
         description="signs the sessions of the operators' console, the same in every process; without it, the console is off",
     )
+    console_session_hours: PositiveFloat = Field(
+        default=12, le=168, description="after which a person has to sign in to the console again, also one who is using it"
+    )
 
     oidc_issuer: WebAddress | None = Field(
         default=None, description="OpenID Connect provider that people sign in to the console with; without it, keys alone"

@@ -1,6 +1,7 @@
 """The FastAPI applications: the API, and what may have a port of its own: the legacy format, and the metrics."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from api.openapi.webhooks import webhooks
 from api.routes import metrics, ops
 from console.app import create_console
 from console.cookies import BASE
+from console.sessions import Signer
 from settings import Settings
 
 
@@ -97,9 +99,10 @@ def create_server_app() -> ASGIApp:
     settings = Settings()
     tracing.begin("groupbuy-api")
     api = create_app(with_metrics=settings.metrics_port is None)
-    if settings.console_secret is not None:
+    if secret := settings.console_secret:
         api.add_route(BASE, _to_console, include_in_schema=False)
-        api.mount(BASE, create_console(settings.console_secret, api.state, _oidc(settings)))
+        signer = Signer(secret.get_secret_value(), longest=timedelta(hours=settings.console_session_hours))
+        api.mount(BASE, create_console(signer, api.state, _oidc(settings)))
     others = {}
     if settings.legacy_port is not None:
         others[settings.legacy_port] = create_legacy_app()

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 
 from fastapi import FastAPI
-from pydantic import SecretStr
 from starlette.datastructures import State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -35,18 +34,18 @@ LOOK_EVERY, LOOK_AT_LISTS_EVERY = 1.0, 2.0
 NO_STORING = (b"cache-control", b"no-store")
 
 
-def create_console(secret: SecretStr, state: State, oidc: Mapping[str, object] | None = None) -> ASGIApp:
+def create_console(signer: Signer, state: State, oidc: Mapping[str, object] | None = None) -> ASGIApp:
     """Returns the console.
 
     Args:
-        secret: signs what browsers keep.
+        signer: signs what browsers keep.
         state: the API's, with its container.
         oidc: how it is registered with an OpenID Connect provider (console/single_sign_on.py); None: keys alone.
     """
     app = FastAPI(openapi_url=None, telemetry=NO_TELEMETRY, redirect_slashes=False)
     app.state = state
     app.state.console = ConsoleParts(
-        signer=Signer(secret.get_secret_value()),
+        signer=signer,
         attempts=SignInAttempts(),
         teams=Watch(count_team_changes, LOOK_EVERY),
         lists=Watch(list_versions, LOOK_AT_LISTS_EVERY),

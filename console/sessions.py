@@ -15,7 +15,7 @@ from typing import Any, Self
 IDLE = timedelta(minutes=30)
 """after which an unused session has expired"""
 LONGEST = timedelta(hours=12)
-"""after which a session has expired, used or not"""
+"""after which a session has expired, used or not, where the settings do not say otherwise"""
 RENEW_AFTER = timedelta(minutes=1)
 """a cookie is written anew when it is older than this"""
 
@@ -36,9 +36,9 @@ class Session:
     def begin(cls, key_id: str, now: datetime, name: str = "", role: str = "") -> Self:
         return cls(secrets.token_urlsafe(16), key_id, now.timestamp(), now.timestamp(), name, role)
 
-    def has_expired(self, now: datetime) -> bool:
+    def has_expired(self, now: datetime, longest: timedelta = LONGEST) -> bool:
         at = now.timestamp()
-        return at - self.seen_at > IDLE.total_seconds() or at - self.signed_in_at > LONGEST.total_seconds()
+        return at - self.seen_at > IDLE.total_seconds() or at - self.signed_in_at > longest.total_seconds()
 
     def renewed(self, now: datetime) -> Self | None:
         """Returns the session as it is to be written now; None while the cookie is recent enough."""
@@ -49,8 +49,9 @@ class Session:
 class Signer:
     """Signs what the browser keeps, each purpose apart, so that one cookie is never taken for another."""
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, longest: timedelta = LONGEST) -> None:
         self._secret = secret.encode()
+        self._longest = longest
 
     def sign(self, purpose: str, content: Mapping[str, object]) -> str:
         payload = base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
@@ -74,7 +75,7 @@ class Signer:
         """Returns the session of a cookie, unless it has expired."""
         content = self.read("session", cookie)
         session = Session(**content) if content else None
-        return None if session is None or session.has_expired(now) else session
+        return None if session is None or session.has_expired(now, self._longest) else session
 
     def form_token(self, session: Session) -> str:
         """What every form of a session carries: a page of another site does not know it."""

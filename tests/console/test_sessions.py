@@ -38,6 +38,10 @@ def test_a_session_expires_unused_and_at_last_also_when_it_is_used() -> None:
     used = replace(SESSION, seen_at=(NOW + LONGEST).timestamp())
     assert not used.has_expired(NOW + LONGEST)
     assert used.has_expired(NOW + LONGEST + second)
+    short = Signer("a secret of the test", longest=timedelta(hours=1))
+    cookie = short.write_session(replace(SESSION, seen_at=(NOW + timedelta(hours=1)).timestamp()))
+    assert short.read_session(cookie, NOW + timedelta(hours=1))
+    assert short.read_session(cookie, NOW + timedelta(hours=1) + second) is None
 
 
 def test_a_cookie_is_renewed_when_it_is_no_longer_recent() -> None:

@@ -16,7 +16,7 @@ from api.__main__ import FINISH_WITHIN
 from api.container import FINAL_RECORD_TIMEOUT
 from settings import Settings
 from tests.deploy.files import CHART, ROOT, documents
-from workers.queues import GRACE, TEAMS_IN_MEMORY
+from workers.queues import CONCURRENT_CALLBACKS, GRACE, TEAMS_IN_MEMORY
 from workers.versions import BUILD, NAME
 from workflows.task_queues import CALLBACKS_QUEUE, MASS_QUEUE, RECONCILIATION_QUEUE, REFUNDS_QUEUE, TRADE_QUEUE
 
@@ -57,6 +57,10 @@ EVERYTHING = (
     "temporal.consoleUrl=https://console.example/console/",
     "settings.GROUPBUY_CALLBACK_TIMEOUT=10",
 )
+
+
+VERSION = "workerVersion.deploymentName=groupbuy", "workerVersion.buildId=0.2.0"
+KEPT = "workerVersion.earlier[0]"
 
 
 @cache
@@ -157,15 +161,16 @@ def test_pods_have_as_much_time_to_stop_as_the_processes_take() -> None:
 def test_pods_have_the_memory_that_sizing_asks_for() -> None:
     sizing = (ROOT / "docs/production.md").read_text()
     idle, each = map(int, re.findall(r"worker of all queues \| (\d+) MiB idle, and (\d+) KiB for each team", sizing)[0])
+    [attempt] = map(int, re.findall(r"callbacks in it \| (\d+) KiB for each attempt", sizing))
     objects = rendered()
-    wanted = idle + each * TEAMS_IN_MEMORY / 1024
     memory = {
         name: container["resources"]["requests"]["memory"]
         for (kind, name), each in objects.items()
         if kind == "Deployment"
         for container in each["spec"]["template"]["spec"]["containers"]
     }
-    assert wanted < int(memory.pop("shop-worker-trade").removesuffix("Mi"))
+    for name, wanted in (("trade", each * TEAMS_IN_MEMORY), ("callbacks", attempt * CONCURRENT_CALLBACKS)):
+        assert idle + wanted / 1024 < int(memory.pop(f"shop-worker-{name}").removesuffix("Mi"))
     assert all(idle < int(requested.removesuffix("Mi")) for requested in memory.values())
 
 
@@ -195,9 +200,9 @@ def test_keda_asks_temporal_as_the_workers_do() -> None:
     assert "authenticationRef" not in without[("ScaledObject", "shop-worker-trade")]["spec"]["triggers"][0]
 
 
-def test_the_workers_alone_have_a_version() -> None:
-    objects = rendered(*EVERYTHING, "workerVersion.deploymentName=groupbuy", "workerVersion.buildId=0.2.0")
-    versions = {
+def versions(objects: dict[tuple[str, str], dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """Returns what each deployment is told of its version."""
+    return {
         name: {
             variable["name"]: variable["value"]
             for variable in each["spec"]["template"]["spec"]["containers"][0]["env"]
@@ -206,17 +211,33 @@ def test_the_workers_alone_have_a_version() -> None:
         for (kind, name), each in objects.items()
         if kind == "Deployment"
     }
-    assert versions == {name: {NAME: "groupbuy", BUILD: "0.2.0"} if "-worker-" in name else {} for name in versions}
-    asked = objects[("ScaledObject", "shop-worker-trade")]["spec"]["triggers"][0]["metadata"]
+
+
+def test_the_workers_alone_have_a_version() -> None:
+    objects = rendered(*EVERYTHING, *VERSION)
+    found = versions(objects)
+    assert found == {name: {NAME: "groupbuy", BUILD: "0.2.0"} if "-worker-" in name else {} for name in found}
+    asked = objects[("ScaledObject", "shop-worker-trade-0-2-0")]["spec"]["triggers"][0]["metadata"]
     assert (asked["workerDeploymentName"], asked["workerDeploymentBuildId"]) == ("groupbuy", "0.2.0")
     with pytest.raises(subprocess.CalledProcessError):
         rendered("workerVersion.buildId=0.2.0")
 
 
-def test_workers_can_be_releases_of_their_own() -> None:
-    names = {name for kind, name in rendered("workers=null") if kind == "Deployment"}
-    assert names == {"shop-api"}
-    assert rendered("api.replicas=0")[("Deployment", "shop-api")]["spec"]["replicas"] == 0
+def test_an_upgrade_keeps_the_workers_of_the_version_before_and_changes_nothing_in_them() -> None:
+    earlier = "workerVersion.deploymentName=groupbuy", "workerVersion.buildId=0.1.0", "image.tag=0.1.0", *EVERYTHING
+    before = rendered(*earlier)
+    after = rendered(*EVERYTHING, *VERSION, "image.tag=0.2.0", f"{KEPT}.buildId=0.1.0", f"{KEPT}.tag=0.1.0")
+    kept = {key for key in before if key[1].endswith("-0-1-0")}
+    assert {kind for kind, _ in kept} == {"Deployment", "ScaledObject", "PodDisruptionBudget"}
+    assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
+    assert {key for key in after if key not in before} == {(kind, name.replace("-0-1-0", "-0-2-0")) for kind, name in kept}
+
+
+def test_workers_without_a_version_are_kept_beside_the_first_that_has_one() -> None:
+    after = rendered(*VERSION, f"{KEPT}.buildId=", f"{KEPT}.digest=sha256:123")
+    assert versions(after)["shop-worker-trade"] == {}
+    [container] = after[("Deployment", "shop-worker-trade")]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "groupbuy@sha256:123"
 
 
 def test_every_deployment_has_a_disruption_budget() -> None:

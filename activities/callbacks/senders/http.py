@@ -2,7 +2,7 @@
 
 import errno
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -27,6 +27,8 @@ MAX_BODY = 4096
 MAX_VETO = 65536
 """bytes of an answer that may be a veto"""
 MAX_RETRY_AFTER = timedelta(days=30)
+RECEIVE_BUFFER = 8192
+"""bytes of an answer that the system takes at a time: thousands of long answers at once would fill the worker's memory"""
 
 AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 
@@ -41,10 +43,17 @@ def public_socket(address: AddressInfo) -> socket.socket:
     Raises:
         ForbiddenAddressError
     """
-    family, kind, protocol, _, endpoint = address
+    endpoint = address[4]
     if not is_public(endpoint[0]):
         raise ForbiddenAddressError(errno.EACCES, f"{endpoint[0]} is not a public address")
-    return socket.socket(family, kind, protocol)
+    return any_socket(address)
+
+
+def any_socket(address: AddressInfo) -> socket.socket:
+    """Creates the socket of a new connection."""
+    made = socket.socket(*address[:3])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    return made
 
 
 class HttpSender:
@@ -87,18 +96,18 @@ async def http_sender(timeout_seconds: float, resolver: AbstractResolver | None 
     """Yields a sender, whose connections are closed when the block ends."""
     own_resolver = MallResolver()
 
-    def session(**guard: Any) -> aiohttp.ClientSession:  # noqa: ANN401
+    def session(new_socket: Callable[[AddressInfo], socket.socket]) -> aiohttp.ClientSession:
         # No limit of connections: the per-mall limit bounds them, and a common one would let one mall hold up another.
         # No name is cached: the address is checked at every attempt.
         # Idle connections are closed after 4 s: many servers close them after 5 s, and a callback must not meet that.
         connector = aiohttp.TCPConnector(
-            limit=0, use_dns_cache=False, keepalive_timeout=4, resolver=resolver or own_resolver, **guard
+            limit=0, use_dns_cache=False, keepalive_timeout=4, resolver=resolver or own_resolver, socket_factory=new_socket
         )
         timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         return aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
 
     try:
-        async with session(socket_factory=public_socket) as public, session() as local:
+        async with session(public_socket) as public, session(any_socket) as local:
             yield HttpSender(public, local)
     finally:
         await own_resolver.close()

@@ -7,7 +7,26 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
 {{- define "groupbuy.image" -}}
-{{- if .Values.image.digest }}{{ .Values.image.repository }}@{{ .Values.image.digest }}{{ else }}{{ .Values.image.repository }}:{{ .Values.image.tag }}{{ end }}
+{{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag }}{{ end }}
+{{- end }}
+
+{{/* Every deployment of workers, as JSON: each entry of .Values.workers, of the present version and of those that are kept. */}}
+{{- define "groupbuy.workers" -}}
+{{- $image := .Values.image }}
+{{- $versions := list (dict "buildId" .Values.workerVersion.buildId "image" $image) }}
+{{- range .Values.workerVersion.earlier }}
+{{- $kept := dict "repository" $image.repository "tag" .tag "digest" .digest }}
+{{- $versions = append $versions (dict "buildId" .buildId "image" $kept) }}
+{{- end }}
+{{- $workers := list }}
+{{- range $version := $versions }}
+{{- range $name, $worker := $.Values.workers }}
+{{- $named := $name }}
+{{- if $version.buildId }}{{ $named = printf "%s-%s" $name (regexReplaceAll "[^a-z0-9]+" (lower $version.buildId) "-") }}{{ end }}
+{{- $workers = append $workers (merge (dict "name" $named) $version $worker) }}
+{{- end }}
+{{- end }}
+{{- toJson $workers }}
 {{- end }}
 
 {{- define "groupbuy.podSecurity" -}}
