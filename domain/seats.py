@@ -3,7 +3,7 @@
 The statements that take and release seats repeat some of these in SQL; tests/db/test_rule_twins.py compares the two.
 """
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,8 +12,6 @@ from domain.lifecycle import TeamStatus
 
 LAPSES_PER_SECOND = 15
 """teams whose seats lapse in a second, where a crowd has taken them: what is left of two cores is the buyers'"""
-CROWD_WITHIN = timedelta(seconds=15)
-"""seats that were taken so shortly before or after another one lapse with it"""
 LONGEST_DELAY = timedelta(minutes=5)
 
 
@@ -42,20 +40,18 @@ def keep_until(lock_expires_at: datetime, payment_grace: int) -> datetime:
     return lock_expires_at + timedelta(seconds=payment_grace)
 
 
-def delayed_lapse(keep_until: datetime, team_id: str, crowd: int, latest: datetime) -> datetime:
+def delayed_lapse(keep_until: datetime, taken_before: Sequence[float], latest: datetime) -> datetime:
     """Returns when a team's workflow releases an unpaid seat: later than it could, where a crowd's seats would lapse at once.
 
-    Each team of the crowd has a place of its own, so that the lapses take their time and leave the engine to buyers.
+    The crowd is a queue, in the order of its locks, which LAPSES_PER_SECOND teams leave: so the engine is left to buyers.
 
     Args:
         keep_until: until when the seat is kept.
-        team_id: the team.
-        crowd: teams with an unpaid seat that was taken within CROWD_WITHIN of this one.
+        taken_before: how many seconds before this seat those of other teams were taken that are unpaid, the latest first.
         latest: when the team is decided.
     """
-    spread = timedelta(seconds=crowd / LAPSES_PER_SECOND) - 2 * CROWD_WITHIN
-    place = int.from_bytes(hashlib.sha256(team_id.encode()).digest()[:4]) / 2**32
-    delay = place * min(max(spread, timedelta()), LONGEST_DELAY)
+    waits = (timedelta(seconds=ahead / LAPSES_PER_SECOND - ago) for ahead, ago in enumerate(taken_before, start=1))
+    delay = min(max(waits, default=timedelta()), LONGEST_DELAY)
     return max(keep_until, min(keep_until + delay, latest))
 
 

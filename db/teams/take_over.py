@@ -5,7 +5,7 @@ from db.core.planner_hints import IS_PENDING
 from db.teams.rows import TEAM, seat_row, team_row
 from domain.lifecycle import OrderStatus, TeamStatus
 from domain.messages.teams import SeatRow, TakeOver, TeamAnswer, TeamRows
-from domain.seats import CROWD_WITHIN, LAPSES_PER_SECOND, LONGEST_DELAY, delayed_lapse, keep_until
+from domain.seats import LAPSES_PER_SECOND, LONGEST_DELAY, delayed_lapse, keep_until
 
 LIVE_SEATS = """
 SELECT o.out_trade_no, o.user_id, o.status, o.live, o.locked_at, o.lock_expires_at, t.deadline, t.payment_grace
@@ -18,10 +18,15 @@ SELECT DISTINCT e.event_id FROM events e JOIN deliveries d USING (event_id)
    AND NOT (e.type = 'order.cancelled' AND EXISTS (SELECT FROM refunds r WHERE r.order_id = e.order_id AND r.kind = 'unpaid'))
  ORDER BY e.event_id
 """
-# No more are counted than make a difference.
-CROWD = """
-SELECT count(DISTINCT team_id)
-  FROM (SELECT team_id FROM orders WHERE locked_at BETWEEN $1 AND $2 AND status = 'locked' LIMIT $3) crowd
+TAKEN_BEFORE = """
+SELECT extract(epoch FROM $1::timestamptz - max(locked_at))::float AS ago
+  FROM (
+    SELECT team_id, locked_at FROM orders
+     WHERE locked_at BETWEEN $1::timestamptz - $3::interval AND $1 AND status = 'locked'
+       AND (locked_at, team_id) < ($1, $2) AND team_id <> $2
+     ORDER BY locked_at DESC LIMIT $4
+  ) seats
+ GROUP BY team_id ORDER BY 1
 """
 OWED = "SELECT count(*) FROM orders WHERE team_id = $1 AND status = 'paid'"
 HAS_WAKEUP = "SELECT EXISTS (SELECT FROM team_wakeups WHERE team_id = $1)"
@@ -69,21 +74,21 @@ async def _read_rows(conn: Connection, team_id: str) -> TeamRows:
     return TeamRows(rows=TeamAnswer(team=team_row(team), seats=seats, event_ids=events), owed=owed)
 
 
-MOST_COUNTED = LAPSES_PER_SECOND * int((LONGEST_DELAY + 2 * CROWD_WITHIN).total_seconds())
+MOST_READ = 2 * LAPSES_PER_SECOND * int(LONGEST_DELAY.total_seconds())
+"""unpaid seats, none of them taken more than LONGEST_DELAY before; that many delay the next one for that long"""
 
 
 async def _read_live_seats(conn: Connection, team_id: str) -> list[SeatRow]:
     """Reads the seats, those of a crowd with a time of their own at which they lapse."""
     rows = await conn.fetch(LIVE_SEATS, team_id)
+    seats = [seat_row(row) for row in rows]
     unpaid = [row["locked_at"] for row in rows if row["status"] == OrderStatus.LOCKED]
     if not unpaid:
-        return [seat_row(row) for row in rows]
-    latest = max(unpaid)
-    crowd = await conn.fetchval(CROWD, latest - CROWD_WITHIN, latest + CROWD_WITHIN, MOST_COUNTED)
+        return seats
+    taken_before = [row["ago"] for row in await conn.fetch(TAKEN_BEFORE, max(unpaid), team_id, LONGEST_DELAY, MOST_READ)]
     decided_by = keep_until(rows[0]["deadline"], rows[0]["payment_grace"])
-    seats = [seat_row(row) for row in rows]
     return [
-        seat.model_copy(update={"keep_until": delayed_lapse(seat.keep_until, team_id, crowd, decided_by)})
+        seat.model_copy(update={"keep_until": delayed_lapse(seat.keep_until, taken_before, decided_by)})
         if seat.keep_until is not None
         else seat
         for seat in seats

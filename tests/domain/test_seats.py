@@ -11,7 +11,6 @@ import pytest
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import TeamStatus
 from domain.seats import (
-    CROWD_WITHIN,
     LAPSES_PER_SECOND,
     LONGEST_DELAY,
     OrderContent,
@@ -62,26 +61,33 @@ def test_an_unpaid_seat_is_kept_for_its_window_and_the_grace(grace: int) -> None
 LATER = NOW + HOUR
 
 
-def test_the_seats_of_a_crowd_lapse_one_after_the_other() -> None:
-    teams = [f"team-{number}" for number in range(1000)]
-    lapses = sorted(delayed_lapse(NOW, team, len(teams), LATER) for team in teams)
-    assert lapses[0] >= NOW
-    assert lapses[-1] <= NOW + timedelta(seconds=len(teams) / LAPSES_PER_SECOND) - 2 * CROWD_WITHIN
+def lapses_of(teams: int, seconds: float) -> tuple[list[datetime], list[datetime]]:
+    """Until when the seats of a crowd are kept, which came at one rate within so many seconds, and when they lapse."""
+    taken = [seconds * number / teams for number in range(teams)]
+    ends = [NOW + timedelta(seconds=each) for each in taken]
+    before = [[taken[number] - each for each in reversed(taken[:number])] for number in range(teams)]
+    return ends, [delayed_lapse(end, ago, LATER) for end, ago in zip(ends, before, strict=True)]
+
+
+@pytest.mark.parametrize(("teams", "seconds"), [(150, 2), (150, 0), (400, 8), (1000, 20), (1500, 60)])
+def test_the_seats_of_a_crowd_lapse_one_after_the_other(teams: int, seconds: float) -> None:
+    ends, lapses = lapses_of(teams, seconds)
+    assert all(lapse >= end for lapse, end in zip(lapses, ends, strict=True))
+    assert max(lapses) <= NOW + timedelta(seconds=teams / LAPSES_PER_SECOND)
     in_a_second = Counter(int((lapse - NOW).total_seconds()) for lapse in lapses)
-    assert max(in_a_second.values()) < 3 * LAPSES_PER_SECOND
-    assert delayed_lapse(NOW, "team-1", 1000, LATER) == delayed_lapse(NOW, "team-1", 1000, LATER)
+    assert max(in_a_second.values()) <= LAPSES_PER_SECOND + 1
 
 
 def test_few_seats_lapse_when_their_time_is_over() -> None:
-    few = int(LAPSES_PER_SECOND * 2 * CROWD_WITHIN.total_seconds())
-    assert delayed_lapse(NOW, "team", few, LATER) == NOW
+    ends, lapses = lapses_of(LAPSES_PER_SECOND * 10, 10)
+    assert lapses == pytest.approx(ends, abs=INSTANT)
 
 
 def test_no_seat_lapses_much_later_or_after_its_team_is_decided() -> None:
-    teams = [f"team-{number}" for number in range(100)]
-    assert max(delayed_lapse(NOW, team, 1_000_000, LATER) for team in teams) <= NOW + LONGEST_DELAY
-    assert {delayed_lapse(NOW, team, 1_000_000, NOW) for team in teams} == {NOW}
-    assert delayed_lapse(NOW, "team", 1_000_000, NOW - HOUR) == NOW
+    crowd = [0.0] * 100_000
+    assert delayed_lapse(NOW, crowd, LATER) == NOW + LONGEST_DELAY
+    assert delayed_lapse(NOW, crowd, NOW + INSTANT) == NOW + INSTANT
+    assert delayed_lapse(NOW, crowd, NOW - HOUR) == NOW
 
 
 @pytest.mark.parametrize(("status", "was_paid"), [*product(TeamStatus, (False, True))])
