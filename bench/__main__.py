@@ -47,7 +47,7 @@ DRIVERS = {
     "life": DriverCommand("bench.life", ("orchestrated", "direct"), ("teams", "callers", "rounds"), ("--floor",)),
     "peer": DriverCommand("bench.peer", ("orchestrated", "direct"), ("teams", "callers", "rounds")),
     "open": DriverCommand("bench.open_teams", ("orchestrated",), ("steps",)),
-    "storm": DriverCommand("bench.mass", ("auto",), ("lapses",), ("--members=0", "--campaigns=")),
+    "storm": DriverCommand("bench.mass", ("auto",), ("lapses",), ("--members=0", "--campaigns=", "--deadlines=")),
     "big": DriverCommand("bench.big", ("auto",), ("scale",)),
 }
 CROWD = DriverCommand(

@@ -9,9 +9,7 @@ import json
 import os
 import secrets
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,8 @@ import click
 import uvloop
 
 from bench import report
-from bench.api_client import LOAD_OFFER, ApiClient, Json
+from bench.api_client import ApiClient, Json
+from bench.buyers import BUYERS_PER_SECOND, Buyers, Watch
 from bench.driver import RunningStack, failures_explained
 from bench.http_client import HttpClient
 from bench.processes import BenchError
@@ -32,93 +31,10 @@ CALLERS = 16
 """that fill teams before the mass work begins"""
 CALM = 10.0
 """seconds without mass work"""
-DONE_WITHIN = 900.0
-BUYERS_PER_SECOND = 2.0
 LAPSES_AFTER = 150
 """seconds that unpaid seats are kept: their workflows have taken them over by then"""
-OPENS, PAYS, LEAVES, PAYS_WRONG = "lock", "payment", "refund", "payment of a wrong amount"
-
-
-@dataclass
-class Watch:
-    """What buyers elsewhere met while something was going on."""
-
-    name: str
-    seconds: float = 0.0
-    latencies: dict[str, list[float]] = field(default_factory=dict)
-    """milliseconds of every request, failed ones included"""
-    failed: Counter[str] = field(default_factory=Counter)
-    """requests that were not answered with what was asked for, most of them 503"""
-    codes: Counter[str] = field(default_factory=Counter)
-    """of these requests"""
-    freed_late: list[float] | None = None
-    """sorted seconds after its time at which each lapsed seat was released"""
-
-    def as_json(self) -> Json:
-        return {
-            "name": self.name,
-            "seconds": self.seconds,
-            "codes": dict(self.codes),
-            "freed_late_s": self.freed_late and {f"p{each}": percentile(self.freed_late, each) for each in (50, 99, 100)},
-            "requests": {
-                kind: {
-                    "count": len(values),
-                    "failed": self.failed[kind],
-                    **{f"p{percent}": percentile(sorted(values), percent) for percent in (50, 99)},
-                    "max": max(values),
-                }
-                for kind, values in self.latencies.items()
-            },
-        }
-
-
-class Buyers:
-    """Arrive at a fixed rate, whether or not earlier ones have been answered; each opens a team of its own.
-
-    One pays and leaves again, the next pays a wrong amount.
-    """
-
-    def __init__(self, http: HttpClient) -> None:
-        self._http = http
-        self._arrived = 0
-
-    async def arrive(self, watch: Watch, end: Callable[[], Awaitable[bool]]) -> None:
-        """Until `end`, which is asked every second."""
-        began = asked = time.monotonic()
-        async with asyncio.TaskGroup() as group:
-            while True:
-                group.create_task(self._buy(watch))
-                await asyncio.sleep(1 / BUYERS_PER_SECOND)
-                if time.monotonic() - asked > 1:
-                    if await end():
-                        break
-                    asked = time.monotonic()
-                if asked - began > DONE_WITHIN:
-                    raise BenchError(f"{watch.name}: not done after {DONE_WITHIN:g} s")
-        watch.seconds = time.monotonic() - began
-
-    async def _buy(self, watch: Watch) -> None:
-        self._arrived += 1
-        leaves = self._arrived % 2 == 0
-        number = f"elsewhere-{secrets.token_hex(6)}"
-        order = await self._call(watch, OPENS, "/v1/orders", LOAD_OFFER | {"out_trade_no": number, "user_id": number})
-        if order is None:
-            return
-        payment = {"amount": order["pay_price"] if leaves else "0.01", "paid_at": order["locked_at"]}
-        paid = await self._call(watch, PAYS if leaves else PAYS_WRONG, f"/v1/orders/{number}/payment", payment)
-        if paid is not None and leaves:
-            await self._call(watch, LEAVES, f"/v1/orders/{number}/refund", {})
-
-    async def _call(self, watch: Watch, kind: str, path: str, body: Json) -> Json | None:
-        sent_at = time.monotonic()
-        status, answer = await self._http.send("POST", path, body)
-        watch.latencies.setdefault(kind, []).append((time.monotonic() - sent_at) * 1000)
-        if status >= 300:
-            watch.failed[kind] += 1
-            watch.codes[f"{status} {answer['code']}"] += 1
-            return None
-        order: Json = answer
-        return order
+DECIDED_AFTER = 120
+"""seconds that teams are open whose deadlines are watched"""
 
 
 FREED_LATE = """
@@ -185,6 +101,21 @@ class MassBench:
         watch.freed_late = [row[0] for row in await self._database.fetch(FREED_LATE, offer["campaign_id"])]
         return watch
 
+    async def deadlines(self, teams: int) -> Watch:
+        """Teams with one paid member each, opened as quickly as may be: they fail as quickly, and all money goes back."""
+        offer = await self._campaign(2, team_ttl=DECIDED_AFTER, payment_grace=0)
+        began = time.monotonic()
+        await self._concurrently([self._paid(offer, None) for _ in range(teams)])
+        await asyncio.sleep(max(began + DECIDED_AFTER - time.monotonic(), 0))
+        of_campaign = f"campaign_id={offer['campaign_id']}&limit=1"
+
+        async def is_over() -> bool:
+            forming = await self._ops.get(f"/v1/ops/teams?{of_campaign}&status=forming")
+            owed = await self._ops.get(f"/v1/ops/orders?{of_campaign}&owed=true")
+            return not forming["data"] and not owed["data"]
+
+        return await self._watch(Watch(f"the deadlines of {teams} teams"), is_over)
+
     async def _watch(self, watch: Watch, is_over: Callable[[], Awaitable[bool]]) -> Watch:
         await self._buyers.arrive(watch, is_over)
         return watch
@@ -230,7 +161,9 @@ def summary(watches: list[Watch]) -> str:
     return "\n".join([title, "", report.table(head, rows), "", *codes, *late, ""])
 
 
-async def drive(stack: RunningStack, members: int, campaigns: list[int], teams: int, lapses: list[int]) -> list[Watch]:
+async def drive(
+    stack: RunningStack, members: int, campaigns: list[int], teams: int, lapses: list[int], deadlines: list[int]
+) -> list[Watch]:
     mall, ops = ApiClient(stack.api_url, stack.mall_key), ApiClient(stack.api_url, stack.ops_key)
     database = await asyncpg.connect(stack.database_url)
     bench = MassBench(database, mall, ops, Buyers(HttpClient(stack.api_url, stack.mall_key)))
@@ -242,6 +175,7 @@ async def drive(stack: RunningStack, members: int, campaigns: list[int], teams: 
         *failures,
         *shutdowns,
         *(partial(bench.lapses, seats) for seats in lapses),
+        *(partial(bench.deadlines, count) for count in deadlines),
     ]
     for measure in measures:
         watches.append(await measure())
@@ -258,6 +192,7 @@ async def drive(stack: RunningStack, members: int, campaigns: list[int], teams: 
 @click.option("--campaigns", default="4,10", help="how many are shut down at once, one measurement for each number")
 @click.option("--teams", type=click.IntRange(min=1), default=24, help="of each of these campaigns")
 @click.option("--lapses", default="3000", help="unpaid seats that lapse at once, one measurement for each number")
+@click.option("--deadlines", default="300", help="teams whose time is over at once, one measurement for each number")
 @click.option("--admission", default="as the stack has it", help="how the stack admits, for the title and the JSON")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="also write the numbers here")
 def main(
@@ -267,6 +202,7 @@ def main(
     campaigns: str,
     teams: int,
     lapses: str,
+    deadlines: str,
     admission: str,
     json_file: Path | None,
 ) -> None:
@@ -276,8 +212,8 @@ def main(
     """
     with failures_explained():
         stack = RunningStack.model_validate_json(stack_file.read())
-        counts, seats = ([int(count) for count in text.split(",") if count] for text in (campaigns, lapses))
-        watches = uvloop.run(drive(stack, members, counts, teams, seats))
+        counts = [[int(count) for count in text.split(",") if count] for text in (campaigns, lapses, deadlines)]
+        watches = uvloop.run(drive(stack, members, counts[0], teams, counts[1], counts[2]))
     click.echo(f"admission: {admission}\n\n{summary(watches)}")
     if json_file:
         conditions = {"part": "mass", "admission": admission, "machine": report.machine()}
