@@ -54,7 +54,6 @@ class TradeAdmission:
         request: SeatRequest,
         orchestrate: Callable[[SeatRequest], Awaitable[HeldSeat]],
         asked_at: datetime,
-        look_again: Callable[[], Awaitable[None]],
     ) -> HeldSeat:
         """Takes a seat.
 
@@ -62,7 +61,6 @@ class TradeAdmission:
             request: the request.
             orchestrate: asks the team's workflow.
             asked_at: the database's clock, shortly before.
-            look_again: refuses by the rows what had to wait for a turn, before it locks any.
 
         Raises:
             Refusal: a rule refuses the seat.
@@ -84,13 +82,13 @@ class TradeAdmission:
                 reason = not_answered.reason
         self._control.note_direct("lock", reason)
         try:
-            return await self._lock_directly(request, look_again, was_asked_before=fence is not None)
+            return await self._lock_directly(request, was_asked_before=fence is not None)
         except Refusal:
             until_final = 0 if fence is None else fence - asyncio.get_running_loop().time()
             if until_final <= 0:
                 raise
         await asyncio.sleep(until_final)
-        return await self._lock_directly(request, look_again, was_asked_before=True)
+        return await self._lock_directly(request, was_asked_before=True)
 
     async def settle(
         self, report: PaymentReport, orchestrate: Callable[[PaymentReport], Awaitable[SettledPayment]]
@@ -164,11 +162,7 @@ class TradeAdmission:
         """Bounds the wait for a workflow, in auto by a time, after which the request goes directly."""
         return asyncio.timeout(self._control.wait) if self._is_auto else self._control.while_engine_answers()
 
-    async def _lock_directly(
-        self, request: SeatRequest, look_again: Callable[[], Awaitable[None]], *, was_asked_before: bool
-    ) -> HeldSeat:
-        async with self._teams.slot(request.team_id) as has_waited:
-            if has_waited:
-                await look_again()
+    async def _lock_directly(self, request: SeatRequest, *, was_asked_before: bool) -> HeldSeat:
+        async with self._teams.slot(request.team_id):
             lock = LockSeat(request=request, now=datetime.now(UTC))
             return await lock_seat_directly(self._database, lock, was_asked_before=was_asked_before)

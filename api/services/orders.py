@@ -6,10 +6,8 @@ refusal, because a concurrent request with the same number may have been faster.
 
 import math
 import uuid
-from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, TypeVar
 
 from prometheus_client import Counter
@@ -49,7 +47,6 @@ REPEATED = "repeated"
 """another request had the same effect before"""
 
 AnswerT = TypeVar("AnswerT")
-LookAgain = Callable[[], Awaitable[None]]
 
 
 class OrderService:
@@ -116,17 +113,11 @@ class OrderService:
         return await look_up_order(self._database, request, datetime.now(UTC))
 
     async def _take_seat(self, request: SeatRequest, found: OrderLookup) -> tuple[Order, bool]:
-        async def look_again() -> None:
-            """Refuses what others have made impossible while this request waited."""
-            again = await self._look_up(request)
-            if again.record is None and not request.opens_team:
-                _require_joinable(again, request)
-
-        orchestrate = self._open_team if request.opens_team else partial(self._join_team, look_again=look_again)
+        if not request.opens_team:
+            _require_joinable(found, request)
+        orchestrate = self._open_team if request.opens_team else self._join_team
         try:
-            if not request.opens_team:
-                _require_joinable(found, request)
-            seat = await self._admission.lock(request, orchestrate, found.asked_at, look_again)
+            seat = await self._admission.lock(request, orchestrate, found.asked_at)
         except Refusal:
             record = await read_order(self._database, request.source, request.out_trade_no)
             if record is None:
@@ -153,10 +144,12 @@ class OrderService:
         start = team_opening(team, local_activities=self._settings.local_activities)
         return await self._update_with_start(LOCK, request, start, HeldSeat)
 
-    async def _join_team(self, request: SeatRequest, look_again: LookAgain) -> HeldSeat:
+    async def _join_team(self, request: SeatRequest) -> HeldSeat:
         async with self._teams.slot(request.team_id) as has_waited:
-            if has_waited:
-                await look_again()
+            if has_waited:  # an update is dear: what others have made impossible meanwhile is refused by the rows
+                again = await self._look_up(request)
+                if again.record is None:
+                    _require_joinable(again, request)
             return await self._update_team(request.team_id, LOCK, request, HeldSeat)
 
     # --- payments ---
