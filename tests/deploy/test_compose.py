@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from importlib.resources import files
 from typing import Any
 
@@ -97,3 +98,12 @@ def test_the_image_is_built_from_what_there_is() -> None:
     assert not any(line.startswith("ARG BASE_DIGEST=") for line in lines)
     user = next(line for line in reversed(lines) if line.startswith("USER "))
     assert user == "USER 10001:10001"
+
+
+def test_compose_and_chart_run_this_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    chart, values = (yaml.safe_load((CHART / name).read_text()) for name in ("Chart.yaml", "values.yaml"))
+    assert (chart["version"], chart["appVersion"], values["image"]["tag"]) == (version, version, version)
+    assert f"\nGROUPBUY_VERSION={version}\n" in (COMPOSE / ".env.example").read_text()
+    for page in (DEPLOY / "Containerfile", ROOT / "docs/production.md"):
+        assert set(re.findall(r"\bgroupbuy[ :](\d+\.\d+\.\d+)", page.read_text())) == {version}, page
