@@ -1,8 +1,12 @@
 """Rushes: many buyers press one button at once, on a campaign (each opens a team) or on one team."""
 
+import asyncio
 import secrets
 import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from bench.api_client import Json
 from bench.arrivals import Answers, Arrivals, arrive
@@ -12,6 +16,10 @@ from bench.report import table
 
 TARGET_COUNT = 3
 """of the teams that are opened in a rush on a campaign"""
+ELSEWHERE, ELSEWHERE_EVERY = 20, 0.05
+"""buyers who, meanwhile, join a team each that nobody else wants, and the seconds between two of them"""
+MOST_CONNECTIONS = 2000
+"""of an API process by default: where the buyers of a rush take them all, nobody comes elsewhere"""
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,8 @@ class TeamRush:
     completed: bool
     taken_over: float | None
     """seconds from the first payment until no wake-up was left"""
+    elsewhere: list[Answers]
+    """of those who meanwhile joined, and paid in, teams of their own"""
     ways: Ways
     cpu: dict[str, float]
 
@@ -77,6 +87,7 @@ class TeamRush:
         return vars(self) | {
             "locks": self.locks.as_json(),
             "payments": self.payments.as_json(),
+            "elsewhere": [answers.as_json() for answers in self.elsewhere],
             "seats_per_second": self.seats_per_second,
             "exact": self.is_exact,
             "ways": self.ways.as_json(),
@@ -102,9 +113,14 @@ async def campaign_rush(crowd: Crowd, buyers: int) -> CampaignRush:
 
 
 async def team_rush(crowd: Crowd, buyers: int, seats: int) -> TeamRush:
-    """Buyers for the free seats of one team, all at the same moment; then the payments of all its members at once."""
+    """Buyers for the free seats of one team, all at the same moment; then the payments of all its members at once.
+
+    Others, one after the other, join and pay in teams elsewhere meanwhile.
+    """
+    elsewhere = await _opened_elsewhere(crowd) if buyers + ELSEWHERE < MOST_CONNECTIONS else []
     offer = await crowd.offer(seats + 1)
     answers, paid, run = Answers(), Answers(), secrets.token_hex(4)
+    other_answers, other_paid = Answers(), Answers()
     opener = await crowd.lock(f"rush-{run}-opener", offer, Answers())
     if opener is None:
         raise BenchError("the team of the rush was not opened")
@@ -120,8 +136,14 @@ async def team_rush(crowd: Crowd, buyers: int, seats: int) -> TeamRush:
             sold_at = time.perf_counter()
             orders.append(order)
 
-    arrivals = await arrive([0.0] * buyers, buyers, joins)
-    locks = Burst(answers, arrivals, time.perf_counter() - began)
+    async def joins_elsewhere(opened: Json) -> None:
+        number, terms = f"{opened['out_trade_no']}-2", {name: opened[name] for name in ("campaign_id", "goods_id", "channel")}
+        await crowd.lock(number, terms, other_answers, opened["team_id"])
+
+    arrivals, seconds = await _beside(
+        arrive([0.0] * buyers, buyers, joins), [partial(joins_elsewhere, each) for each in elsewhere]
+    )
+    locks = Burst(answers, arrivals, seconds)
     sold_within = sold_at - began
     _, taken = await crowd.count(offer)
 
@@ -129,8 +151,8 @@ async def team_rush(crowd: Crowd, buyers: int, seats: int) -> TeamRush:
         await crowd.pay(orders[number], paid, due)
 
     began = time.perf_counter()
-    arrivals = await arrive([0.0] * len(orders), len(orders), pays)
-    payments = Burst(paid, arrivals, time.perf_counter() - began)
+    payers = [partial(crowd.pay, each, other_paid) for each in elsewhere]
+    payments = Burst(paid, *await _beside(arrive([0.0] * len(orders), len(orders), pays), payers))
     used = crowd.meter().since(cpu)
     taken_over = await crowd.until_taken_over(began)
     return TeamRush(
@@ -142,9 +164,44 @@ async def team_rush(crowd: Crowd, buyers: int, seats: int) -> TeamRush:
         payments=payments,
         completed=len(await crowd.completed(offer)) == 1,
         taken_over=taken_over,
+        elsewhere=[other_answers, other_paid],
         ways=(await crowd.ways()).since(ways),
         cpu=used,
     )
+
+
+async def _opened_elsewhere(crowd: Crowd) -> list[Json]:
+    """Opens teams, of a campaign of their own, in which nobody else wants a seat."""
+    offer, run = await crowd.offer(TARGET_COUNT), secrets.token_hex(4)
+    opened = [await crowd.lock(f"elsewhere-{run}-{number}", offer, Answers()) for number in range(ELSEWHERE)]
+    return [order for order in opened if order is not None]
+
+
+async def _beside(
+    burst: Coroutine[Any, Any, Arrivals], acts: Sequence[Callable[[], Awaitable[object]]]
+) -> tuple[Arrivals, float]:
+    """Runs a burst, and the acts of others at a rate, until it is over; returns it with the seconds that it took."""
+    began = time.perf_counter()
+    running = asyncio.create_task(burst)
+    ended = began
+
+    def note_end(_: object) -> None:
+        nonlocal ended
+        ended = time.perf_counter()
+
+    running.add_done_callback(note_end)
+    async with asyncio.TaskGroup() as others:
+        for act in acts:
+            await asyncio.wait({running}, timeout=ELSEWHERE_EVERY)
+            if running.done():
+                break
+            others.create_task(_run(act))
+        arrivals = await running
+    return arrivals, ended - began
+
+
+async def _run(act: Callable[[], Awaitable[object]]) -> None:
+    await act()
 
 
 def campaign_summary(rushes: list[CampaignRush]) -> str:
@@ -180,7 +237,8 @@ def team_summary(rushes: list[TeamRush]) -> str:
     head_paid = ["payments", "all answered, s", "ms: p50", "p99", "late / dropped", "the team", "taken over, s"]
     notes = [
         f"{rush.buyers} for {rush.seats}: locks {codes_cell(rush.locks.answers.codes)}\n"
-        f"  payments {codes_cell(rush.payments.answers.codes)}\n  {rush.ways}\n  CPU s: {cpu_cells(rush.cpu)}"
+        f"  payments {codes_cell(rush.payments.answers.codes)}\n"
+        f"  {_elsewhere_cell(rush)}\n  {rush.ways}\n  CPU s: {cpu_cells(rush.cpu)}"
         for rush in rushes
     ]
     return "\n".join([table(head, rows), "", table(head_paid, paid), "", *notes, ""])
@@ -188,3 +246,13 @@ def team_summary(rushes: list[TeamRush]) -> str:
 
 def _seconds(value: float | None) -> str:
     return "not in time" if value is None else f"{value:.1f}"
+
+
+def _elsewhere_cell(rush: TeamRush) -> str:
+    """How long others waited, who joined and paid in other teams."""
+    cells = [
+        f"{name} {codes_cell(answers.codes)} (ms: p50 {answers.within(50):.0f}, most {answers.within(100):.0f})"
+        for name, answers in zip(("locks", "payments"), rush.elsewhere, strict=True)
+        if answers.milliseconds
+    ]
+    return f"elsewhere: {'; '.join(cells) or 'nobody came'}"

@@ -27,6 +27,8 @@ PAYLOADS_LIMIT = 4 * 1024**2
 UPLOAD = re.compile(r"/(?:v1/ops|console)/audiences/[^/]+/members")
 PAYLOADS = re.compile(r"/(?:v1/ops|console)/payloads/(?:en|de)code")
 LOCK, PAYMENT = "/v1/orders", re.compile(r"/v1/orders/[^/]+/payment")
+TEAM = re.compile(rb'"team_id"\s*:\s*"([^"]+)"')
+"""in the body of a lock: the team that is joined. Only for the order of those who wait; the route parses the body"""
 QUOTES = {"/v1/quotes", "/v1/market"}
 REQUESTS = Counter("groupbuy_requests_total", "Requests answered", ["method", "route", "status"])
 SECONDS = Histogram(
@@ -106,8 +108,8 @@ class RequestMiddleware:
                     await self._app(scope, receive_limited, send_observed)
                 else:
                     # First the body: a turn is not held while a slow client sends it.
-                    receive_again = await _whole_body(receive_limited)
-                    async with scope["app"].state.container.turns.take(turn):
+                    body, receive_again = await _whole_body(receive_limited)
+                    async with scope["app"].state.container.turns.take(turn, _team(body)):
                         await self._app(scope, receive_again, send_observed)
             if received > limit and status is None:
                 status = PAYLOAD_TOO_LARGE
@@ -134,8 +136,8 @@ def _turn(scope: Scope) -> Turn | None:
     return Turn.PAYMENT if PAYMENT.fullmatch(path) else None
 
 
-async def _whole_body(receive: Receive) -> Receive:
-    """Waits for a body, which is small; returns what receives it again."""
+async def _whole_body(receive: Receive) -> tuple[bytes, Receive]:
+    """Waits for a body, which is small; returns it, and what receives it again."""
     messages = [await receive()]
     while messages[-1].get("more_body"):
         messages.append(await receive())
@@ -144,7 +146,13 @@ async def _whole_body(receive: Receive) -> Receive:
     async def receive_again() -> Message:
         return next(left, None) or await receive()
 
-    return receive_again
+    return b"".join(message.get("body", b"") for message in messages), receive_again
+
+
+def _team(body: bytes) -> str:
+    """Returns which team the body names; empty: none."""
+    found = TEAM.search(body)
+    return found[1].decode(errors="replace") if found else ""
 
 
 def _record(scope: Scope, status: int, seconds: float) -> None:

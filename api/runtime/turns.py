@@ -35,6 +35,48 @@ def shed(turn: Turn, detail: str) -> Unavailable:
     return Unavailable(f"{detail}; repeat the same request.", retry_after=retry_after)
 
 
+class Queue:
+    """Requests that wait for a turn. It goes from team to team, so that the joiners of one leave room for everybody else."""
+
+    def __init__(self) -> None:
+        self._by_team: OrderedDict[str, OrderedDict[asyncio.Future[None], None]] = OrderedDict()
+        """the team whose turn is next comes first; none is empty"""
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def ahead_of(self, team: str) -> int:
+        """Returns how many are served, at most, before one that comes now."""
+        own = len(self._by_team.get(team, ()))
+        others = len(self._by_team) - (own > 0)
+        return min(self._length, own + others * (own + 1))
+
+    def add(self, team: str, request: asyncio.Future[None]) -> None:
+        self._by_team.setdefault(team, OrderedDict())[request] = None
+        self._length += 1
+
+    def discard(self, team: str, request: asyncio.Future[None]) -> bool:
+        """Removes a request; returns whether it waited."""
+        requests = self._by_team.get(team, OrderedDict())
+        if request not in requests:
+            return False
+        del requests[request]
+        self._length -= 1
+        if not requests:
+            del self._by_team[team]
+        return True
+
+    def pop(self) -> asyncio.Future[None]:
+        """Removes and returns the request that is next."""
+        team, requests = next(iter(self._by_team.items()))
+        request = next(iter(requests))
+        self.discard(team, request)
+        if requests:
+            self._by_team.move_to_end(team)
+        return request
+
+
 class Turns:
     def __init__(self, at_once: int, patience: dict[Turn, float], first_interval: float) -> None:
         """
@@ -48,15 +90,19 @@ class Turns:
             SHED.labels(turn.name.lower())  # a rate can be taken from the first one on
         self._free = at_once
         self._patience = patience
-        self._waiting: dict[Turn, OrderedDict[asyncio.Future[None], None]] = {turn: OrderedDict() for turn in Turn}
+        self._waiting = {turn: Queue() for turn in Turn}
         self._first_interval = self._interval = first_interval
         self._last_end = 0.0
         self._held: dict[asyncio.Task[Any] | None, float] = {}
         """the seconds that each task has waited for its turn"""
 
     @asynccontextmanager
-    async def take(self, turn: Turn) -> AsyncIterator[None]:
+    async def take(self, turn: Turn, team: str = "") -> AsyncIterator[None]:
         """Waits for a turn and holds it. A task that holds one already, since the door of the API took it, keeps that.
+
+        Args:
+            turn: what it is for.
+            team: which a buyer joins; all that name none go as one team.
 
         Raises:
             Unavailable: it would take too long.
@@ -69,7 +115,7 @@ class Turns:
         if self._free > 0:
             self._free -= 1
         else:
-            await self._wait(turn)
+            await self._wait(turn, team)
         self._held[task] = time.monotonic() - began
         try:
             yield
@@ -81,21 +127,19 @@ class Turns:
         """Returns the seconds that this task has waited for the turn that it holds."""
         return self._held.get(asyncio.current_task(), 0)
 
-    async def _wait(self, turn: Turn) -> None:
-        ahead = sum(len(self._waiting[other]) for other in Turn if other <= turn)
+    async def _wait(self, turn: Turn, team: str) -> None:
+        waiting = self._waiting[turn]
+        ahead = waiting.ahead_of(team) + sum(len(self._waiting[other]) for other in Turn if other < turn)
         if ahead * self._interval > self._patience[turn]:
             raise shed(turn, "Too many requests wait")
-        waiting = self._waiting[turn]
         mine = asyncio.get_running_loop().create_future()
-        waiting[mine] = None
+        waiting.add(team, mine)
         try:
             # The estimate may have been wrong: work that begins too late is done in vain, while others wait for it.
             async with asyncio.timeout(self._patience[turn]):
                 await mine
         except BaseException as exc:
-            if mine in waiting:
-                del waiting[mine]
-            elif not mine.cancelled():
+            if not waiting.discard(team, mine) and not mine.cancelled():
                 self._pass_on()  # the turn came together with the cancellation
             if isinstance(exc, TimeoutError):
                 raise shed(turn, "Too many requests wait") from None
@@ -114,7 +158,7 @@ class Turns:
     def _pass_on(self) -> None:
         for waiting in self._waiting.values():
             while waiting:
-                next_one, _ = waiting.popitem(last=False)
+                next_one = waiting.pop()
                 if not next_one.done():
                     next_one.set_result(None)
                     return

@@ -98,7 +98,8 @@ class OrderService:
     # --- locks ---
 
     async def _hold(self, request: SeatRequest) -> tuple[Order, bool]:
-        async with self._time_limit(), self._turns.take(Turn.LOCK):
+        joined = "" if request.opens_team else request.team_id
+        async with self._time_limit(), self._turns.take(Turn.LOCK, joined):
             found = await self._look_up(request)
             if found.record is None:
                 async with self._buyers.slot((request.source, request.user_id)) as has_waited:

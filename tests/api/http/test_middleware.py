@@ -1,5 +1,7 @@
-"""When the cache is emptied after a request."""
+"""What is done around a request: the cache is emptied after it, and at the door it waits for its turn."""
 
+import asyncio
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -41,3 +43,29 @@ async def test_the_cache_is_emptied_by_changes_and_not_by_refusals(
     scope = {"type": "http", "method": method, "path": path, "headers": [], "app": SimpleNamespace(state=state)}
     await RequestMiddleware(app)(scope, receive, send)
     assert bool(cache.invalidations) is is_emptied
+
+
+async def test_at_the_door_joiners_of_one_team_leave_room_for_those_of_another() -> None:
+    turns, served = Turns(1, dict.fromkeys(Turn, 1.0), 0.001), []
+    state = SimpleNamespace(container=SimpleNamespace(turns=turns))
+
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        served.append(json.loads((await receive())["body"])["team_id"])
+        await send({"type": "http.response.start", "status": 201, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def join(team_id: str) -> None:
+        async def receive() -> Message:
+            return {"type": "http.request", "body": json.dumps({"out_trade_no": "T1", "team_id": team_id}).encode()}
+
+        async def send(_message: Message) -> None:
+            pass
+
+        scope = {"type": "http", "method": "POST", "path": "/v1/orders", "headers": [], "app": SimpleNamespace(state=state)}
+        await RequestMiddleware(app)(scope, receive, send)
+
+    async with asyncio.TaskGroup() as group, turns.take(Turn.LOCK):
+        for team_id in ("hot", "hot", "hot", "other"):
+            group.create_task(join(team_id))
+        await asyncio.sleep(0)
+    assert served == ["hot", "other", "hot", "hot"]

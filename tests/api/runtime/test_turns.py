@@ -29,9 +29,9 @@ class Counter:
         self.refused: list[str] = []
         self.on_turn: Callable[[], None] = lambda: None
 
-    async def ask(self, name: str, turn: Turn) -> None:
+    async def ask(self, name: str, turn: Turn, team: str = "") -> None:
         """Returns when the request waits, or has had its turn."""
-        self._requests[name] = asyncio.create_task(self._work(name, turn))
+        self._requests[name] = asyncio.create_task(self._work(name, turn, team))
         await asyncio.sleep(0)
 
     def cancel(self, name: str) -> None:
@@ -42,9 +42,9 @@ class Counter:
         async with asyncio.timeout(10):
             await asyncio.gather(*self._requests.values(), return_exceptions=True)
 
-    async def _work(self, name: str, turn: Turn) -> None:
+    async def _work(self, name: str, turn: Turn, team: str) -> None:
         try:
-            async with self._turns.take(turn):
+            async with self._turns.take(turn, team):
                 self.on_turn()
                 self.served.append(name)
         except Unavailable:
@@ -83,6 +83,18 @@ async def test_payments_go_before_locks_and_locks_before_quotes_whoever_came_fir
             await counter.ask(name, turn)
         assert counter.served == []
     assert counter.served == ["payment 1", "payment 2", "lock 1", "lock 2", "quote 1", "quote 2"]
+
+
+async def test_the_joiners_of_one_team_leave_room_for_everybody_else() -> None:
+    turns = new_turns(1, {Turn.LOCK: 2.5 * FIRST_INTERVAL})
+    async with busy(turns) as counter:
+        for number in range(4):
+            await counter.ask(f"joiner {number}", Turn.LOCK, "team")
+        await counter.ask("joiner elsewhere", Turn.LOCK, "another team")
+        await counter.ask("opener 0", Turn.LOCK)
+        counter.cancel("joiner 1")
+    assert counter.served == ["joiner 0", "joiner elsewhere", "opener 0", "joiner 2"]
+    assert counter.refused == ["joiner 3"]
 
 
 async def test_who_would_wait_too_long_is_refused_at_once_and_counts_only_who_goes_first() -> None:
