@@ -8,10 +8,11 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import asyncpg
@@ -35,24 +36,24 @@ LISTEN_WITHIN = 5.0
 CALLERS, ROUNDS, TRADED_TEAMS = 4, 3, 100
 
 PAGES = (
-    *("", "statistics.csv", "health", "attention", "attention?kind=refund", "search?q=bench-900-2"),
+    *("", "statistics.csv", "health", "attention", "attention?kind=refund", "search?q=bench-900-2", "search?q=buyer-77"),
     *("audit", "audit?since=2026-01-01T00:00", "teams", "teams?status=completed", "teams?status=failed"),
     *("teams?campaign_id=100123", "teams?goods_id=9890001", "teams?attention=true", "teams?due_within=3600", "teams/bench-7"),
+    *("teams?campaign_id=100123&attention=true", "teams?campaign_id=100123&status=forming", "teams/bench-7/close"),
     *("orders", "orders?status=paid", "orders?status=refunded", "orders?owed=true", "orders?user_id=buyer-77"),
-    *("orders?out_trade_no=bench-900-2", "orders/bench-9-1", "refunds", "refunds?status=requested", "refunds?kind=unpaid"),
+    *("orders?campaign_id=100123", "orders?team_id=bench-7", "orders?out_trade_no=bench-900-2", "orders/bench-9-1"),
+    *("orders/bench-9-1/refund", "refunds", "refunds?status=requested", "refunds?kind=unpaid", "refunds/bench-9-1/resend"),
     *("callbacks", "callbacks?status=delivered", "callbacks?type=team.failed", "callbacks?source=s01", "callbacks/malls"),
-    *("callbacks/evt_bench5", "settlements", "settlements?source=s01", "exports", "campaigns", "campaigns?status=paused"),
-    *("campaigns/100123", "campaigns/100123/edit", "campaigns/100123/funnel", "campaigns/100123/ending"),
-    *(
-        "campaigns/100123/quote?user_id=ann&sold=s01+c01+9890001",
-        "goods",
-        "audiences",
-        "switches",
-        "malls",
-        "malls/s01",
-        "keys",
-    ),
+    *("callbacks/evt_bench5", "callbacks/resend", "callbacks/resend/{redelivery}", "attention/callback/evt_bench5/resolve"),
+    *("settlements", "settlements?source=s01", "settlements.csv", "exports", "exports/{export}"),
+    *("campaigns", "campaigns?status=paused", "campaigns?source=s01&goods_id=9890001", "campaigns/new", "campaigns/100123"),
+    *("campaigns/100123/edit", "campaigns/100123/funnel", "campaigns/100123/status/paused", "campaigns/100123/ending"),
+    *("campaigns/100123/quote?user_id=ann&sold=s01+c01+9890001", "goods", "goods/new", "goods/9890001"),
+    *("audiences", "audiences/new", "audiences/{audience}?user_id=ann", "audiences/{audience}/rule"),
+    *("switches", "switches/rollout", "malls", "malls/new", "malls/s01", "malls/s01/edit", "malls/s01/secret"),
+    *("keys", "keys/new", "keys/{key}/revoke"),
 )
+"""all that there are; what is in braces is made for the measurement"""
 WATCHED = (
     *("teams?seen=1", "team/bench-1", "orders?seen=1", "team/bench-2", "orders?status=paid&seen=1", "team/bench-3"),
     *("teams?status=forming&seen=1", "team/bench-4", "callbacks?seen=1", "team/bench-5", "attention?seen=1", "team/bench-6"),
@@ -67,13 +68,33 @@ async def measure(stack: RunningStack, console_url: str, teams: int) -> None:
     connector, jar = aiohttp.TCPConnector(limit=0), aiohttp.CookieJar(unsafe=True)
     async with aiohttp.ClientSession(cookie_jar=jar, connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as http:
         await http.post(f"{console_url}sign-in", data={"key": stack.ops_key}, allow_redirects=False)
-        rows = []
+        made, rows = await _make(stack, http), []
         for page in PAGES:
-            times = sorted([await _open(http, console_url + page) for _ in range(REQUESTS)])
+            times = sorted([await _open(http, console_url + page.format(**made)) for _ in range(REQUESTS)])
             rows.append([f"/{page}", f"{percentile(times, 50):.0f}", f"{percentile(times, 95):.0f}"])
         print(table(["page", "median ms", "p95 ms"], rows))
         print(await _export(stack, http))
         print(await _beside_trade(stack, http, console_url))
+
+
+async def _make(stack: RunningStack, http: aiohttp.ClientSession) -> dict[str, str]:
+    """Makes what a page shows that the old teams have not; returns the ids."""
+    audience = "bench"
+
+    async def call(method: str, path: str, body: Mapping[str, object]) -> Any:  # noqa: ANN401 - any JSON
+        headers = {"Authorization": f"Bearer {stack.ops_key}"}
+        async with http.request(method, f"{stack.api_url}/v1/ops/{path}", headers=headers, json=body) as answer:
+            assert answer.ok, (path, answer.status)
+            return await answer.json()
+
+    await call("PUT", f"audiences/{audience}", {"name": "For the benchmark"})
+    period = {"source": "s01", "since": "2020-01-01T00:00:00Z", "until": "2020-01-01T00:01:00Z"}
+    return {
+        "audience": audience,
+        "redelivery": str((await call("POST", "callbacks/resend", period))["redelivery_id"]),
+        "export": (await call("POST", "exports/orders?team_id=bench-7", {}))["export_id"],
+        "key": (await call("POST", "keys", {"name": "For the benchmark", "scopes": ["read"]}))["key_id"],
+    }
 
 
 async def _export(stack: RunningStack, http: aiohttp.ClientSession) -> str:

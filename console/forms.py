@@ -104,6 +104,14 @@ LABELS = {
     "discount.audience": "audience of the discount",
 }
 """of fields whose names say too little by themselves"""
+HELPS = {
+    "goods": "One line each: mall, channel, goods.",
+    "discount.expr": "cut: how much less, 20. full cut: from which price how much less, 100,20. "
+    "rate: which part is paid, 0.8. fixed: the price.",
+    "discount.audience": "Others pay the full price; empty: the discount is everybody's.",
+    "audience": "Those who may take part; empty: everybody.",
+}
+"""of fields that have a form of their own here"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +151,7 @@ def form_fields(
             FormField(
                 name=name,
                 kind=kind,
-                help=(field.description or "").replace("null:", "empty:"),
+                help=HELPS.get(name) or (field.description or "").replace("null:", "empty:"),
                 required=field.is_required() and not optional,
                 choices=choices,
                 value=values.get(name, ""),

@@ -73,8 +73,9 @@ def _money(amount: Decimal) -> str:
     return f"¥{amount:,.2f}"
 
 
-def _moment(at: datetime) -> Markup:
-    """The time in UTC, which the script replaces by that of the viewer's zone."""
+def _moment(at: datetime | str) -> Markup:
+    """The time in UTC, which the script replaces by that of the viewer's zone. A text is that of JSON."""
+    at = datetime.fromisoformat(at) if isinstance(at, str) else at
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         rfc3339(at), f"{at:%Y-%m-%d %H:%M:%S} UTC", f"{at:%Y-%m-%d %H:%M} UTC"
     )

@@ -11,6 +11,7 @@ from api.http.filters import CampaignFilters
 from api.http.pagination import Cursor, campaign_position, page
 from console.access import ViewerDep
 from console.campaigns import CampaignPath, find_campaign, read_preview, version_differences
+from console.lists import ROWS, version
 from console.rendering import render
 from db.campaigns.funnel import read_funnel
 from db.campaigns.shutdown import read_shutdown
@@ -26,9 +27,9 @@ from domain.types import Identifier
 
 router = APIRouter()
 
-ROWS = 50
 VERSIONS = 20
 TEAMS = 10
+"""shown"""
 
 
 @router.get("/campaigns")
@@ -46,15 +47,17 @@ async def campaigns(
 async def campaign(request: Request, campaign_id: CampaignPath, _viewer: ViewerDep, container: ContainerDep) -> Response:
     found = await find_campaign(container.database, campaign_id)
     versions = await list_versions(container.database, campaign_id, None, VERSIONS)
-    older = [*(version.campaign for version in versions[1:]), None]
+    older = [*(each.campaign for each in versions[1:]), None]
     shutdown = await read_shutdown(container.database, campaign_id)
+    teams = await list_teams(container.database, TeamFilter(campaign_id=campaign_id), None, ROWS + 1)
     return render(
         request,
         "campaigns/campaign.html",
         campaign=found,
         preview=await read_preview(container.database, found, found),
-        teams=await list_teams(container.database, TeamFilter(campaign_id=campaign_id), None, TEAMS),
-        versions=[(version, version_differences(old, version.campaign)) for version, old in zip(versions, older, strict=True)],
+        teams=teams[:TEAMS],
+        teams_version=version(teams),
+        versions=[(each, version_differences(old, each.campaign)) for each, old in zip(versions, older, strict=True)],
         shutdown=container.links.fill(shutdown) if shutdown else None,
     )
 

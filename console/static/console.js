@@ -126,6 +126,12 @@ document.addEventListener("DOMContentLoaded", () => {
       listen();
     }
   });
+  document.addEventListener("keydown", (event) => {
+    const isTyping = event.target.closest("input, select, textarea, dialog");
+    if (event.key !== "/" || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    document.querySelector("[role=search] input")?.focus();
+  });
   document.body.addEventListener("click", (event) => {
     const dialog = document.getElementById("dialog");
     if (event.target.closest("[data-close]") && dialog.open) {

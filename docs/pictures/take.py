@@ -3,17 +3,18 @@
     .venv/bin/groupbuy up --data-dir /tmp/groupbuy-pictures        # in another terminal, on a new directory
     .venv/bin/python docs/pictures/take.py --data-dir /tmp/groupbuy-pictures
 
-Starts no server. Plays the teams to be seen on the running stack, which takes 20 seconds, and writes the pictures
-beside this file. Needs Chromium (apt-get install chromium).
+Starts no server. Plays the teams to be seen on the running stack, waits up to five minutes until they are in the statistics,
+and writes the pictures beside this file. Needs Chromium and a font with Chinese (apt-get install chromium fonts-noto-cjk).
 """
 
 import asyncio
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import click
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 from temporalio.client import Client
 
 from bench.api_client import TEAM_SIZE, ApiClient, Json
@@ -31,6 +32,8 @@ UI_VIEWPORT = {"width": 1536, "height": 1100}
 UI_NAVIGATION = {"x": 256, "y": 48}
 """size of the UI's own navigation, which is cut off"""
 CONSOLE_VIEWPORT = {"width": 1280, "height": 800}
+OVERVIEW_HEIGHT = 1350
+"""with its first charts"""
 MALL_VIEWPORT = {"width": 1160, "height": 1290}
 
 
@@ -100,17 +103,15 @@ async def take_mall(browser: Browser, url: str) -> None:
 
 
 async def take_console(browser: Browser, addresses: Addresses) -> None:
-    """The pages of a team that forms with a paid member, its end in a dialog, and what surrounds it."""
+    """The pages of a team that forms with a paid member, its end in a dialog, and what surrounds it; one in Chinese, dark."""
     ops = ApiClient(addresses.api_url, addresses.ops_key)
     forming = (await ops.get("/v1/ops/teams?status=forming&goods_id=9890002"))["data"][0]["team_id"]
     refund = (await ops.get("/v1/ops/refunds?kind=paid_formed"))["data"][0]["order_id"]
-    page = await browser.new_page(viewport=CONSOLE_VIEWPORT)  # type: ignore[arg-type]
-    await page.goto(addresses.console_url)
-    await page.get_by_label("Key").fill(addresses.ops_key)
-    await page.get_by_role("button", name="Sign in").click()
+    while not any(day["teams_opened"] for day in (await ops.get("/v1/ops/statistics"))["data"]):  # noqa: ASYNC110
+        await asyncio.sleep(PAUSE)
+    page = await sign_in(browser, addresses, locale="en-GB")
     for name, path in (
         ("overview", ""),
-        ("teams", "teams"),
         ("team", f"teams/{forming}"),
         ("order", f"orders/{refund}"),
         ("campaign", "campaigns/new?copy=100123"),
@@ -120,11 +121,24 @@ async def take_console(browser: Browser, addresses: Addresses) -> None:
         if name == "campaign":
             await page.get_by_label("Sample buyer").fill("ann")
             await page.locator("#preview .rules").wait_for()
+        await page.set_viewport_size(CONSOLE_VIEWPORT | ({"height": OVERVIEW_HEIGHT} if name == "overview" else {}))  # type: ignore[arg-type]
         await page.screenshot(path=HERE / f"console-{name}.png")
     await page.goto(f"{addresses.console_url}teams/{forming}")
     await page.get_by_role("link", name="Close and refund").click()
     await page.get_by_role("dialog").get_by_label("Reason").fill("The goods are sold out")
     await page.screenshot(path=HERE / "console-close.png")
+    page = await sign_in(browser, addresses, locale="zh-CN", color_scheme="dark")
+    await page.goto(f"{addresses.console_url}teams")
+    await page.screenshot(path=HERE / "console-teams.png")
+
+
+async def sign_in(browser: Browser, addresses: Addresses, **options: Any) -> Page:  # noqa: ANN401 - what a context takes
+    page = await browser.new_page(viewport=CONSOLE_VIEWPORT, **options)  # type: ignore[arg-type]
+    await page.goto(addresses.console_url)
+    await page.locator("input[name=key]").fill(addresses.ops_key)
+    await page.locator("button.main").click()
+    await page.wait_for_url(addresses.console_url)
+    return page
 
 
 async def take(addresses: Addresses) -> None:

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from console.forms import form_fields
 from console.languages import Language, read_texts
 from console.rendering import _environment
 from console.sentences import SEPARATOR, VALUE
+from tests.console.test_texts import FORMS
 
 ROOT = Path(__file__).parents[2]
-MADE_IN = ("console", "db", "domain", "api/services")
-CALLS = {"Refusal": 1, "Risk": 1, "FieldProblem": 1, "GroupBuyError": 1, "Unavailable": 0}
+MADE_IN = ("console", "db", "domain", "api/services", "activities/callbacks")
+CALLS = {"Refusal": 1, "SendResult": 1, "Risk": 1, "FieldProblem": 1, "GroupBuyError": 1, "Unavailable": 0}
 """by the place of the sentence among the arguments"""
 NO_SENTENCE = {"{} / {}"}
 OF_THE_API = {'The JSON of payloads is expected: {"payloads": […]}.'}
@@ -61,6 +63,11 @@ def test_every_sentence_is_there_in_chinese() -> None:
     made = _made()
     assert len(made) > 80
     assert sorted(text for text in made if told(text.replace(VALUE, "x1")) == text.replace(VALUE, "x1")) == []
+
+
+def test_every_help_of_a_form_is_there_in_chinese() -> None:
+    helps = {field.help for model in FORMS for field in form_fields(model, {}) if field.help}
+    assert sorted(text for text in helps if told(text) == text) == []
 
 
 def test_a_translation_names_every_value_once() -> None:

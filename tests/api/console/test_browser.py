@@ -67,7 +67,7 @@ async def test_of_two_operators_at_once_the_second_is_told_what_has_changed(stac
             for page, button in ((ann, act), (bob, other_act)):
                 await page.get_by_role("dialog").get_by_role("button", name=button, exact=True).click()
                 if page is ann:
-                    await expect(page.locator(".toast")).to_contain_text("Done.")
+                    await expect(page.locator(".toast.good")).to_contain_text("Done.")
             await expect(bob.get_by_role("dialog")).to_contain_text("has changed since you opened")
             await expect(bob.get_by_role("dialog")).to_contain_text(told)
         await expect(bob.get_by_role("dialog")).to_contain_text("active → paused")
@@ -96,7 +96,10 @@ async def test_filters_change_the_address_and_the_list(stack: Stack, shop: Shop,
 
 async def test_an_open_page_follows_what_happens(stack: Stack, shop: Shop, browser: Browser) -> None:
     order = await (await shop.sell()).seat()
-    async with signed_in(browser, stack, f"teams/{order['team_id']}") as page:
+    async with signed_in(browser, stack) as page:
+        await page.keyboard.press("/")
+        await page.keyboard.type(order["team_id"])
+        await page.keyboard.press("Enter")
         await expect(page.locator(".seats")).to_contain_text("0 paid and 1 unpaid")
         await shop.settle(order)
         await expect(page.locator(".seats")).to_contain_text("1 paid and 0 unpaid")

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser
 
+from bench.console import PAGES
+from console.cookies import BASE
 from embedded.demo_data import SOURCE
 from embedded.stack import Stack
 from tests.api.console.browsing import all_routes, barriers, routes_of, signed_in
@@ -75,6 +77,13 @@ async def paths_of(shop: Shop, receiver: Receiver, sign_in: SignIn) -> Paths:
             *("/malls/new", f"/malls/{mall}/edit", f"/malls/{mall}/secret", "/keys/new", f"/keys/{key}/revoke"),
         ],
     )
+
+
+def test_the_bench_opens_every_page() -> None:
+    assert routes_of("GET", (f"{BASE}/{page}" for page in PAGES)) == all_routes("GET") - NO_PAGES - {"/sign-in"} | {
+        "/statistics.csv",
+        "/settlements.csv",
+    }
 
 
 LOOK = """[document.documentElement.lang, document.documentElement.scrollWidth <= innerWidth, document.images.length]"""
