@@ -5,7 +5,6 @@ The embedded one has no TLS.
 
 import asyncio
 import os
-import re
 import secrets
 import subprocess
 from collections.abc import AsyncIterator
@@ -13,13 +12,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from embedded.ports import HOST
 from embedded.postgres import find_postgres
 from tests.certificates import OPENSSL, certify, found
-from tests.deploy.files import COMPOSE, ROOT
+from tests.deploy.files import COMPOSE
 from tests.drills.replicated import Server
 
 DEBIANS = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=None)
@@ -41,7 +39,7 @@ class Database:
 
 @asynccontextmanager
 async def database(folder: Path) -> AsyncIterator[Database]:
-    """Runs it with the databases and roles of deploy/compose and docs/production.md."""
+    """Runs it with the databases and roles of deploy/compose."""
     tls, settings = {}, {}
     await asyncio.to_thread(folder.chmod, 0o755)
     if WITH_TLS:
@@ -57,9 +55,8 @@ async def database(folder: Path) -> AsyncIterator[Database]:
     try:
         await server.start()
         owner, runner = secrets.token_hex(12), secrets.token_hex(12)
-        await asyncio.to_thread(_create_databases, server, binaries, owner)
+        await asyncio.to_thread(_create_databases, server, binaries, owner, runner)
         superuser_url = f"postgresql://postgres@{HOST}:{server.port}/groupbuy"
-        await _create_role_to_run(superuser_url, runner)
         address = f"{HOST}:{server.port}/groupbuy{'?sslmode=verify-full' if WITH_TLS else ''}"
         urls = [f"postgresql://{role}@{address}" for role in (f"groupbuy:{owner}", f"groupbuy_run:{runner}")]
         yield Database(urls[0], urls[1], superuser_url, settings)
@@ -73,24 +70,15 @@ def _certify(folder: Path) -> None:
     certify(folder, "server", "ours", f"IP:{HOST}")
 
 
-def _create_databases(server: Server, binaries: Path, password: str) -> None:
+def _create_databases(server: Server, binaries: Path, owner: str, runner: str) -> None:
     """Runs the script that the image of PostgreSQL runs."""
     given = {
         "PATH": f"{binaries}:{os.environ['PATH']}",
         "PGHOST": HOST,
         "PGPORT": str(server.port),
-        "GROUPBUY_DATABASE_PASSWORD": password,
+        "GROUPBUY_DATABASE_PASSWORD": owner,
+        "GROUPBUY_RUN_PASSWORD": runner,
         "TEMPORAL_DATABASE_PASSWORD": secrets.token_hex(12),
     }
     script = COMPOSE / "postgres" / "create-databases.sh"
     subprocess.run(["/bin/sh", str(script)], env=given, check=True, capture_output=True)
-
-
-async def _create_role_to_run(superuser_url: str, password: str) -> None:
-    """As docs/production.md says."""
-    [statements] = re.findall(r"( +CREATE ROLE groupbuy_run .*?)\n\n", (ROOT / "docs/production.md").read_text(), re.DOTALL)
-    conn = await asyncpg.connect(superuser_url)
-    try:
-        await conn.execute(statements.replace("…", password))
-    finally:
-        await conn.close()

@@ -100,6 +100,14 @@ def test_the_image_is_built_from_what_there_is() -> None:
     assert user == "USER 10001:10001"
 
 
+def test_the_page_makes_the_roles_of_the_script() -> None:
+    page, script = (ROOT / "docs/production.md").read_text(), (COMPOSE / "postgres" / "create-databases.sh").read_text()
+    statements = re.findall(r"^ +((?:CREATE|GRANT) .*;)$", page, re.MULTILINE)
+    made = re.sub(r":'\w+'", "'…'", script).splitlines()
+    assert len(statements) == 5
+    assert set(statements) <= set(made)
+
+
 def test_compose_and_chart_run_this_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     chart, values = (yaml.safe_load((CHART / name).read_text()) for name in ("Chart.yaml", "values.yaml"))
