@@ -96,6 +96,7 @@ def chart_data(chart: Chart, days: Sequence[DayStatistics], translate: Callable[
     return json.dumps(
         {
             "days": [datetime.combine(day.day, time(), UTC).timestamp() for day in oldest_first],
+            "day": translate("Day"),
             "unit": chart.unit,
             "series": [
                 {

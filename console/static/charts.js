@@ -5,7 +5,7 @@ const zone = { day: "numeric", month: "short", timeZone: "UTC" };
 const dayFormat = new Intl.DateTimeFormat(document.documentElement.lang, zone);
 
 function draw(part) {
-  const { days, series, unit } = JSON.parse(part.dataset.chart);
+  const { days, day, series, unit } = JSON.parse(part.dataset.chart);
   const text = document.createElement("span");
   document.body.append(text);
   const shown = (name) => { text.style.color = `var(--${name})`; return getComputedStyle(text).color; };
@@ -15,10 +15,10 @@ function draw(part) {
     scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(high, 1) * 1.05] } },
     axes: [
       { ...axis, values: (_, values) => values.map((value) => dayFormat.format(new Date(1000 * value))) },
-      { ...axis, size: 70, values: (_, values) => values.map((value) => `${value.toLocaleString()}${unit}`) },
+      { ...axis, size: 70, values: (_, values) => values.map((value) => `${unit}${value.toLocaleString()}`) },
     ],
     series: [
-      { value: (_, value) => (value === null ? "" : dayFormat.format(new Date(1000 * value))) },
+      { label: day, value: (_, value) => (value === null ? "" : dayFormat.format(new Date(1000 * value))) },
       ...series.map((each) => ({ label: each.label, stroke: shown(each.color), width: 2, points: { size: 5 } })),
     ],
   };
