@@ -1,18 +1,10 @@
-"""The built wheel in an environment of its own, run beside PostgreSQL and Temporal as deploy/compose runs it.
-
-Where the tests run as root, it runs as a user without rights, in a folder that it cannot write to.
-"""
+"""The built wheel (environment.py), run beside PostgreSQL and Temporal as deploy/compose runs it."""
 
 import asyncio
 import base64
 import os
-import pwd
 import secrets
-import shutil
 import signal
-import subprocess
-import sys
-import sysconfig
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,7 +23,8 @@ from embedded.stack import Stack
 from embedded.temporal import find_temporal
 from tests.certificates import OPENSSL, certified_callers_only, certify, found, settings_of_caller
 from tests.deploy.database import Database, database
-from tests.deploy.files import ROOT, compose
+from tests.deploy.environment import Environment
+from tests.deploy.files import compose
 from tests.deploy.traces import Collector, collecting
 from tests.deploy.versions import DRAINED_SOON, NAME, set_current
 from tests.line import Line
@@ -41,81 +34,11 @@ READY_WITHIN = 30.0
 UI_URL = "http://127.0.0.1:8233"
 """of a Temporal UI that does not run"""
 PAYLOAD_KEYS = {name: base64.b64encode(secrets.token_bytes(32)).decode() for name in ("one", "two")}
-PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
-INHERITED = ("LANG", "LC_ALL", "TZ")
-
-
-def build_wheel(folder: Path) -> Path:
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    [wheel] = folder.glob("*.whl")
-    return wheel
-
-
-def unprivileged_python() -> str | None:
-    """Returns a Python that any user may run; None where there is none, or where the tests have no rights themselves."""
-    if os.getuid() != 0:
-        return None
-    return shutil.which(PYTHON, path="/usr/local/bin:/usr/bin:/bin")
 
 
 def payload_keys(*names: str) -> str:
     """GROUPBUY_PAYLOAD_KEYS, the one that encrypts first."""
     return ",".join(f"{name}:{PAYLOAD_KEYS[name]}" for name in names)
-
-
-@dataclass
-class Environment:
-    """A virtual environment with the wheel; what it depends on is that of the tests, without the checkout."""
-
-    folder: Path
-    python: str
-    identity: dict[str, Any]
-    """user and groups of its processes; empty: those of the tests"""
-
-    @classmethod
-    def create(cls, folder: Path) -> "Environment":
-        python = unprivileged_python()
-        identity: dict[str, Any] = {}
-        if python:
-            nobody = pwd.getpwnam("nobody")
-            identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        made = cls(folder, python or sys.executable, identity)
-        made._fill()
-        return made
-
-    def _fill(self) -> None:
-        self.folder.chmod(0o755)
-        venv = self.folder / "venv"
-        subprocess.run([self.python, "-m", "venv", "--without-pip", str(venv)], check=True, capture_output=True)
-        pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python"), "--disable-pip-version-check"]
-        wheel = build_wheel(self.folder)
-        subprocess.run([*pip, "install", "--quiet", "--no-index", "--no-deps", str(wheel)], check=True)
-        # Only the path: the editable install of the checkout, which is in another .pth there, is not found.
-        [packages] = venv.glob("lib/python3*/site-packages")
-        (packages / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"])
-        (self.folder / "closed").mkdir(mode=0o555)
-
-    async def start(self, command: Sequence[str], **settings: str) -> asyncio.subprocess.Process:
-        """Starts a command of compose.yaml or of the documentation."""
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        return await asyncio.create_subprocess_exec(
-            str(self.folder / "venv" / "bin" / command[0]),
-            *command[1:],
-            cwd=self.folder / "closed",
-            env={**inherited, "TEMPORAL_CONFIG_FILE": os.devnull, **settings},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            **self.identity,
-        )
-
-    async def run(self, command: Sequence[str], **settings: str) -> tuple[int, str, str]:
-        """Returns the exit code, stdout and stderr."""
-        process = await self.start(command, **settings)
-        stdout, stderr = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, stdout.decode(), stderr.decode()
 
 
 @dataclass

