@@ -99,6 +99,7 @@ def field_problems(error: ValidationError) -> list[FieldProblem]:
 
 
 LABELS = {
+    "source": "mall",
     "discount.plan": "kind of discount",
     "discount.expr": "amount of the discount",
     "discount.audience": "audience of the discount",

@@ -3,7 +3,7 @@
     .venv/bin/groupbuy up --data-dir /tmp/groupbuy-pictures        # in another terminal, on a new directory
     .venv/bin/python docs/pictures/take.py --data-dir /tmp/groupbuy-pictures
 
-Starts no server. Plays the teams to be seen on the running stack, waits up to five minutes until they are in the statistics,
+Starts no server. Plays the teams to be seen on the running stack, waits up to ten minutes until they are in the statistics,
 and writes the pictures beside this file. Needs Chromium and a font with Chinese (apt-get install chromium fonts-noto-cjk).
 """
 
