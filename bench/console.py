@@ -36,12 +36,12 @@ LISTEN_WITHIN = 5.0
 CALLERS, ROUNDS, TRADED_TEAMS = 4, 3, 100
 
 PAGES = (
-    *("", "statistics.csv", "health", "attention", "attention?kind=refund", "search?q=bench-900-2", "search?q=buyer-77"),
+    *("", "statistics.csv", "health", "attention", "attention?kind=refund", "search?q=bench-9-2", "search?q=buyer-8"),
     *("audit", "audit?since=2026-01-01T00:00", "teams", "teams?status=completed", "teams?status=failed"),
     *("teams?campaign_id=100123", "teams?goods_id=9890001", "teams?attention=true", "teams?due_within=3600", "teams/bench-7"),
     *("teams?campaign_id=100123&attention=true", "teams?campaign_id=100123&status=forming", "teams/bench-7/close"),
-    *("orders", "orders?status=paid", "orders?status=refunded", "orders?owed=true", "orders?user_id=buyer-77"),
-    *("orders?campaign_id=100123", "orders?team_id=bench-7", "orders?out_trade_no=bench-900-2", "orders/bench-9-1"),
+    *("orders", "orders?status=paid", "orders?status=refunded", "orders?owed=true", "orders?user_id=buyer-8"),
+    *("orders?campaign_id=100123", "orders?team_id=bench-7", "orders?out_trade_no=bench-9-2", "orders/bench-9-1"),
     *("orders/bench-9-1/refund", "refunds", "refunds?status=requested", "refunds?kind=unpaid", "refunds/bench-9-1/resend"),
     *("callbacks", "callbacks?status=delivered", "callbacks?type=team.failed", "callbacks?source=s01", "callbacks/malls"),
     *("callbacks/evt_bench5", "callbacks/resend", "callbacks/resend/{redelivery}", "attention/callback/evt_bench5/resolve"),
