@@ -150,6 +150,11 @@ class CallbackActivities(ABC):
 
     @activity.defn
     @abstractmethod
+    async def deliver_at_once(self, request: Deliver) -> bool:
+        """Attempts some events once, unless many others are attempted so; returns whether all are delivered."""
+
+    @activity.defn
+    @abstractmethod
     async def deliver_overdue(self, request: Reconcile) -> Reconciled:
         """Attempts events that no workflow delivers, once, each mall's by themselves."""
 

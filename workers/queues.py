@@ -116,7 +116,9 @@ class Process:
         )
 
 
-def trade_worker(process: Process, threads: ThreadPoolExecutor, task_queue: str = TRADE_QUEUE) -> Worker:
+def trade_worker(
+    process: Process, threads: ThreadPoolExecutor, callbacks: CallbackActivities, task_queue: str = TRADE_QUEUE
+) -> Worker:
     """Runs the teams, and the transactions that malls wait for."""
     orders, teams = OrderActivities(process.database), TeamActivities(process.database)
     return process.worker(
@@ -130,6 +132,7 @@ def trade_worker(process: Process, threads: ThreadPoolExecutor, task_queue: str 
             teams.take_over,
             teams.conclude_team,
             teams.extend_team,
+            callbacks.deliver_at_once,
         ],
         max_cached_workflows=TEAMS_IN_MEMORY,
         # External storage is not used; above 1 the SDK makes a task of every payload all the same.
@@ -277,7 +280,7 @@ async def all_workers(
         ThreadPoolExecutor(MASS_THREADS) as mass_threads,
     ):
         workers = {
-            TRADE_QUEUE: partial(trade_worker, process, threads, task_queue),
+            TRADE_QUEUE: partial(trade_worker, process, threads, callbacks, task_queue),
             REFUNDS_QUEUE: partial(refund_worker, process, refund_threads),
             MASS_QUEUE: partial(mass_worker, process, mass_threads, retention_days),
             CALLBACKS_QUEUE: partial(callback_worker, process, threads, callbacks),

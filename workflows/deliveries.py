@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
+from temporalio.exceptions import FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.interfaces import CallbackActivities
@@ -16,6 +17,8 @@ with workflow.unsafe.imports_passed_through():
 # worker the next attempt waits for this.
 DELIVERY = timedelta(seconds=30)
 RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=10))
+AT_ONCE = timedelta(seconds=2)
+"""of an attempt within a workflow task"""
 ONE_ATTEMPT = RetryPolicy(maximum_attempts=1)
 
 Handle = workflow.ActivityHandle[Delivered]
@@ -33,6 +36,26 @@ def start_delivery(
         retry_policy=retries,
         summary=summary,
     )
+
+
+async def deliver_at_once(event_ids: list[str], *, summary: str) -> bool:
+    """Attempts events once, within the workflow task; returns whether all are delivered.
+
+    That is one event of the history, and the end of an activity would be a task. For a workflow that nobody waits for: its
+    task lasts until the mall has answered.
+    """
+    try:
+        return await workflow.execute_local_activity_method(
+            CallbackActivities.deliver_at_once,
+            Deliver(event_ids=event_ids),
+            start_to_close_timeout=AT_ONCE,
+            retry_policy=ONE_ATTEMPT,
+            summary=summary,
+        )
+    except FailureError as exc:
+        if is_cancelled_exception(exc):
+            raise
+        return False
 
 
 class Deliveries:

@@ -39,6 +39,8 @@ tracer = trace.get_tracer("groupbuy")
 
 CONCURRENT_ATTEMPTS = 5
 """attempts to one mall that one activity makes side by side"""
+AT_ONCE = 10
+"""deliveries within workflow tasks that a process makes side by side: the tasks' other slots are for locks and payments"""
 START_WITHIN = 10.0
 """seconds in which an activity starts attempts, so that the last one ends within the activity's timeout"""
 MAX_BUSY_DELAY = 60.0
@@ -74,6 +76,7 @@ class CallbackActivities(interfaces.CallbackActivities):
         self._retries = retries
         self.per_mall_limit = per_mall_limit or PerMallLimit()
         self._count = count
+        self._at_once = asyncio.Semaphore(AT_ONCE)
         self._statements = asyncio.Semaphore(CONCURRENT_STATEMENTS)
 
     @activity.defn
@@ -97,6 +100,17 @@ class CallbackActivities(interfaces.CallbackActivities):
                 next_retry_delay=timedelta(seconds=delay),
             )
         return Delivered(delivered=progress.delivered, dead=progress.dead)
+
+    @activity.defn
+    async def deliver_at_once(self, request: Deliver) -> bool:
+        """Attempts some events once, unless many others are attempted so; returns whether all are delivered."""
+        if self._at_once.locked():
+            return False
+        async with self._at_once:
+            with database_errors():
+                due = await self.due_deliveries(request.event_ids)
+                attempted = await self.attempt_all(due, self.per_mall_limit.slot)
+        return len(attempted) == len(due) and all(status == "delivered" for status in attempted)
 
     @activity.defn
     async def deliver_overdue(self, request: Reconcile) -> Reconciled:

@@ -37,7 +37,7 @@ async def working_without_mass(client: Client, database: Database) -> AsyncItera
     async with callback_activities(database) as callbacks:
         with ThreadPoolExecutor(1) as threads:
             async with (
-                trade_worker(process, threads, queue),
+                trade_worker(process, threads, callbacks, queue),
                 refund_worker(process, threads),
                 callback_worker(process, threads, callbacks),
             ):

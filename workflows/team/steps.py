@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
         is_defect,
         refusal_of,
     )
-    from workflows.deliveries import Deliveries
+    from workflows.deliveries import Deliveries, deliver_at_once
     from workflows.details import team_details
     from workflows.markdown import quote
     from workflows.operator_log import OperatorLog
@@ -137,6 +137,11 @@ class TeamSteps:
         pause = self._read_at + READ_AGAIN - workflow.now() if self._read_at else timedelta()
         if self._state.hint is not None and pause > timedelta():
             await workflow.sleep(pause, summary="gather changes of the rows")
+
+    async def _is_told_at_once(self, event_ids: list[str]) -> bool:
+        """Tells the mall of the end of a team in the task that has ended it: nobody waits for this workflow any more."""
+        summary = f"deliver {len(event_ids)} event(s) at once"
+        return bool(event_ids) and self._team.local_activities and await deliver_at_once(event_ids, summary=summary)
 
     def _collect_finished_deliveries(self) -> None:
         for failure in self._deliveries.collect():

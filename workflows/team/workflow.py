@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_e
 with workflow.unsafe.imports_passed_through():
     from activities.interfaces import OrderActivities, RefundStartActivities
     from domain.errors import ErrorCode
-    from domain.lifecycle import PaymentOutcome, TeamDecision
+    from domain.lifecycle import PaymentOutcome, TeamDecision, TeamStatus
     from domain.messages.base import WorkflowFailure
     from domain.messages.orders import (
         HeldSeat,
@@ -192,6 +192,8 @@ class TeamWorkflow(TeamOperatorSignals):
             request = ReleaseOverdue(team_id=self._team.team_id, now=workflow.now(), out_trade_nos=overdue)
             summary = f"release {len(overdue)} unpaid seat(s)"
             released = await self._local_first(OrderActivities.release_overdue, request, summary)
+            if released.team.status is TeamStatus.FAILED and await self._is_told_at_once(released.event_ids):
+                released = released.model_copy(update={"event_ids": []})
             self._apply(released)
 
     async def _conclude_if_due(self) -> None:

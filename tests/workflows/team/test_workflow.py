@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from aiohttp import web
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
@@ -17,11 +18,15 @@ from domain.errors import ErrorCode
 from domain.ids import order_id, refund_workflow_id
 from domain.lifecycle import OrderStatus, PaymentOutcome, TeamDecision, TeamStatus
 from domain.messages.base import WorkflowFailure
+from domain.messages.callbacks import Address
 from domain.messages.teams import ConcludeTeam
-from tests.workflows.play import SOURCE, Play, publish, working
+from domain.schemas.events import EventType
+from tests.api.receiver import listening
+from tests.workflows.play import SECRET, SOURCE, Play, publish, working
 from workflows.search_attributes import NEEDS_ATTENTION
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+OK, GONE = 200, 410
 
 
 @pytest.fixture
@@ -273,3 +278,22 @@ async def test_a_team_without_a_first_seat_fails_so_that_its_opener_can_try_agai
     assert await read_team(database, SOURCE, team.team) is None
     with pytest.raises(WorkflowUpdateFailedError):  # a second run, and the same answer
         await team.open()
+
+
+@pytest.mark.parametrize("answer", [OK, GONE])
+async def test_the_mall_hears_of_a_lapse_that_ends_the_team_in_the_same_task_and_by_an_activity_where_it_refuses(
+    time: WorkflowEnvironment, database: Database, queue: str, answer: int
+) -> None:
+    async with listening(SECRET) as receiver:
+        receiver.answer_with(lambda _: web.Response(status=answer))
+        team = await play(time, database, queue)
+        team.callback = Address(kind="http", address=receiver.callback()["url"])
+        handle = await team.open()
+        await time.sleep(16 * MINUTE)
+        assert await handle.result() == "failed"
+        assert [one.type for one in receiver.received] == [EventType.ORDER_CANCELLED]
+    events = [event async for event in handle.fetch_history_events()]
+    activities = [event for event in events if event.HasField("activity_task_scheduled_event_attributes")]
+    fired = max(number for number, event in enumerate(events) if event.HasField("timer_fired_event_attributes"))
+    tasks = sum(event.HasField("workflow_task_completed_event_attributes") for event in events[fired:])
+    assert (len(activities), tasks) == ((0, 1) if answer == OK else (1, 2))
