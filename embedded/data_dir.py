@@ -9,6 +9,7 @@ from typing import IO
 from embedded.errors import StackError
 
 FORMAT = 8
+"""raised when what an earlier version has written cannot be used any more; migrations do not raise it"""
 DEFAULT_DATA_DIR = Path(".groupbuy")
 
 

@@ -1,6 +1,6 @@
 """What all messages between the API, the workflows and the activities have in common.
 
-Histories keep these messages: from version 1.0.0 on a later field has a default, and none is renamed or removed
+Histories keep these messages: a later field has a default, and none is renamed or removed
 (docs/stability.md).
 """
 

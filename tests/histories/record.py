@@ -1,7 +1,6 @@
-"""Records the histories that `test_replay.py` replays: `python -m tests.histories.record`, names record only those.
+"""Records the histories that `test_replay.py` replays: `python -m tests.histories.record NAME`.
 
-Before version 1.0.0 a change to a workflow's commands records them again; from then on an old recording is never replaced
-(docs/stability.md).
+An old recording is never replaced (docs/stability.md).
 """
 
 import asyncio
@@ -437,7 +436,8 @@ async def record_export(name: str, client: Client, database: Database) -> None:
 
 async def _write(handle: WorkflowHandle[Any, Any], name: str) -> None:
     history = await handle.fetch_history()
-    (HERE / f"{name}.json").write_text(without_paths(history.to_json()) + "\n")
+    with (HERE / f"{name}.json").open("x") as file:
+        file.write(without_paths(history.to_json()) + "\n")
     click.echo(f"{name}: {len(history.events)} events")
 
 
@@ -473,9 +473,9 @@ async def main(names: tuple[str, ...]) -> None:
 
 
 @click.command(help=__doc__)
-@click.argument("names", nargs=-1, type=click.Choice(sorted((*STORIES, *AUDIENCES, *EXPORTS))))
+@click.argument("names", nargs=-1, required=True, type=click.Choice(sorted((*STORIES, *AUDIENCES, *EXPORTS))))
 def command(names: tuple[str, ...]) -> None:
-    asyncio.run(main(names or (*STORIES, *AUDIENCES, *EXPORTS)))
+    asyncio.run(main(names))
 
 
 if __name__ == "__main__":

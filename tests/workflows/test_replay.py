@@ -1,5 +1,6 @@
 """Every committed history replays: inside the sandbox, and as the worker process runs workflows."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from tests.histories.record import AUDIENCES, EXPORTS, STORIES
 from workers.queues import WORKFLOWS
 from workflows.client import data_converter
 
-FOLDER = Path(__file__).parents[1] / "histories"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "tests" / "histories"
 HISTORIES = sorted(FOLDER.glob("*.json"))
 
 
@@ -26,6 +28,12 @@ def history(name: str) -> WorkflowHistory:
 async def test_history_replays(path: Path, runner: WorkflowRunner) -> None:
     replayer = Replayer(workflows=WORKFLOWS, data_converter=data_converter, workflow_runner=runner)
     await replayer.replay_workflow(history(path.stem))
+
+
+def test_the_histories_and_the_migration_of_version_1_are_as_they_were() -> None:
+    for line in (FOLDER / "1.0.0.sha256").read_text().splitlines():
+        digest, name = line.split()
+        assert hashlib.sha256((ROOT / name).read_bytes()).hexdigest() == digest, name
 
 
 def test_every_story_has_a_history() -> None:
