@@ -112,5 +112,11 @@ async def test_an_api_whose_engine_answers_slowly_waits_for_it_as_long_as_it_may
             assert (await admissions(there))[("direct", "no_answer")] == 3
             line.delay = 0.0
             assert await until(lambda: state(there), lambda seen: seen == "ready") == "ready"
-            await shop.until_team((await there.post("/v1/orders", offer.request())).ok(201)["team_id"], "forming")
-            assert ("orchestrated", "") in await admissions(there)
+
+            async def open_another() -> dict[tuple[str, str], float]:
+                team = (await there.post("/v1/orders", offer.request())).ok(201)["team_id"]
+                await shop.until_team(team, "forming")
+                return await admissions(there)
+
+            # On a busy machine the engine may take longer than 0.3 s once more.
+            await until(open_another, lambda ways: ("orchestrated", "") in ways)
