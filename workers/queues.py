@@ -154,7 +154,7 @@ def refund_worker(process: Process, threads: ThreadPoolExecutor) -> Worker:
             starts.start_refund,
             starts.start_refund_by_operator,
         ],
-        **at_once(CONCURRENT_REFUNDS),
+        **limited_to(CONCURRENT_REFUNDS),
     )
 
 
@@ -190,7 +190,7 @@ def mass_worker(process: Process, threads: ThreadPoolExecutor, retention_days: i
             exports.delete_exports,
             RetentionActivities(database, retention_days).remove_old_teams,
         ],
-        **at_once(CONCURRENT_MASS),
+        **limited_to(CONCURRENT_MASS),
     )
 
 
@@ -210,7 +210,7 @@ def reconciliation_worker(process: Process, threads: ThreadPoolExecutor, horizon
             reconciliation.book_unearned_discounts,
             reconciliation.clean_up_audiences,
         ],
-        **at_once(CONCURRENT_STEPS),
+        **limited_to(CONCURRENT_STEPS),
     )
 
 
@@ -234,8 +234,8 @@ def callback_worker(process: Process, threads: ThreadPoolExecutor, callbacks: Ca
     )
 
 
-def at_once(count: int) -> Limits:
-    """Leaves the CPU and the connections to others."""
+def limited_to(count: int) -> Limits:
+    """As many tasks and activities side by side: the CPU and the connections are left to others."""
     return Limits(max_concurrent_workflow_tasks=count, max_concurrent_local_activities=count, max_concurrent_activities=count)
 
 

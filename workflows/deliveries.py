@@ -17,8 +17,8 @@ with workflow.unsafe.imports_passed_through():
 # worker the next attempt waits for this.
 DELIVERY = timedelta(seconds=30)
 RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=10))
-AT_ONCE = timedelta(seconds=2)
-"""of an attempt within a workflow task"""
+WITHIN_TASK = timedelta(seconds=2)
+"""that an attempt within a workflow task may take"""
 ONE_ATTEMPT = RetryPolicy(maximum_attempts=1)
 
 Handle = workflow.ActivityHandle[Delivered]
@@ -48,7 +48,7 @@ async def deliver_at_once(event_ids: list[str], *, summary: str) -> bool:
         return await workflow.execute_local_activity_method(
             CallbackActivities.deliver_at_once,
             Deliver(event_ids=event_ids),
-            start_to_close_timeout=AT_ONCE,
+            start_to_close_timeout=WITHIN_TASK,
             retry_policy=ONE_ATTEMPT,
             summary=summary,
         )

@@ -39,7 +39,7 @@ tracer = trace.get_tracer("groupbuy")
 
 CONCURRENT_ATTEMPTS = 5
 """attempts to one mall that one activity makes side by side"""
-AT_ONCE = 10
+CONCURRENT_IN_TASKS = 10
 """deliveries within workflow tasks that a process makes side by side: the tasks' other slots are for locks and payments"""
 START_WITHIN = 10.0
 """seconds in which an activity starts attempts, so that the last one ends within the activity's timeout"""
@@ -76,7 +76,7 @@ class CallbackActivities(interfaces.CallbackActivities):
         self._retries = retries
         self.per_mall_limit = per_mall_limit or PerMallLimit()
         self._count = count
-        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._in_tasks = asyncio.Semaphore(CONCURRENT_IN_TASKS)
         self._statements = asyncio.Semaphore(CONCURRENT_STATEMENTS)
 
     @activity.defn
@@ -104,9 +104,9 @@ class CallbackActivities(interfaces.CallbackActivities):
     @activity.defn
     async def deliver_at_once(self, request: Deliver) -> bool:
         """Attempts some events once, unless many others are attempted so; returns whether all are delivered."""
-        if self._at_once.locked():
+        if self._in_tasks.locked():
             return False
-        async with self._at_once:
+        async with self._in_tasks:
             with database_errors():
                 due = await self.due_deliveries(request.event_ids)
                 attempted = await self.attempt_all(due, self.per_mall_limit.slot)
