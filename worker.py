@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from datetime import timedelta
@@ -30,15 +31,17 @@ from domain.types import validation_message
 from logs import configure_logs, sdk_logging
 from settings import Settings
 from workers.dispatcher import WakeUpDispatcher
+from workers.late_seats import LateSeats
 from workers.namespace import NamespaceWatch
 from workers.queues import Process, all_workers
 from workers.versions import IncompleteVersion, deployment_of
 from workflows.client import connect
-from workflows.starters import wake_team
+from workflows.starters import probe, wake_team
 
 log = logging.getLogger("groupbuy.worker")
 
 TELL_WITHIN = timedelta(seconds=5)
+PROBE_WITHIN = timedelta(seconds=2)
 MEASURE_EVERY = timedelta(seconds=2)
 
 
@@ -82,6 +85,8 @@ async def run(settings: Settings, deployment: WorkerDeploymentConfig | None) -> 
             tell = partial(wake_team, client, local_activities=settings.local_activities, within=TELL_WITHIN)
             dispatcher = WakeUpDispatcher(database, tell, settings.wakeups_at_once)
             await parts.enter_async_context(running(dispatcher.run))
+            late_seats = LateSeats(database, partial(probe, client, uuid.uuid4().hex, PROBE_WITHIN))
+            await parts.enter_async_context(running(late_seats.run))
             if settings.metrics_port is not None:
                 await parts.enter_async_context(running(partial(measure_pool, database, runtime)))
             # What was imported stays for good: the collector need not look at it again and again, nor look so often.

@@ -7,6 +7,8 @@ meaning of the condition, but keeps it from matching these indexes.
 
 IS_FORMING = """status COLLATE "C" = 'forming'"""
 IS_PENDING = """status COLLATE "C" = 'pending'"""
+IS_UNPAID = """status COLLATE "C" = 'locked'"""
+"""the index of unpaid seats has it, and no guard does"""
 IS_UNDELIVERED = """status COLLATE "C" IN ('pending', 'dead')"""
 
 

@@ -337,6 +337,8 @@ orders = Table(
     Index("orders_user_idx", "user_id", "source", "locked_at", "order_id"),
     Index("orders_locked_at_idx", "locked_at", "order_id"),
     Index("orders_refunding_idx", "order_id", postgresql_where=text("status = 'refunding'")),
+    # For the release of late seats, which asks every other second.
+    Index("orders_unpaid_idx", "lock_expires_at", "team_id", postgresql_where=text("""status COLLATE "C" = 'locked'""")),
     # For lists; neither a lock nor a payment writes it.
     Index("orders_undone_idx", "status", "locked_at", "order_id", postgresql_where=text("status IN ('cancelled', 'refunded')")),
     postgresql_with={"fillfactor": 80},

@@ -14,7 +14,6 @@ from domain.messages.orders import ReleaseOverdue
 from domain.messages.teams import TeamAnswer, TeamRow
 from domain.schemas.events import EventType
 from domain.seats import team_after_release
-from domain.wakeups import Urgency
 
 LOCK_TEAM = "SELECT * FROM teams WHERE team_id = $1 FOR UPDATE"
 
@@ -94,7 +93,7 @@ async def release_overdue(database: Database, request: ReleaseOverdue, *, wakes_
         after = team_after_release(status, seats_left=seats_left, was_paid=False)
         is_abandoned = status is TeamStatus.FORMING and after is TeamStatus.FAILED
         if wakes_team and cancelled:
-            await leave_wakeup(conn, request.team_id, request.now, urgency=Urgency.DECIDED if is_abandoned else Urgency.SEATS)
+            await leave_wakeup(conn, request.team_id, request.now)
         if is_abandoned:
             await conn.execute(ABANDON, request.team_id, FailReason.ABANDONED, request.now)
         return TeamAnswer(

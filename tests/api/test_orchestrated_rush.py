@@ -16,7 +16,7 @@ WITHIN = 6.0
 """seconds for an answer"""
 PROMPT = 0.5
 """seconds that a lock takes where nobody else waits"""
-CALLERS, BUYERS = 32, 700
+CALLERS, BUYERS, NOBODIES = 32, 700, 30
 LEAST_SHARE = 0.5
 """of what the engine can do before and after: on a machine that does other things, too, measurements differ"""
 
@@ -42,13 +42,15 @@ async def test_an_engine_goes_on_at_its_pace_and_nobody_is_served_in_vain(
 
         before = await capacity()
 
-        callers = [there] * BUYERS + [there.with_key("of nobody")]
-        *answers, of_nobody = await asyncio.gather(*(caller.post("/v1/orders", rush.request()) for caller in callers))
+        callers = [there] * BUYERS + [there.with_key("of nobody")] * NOBODIES
+        everybody = await asyncio.gather(*(caller.post("/v1/orders", rush.request()) for caller in callers))
+        answers, of_nobody = everybody[:BUYERS], everybody[BUYERS:]
         # The engine still works for those of the rush whose time was over.
         await until(take_seat, lambda answer: answer.status == 201 and answer.seconds < PROMPT, within=60)
         after = await capacity()
 
-    of_nobody.refused("temporarily_unavailable", 503)  # at the door, where nobody's key is looked at
+    # Most wait in vain at the door, where nobody's key is looked at.
+    assert {answer.code for answer in of_nobody} - {"unauthorized"} == {"temporarily_unavailable"}
     sold = [answer for answer in answers if answer.status == 201]
     shed = [answer for answer in answers if answer.status != 201]
     assert Counter(answer.code for answer in shed) == {"temporarily_unavailable": len(shed)}

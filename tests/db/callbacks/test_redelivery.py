@@ -50,6 +50,18 @@ async def leaver(shop: Shop, address: Address = SHOP_ADDRESS) -> Member:
 
 
 @pytest.mark.parametrize("status", ["dead", "delivered", "pending"])
+async def test_an_attempt_that_began_before_a_redelivery_does_not_end_it(shop: Shop, status: Any) -> None:  # noqa: ANN401
+    events = await closed_team_events(shop)
+    [begun] = await pending_deliveries(shop.database, events[:1])
+    await redeliver_event(shop.database, events[0], SOURCE, LATER)
+
+    await record_attempt(shop.database, begun, attempt(status))
+
+    assert await states(shop, events[:1]) == [DUE_AGAIN]
+    assert await shop.value("SELECT count(*) FROM delivery_attempts WHERE event_id = $1", events[0]) == 1
+
+
+@pytest.mark.parametrize("status", ["dead", "delivered", "pending"])
 async def test_an_event_of_any_status_is_redelivered(shop: Shop, status: str) -> None:
     events = await closed_team_events(shop)
     await record_attempts(shop, events, status)

@@ -11,6 +11,7 @@ from db.callbacks import deliveries, outbox
 from db.campaigns import market
 from db.core.migrate import upgrade
 from db.orders import lock, queries, settle
+from db.reconciliation import overdue
 from db.refunds import steps as refunds
 from db.teams import conclude as teams
 from tests.db.conftest import Server
@@ -35,7 +36,13 @@ BY_KEY = {
 BIG = {"orders", "teams", "events", "deliveries", "refunds"}
 SCAN = re.compile(r"Seq Scan on (\w+)|using (\w+) on (\w+)|Bitmap Index Scan on (\w+)")
 # Partial indexes over everything in progress: scanning one to find a single row is the failure.
-IN_PROGRESS_INDEXES = {"teams_forming_idx", "teams_joinable_idx", "deliveries_pending_idx", "refunds_unfinished_idx"}
+IN_PROGRESS_INDEXES = {
+    "orders_unpaid_idx",
+    "teams_forming_idx",
+    "teams_joinable_idx",
+    "deliveries_pending_idx",
+    "refunds_unfinished_idx",
+}
 
 
 # Ids as long as real ones, all of one mall: what a busy first minute leaves.
@@ -90,6 +97,12 @@ async def test_rows_are_found_by_key(filled: asyncpg.Connection, name: str) -> N
             if table in BIG or bitmap:
                 assert "Index Cond:" in following, line
                 assert re.search(r"_id\b.* = |out_trade_no", following), following
+
+
+async def test_late_seats_are_found_among_the_unpaid_ones(filled: asyncpg.Connection) -> None:
+    plan = "\n".join(await explain(filled, overdue.LATE_SEATS))
+    assert re.search(r"on orders_unpaid_idx|using orders_unpaid_idx", plan)
+    assert "Index Cond: (lock_expires_at <= $1)" in plan
 
 
 async def test_the_order_lookup_uses_the_team_and_user_indexes(filled: asyncpg.Connection) -> None:

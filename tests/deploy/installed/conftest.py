@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
+from temporalio.client import ScheduleOverlapPolicy
 
 from tests.deploy.installation import Installation, installation, payload_keys
 from tests.deploy.versions import set_current, until_it_has_teams
@@ -48,7 +49,7 @@ async def checked(installed: Installation) -> Checked:
             woken = await installed.environment.run(["groupbuy", "wake", "--all"], **installed.settings)
             assert woken[0] == 0, woken
             await until_it_has_teams(installed.temporal, "b")
-            await installed.temporal.get_schedule_handle(RECONCILIATION_ID).trigger()
+            await installed.temporal.get_schedule_handle(RECONCILIATION_ID).trigger(overlap=ScheduleOverlapPolicy.BUFFER_ONE)
             metrics = await installed.metrics("worker-a")
             await installed.stop("worker-a")
     _, errors = await process.communicate()
