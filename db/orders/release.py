@@ -6,38 +6,48 @@ Row locks are taken in one order everywhere: team, its wake-up, orders, user quo
 from datetime import datetime, timedelta
 
 from db.callbacks.outbox import record_order_events
-from db.core.connection import Connection, Database, Row, fetch_one, transaction
+from db.core.connection import Connection, Database, Row, connection, fetch_one, transaction
+from db.core.planner_hints import IS_UNPAID
 from db.teams.rows import read_seats, read_team_row, team_row
-from db.teams.wakeups import leave_wakeup
+from db.teams.wakeups import LEAVE_ALL, leave_wakeup
 from domain.lifecycle import CancelReason, FailReason, TeamStatus
 from domain.messages.orders import ReleaseOverdue
 from domain.messages.teams import TeamAnswer, TeamRow
 from domain.schemas.events import EventType
-from domain.seats import team_after_release
+from domain.seats import LATE_AFTER, team_after_release
+from domain.wakeups import Urgency
 
 LOCK_TEAM = "SELECT * FROM teams WHERE team_id = $1 FOR UPDATE"
 
-# Twin of domain.seats.is_overdue, where $4 is `now` less the grace. $5 is the team's version, one higher than before the
-# transaction, whatever else that changes. The quotas are locked in the order of their keys before they change, so that two
-# teams that release seats of the same buyers at the same time cannot wait for each other.
-CANCEL_LOCKED = """
-WITH cancelled AS (
-  UPDATE orders SET status = 'cancelled', live = false, cancel_reason = $2, cancelled_at = $3
-   WHERE team_id = $1 AND status = 'locked' AND ($4::timestamptz IS NULL OR lock_expires_at <= $4)
-  RETURNING order_id, out_trade_no, campaign_id, source, user_id
-), held AS MATERIALIZED (
+# Where a statement has cancelled unpaid orders: what their seats were counted in. The quotas are locked in the order of their
+# keys before they change, and the stock, so that two transactions that release seats of the same buyers, or of the same
+# campaigns, at the same time cannot wait for each other.
+FREE_COUNTED = """
+held AS MATERIALIZED (
   SELECT q.campaign_id, q.source, q.user_id
     FROM user_quotas q JOIN cancelled USING (campaign_id, source, user_id)
    ORDER BY q.campaign_id, q.source, q.user_id FOR UPDATE OF q
 ), quotas AS (
-  UPDATE user_quotas q SET live = q.live - 1 FROM held
-   WHERE (q.campaign_id, q.source, q.user_id) = (held.campaign_id, held.source, held.user_id)
-  RETURNING q.campaign_id
+  UPDATE user_quotas q SET live = q.live - given.seats
+    FROM (SELECT campaign_id, source, user_id, count(*) AS seats FROM held GROUP BY campaign_id, source, user_id) given
+   WHERE (q.campaign_id, q.source, q.user_id) = (given.campaign_id, given.source, given.user_id)
+  RETURNING q.campaign_id, given.seats
+), held_stock AS MATERIALIZED (
+  SELECT campaign_id FROM campaign_stock WHERE campaign_id IN (SELECT campaign_id FROM quotas) ORDER BY campaign_id FOR UPDATE
 ), stock AS (
   UPDATE campaign_stock s SET live = s.live - given.seats
-    FROM (SELECT campaign_id, count(*) AS seats FROM quotas GROUP BY campaign_id) given
+    FROM (SELECT campaign_id, sum(seats) AS seats FROM quotas JOIN held_stock USING (campaign_id) GROUP BY campaign_id) given
    WHERE s.campaign_id = given.campaign_id
-), team AS (
+)"""
+
+# Twin of domain.seats.is_overdue, where $4 is `now` less the grace. $5 is the team's version, one higher than before the
+# transaction, whatever else that changes.
+CANCEL_LOCKED = f"""
+WITH cancelled AS (
+  UPDATE orders SET status = 'cancelled', live = false, cancel_reason = $2, cancelled_at = $3
+   WHERE team_id = $1 AND status = 'locked' AND ($4::timestamptz IS NULL OR lock_expires_at <= $4)
+  RETURNING order_id, out_trade_no, campaign_id, source, user_id
+), {FREE_COUNTED}, team AS (
   UPDATE teams SET lock_count = lock_count - given.seats, version = $5
     FROM (SELECT count(*) AS seats FROM cancelled) given
    WHERE team_id = $1 AND given.seats > 0
@@ -104,6 +114,67 @@ async def release_overdue(database: Database, request: ReleaseOverdue, *, wakes_
             # An order that this transaction did not cancel was released by an earlier one, whose answer may be lost.
             repeated=not {*cancelled}.issuperset(request.out_trade_nos),
         )
+
+
+# Teams that reconciliation failed with are left to it.
+LATE = f"""
+SELECT o.team_id FROM orders o JOIN teams t USING (team_id)
+ WHERE o.{IS_UNPAID} AND o.lock_expires_at <= $1 AND o.lock_expires_at + t.payment_grace * interval '1 second' <= $1
+   AND NOT EXISTS (SELECT FROM reconciliation_findings f WHERE f.kind = 'team' AND f.subject = o.team_id)
+"""
+HAS_LATE = f"SELECT EXISTS ({LATE})"
+# A team that somebody changes at this moment is left to the next look.
+LOCK_LATE_TEAMS = f"""
+SELECT team_id FROM teams WHERE team_id IN ({LATE} ORDER BY o.lock_expires_at LIMIT $2)
+ ORDER BY team_id FOR UPDATE SKIP LOCKED
+"""
+
+
+async def has_late_seats(database: Database, now: datetime) -> bool:
+    """Whether a seat could have been released LATE_AFTER ago, and was not."""
+    async with connection(database) as conn:
+        return bool(await conn.fetchval(HAS_LATE, now - LATE_AFTER))
+
+
+# Of many teams what `release_overdue` does of one.
+CANCEL_OVERDUE = f"""
+WITH cancelled AS (
+  UPDATE orders o SET status = 'cancelled', live = false, cancel_reason = $2, cancelled_at = $3
+    FROM teams t
+   WHERE t.team_id = ANY($1::text[]) AND o.team_id = t.team_id AND o.status = 'locked'
+     AND o.lock_expires_at + t.payment_grace * interval '1 second' <= $3
+  RETURNING o.order_id, o.team_id, o.campaign_id, o.source, o.user_id
+), {FREE_COUNTED}, team AS (
+  UPDATE teams t
+     SET lock_count = t.lock_count - given.seats, version = t.version + 1,
+         status = CASE WHEN given.is_abandoned THEN 'failed' ELSE t.status END,
+         fail_reason = CASE WHEN given.is_abandoned THEN $4 ELSE t.fail_reason END,
+         failed_at = CASE WHEN given.is_abandoned THEN $3 ELSE t.failed_at END
+    FROM (SELECT team_id, count(*) AS seats, count(*) = max(lock_count) AND max(status) = 'forming' AS is_abandoned
+            FROM cancelled JOIN teams USING (team_id) GROUP BY team_id) given
+   WHERE t.team_id = given.team_id
+)
+SELECT order_id, team_id FROM cancelled ORDER BY order_id
+"""
+
+
+async def release_late(database: Database, now: datetime, limit: int) -> int:
+    """Releases the overdue seats of teams that have late ones, and wakes the teams; returns how many teams.
+
+    Args:
+        database: the database.
+        now: when.
+        limit: late seats, the longest overdue ones, to whose teams it is done at once.
+    """
+    reason = CancelReason.LOCK_TIMEOUT
+    async with transaction(database) as conn:
+        team_ids = [row["team_id"] for row in await conn.fetch(LOCK_LATE_TEAMS, now - LATE_AFTER, limit)]
+        if team_ids:
+            cancelled = await conn.fetch(CANCEL_OVERDUE, team_ids, reason, now, FailReason.ABANDONED)
+            orders = [row["order_id"] for row in cancelled]
+            await record_order_events(conn, EventType.ORDER_CANCELLED, orders, now, reason=reason)
+            await conn.execute(LEAVE_ALL, [row["team_id"] for row in cancelled], now, Urgency.SEATS)
+        return len(team_ids)
 
 
 # Whether the mall's channel of order `o` is blocked. Twin of domain.switches.Switches.blocks.

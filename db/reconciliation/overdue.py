@@ -4,7 +4,6 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 
 from db.core.connection import Database, connection
-from db.core.planner_hints import IS_UNPAID
 from db.reconciliation.conditions import LATE_BY, is_overdue, is_put_off
 
 FIRST_ATTEMPT_WITHIN = timedelta(seconds=30)
@@ -25,23 +24,6 @@ async def overdue_teams(database: Database, now: datetime, limit: int) -> list[s
     """Returns forming teams with an overdue seat or deadline, except those that failed and are not due again."""
     async with connection(database) as conn:
         return [row["team_id"] for row in await conn.fetch(OVERDUE_TEAMS, now - LATE_BY, now, limit)]
-
-
-# Twin of domain.seats.is_overdue, at the moment $1. Those that reconciliation failed with are left to it.
-LATE_SEATS = f"""
-SELECT DISTINCT team_id FROM (
-  SELECT o.team_id FROM orders o JOIN teams t USING (team_id)
-   WHERE o.{IS_UNPAID} AND o.lock_expires_at <= $1
-     AND o.lock_expires_at + t.payment_grace * interval '1 second' <= $1
-     AND NOT EXISTS (SELECT FROM reconciliation_findings f WHERE f.kind = 'team' AND f.subject = o.team_id)
-   ORDER BY o.lock_expires_at LIMIT $2) late
-"""
-
-
-async def teams_with_late_seats(database: Database, since: datetime, limit: int) -> list[str]:
-    """Returns teams with seats that could have been released at a moment, those of the `limit` longest overdue seats."""
-    async with connection(database) as conn:
-        return [row["team_id"] for row in await conn.fetch(LATE_SEATS, since, limit)]
 
 
 # An event without any attempt ($2) is overdue sooner: its team's workflow may not know of it, where the answer of the

@@ -10,8 +10,7 @@ import pytest
 from db.callbacks import deliveries, outbox
 from db.campaigns import market
 from db.core.migrate import upgrade
-from db.orders import lock, queries, settle
-from db.reconciliation import overdue
+from db.orders import lock, queries, release, settle
 from db.refunds import steps as refunds
 from db.teams import conclude as teams
 from tests.db.conftest import Server
@@ -100,7 +99,7 @@ async def test_rows_are_found_by_key(filled: asyncpg.Connection, name: str) -> N
 
 
 async def test_late_seats_are_found_among_the_unpaid_ones(filled: asyncpg.Connection) -> None:
-    plan = "\n".join(await explain(filled, overdue.LATE_SEATS))
+    plan = "\n".join(await explain(filled, release.LOCK_LATE_TEAMS))
     assert re.search(r"on orders_unpaid_idx|using orders_unpaid_idx", plan)
     assert "Index Cond: (lock_expires_at <= $1)" in plan
 
