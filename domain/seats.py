@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import TeamStatus
 
-LAPSES_PER_SECOND = 15
-"""teams whose seats lapse in a second, where a crowd has taken them: what is left of two cores is the buyers'"""
+LAPSES_PER_SECOND = 5
+"""teams whose workflows release seats in a second, where a crowd has taken them: what is left of the engine is the buyers'"""
 LONGEST_DELAY = timedelta(minutes=5)
 LATE_AFTER = timedelta(seconds=8)
 """after an unpaid seat could be released: if its team's workflow has not done it by then, it is done in the rows"""

@@ -13,7 +13,7 @@ from db.orders.release import has_late_seats, release_late
 
 log = logging.getLogger("groupbuy.worker")
 
-LOOK_EVERY = timedelta(seconds=2)
+LOOK_EVERY = timedelta(seconds=1)
 SEATS = 100
 """of one transaction"""
 PAUSE = timedelta(seconds=0.05)
