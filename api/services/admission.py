@@ -14,7 +14,9 @@ from api.runtime.keyed_limit import KeyedLimit
 from api.runtime.turns import Turn, shed
 from db.core.connection import Database
 from db.orders.lock import lock_seat_directly
+from db.orders.queries import OrderLookup, OrderRecord
 from db.orders.settle import settle_payment_directly
+from db.orders.terms import TeamTerms
 from domain.errors import Refusal, StaleRequestError, Unavailable
 from domain.messages.orders import HeldSeat, LockSeat, PaymentReport, SeatRequest, SettledPayment, SettlePayment
 from settings import Settings
@@ -53,14 +55,14 @@ class TradeAdmission:
         self,
         request: SeatRequest,
         orchestrate: Callable[[SeatRequest], Awaitable[HeldSeat]],
-        asked_at: datetime,
-    ) -> HeldSeat:
-        """Takes a seat.
+        found: OrderLookup,
+    ) -> tuple[HeldSeat, OrderRecord | None]:
+        """Takes a seat; returns its order, too, where this process has it from the transaction.
 
         Args:
             request: the request.
             orchestrate: asks the team's workflow.
-            asked_at: the database's clock, shortly before.
+            found: what was read for the request a moment before.
 
         Raises:
             Refusal: a rule refuses the seat.
@@ -68,21 +70,23 @@ class TradeAdmission:
             Unavailable, RPCError, TimeoutError: the outcome is unknown.
         """
         if not self._is_auto:
-            return await self._only_orchestrated(Turn.LOCK, request, orchestrate)
+            return await self._only_orchestrated(Turn.LOCK, request, orchestrate), None
         fence: float | None = None
         reason = self._control.reason_against(request.team_id)
         if reason is None:
             # Until then the workflow may still take the seat, so that no refusal is final before.
             wait = self._control.wait
             fence = asyncio.get_running_loop().time() + wait + FENCE_MARGIN
-            fenced = request.model_copy(update={"valid_until": asked_at + timedelta(seconds=wait)})
+            fenced = request.model_copy(update={"valid_until": found.asked_at + timedelta(seconds=wait)})
             try:
-                return await self._orchestrated(Turn.LOCK, fenced, orchestrate)
+                return await self._orchestrated(Turn.LOCK, fenced, orchestrate), None
             except NotAnsweredError as not_answered:
                 reason = not_answered.reason
         self._control.note_direct("lock", reason)
         try:
-            return await self._lock_directly(request, was_asked_before=fence is not None)
+            if fence is None:
+                return await self._lock_directly(request, found.team)
+            return await self._lock_directly(request, was_asked_before=True)
         except Refusal:
             until_final = 0 if fence is None else fence - asyncio.get_running_loop().time()
             if until_final <= 0:
@@ -162,7 +166,9 @@ class TradeAdmission:
         """Bounds the wait for a workflow, in auto by a time, after which the request goes directly."""
         return asyncio.timeout(self._control.wait) if self._is_auto else self._control.while_engine_answers()
 
-    async def _lock_directly(self, request: SeatRequest, *, was_asked_before: bool) -> HeldSeat:
+    async def _lock_directly(
+        self, request: SeatRequest, terms: TeamTerms | None = None, *, was_asked_before: bool = False
+    ) -> tuple[HeldSeat, OrderRecord]:
         async with self._teams.slot(request.team_id):
             lock = LockSeat(request=request, now=datetime.now(UTC))
-            return await lock_seat_directly(self._database, lock, was_asked_before=was_asked_before)
+            return await lock_seat_directly(self._database, lock, terms=terms, was_asked_before=was_asked_before)

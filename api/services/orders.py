@@ -20,7 +20,15 @@ from api.services.admission import TradeAdmission
 from api.services.callbacks import callback_address
 from db.campaigns.offers import read_quote_context
 from db.core.connection import Database, connection
-from db.orders.queries import OrderLookup, OrderRecord, look_up_order, read_order, read_order_and_team
+from db.orders.queries import (
+    OrderLookup,
+    OrderRecord,
+    PayableOrder,
+    look_up_order,
+    read_order,
+    read_order_and_team,
+    read_payable_order,
+)
 from db.orders.settle import record_other_amount
 from db.settings.keys import MallAccess
 from db.teams.queries import read_team_facts
@@ -80,10 +88,8 @@ class OrderService:
             Unavailable: the outcome is unknown.
         """
         async with self._time_limit(), self._turns.take(Turn.PAYMENT):
-            record = await self._read_payable(mall, out_trade_no, payment)
-            is_replay = record.payment_outcome is not None
-            if not is_replay:
-                is_replay = await self._settle(mall, record.order, payment)
+            order = await self._read_payable(mall, out_trade_no, payment)
+            is_replay = order.paid_amount is not None or await self._settle(mall, out_trade_no, order, payment)
             record, team = await read_order_and_team(self._database, mall.source, out_trade_no)
         if record.payment_outcome is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A payment was confirmed that has no outcome.")
@@ -118,13 +124,13 @@ class OrderService:
             _require_joinable(found, request)
         orchestrate = self._open_team if request.opens_team else self._join_team
         try:
-            seat = await self._admission.lock(request, orchestrate, found.asked_at)
+            seat, record = await self._admission.lock(request, orchestrate, found)
         except Refusal:
             record = await read_order(self._database, request.source, request.out_trade_no)
             if record is None:
                 raise
             return _same_order(record, request), True
-        record = await read_order(self._database, request.source, request.out_trade_no)
+        record = record or await read_order(self._database, request.source, request.out_trade_no)
         if record is None:
             raise GroupBuyError(ErrorCode.INTERNAL_ERROR, "A seat was confirmed that has no order.")
         return record.order, seat.admitted_by != request.request_id
@@ -155,25 +161,25 @@ class OrderService:
 
     # --- payments ---
 
-    async def _read_payable(self, mall: MallAccess, out_trade_no: str, payment: Payment) -> OrderRecord:
+    async def _read_payable(self, mall: MallAccess, out_trade_no: str, payment: Payment) -> PayableOrder:
         """Returns the order that a payment is for.
 
         Raises:
             Refusal: order_not_found; out_trade_no_reused for another amount than was reported first, which is recorded.
         """
-        record = await read_order(self._database, mall.source, out_trade_no)
-        if record is None:
+        order = await read_payable_order(self._database, mall.source, out_trade_no)
+        if order is None:
             raise Refusal(ErrorCode.ORDER_NOT_FOUND, f"There is no order {out_trade_no}.")
-        if record.paid_amount is not None and record.paid_amount != payment.amount:
-            await record_other_amount(self._database, record.order.order_id, payment, datetime.now(UTC))
-            raise other_amount_refusal(out_trade_no, record.paid_amount, payment.amount)
-        return record
+        if order.paid_amount is not None and order.paid_amount != payment.amount:
+            await record_other_amount(self._database, order.order_id, payment, datetime.now(UTC))
+            raise other_amount_refusal(out_trade_no, order.paid_amount, payment.amount)
+        return order
 
-    async def _settle(self, mall: MallAccess, order: Order, payment: Payment) -> bool:
+    async def _settle(self, mall: MallAccess, out_trade_no: str, order: PayableOrder, payment: Payment) -> bool:
         """Returns whether another request had reported the payment."""
         report = PaymentReport(
             source=mall.source,
-            out_trade_no=order.out_trade_no,
+            out_trade_no=out_trade_no,
             order_id=order.order_id,
             team_id=order.team_id,
             amount=payment.amount,
@@ -265,11 +271,12 @@ def _same_order(record: OrderRecord, request: SeatRequest) -> Order:
 
 def _require_joinable(found: OrderLookup, request: SeatRequest) -> None:
     """Refuses what the team's rows already rule out, before its workflow is asked; the transaction decides the rest."""
-    if found.facts is None or found.team_status is None or found.deadline is None:
+    team = found.team
+    if team is None:
         raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {request.team_id}.")
-    if not is_joinable(found.team_status, found.deadline, found.facts.now):
+    if not is_joinable(team.status, team.deadline, team.facts.now):
         raise Refusal(ErrorCode.TEAM_CLOSED, f"Team {request.team_id} can no longer be joined.")
-    require_terms(found.facts)
+    require_terms(team.facts)
     if found.seated:
         raise Refusal(ErrorCode.ALREADY_IN_TEAM, f"{request.user_id} already has a seat in this team.")
     if found.full:

@@ -9,9 +9,11 @@ from typing import Any
 
 import asyncpg
 
-from db.campaigns.offers import campaign_terms, is_member, join_facts, read_quote_context
+from db.campaigns.offers import read_quote_context
 from db.core.connection import Connection, Database, Row, connection, fetch_one
 from db.core.planner_hints import IS_FORMING
+from db.orders.queries import ORDER, OrderRecord, order_record
+from db.orders.terms import TeamTerms, read_team_terms
 from db.teams.rows import read_seats, read_team_row
 from db.teams.wakeups import ADMITTED_DIRECTLY, wakeup_step
 from domain.eligibility import SeatIntent, require_terms
@@ -20,7 +22,6 @@ from domain.ids import order_id
 from domain.lifecycle import OrderStatus, TeamStatus
 from domain.messages.orders import HeldSeat, LockSeat, SeatRequest
 from domain.messages.teams import SeatRow, TeamRow
-from domain.pricing import parse_discount, pay_price
 from domain.seats import OrderContent, is_joinable, keep_until, require_same_content, team_deadline
 from domain.settlements import split_deduction
 
@@ -40,7 +41,7 @@ TAKE_SEAT = """
          $13, $14::timestamptz, least($14::timestamptz + team.lock_ttl * interval '1 second', team.deadline), $15
     FROM team
   ON CONFLICT DO NOTHING
-  RETURNING order_id, lock_expires_at
+  RETURNING *
 ), quota AS (
   INSERT INTO user_quotas AS q (campaign_id, source, user_id, live)
   SELECT team.campaign_id, $3, $5, 1 FROM "order", team
@@ -50,11 +51,11 @@ TAKE_SEAT = """
   UPDATE campaign_stock s SET live = s.live + 1 FROM quota WHERE s.campaign_id = quota.campaign_id AND s.live < s.stock
   RETURNING s.campaign_id
 )
-SELECT (SELECT lock_expires_at FROM "order") AS lock_expires_at, (SELECT deadline FROM team) AS deadline,
-       (SELECT version FROM team) AS version,
+SELECT "order".*, team.deadline, team.version, team.payment_grace,
        groupbuy_all_or_nothing(
          (SELECT count(*) FROM team), (SELECT count(*) FROM "order"), (SELECT count(*) FROM quota),
          (SELECT count(*) FROM stock) >= (SELECT count(*) FROM campaign_stock s, team WHERE s.campaign_id = team.campaign_id))
+  FROM (SELECT) AS one LEFT JOIN team ON true LEFT JOIN "order" ON true
 """
 
 # The campaign is read again, and locked against its shutdown, which must not miss a team. Twin of STATUSES_WITH_SEATS in
@@ -94,22 +95,6 @@ OPEN_TEAM_DIRECTLY = OPEN.format(admitted="direct", wakeup=WAKEUP)
 JOIN_TEAM = JOIN.format(admission="", wakeup="")
 JOIN_TEAM_DIRECTLY = JOIN.format(admission=ADMITTED_DIRECTLY, wakeup=WAKEUP)
 
-JOINED_TEAM = f"""
-SELECT t.*, c.take_limit, {campaign_terms("$6")},
-       {is_member("t.discount ->> 'audience'", "$6")} AS in_discount_audience
-  FROM teams t JOIN campaigns c USING (campaign_id)
- WHERE t.team_id = $1 AND t.source = $2 AND t.goods_id = $3 AND ($5::int IS NULL OR t.campaign_id = $5)
-   -- A team goes on in the channel that it was opened in, also after its campaign stopped selling the goods there.
-   AND (EXISTS (SELECT FROM campaign_goods b WHERE b.campaign_id = t.campaign_id AND b.source = t.source
-                   AND b.goods_id = t.goods_id AND b.channel = $4)
-        OR EXISTS (SELECT FROM orders o WHERE o.team_id = t.team_id AND o.opened_team AND o.channel = $4))
-"""
-
-HELD_SEAT = """
-SELECT o.user_id, o.goods_id, o.channel, o.opened_team, o.team_id, o.admitted_by FROM orders o
- WHERE o.source = $1 AND o.out_trade_no = $2
-"""
-
 
 async def lock_seat(database: Database, lock: LockSeat) -> HeldSeat:
     """Takes a seat for this out_trade_no, or returns the one that it has. Safe to repeat. For the team's workflow.
@@ -121,15 +106,21 @@ async def lock_seat(database: Database, lock: LockSeat) -> HeldSeat:
             already_in_team, take_limit_reached, stock_exhausted, out_trade_no_reused.
     """
     async with connection(database) as conn:
-        return await _lock(conn, lock, is_direct=False)
+        held, _ = await _lock(conn, lock, None, is_direct=False)
+    return held
 
 
-async def lock_seat_directly(database: Database, lock: LockSeat, *, was_asked_before: bool) -> HeldSeat:
+async def lock_seat_directly(
+    database: Database, lock: LockSeat, *, terms: TeamTerms | None = None, was_asked_before: bool
+) -> tuple[HeldSeat, OrderRecord]:
     """Takes the seat as `lock_seat` does, beside the team's workflow, and leaves a wake-up for it in the same commit.
+
+    Returns its order, too, so that it need not be read.
 
     Args:
         database: the database.
         lock: the request, without `valid_until`.
+        terms: of the team that is joined, as this request has read them a moment before; None: they are read now.
         was_asked_before: the workflow may be taking the seat right now. That is waited for; if the `valid_until` that it was
             given is over, it takes none afterwards, so that a refusal stays true.
 
@@ -139,27 +130,32 @@ async def lock_seat_directly(database: Database, lock: LockSeat, *, was_asked_be
     async with connection(database) as conn:
         if was_asked_before:
             await conn.execute(WAIT, order_id(lock.request.source, lock.request.out_trade_no))
-        return await _lock(conn, lock, is_direct=True)
+        held, order = await _lock(conn, lock, terms, is_direct=True)
+    return held, order_record(order)
 
 
 WAIT = "SELECT pg_advisory_xact_lock(hashtextextended($1, 7242003))"
 """as groupbuy_fence"""
 
 
-async def _lock(conn: Connection, lock: LockSeat, *, is_direct: bool) -> HeldSeat:
-    # No transaction: the first statement only reads, and the second one takes the seat or changes nothing.
+async def _lock(conn: Connection, lock: LockSeat, terms: TeamTerms | None, *, is_direct: bool) -> tuple[HeldSeat, Row]:
+    """Returns the seat, and the row of its order."""
+    # No transaction: what comes first only reads, and the last statement takes the seat or changes nothing.
     try:
-        return await (_open if lock.request.opens_team else _join)(conn, lock, is_direct=is_direct)
+        if lock.request.opens_team:
+            return await _open(conn, lock, is_direct=is_direct)
+        return await _join(conn, lock, terms or await read_team_terms(conn, lock.request, lock.now), is_direct=is_direct)
     except Refusal as refusal:
         known = await _find_held(conn, lock.request)
         if known is not None:
             return known
         if refusal.code is ErrorCode.TEAM_FULL:  # or it has ended since it was read
-            _require_open(await fetch_one(conn, TEAM, lock.request.team_id), lock.now)
+            team = await fetch_one(conn, TEAM, lock.request.team_id)
+            _require_open(lock, TeamStatus(team["status"]), team["deadline"])
         raise
 
 
-async def _open(conn: Connection, lock: LockSeat, *, is_direct: bool) -> HeldSeat:
+async def _open(conn: Connection, lock: LockSeat, *, is_direct: bool) -> tuple[HeldSeat, Row]:
     request, now = lock.request, lock.now
     found = await read_quote_context(conn, request.source, request, now, SeatIntent.OPEN)
     require_terms(found.facts)
@@ -183,37 +179,26 @@ async def _open(conn: Connection, lock: LockSeat, *, is_direct: bool) -> HeldSea
         team_deadline(now, offer.team_ttl, offer.ends_at),
         offer.merchant_share,
     )
-    return _new_seat(request, taken, offer.payment_grace)
+    return _new_seat(request, taken), taken
 
 
-async def _join(conn: Connection, lock: LockSeat, *, is_direct: bool) -> HeldSeat:
-    request, now = lock.request, lock.now
-    team = await conn.fetchrow(
-        JOINED_TEAM,
-        request.team_id,
-        request.source,
-        request.goods_id,
-        request.channel,
-        request.campaign_id,
-        request.user_id,
-    )
-    if team is None:
+async def _join(conn: Connection, lock: LockSeat, terms: TeamTerms | None, *, is_direct: bool) -> tuple[HeldSeat, Row]:
+    request = lock.request
+    if terms is None or not terms.is_sold:
         raise Refusal(ErrorCode.TEAM_NOT_FOUND, f"There is no team {request.team_id} for these goods.")
-    _require_open(team, now)
-    require_terms(join_facts(team, request, now))
-    # The team pins the discount and its share; whether the audience's discount applies depends on the buyer.
-    price = pay_price(team["original_price"], parse_discount(team["discount"]), in_audience=team["in_discount_audience"])
-    values = _order_values(lock, team["original_price"], price, team["merchant_share"], team["take_limit"])
+    _require_open(lock, terms.status, terms.deadline)
+    require_terms(terms.facts)
+    values = _order_values(lock, terms.original_price, terms.pay_price, terms.merchant_share, terms.take_limit)
     taken = await _take(conn, request, ErrorCode.TEAM_FULL, JOIN_TEAM_DIRECTLY if is_direct else JOIN_TEAM, *values)
-    return _new_seat(request, taken, team["payment_grace"])
+    return _new_seat(request, taken), taken
 
 
-TEAM = "SELECT team_id, status, deadline FROM teams WHERE team_id = $1"
+TEAM = "SELECT status, deadline FROM teams WHERE team_id = $1"
 
 
-def _require_open(team: Row, now: datetime) -> None:
-    if not is_joinable(TeamStatus(team["status"]), team["deadline"], now):
-        raise Refusal(ErrorCode.TEAM_CLOSED, f"Team {team['team_id']} accepts no more members.")
+def _require_open(lock: LockSeat, status: TeamStatus, deadline: datetime) -> None:
+    if not is_joinable(status, deadline, lock.now):
+        raise Refusal(ErrorCode.TEAM_CLOSED, f"Team {lock.request.team_id} accepts no more members.")
 
 
 def _order_values(lock: LockSeat, original: Decimal, price: Decimal, merchant_share: int, take_limit: int) -> tuple[Any, ...]:
@@ -245,7 +230,7 @@ STEP_TOOK_NOTHING, OUT_OF_DATE, REMOVED = "GB001", "GB002", "GB003"
 
 
 async def _take(conn: Connection, request: SeatRequest, no_team: ErrorCode, sql: str, *values: object) -> Row:
-    """Takes the seat; if a step finds nothing, takes nothing and raises that step's refusal."""
+    """Takes the seat, and returns its order with the team; if a step finds nothing, raises its refusal and takes nothing."""
     try:
         return await fetch_one(conn, sql, *values)
     except asyncpg.PostgresError as failure:
@@ -269,25 +254,25 @@ async def _take(conn: Connection, request: SeatRequest, no_team: ErrorCode, sql:
                 raise Refusal(ErrorCode.STOCK_EXHAUSTED, "The campaign has nothing left.") from None
 
 
-def _new_seat(request: SeatRequest, taken: Row, payment_grace: int) -> HeldSeat:
+def _new_seat(request: SeatRequest, taken: Row) -> HeldSeat:
     seat = SeatRow(
         out_trade_no=request.out_trade_no,
         user_id=request.user_id,
         status=OrderStatus.LOCKED,
         live=True,
-        keep_until=keep_until(taken["lock_expires_at"], payment_grace),
+        keep_until=keep_until(taken["lock_expires_at"], taken["payment_grace"]),
     )
     team = TeamRow(status=TeamStatus.FORMING, version=taken["version"], deadline=taken["deadline"])
     return HeldSeat(team=team, seats=[seat], admitted_by=request.request_id)
 
 
-async def _find_held(conn: Connection, request: SeatRequest) -> HeldSeat | None:
-    """Returns the seat that this out_trade_no has already.
+async def _find_held(conn: Connection, request: SeatRequest) -> tuple[HeldSeat, Row] | None:
+    """Returns the seat that this out_trade_no has already, and the row of its order.
 
     Raises:
         Refusal: out_trade_no_reused, when its request had other content.
     """
-    row = await conn.fetchrow(HELD_SEAT, request.source, request.out_trade_no)
+    row = await conn.fetchrow(ORDER, request.source, request.out_trade_no)
     if row is None:
         return None
     requested = OrderContent(request.user_id, request.goods_id, request.channel, request.opens_team, request.team_id)
@@ -295,4 +280,4 @@ async def _find_held(conn: Connection, request: SeatRequest) -> HeldSeat | None:
     require_same_content(request.out_trade_no, requested, existing)
     team = await read_team_row(conn, request.team_id)
     seats = await read_seats(conn, request.team_id, [request.out_trade_no])
-    return HeldSeat(team=team, seats=seats, repeated=True, admitted_by=row["admitted_by"])
+    return HeldSeat(team=team, seats=seats, repeated=True, admitted_by=row["admitted_by"]), row

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from db.campaigns.offers import campaign_terms, join_facts
 from db.core.connection import Database, Row, connection, fetch_one
 from db.core.pagination import Conditions, Position
 from db.core.planner_hints import equal_pair
+from db.orders.terms import TeamTerms, team_terms, terms_columns
 from db.teams.queries import MEMBERS, team_from_row
-from domain.eligibility import Facts
 from domain.ids import team_workflow_id
-from domain.lifecycle import OrderStatus, PaymentOutcome, PaymentReason, TeamStatus
+from domain.lifecycle import OrderStatus, PaymentOutcome, PaymentReason
 from domain.limits import LAPSE_MEMORY
 from domain.messages.orders import SeatRequest
 from domain.schemas.orders import OpsOrder, Order
@@ -36,7 +35,26 @@ ORDER = "SELECT * FROM orders WHERE source = $1 AND out_trade_no = $2"
 async def read_order(database: Database, source: str, out_trade_no: str) -> OrderRecord | None:
     async with connection(database) as conn:
         row = await conn.fetchrow(ORDER, source, out_trade_no)
-    return _record(row) if row else None
+    return order_record(row) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class PayableOrder:
+    """What a payment needs to know of its order."""
+
+    order_id: str
+    team_id: str
+    paid_amount: Decimal | None
+    """of the payment that was reported first; None: there is none"""
+
+
+PAYABLE = "SELECT order_id, team_id, paid_amount FROM orders WHERE source = $1 AND out_trade_no = $2"
+
+
+async def read_payable_order(database: Database, source: str, out_trade_no: str) -> PayableOrder | None:
+    async with connection(database) as conn:
+        row = await conn.fetchrow(PAYABLE, source, out_trade_no)
+    return PayableOrder(**row) if row else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +63,11 @@ class OrderLookup:
 
     record: OrderRecord | None
     """the order of this out_trade_no, if there is one"""
-    team_status: TeamStatus | None
-    deadline: datetime | None
+    team: TeamTerms | None
+    """of the team that is joined; None: no team with this id has this mall, goods and campaign"""
     full: bool
     seated: bool
     """the user has a live order in the team"""
-    facts: Facts | None
-    """of joining the team; None: no team with this id has this mall, goods and campaign"""
     unpaid: int
     """the user's locked orders in this mall"""
     unpaid_until: datetime | None
@@ -63,11 +79,10 @@ class OrderLookup:
 
 
 LOOKUP = f"""
-SELECT o.*, t.team_id AS found_team_id, t.status AS team_status, t.deadline,
-       t.lock_count >= t.target_count AS full,
+SELECT o.*, t.team_id AS found_team_id, t.lock_count >= t.target_count AS full,
        EXISTS (SELECT FROM orders s
                 WHERE {equal_pair("s.team_id, s.user_id", "$3, $4")} AND s.live) AS seated,
-       {campaign_terms("$4")},
+       {terms_columns(user="$4", channel="$8")},
        l.unpaid, l.unpaid_until, l.lapsed, clock_timestamp() AS asked_at
   FROM (SELECT) AS one
   LEFT JOIN orders o ON o.source = $1 AND o.out_trade_no = $2
@@ -100,14 +115,13 @@ async def look_up_order(database: Database, request: SeatRequest, now: datetime)
             request.goods_id,
             request.campaign_id,
             now - LAPSE_MEMORY,
+            request.channel,
         )
     return OrderLookup(
-        record=_record(row) if row["order_id"] is not None else None,
-        team_status=row["team_status"] and TeamStatus(row["team_status"]),
-        deadline=row["deadline"],
+        record=order_record(row) if row["order_id"] is not None else None,
+        team=team_terms(row, request, now) if row["found_team_id"] is not None else None,
         full=bool(row["full"]),
         seated=row["seated"],
-        facts=join_facts(row, request, now) if row["found_team_id"] is not None else None,
         unpaid=row["unpaid"],
         unpaid_until=row["unpaid_until"],
         lapsed=row["lapsed"],
@@ -129,7 +143,7 @@ async def read_order_and_team(database: Database, source: str, out_trade_no: str
     """
     async with connection(database) as conn:
         row = await fetch_one(conn, ORDER_AND_TEAM, source, out_trade_no)
-    return _record(row["order"]), team_from_row(row["team"], row)
+    return order_record(row["order"]), team_from_row(row["team"], row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +170,13 @@ OWED_ORDERS = """o.order_id IN (
 
 async def list_orders(database: Database, filters: OrderFilter, after: Position | None, limit: int) -> list[Order]:
     """Returns orders as their mall sees them, newest first."""
-    return [_record(row).order for row in await _fetch(database, filters, after, limit)]
+    return [order_record(row).order for row in await _fetch(database, filters, after, limit)]
 
 
 async def list_ops_orders(database: Database, filters: OrderFilter, after: Position | None, limit: int) -> list[OpsOrder]:
     """Returns orders as operators see them, newest first."""
     rows = await _fetch(database, filters, after, limit)
-    return [OpsOrder(**_record(row).order.model_dump(), source=row["source"], owed=row["owed"]) for row in rows]
+    return [OpsOrder(**order_record(row).order.model_dump(), source=row["source"], owed=row["owed"]) for row in rows]
 
 
 def order_key(order: OpsOrder) -> tuple[datetime, str]:
@@ -192,7 +206,8 @@ async def _fetch(database: Database, filters: OrderFilter, after: Position | Non
         return await conn.fetch(sql, *conditions.values)
 
 
-def _record(row: Row) -> OrderRecord:
+def order_record(row: Row) -> OrderRecord:
+    """Converts a row with the columns of `orders`."""
     return OrderRecord(
         order=Order(
             order_id=row["order_id"],

@@ -365,7 +365,7 @@ async def test_the_lookup_of_a_request_reads_full_teams_and_kept_seats_as_the_ru
             request = case.member.request
             names = (request.source, request.out_trade_no, request.team_id, request.user_id, request.goods_id)
 
-            row = await case.run(queries.LOOKUP, *names, request.campaign_id, NOW - LAPSE_MEMORY)
+            row = await case.run(queries.LOOKUP, *names, request.campaign_id, NOW - LAPSE_MEMORY, request.channel)
 
             assert row is not None
             has_seat = can_take_seat(TeamStatus.FORMING, row["deadline"], NOW, lock_count=lock_count, target_count=TARGET)

@@ -17,9 +17,9 @@ from tests.db.conftest import Server
 
 BY_KEY = {
     "read order": queries.ORDER,
+    "read payable order": queries.PAYABLE,
     "read order and team": queries.ORDER_AND_TEAM,
     "look up order": queries.LOOKUP,
-    "read held seat": lock.HELD_SEAT,
     "join": lock.JOIN_TEAM,
     "open": lock.OPEN_TEAM,
     "settle": settle.SETTLE_AT_ONCE,

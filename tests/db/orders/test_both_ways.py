@@ -170,6 +170,11 @@ async def two_ways(shop: Shop, *, is_suspended: bool = False, rollout: int = 100
     return ways[0], ways[1]
 
 
+async def lock_directly(shop: Shop, member: Member) -> HeldSeat:
+    held, _ = await lock_seat_directly(shop.database, LockSeat(request=member.request, now=NOW), was_asked_before=False)
+    return held
+
+
 async def outcome(attempt: Awaitable[HeldSeat] | Awaitable[SettledPayment]) -> object:
     """What the caller is told, without the names."""
     try:
@@ -198,6 +203,7 @@ def refused() -> Iterator[set[ErrorCode]]:
 @example(asked=Lock(stock_left=0, opens_team=True))
 @example(asked=Lock(changed="goods_id"))
 @example(asked=Lock(changed="goods_id", opens_team=True))
+@example(asked=Lock(changed="campaign_id", opens_team=True))
 @example(asked=Lock(scope=AudienceScope.JOIN))
 @example(asked=Lock(rollout=0))
 @example(asked=Lock(rollout=rollout_bucket("outsider"), opens_team=True))
@@ -212,8 +218,7 @@ async def test_a_lock_is_answered_alike(examples: Shop, refused: set[ErrorCode],
     one, other = orchestrated.ask(asked), direct.ask(asked)
 
     expected = await outcome(examples.lock(one))
-    lock = LockSeat(request=other.request, now=NOW)
-    told = await outcome(lock_seat_directly(examples.database, lock, was_asked_before=False))
+    told = await outcome(lock_directly(examples, other))
 
     assert told == expected
     assert await direct.rows() == await orchestrated.rows()

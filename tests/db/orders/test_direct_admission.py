@@ -10,6 +10,7 @@ import domain.seats
 from db.core.connection import transaction
 from db.core.invariants import violations
 from db.orders.lock import lock_seat, lock_seat_directly
+from db.orders.queries import read_order
 from db.orders.settle import settle_payment_directly
 from db.teams.take_over import take_over
 from domain.errors import ErrorCode, NotDirectError, Refusal, StaleRequestError
@@ -25,7 +26,8 @@ HOLD_FENCE = "SELECT groupbuy_fence($1, NULL)"
 
 async def lock_directly(shop: Shop, member: Member, now: datetime = NOW, *, was_asked_before: bool = False) -> HeldSeat:
     lock = LockSeat(request=member.request, now=now)
-    return await lock_seat_directly(shop.database, lock, was_asked_before=was_asked_before)
+    held, _ = await lock_seat_directly(shop.database, lock, was_asked_before=was_asked_before)
+    return held
 
 
 async def settle_directly(shop: Shop, member: Member, amount: Decimal = PAY_PRICE, request_id: str = "") -> SettledPayment:
@@ -76,6 +78,14 @@ async def test_the_last_payment_taken_directly_completes_the_team_and_is_urgent(
     rows = (await taken_over(shop, first)).rows
     assert rows is not None
     assert rows.event_ids == completed.event_ids
+
+
+async def test_a_direct_lock_answers_with_its_order(shop: Shop) -> None:
+    opener = shop.opener(await shop.campaign())
+    for member in (opener, shop.joiner(opener), opener):  # the last one is a repeat
+        lock = LockSeat(request=member.request, now=NOW)
+        _, order = await lock_seat_directly(shop.database, lock, was_asked_before=False)
+        assert order == await read_order(shop.database, member.request.source, member.number)
 
 
 async def test_a_payment_that_needs_more_than_its_seat_is_not_direct_and_changes_nothing(shop: Shop) -> None:

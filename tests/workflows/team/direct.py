@@ -30,7 +30,8 @@ class Direct:
 
     async def lock(self, buyer: int) -> HeldSeat:
         lock = LockSeat(request=self.team.request(buyer), now=datetime.now(UTC))
-        return await lock_seat_directly(self._database, lock, was_asked_before=False)
+        held, _ = await lock_seat_directly(self._database, lock, was_asked_before=False)
+        return held
 
     async def pay(self, buyer: int) -> SettledPayment:
         payment = SettlePayment(report=self.team.report(buyer), now=datetime.now(UTC))
