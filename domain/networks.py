@@ -1,6 +1,7 @@
 """IP networks, and the addresses in them."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Annotated
 
@@ -26,6 +27,7 @@ Network = Annotated[
 LOOPBACK: tuple[IPv4Network | IPv6Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 
 
+@lru_cache(maxsize=1024)
 def address_of(text: str | None) -> Address | None:
     """Returns the IP address, IPv4 where it is one embedded in IPv6; None for anything else."""
     try:

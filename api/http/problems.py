@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from prometheus_client import Counter
 from starlette.exceptions import HTTPException
 
@@ -42,15 +42,13 @@ class Problem(Schema):
     errors: tuple[FieldProblem, ...] = ()
 
 
-class ProblemResponse(JSONResponse):
+class ProblemResponse(Response):
     media_type = "application/problem+json"
 
 
-def problem_body(
-    code: ErrorCode, detail: str, errors: Sequence[FieldProblem] = (), *, status: int | None = None
-) -> dict[str, Any]:
+def problem_body(code: ErrorCode, detail: str, errors: Sequence[FieldProblem] = (), *, status: int | None = None) -> Problem:
     meaning = MEANINGS[code]
-    body = Problem(
+    return Problem(
         type=f"/problems/{code}",
         title=meaning.title,
         status=status or meaning.status,
@@ -59,7 +57,6 @@ def problem_body(
         retryable=meaning.retryable,
         errors=tuple(errors),
     )
-    return body.model_dump(mode="json")
 
 
 def problem(
@@ -72,10 +69,10 @@ def problem(
 ) -> ProblemResponse:
     REFUSALS.labels(code).inc()
     body = problem_body(code, detail, errors, status=status)
-    headers = {"Retry-After": str(retry_after or RETRY_AFTER_SECONDS)} if body["status"] in {429, 503} else {}
+    headers = {"Retry-After": str(retry_after or RETRY_AFTER_SECONDS)} if body.status in {429, 503} else {}
     if code is ErrorCode.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return ProblemResponse(body, body["status"], headers)
+    return ProblemResponse(body.model_dump_json(), body.status, headers)
 
 
 def _field_problems(errors: Sequence[Any]) -> list[FieldProblem]:

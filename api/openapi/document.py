@@ -131,7 +131,7 @@ def _error_response(status: int, codes: Iterable[ErrorCode]) -> Json:
                 "examples": {
                     code.value: {
                         "summary": MEANINGS[code].title,
-                        "value": problem_body(code, MEANINGS[code].title + ".", status=status),
+                        "value": problem_body(code, MEANINGS[code].title + ".", status=status).model_dump(mode="json"),
                     }
                     for code in codes
                 },
