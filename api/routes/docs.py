@@ -1,11 +1,11 @@
 """The API's documentation for browsers, made from `/openapi.json`."""
 
-from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from api.http.pages import page, policy
+from api.http.routing import api_router
 
-router = APIRouter(include_in_schema=False)
+router = api_router(include_in_schema=False)
 
 SWAGGER_UI, REDOC = "assets/swagger-ui-5.35.0", "assets/redoc-2.5.4"
 REDOC_POLICY = policy(

@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 
 from api.dependencies import ContainerDep, MallDep
 from api.http.pagination import Limit, Page
 from api.http.responses import Redelivered
+from api.http.routing import api_router
 from db.callbacks.queries import read_feed
 from domain.messages.callbacks import SampleReply
 from domain.schemas.callback_settings import Callback
@@ -15,7 +16,7 @@ from domain.schemas.callbacks import Event
 from domain.schemas.events import EventType
 from domain.types import Identifier, Schema
 
-router = APIRouter(prefix="/v1/events", tags=["mall"])
+router = api_router("/v1/events", tags=["mall"])
 
 Sequence = Annotated[int, Query(ge=0, le=2**63 - 1, description="the last sequence that the mall has")]
 FeedCursor = Annotated[

@@ -5,19 +5,20 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from temporalio.service import RPCError
 
 from api.container import Container
 from api.dependencies import ContainerDep
 from api.http.problems import problem
+from api.http.routing import api_router
 from db.core.clock import TOLERATED, clock_offset
 from db.core.connection import INFRASTRUCTURE_FAILURES
 from db.teams.wakeups import count_wakeups
 from domain.errors import ErrorCode
 from domain.types import Schema
 
-router = APIRouter(tags=["service"])
+router = api_router(tags=["service"])
 
 READY_TIMEOUT = 3.0
 

@@ -2,16 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import ConfigDict, Field
 
 from api.dependencies import ContainerDep, ReadingMallDep
+from api.http.routing import api_router
 from api.openapi.declarations import NOT_SOLD, refuses
 from domain.schemas.market import Market
 from domain.schemas.quotes import QuoteRequest
 from domain.types import MAX_CAMPAIGN_ID
 
-router = APIRouter(prefix="/v1/market", tags=["mall"])
+router = api_router("/v1/market", tags=["mall"])
 
 
 class MarketQuery(QuoteRequest):

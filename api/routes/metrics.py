@@ -1,12 +1,13 @@
 """The metrics of this process, on the API's port or on one of their own."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 
 from api.dependencies import ContainerDep
+from api.http.routing import api_router
 from db.core.connection import Database
 
-router = APIRouter(include_in_schema=False)
+router = api_router(include_in_schema=False)
 
 CONNECTIONS = Gauge("groupbuy_database_connections", "Connections to PostgreSQL", ["pool"])
 CONNECTIONS_MAX = Gauge("groupbuy_database_connections_max", "Connections to PostgreSQL at most", ["pool"])

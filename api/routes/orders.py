@@ -2,18 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from api.dependencies import ContainerDep, MallDep
 from api.http.pagination import Cursor, Limit, Page, page, position
 from api.http.responses import mark_replayed
+from api.http.routing import api_router
 from api.openapi.declarations import NOT_SOLD, SEAT_REFUSED, refuses, repeats
 from db.orders.queries import OrderFilter, list_orders, read_order
 from domain.errors import ErrorCode, Refusal
 from domain.schemas.orders import NewOrder, Order, Payment, Settlement
 from domain.types import Identifier
 
-router = APIRouter(prefix="/v1/orders", tags=["mall"])
+router = api_router("/v1/orders", tags=["mall"])
 
 
 @router.post(

@@ -2,14 +2,15 @@
 
 from html import escape
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from api.http.pages import page
+from api.http.routing import api_router
 from api.openapi.declarations import refuses
 from domain.errors import MEANINGS, ErrorCode, Refusal
 from domain.types import Schema
 
-router = APIRouter(tags=["service"])
+router = api_router(tags=["service"])
 
 STYLE = '<link rel="stylesheet" href="{root}assets/pages.css">'
 

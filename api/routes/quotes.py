@@ -1,13 +1,12 @@
 """Quotes: the price and the eligibility of one buyer for some goods."""
 
-from fastapi import APIRouter
-
 from api.dependencies import ContainerDep, ReadingMallDep
+from api.http.routing import api_router
 from api.openapi.declarations import NOT_SOLD, refuses
 from domain.quotes import explained_quote, quote
 from domain.schemas.quotes import ExplainedQuote, Quote, QuoteRequest
 
-router = APIRouter(prefix="/v1/quotes", tags=["mall"])
+router = api_router("/v1/quotes", tags=["mall"])
 
 
 @router.post("", openapi_extra=refuses(*NOT_SOLD))

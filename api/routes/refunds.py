@@ -1,9 +1,10 @@
 """Refunds of a mall's orders."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from api.dependencies import ContainerDep, MallDep
 from api.http.responses import mark_replayed
+from api.http.routing import api_router
 from api.openapi.declarations import refuses, repeats
 from db.refunds.queries import look_up_refund
 from domain.errors import ErrorCode, Refusal
@@ -11,7 +12,7 @@ from domain.messages.refunds import RefundRequest
 from domain.schemas.refunds import Refund
 from domain.types import Identifier, Note, Schema
 
-router = APIRouter(prefix="/v1/orders/{out_trade_no}/refund", tags=["mall"])
+router = api_router("/v1/orders/{out_trade_no}/refund", tags=["mall"])
 
 
 class RefundReason(Schema):

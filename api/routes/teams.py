@@ -1,9 +1,8 @@
 """A mall's teams."""
 
-from fastapi import APIRouter
-
 from api.dependencies import ContainerDep, MallDep
 from api.http.pagination import Cursor, Limit, Page, page, position
+from api.http.routing import api_router
 from db.orders.queries import OrderFilter, list_orders
 from db.teams.queries import read_team
 from domain.errors import ErrorCode, Refusal
@@ -11,7 +10,7 @@ from domain.schemas.orders import Order
 from domain.schemas.teams import Team
 from domain.types import TeamId
 
-router = APIRouter(prefix="/v1/teams", tags=["mall"])
+router = api_router("/v1/teams", tags=["mall"])
 
 
 @router.get("/{team_id}")

@@ -4,11 +4,11 @@ import uuid
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter
 from pydantic import Field
 
 from api.dependencies import ContainerDep, OpsDep
 from api.http.pagination import Cursor, Limit, Page, page, position
+from api.http.routing import api_router
 from api.openapi.declarations import refuses
 from db.attention import list_attention, resolve
 from domain.errors import ErrorCode
@@ -17,7 +17,7 @@ from domain.schemas.acts import ActOutcome
 from domain.schemas.attention import Attention, Resolvable
 from domain.types import Identifier, Note, Schema
 
-router = APIRouter(prefix="/v1/ops/attention", tags=["operations"])
+router = api_router("/v1/ops/attention", tags=["operations"])
 
 NO_SUBJECT = refuses(ErrorCode.ORDER_NOT_FOUND, ErrorCode.EVENT_NOT_FOUND)
 

@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from api.dependencies import ContainerDep, OpsDep
 from api.http.pagination import Cursor, Limit, Page, page, position
+from api.http.routing import api_router
 from api.openapi.declarations import refuses
 from db.audiences.store import is_member, list_audiences, read_audience, save_audience
 from domain.audience_upload import UploadFormat
@@ -14,7 +15,7 @@ from domain.errors import ErrorCode, Refusal
 from domain.schemas.audiences import Audience, AudienceFields, AudienceImport, AudienceRule, Membership
 from domain.types import Identifier
 
-router = APIRouter(prefix="/v1/ops/audiences", tags=["operations"])
+router = api_router("/v1/ops/audiences", tags=["operations"])
 
 FORMATS = {
     "text/csv": UploadFormat.CSV,

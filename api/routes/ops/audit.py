@@ -3,18 +3,19 @@
 from enum import StrEnum
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from api.dependencies import ContainerDep, OpsDep
 from api.http.exports import csv_lines, file_answer, json_lines
 from api.http.pagination import Cursor, Limit, Page, number_position, page
+from api.http.routing import api_router
 from db.settings.audit import ChangeFilter, export_changes, list_changes
 from domain.schemas.audit import Change
 from domain.types import Moment, Name
 
-router = APIRouter(prefix="/v1/ops/audit", tags=["administration"])
+router = api_router("/v1/ops/audit", tags=["administration"])
 
 Subject = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:@/-]+$")]
 

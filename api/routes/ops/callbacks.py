@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from api.dependencies import ContainerDep, OpsDep, SupportDep
 from api.http.filters import CallbackFilters
 from api.http.pagination import Cursor, Limit, Page, callback_position, page
+from api.http.routing import api_router
 from db.callbacks.mass_redelivery import read_redelivery
 from db.callbacks.queries import list_callbacks, read_callback
 from domain.errors import ErrorCode, Refusal
@@ -15,7 +16,7 @@ from domain.schemas.callbacks import OpsCallback, OpsCallbackAttempts
 from domain.schemas.redeliveries import Redelivery, RedeliveryRange
 from domain.types import Identifier
 
-router = APIRouter(prefix="/v1/ops/callbacks", tags=["operations"])
+router = api_router("/v1/ops/callbacks", tags=["operations"])
 
 RedeliveryId = Annotated[int, Path(ge=1, lt=2**63)]
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError, WithJsonSchema
 
@@ -11,6 +11,7 @@ from api.dependencies import Confirm, ContainerDep, OpsDep
 from api.http.filters import CampaignFilters
 from api.http.pagination import Cursor, Limit, Page, campaign_position, page
 from api.http.responses import mark_replayed
+from api.http.routing import api_router
 from api.openapi.declarations import refuses, repeats
 from db.campaigns.store import change_campaign, create_campaign, list_campaigns, read_campaign
 from db.campaigns.versions import list_versions, read_version
@@ -19,7 +20,7 @@ from domain.schemas.campaign_shutdown import NewShutdown, ShutdownPreview, Shutd
 from domain.schemas.campaigns import Campaign, CampaignFields, CampaignVersion, NewCampaign
 from domain.types import MAX_CAMPAIGN_ID
 
-router = APIRouter(prefix="/v1/ops/campaigns", tags=["operations"])
+router = api_router("/v1/ops/campaigns", tags=["operations"])
 
 MAX_VERSION = 2_147_483_646
 NOT_SAVED = refuses(

@@ -2,19 +2,19 @@
 
 import uuid
 
-from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from api.dependencies import ContainerDep, OpsDep, ReadingOpsDep
 from api.http.exports import file_answer
 from api.http.filters import OrderFilters, RefundFilters, TeamFilters
+from api.http.routing import api_router
 from api.openapi.declarations import refuses
 from db.exports import list_exports, read_export
 from domain.errors import ErrorCode
 from domain.messages.acts import Act, Author
 from domain.schemas.exports import Export, ExportKind, Exports
 
-router = APIRouter(prefix="/v1/ops/exports", tags=["operations"])
+router = api_router("/v1/ops/exports", tags=["operations"])
 
 CSV = {"text/csv": {"schema": {"type": "string"}, "example": "order_id,out_trade_no,…\n"}}
 

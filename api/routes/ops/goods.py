@@ -2,16 +2,15 @@
 
 from datetime import UTC, datetime
 
-from fastapi import APIRouter
-
 from api.dependencies import Confirm, ContainerDep, OpsDep
+from api.http.routing import api_router
 from api.openapi.declarations import refuses
 from db.campaigns.goods import read_goods, save_goods
 from domain.errors import ErrorCode, Refusal
 from domain.schemas.goods import Goods
 from domain.types import Identifier, Name, Price, Schema
 
-router = APIRouter(prefix="/v1/ops/goods", tags=["operations"])
+router = api_router("/v1/ops/goods", tags=["operations"])
 
 
 class GoodsFields(Schema):

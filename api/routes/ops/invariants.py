@@ -3,14 +3,15 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.dependencies import ContainerDep, OpsDep
+from api.http.routing import api_router
 from db.core.invariants import Horizons
 from db.reconciliation.invariants import check_invariants
 from domain.schemas.invariants import InvariantCheck
 
-router = APIRouter(prefix="/v1/ops/invariants", tags=["operations"])
+router = api_router("/v1/ops/invariants", tags=["operations"])
 
 Within = Annotated[float, Query(ge=0.1, le=20, description="seconds that the check may take")]
 

@@ -2,18 +2,19 @@
 
 from datetime import UTC, datetime
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from api.dependencies import AdminDep, ContainerDep
 from api.http.pagination import Cursor, Limit, Page, page, position
 from api.http.responses import forbid_storing
+from api.http.routing import api_router
 from api.openapi.declarations import refuses
 from db.settings.keys import create_key, list_keys, new_key, revoke_key
 from domain.errors import ErrorCode
 from domain.schemas.keys import CreatedKey, Key, NewKey
 from domain.types import Identifier, Source
 
-router = APIRouter(prefix="/v1/ops/keys", tags=["administration"])
+router = api_router("/v1/ops/keys", tags=["administration"])
 
 
 @router.post("", status_code=201, dependencies=[Depends(forbid_storing)], openapi_extra=refuses(ErrorCode.MALL_NOT_FOUND))

@@ -4,11 +4,12 @@ import base64
 import secrets
 from datetime import UTC, datetime
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from api.dependencies import AdminDep, ContainerDep
 from api.http.pagination import Cursor, Limit, Page, page, position
 from api.http.responses import forbid_storing
+from api.http.routing import api_router
 from db.settings.malls import (
     add_webhook_secret,
     drop_old_webhook_secrets,
@@ -20,7 +21,7 @@ from domain.errors import ErrorCode, Refusal
 from domain.schemas.malls import Mall, MallFields, NewWebhookSecret
 from domain.types import Source
 
-router = APIRouter(prefix="/v1/ops/malls", tags=["administration"])
+router = api_router("/v1/ops/malls", tags=["administration"])
 
 
 @router.get("")

@@ -1,14 +1,13 @@
 """Orders of every mall."""
 
-from fastapi import APIRouter
-
 from api.dependencies import ContainerDep, OpsDep
 from api.http.filters import OrderFilters
 from api.http.pagination import Cursor, Limit, Page, page, position
+from api.http.routing import api_router
 from db.orders.queries import list_ops_orders, order_key
 from domain.schemas.orders import OpsOrder
 
-router = APIRouter(prefix="/v1/ops/orders", tags=["operations"])
+router = api_router("/v1/ops/orders", tags=["operations"])
 
 
 @router.get("")

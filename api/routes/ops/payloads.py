@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from api.dependencies import ContainerDep, ReadingOpsDep
 from api.http.middleware import READS_ONLY
+from api.http.routing import api_router
 
-router = APIRouter(prefix="/v1/ops/payloads", include_in_schema=False)
+router = api_router("/v1/ops/payloads", include_in_schema=False)
 
 JSON = "application/json"
 Storage = Annotated[str, Query(alias="preserveStorageRefs")]

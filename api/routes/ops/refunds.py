@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import Field
 
 from api.dependencies import ContainerDep, OpsDep, SupportDep, require_scope
 from api.http.filters import RefundFilters
 from api.http.pagination import Cursor, Limit, Page, page, position
+from api.http.routing import api_router
 from api.openapi.declarations import refuses
 from db.refunds.queries import list_refunds, refund_key
 from domain.errors import ErrorCode
@@ -17,7 +18,7 @@ from domain.schemas.refunds import OpsRefund
 from domain.scopes import Scope
 from domain.types import Identifier, Note, Schema
 
-router = APIRouter(prefix="/v1/ops", tags=["operations"])
+router = api_router("/v1/ops", tags=["operations"])
 
 NO_REFUND = refuses(ErrorCode.REFUND_NOT_FOUND)
 

@@ -2,17 +2,17 @@
 
 from functools import partial
 
-from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from api.dependencies import ContainerDep, OpsDep
 from api.http.exports import all_rows, csv_lines, file_answer
 from api.http.filters import SettlementFilters, settlement_key
 from api.http.pagination import Cursor, Limit, Page, page, position
+from api.http.routing import api_router
 from db.settlements import list_settlements
 from domain.schemas.settlements import MonthlySettlement
 
-router = APIRouter(prefix="/v1/ops/settlements", tags=["operations"])
+router = api_router("/v1/ops/settlements", tags=["operations"])
 
 CSV = {"text/csv": {"schema": {"type": "string"}, "example": f"{','.join(MonthlySettlement.model_fields)}\n"}}
 

@@ -3,16 +3,17 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, NamedTuple
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
 
 from api.dependencies import ContainerDep, OpsDep
 from api.http.exports import csv_lines, file_answer, one_slice
+from api.http.routing import api_router
 from db.statistics import list_statistics
 from domain.schemas.statistics import DayStatistics, Statistics
 from domain.types import Source
 
-router = APIRouter(prefix="/v1/ops/statistics", tags=["operations"])
+router = api_router("/v1/ops/statistics", tags=["operations"])
 
 SHOWN = timedelta(days=30)
 CSV = {"text/csv": {"schema": {"type": "string"}, "example": f"{','.join(DayStatistics.model_fields)}\n"}}

@@ -3,19 +3,19 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError, WithJsonSchema
 
 from api.dependencies import ContainerDep, OpsDep
 from api.http.pagination import Page
+from api.http.routing import api_router
 from db.settings.switches import list_switches, set_switch
 from domain.errors import ErrorCode, Refusal
 from domain.schemas.switches import Switch
 from domain.switches import MallChannel, Switches
 from domain.types import Identifier, Schema
 
-router = APIRouter(prefix="/v1/ops/switches", tags=["administration"])
+router = api_router("/v1/ops/switches", tags=["administration"])
 
 VALUE_SCHEMA = {
     "anyOf": [

@@ -2,18 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.dependencies import ContainerDep, OpsDep
 from api.http.filters import TeamFilters
 from api.http.pagination import Cursor, Limit, Page, page, position
+from api.http.routing import api_router
 from db.teams.queries import list_teams, read_team, team_key
 from domain.errors import ErrorCode, Refusal
 from domain.schemas.acts import TeamOutcome
 from domain.schemas.teams import OpsTeam, Team
 from domain.types import Note, Schema, TeamId
 
-router = APIRouter(prefix="/v1/ops/teams", tags=["operations"])
+router = api_router("/v1/ops/teams", tags=["operations"])
 
 
 class TeamReason(Schema):
