@@ -14,7 +14,9 @@ def quote(text: object, limit: int = 2000) -> str:
     could hide or reorder what stands beside them, are shown by their numbers (`\\u202e`). Text beyond `limit` bytes is cut.
     """
     line = " ".join(str(text).split())
+    if len(line) <= limit and _WORD.fullmatch(line):
+        return line
     shown = "".join(char if char.isprintable() and char not in "`|" else f"\\u{ord(char):04x}" for char in line)
     if len(shown.encode()) > limit:
         shown = f"{shown.encode()[:limit].decode(errors='ignore')}…"
-    return shown if not shown or _WORD.fullmatch(shown) else f"`{shown}`"
+    return f"`{shown}`" if shown else ""

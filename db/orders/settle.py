@@ -22,7 +22,7 @@ from domain.lifecycle import (
     may_be_reseated,
     other_amount_refusal,
 )
-from domain.messages.orders import SettledPayment, SettlePayment
+from domain.messages.orders import PaymentReport, SettledPayment, SettlePayment
 from domain.messages.teams import SeatRow, TeamRow
 from domain.schemas.events import EventType
 from domain.schemas.orders import Payment
@@ -165,8 +165,12 @@ async def _settle_at_once(conn: Connection, sql: str, payment: SettlePayment) ->
     paid = await conn.fetchrow(sql, *values)
     if paid is None:
         return None
-    seat = SeatRow(out_trade_no=report.out_trade_no, user_id=paid["user_id"], status=OrderStatus.PAID, live=True)
-    return SettledPayment(team=team_row(paid), seats=[seat], outcome=PaymentOutcome.SETTLED, admitted_by=report.request_id)
+    return SettledPayment(
+        team=team_row(paid),
+        seats=[_paid_seat(report, paid["user_id"])],
+        outcome=PaymentOutcome.SETTLED,
+        admitted_by=report.request_id,
+    )
 
 
 async def _first_outcome(conn: Connection, order: Row) -> SettledPayment:
@@ -222,12 +226,16 @@ async def _seated(
         event_ids += await record_team_completed(conn, order["team_id"], order["campaign_id"], Completion.TARGET, now)
     return SettledPayment(
         team=team,
-        seats=await read_seats(conn, order["team_id"], [report.out_trade_no]),
+        seats=[_paid_seat(report, order["user_id"])],
         outcome=outcome,
         decides_team=completes,
         event_ids=event_ids,
         admitted_by=report.request_id,
     )
+
+
+def _paid_seat(report: PaymentReport, user_id: str) -> SeatRow:
+    return SeatRow(out_trade_no=report.out_trade_no, user_id=user_id, status=OrderStatus.PAID, live=True)
 
 
 async def _reseat(conn: Connection, values: tuple[object, ...]) -> Row | None:

@@ -5,6 +5,7 @@ the view; where an answer shows that something happened which this workflow did 
 """
 
 from datetime import datetime
+from operator import itemgetter
 from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, Field
@@ -89,7 +90,10 @@ class TeamState(BaseModel):
 
     def next_due(self, now: datetime) -> Due:
         """The earliest of the unpaid seats' ends and the deadline; `now` where neither is ahead."""
-        dues = [Due(keep_until, f"payment of {quote(number)}") for number, keep_until in self._unpaid()]
+        dues: list[Due] = []
+        if unpaid := self._unpaid():
+            number, keep_until = min(unpaid, key=itemgetter(1, 0))
+            dues.append(Due(keep_until, f"payment of {quote(number)}"))
         if self.deadline is not None and now < self.deadline:
             dues.append(Due(self.deadline, "deadline of the team"))
         return min(dues, default=Due(now, "now"))
