@@ -18,6 +18,8 @@ TARGET_COUNT = 3
 """of the teams that are opened in a rush on a campaign"""
 ELSEWHERE, ELSEWHERE_EVERY = 20, 0.05
 """buyers who, meanwhile, join a team each that nobody else wants, and the seconds between two of them"""
+CALM, CALM_CALLERS = 5.0, 16
+"""seconds before a rush on a campaign, and callers, in which it is measured how many teams can be opened"""
 MOST_CONNECTIONS = 2000
 """of an API process by default: where the buyers of a rush take them all, nobody comes elsewhere"""
 
@@ -43,6 +45,8 @@ class Burst:
 @dataclass(frozen=True)
 class CampaignRush:
     buyers: int
+    calm_per_second: float
+    """teams that a few callers open in a second, one after the other, before the rush"""
     locks: Burst
     teams: int
     """by the rows"""
@@ -52,8 +56,12 @@ class CampaignRush:
     cpu: dict[str, float]
     """CPU seconds by process, until all were answered"""
 
+    @property
+    def per_second(self) -> float:
+        return self.locks.answers.codes["201"] / self.locks.seconds
+
     def as_json(self) -> Json:
-        return vars(self) | {"locks": self.locks.as_json(), "ways": self.ways.as_json()}
+        return vars(self) | {"per_second": self.per_second, "locks": self.locks.as_json(), "ways": self.ways.as_json()}
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,7 @@ class TeamRush:
 
 async def campaign_rush(crowd: Crowd, buyers: int) -> CampaignRush:
     """Buyers who open a team each, all at the same moment."""
+    calm = await _opened_in_calm(crowd)
     offer = await crowd.offer(TARGET_COUNT)
     await crowd.open_connections(buyers)
     answers, run = Answers(), secrets.token_hex(4)
@@ -109,7 +118,24 @@ async def campaign_rush(crowd: Crowd, buyers: int) -> CampaignRush:
     used = crowd.meter().since(cpu)
     taken_over = await crowd.until_taken_over(began)
     teams, _ = await crowd.count(offer)
-    return CampaignRush(buyers, locks, teams, taken_over, (await crowd.ways()).since(ways), used)
+    return CampaignRush(buyers, calm, locks, teams, taken_over, (await crowd.ways()).since(ways), used)
+
+
+async def _opened_in_calm(crowd: Crowd) -> float:
+    """Returns how many teams a few callers open in a second, each one after the other; nothing is left of it then."""
+    offer, run, answers = await crowd.offer(TARGET_COUNT), secrets.token_hex(4), Answers()
+    began = time.perf_counter()
+
+    async def call(caller: int) -> None:
+        number = 0
+        while time.perf_counter() < began + CALM:
+            await crowd.lock(f"calm-{run}-{caller}-{number}", offer, answers)
+            number += 1
+
+    await asyncio.gather(*map(call, range(CALM_CALLERS)))
+    opened = answers.codes["201"] / (time.perf_counter() - began)
+    await crowd.until_taken_over(time.perf_counter())
+    return opened
 
 
 async def team_rush(crowd: Crowd, buyers: int, seats: int) -> TeamRush:
@@ -205,8 +231,18 @@ async def _run(act: Callable[[], Awaitable[object]]) -> None:
 
 
 def campaign_summary(rushes: list[CampaignRush]) -> str:
-    rows = [[str(rush.buyers), *rush.locks.cells, str(rush.teams), _seconds(rush.taken_over)] for rush in rushes]
-    head = ["buyers", "all answered, s", "ms: p50", "p99", "late / dropped", "teams in the rows", "all taken over, s"]
+    rows = [
+        [
+            str(rush.buyers),
+            *rush.locks.cells,
+            str(rush.teams),
+            f"{rush.per_second:.0f}, {rush.calm_per_second:.0f}",
+            _seconds(rush.taken_over),
+        ]
+        for rush in rushes
+    ]
+    head = ["buyers", "all answered, s", "ms: p50", "p99", "late / dropped", "teams in the rows"]
+    head += ["opened a second: rush, calm", "all taken over, s"]
     notes = [
         f"{rush.buyers} buyers: {codes_cell(rush.locks.answers.codes)}\n  {rush.ways}\n  CPU s: {cpu_cells(rush.cpu)}"
         for rush in rushes
