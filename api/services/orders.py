@@ -5,7 +5,7 @@ refusal, because a concurrent request with the same number may have been faster.
 """
 
 import math
-import uuid
+import secrets
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -184,7 +184,7 @@ class OrderService:
             team_id=order.team_id,
             amount=payment.amount,
             paid_at=payment.paid_at,
-            request_id=uuid.uuid4().hex,
+            request_id=secrets.token_hex(16),
         )
         try:
             settled = await self._admission.settle(report, self._settle_in_team)
@@ -252,7 +252,7 @@ def _seat_request(mall: MallAccess, new: NewOrder, callback_format: CallbackForm
         team_id=new.team_id or team_id(mall.source, new.out_trade_no),
         opens_team=new.team_id is None,
         callback=callback_address(mall, new.callback, callback_format),
-        request_id=uuid.uuid4().hex,
+        request_id=secrets.token_hex(16),
     )
 
 
