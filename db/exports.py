@@ -14,16 +14,21 @@ from db.core.connection import Connection, Database, Row, connection, fetch_one,
 from db.core.pagination import Position
 from db.orders.queries import OrderFilter, list_ops_orders, order_key
 from db.refunds.queries import RefundFilter, list_refunds, refund_key
-from db.settings.audit import find_outcome, record_act
+from db.settings.audit import ChangeFilter, change_key, find_outcome, list_changes, record_act
+from db.settlements import SettlementFilter, list_settlements, settlement_key
+from db.statistics import StatisticsFilter, list_statistics, statistics_key
 from db.teams.queries import TeamFilter, list_teams, team_key
 from domain.csv_text import BYTE_ORDER_MARK, ROWS_AT_ONCE, csv_header, csv_lines
 from domain.errors import ErrorCode, Refusal
 from domain.ids import export_workflow_id
 from domain.messages.acts import Act, Outcome
 from domain.messages.exports import ExportState
+from domain.schemas.audit import Change
 from domain.schemas.exports import KEPT, Export, ExportKind, ExportStatus
 from domain.schemas.orders import OpsOrder
 from domain.schemas.refunds import OpsRefund
+from domain.schemas.settlements import MonthlySettlement
+from domain.schemas.statistics import DayStatistics
 from domain.schemas.teams import OpsTeam
 from domain.schemas.workflows import WorkflowLink
 
@@ -34,6 +39,8 @@ AT_ONCE = 3
 SHOWN = 50
 CHUNK = 2000
 """rows of one transaction"""
+
+ExportFilter = OrderFilter | RefundFilter | TeamFilter | StatisticsFilter | SettlementFilter | ChangeFilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +53,17 @@ class _List:
     key: Callable[[Any], tuple[datetime, str]]
 
 
+async def _list_changes(database: Database, filters: ChangeFilter, after: Position | None, limit: int) -> list[Change]:
+    return await list_changes(database, filters, int(after.row_id) if after else None, limit)
+
+
 LISTS = {
     ExportKind.ORDERS: _List(OpsOrder, TypeAdapter(OrderFilter), list_ops_orders, order_key),
     ExportKind.REFUNDS: _List(OpsRefund, TypeAdapter(RefundFilter), list_refunds, refund_key),
     ExportKind.TEAMS: _List(OpsTeam, TypeAdapter(TeamFilter), list_teams, team_key),
+    ExportKind.STATISTICS: _List(DayStatistics, TypeAdapter(StatisticsFilter), list_statistics, statistics_key),
+    ExportKind.SETTLEMENTS: _List(MonthlySettlement, TypeAdapter(SettlementFilter), list_settlements, settlement_key),
+    ExportKind.AUDIT: _List(Change, TypeAdapter(ChangeFilter), _list_changes, change_key),
 }
 
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended($1, 7242005))"
@@ -60,9 +74,7 @@ VALUES ($1, $2, $3, 'running', 0, 0, $4, $5) RETURNING *
 """
 
 
-async def begin_export(
-    database: Database, kind: ExportKind, filters: OrderFilter | RefundFilter | TeamFilter, *, act: Act, now: datetime
-) -> Export:
+async def begin_export(database: Database, kind: ExportKind, filters: ExportFilter, *, act: Act, now: datetime) -> Export:
     """Begins an export under the id of the act, which is recorded; a repeat returns it as it is.
 
     Raises:

@@ -1,5 +1,6 @@
 """Who bears the discounts: unearned discounts are booked by team, and each mall's trade is counted by day from the rows."""
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from db.core.connection import Connection, Database, Row, connection, fetch_one, transaction
@@ -102,22 +103,23 @@ async def settlement_violations(conn: Connection, day: date, under_way: timedelt
 # --- the report ---
 
 
-async def list_settlements(
-    database: Database, source: str | None, since: date, until: date, after: Position | None, limit: int
-) -> list[MonthlySettlement]:
-    """Returns the months of each mall that has any, the latest first.
+@dataclass(frozen=True, slots=True)
+class SettlementFilter:
+    since: str
+    until: str
+    """the first and the last month, as 2026-01"""
+    source: str | None = None
+    """None: every mall"""
 
-    Args:
-        database: the database.
-        source: None: of all malls.
-        since: the first day of the first month.
-        until: the first day of the last month.
-        after: where the page before ended.
-        limit: how many at most.
-    """
+
+async def list_settlements(
+    database: Database, filters: SettlementFilter, after: Position | None, limit: int
+) -> list[MonthlySettlement]:
+    """Returns the months of each mall that has any, the latest first."""
     conditions = Conditions()
-    conditions.equal("source", source)
-    conditions.at_least("day", since)
+    conditions.equal("source", filters.source)
+    conditions.at_least("day", _first_day(filters.since))
+    until = _first_day(filters.until)
     last = min(until, after.moment.date()) if after else until
     conditions.add("day < ({}::date + interval '1 month')", last)
     page = Conditions()
@@ -132,3 +134,12 @@ async def list_settlements(
     """
     async with connection(database) as conn:
         return [MonthlySettlement(**row) for row in await conn.fetch(sql, *page.values)]
+
+
+def settlement_key(settlement: MonthlySettlement) -> tuple[datetime, str]:
+    """Returns what the list above is sorted by."""
+    return datetime.combine(_first_day(settlement.month), time(), UTC), settlement.source
+
+
+def _first_day(month: str) -> date:
+    return date.fromisoformat(f"{month}-01")

@@ -1,11 +1,12 @@
 """Statistics by day, counted from the rows: a roll-up that nothing but its own workflow writes."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 from db.core.connection import Database, connection, transaction
-from db.core.pagination import Conditions
+from db.core.pagination import Conditions, Position
 from domain.schemas.statistics import DayStatistics
 
 
@@ -115,16 +116,35 @@ async def counted_days(database: Database, since: date) -> Mapping[date, datetim
         return {row["day"]: row["counted_at"] for row in await conn.fetch(COUNTED, since)}
 
 
-async def list_statistics(database: Database, source: str | None, since: date, until: date) -> list[DayStatistics]:
-    """Returns the days from `since` to `until`, the latest first, of one mall or (None) of all together."""
+@dataclass(frozen=True, slots=True)
+class StatisticsFilter:
+    since: date
+    until: date
+    """the first and the last day"""
+    source: str | None = None
+    """None: all malls together"""
+
+
+async def list_statistics(
+    database: Database, filters: StatisticsFilter, after: Position | None = None, limit: int | None = None
+) -> list[DayStatistics]:
+    """Returns days, the latest first: all of them, unless told otherwise."""
     conditions = Conditions()
-    conditions.equal("source", source or ALL_MALLS)
-    conditions.at_least("day", since)
-    conditions.add("day <= {}", until)
+    conditions.equal("source", filters.source or ALL_MALLS)
+    conditions.at_least("day", filters.since)
+    conditions.add("day <= {}", filters.until)
+    if after is not None:
+        conditions.below("day", after.moment.date())
     columns = f"day, nullif(source, '') AS source, {', '.join(FIGURES)}"
-    sql = f"SELECT {columns} FROM daily_statistics WHERE {conditions} ORDER BY day DESC"
+    rest = "ORDER BY day DESC" if limit is None else f"ORDER BY day DESC LIMIT {int(limit)}"
+    sql = f"SELECT {columns} FROM daily_statistics WHERE {conditions} {rest}"
     async with connection(database) as conn:
         return [DayStatistics(**row) for row in await conn.fetch(sql, *conditions.values)]
+
+
+def statistics_key(day: DayStatistics) -> tuple[datetime, str]:
+    """Returns what the list above is sorted by."""
+    return datetime.combine(day.day, time(), UTC), day.source or ALL_MALLS
 
 
 # The malls with most callbacks.

@@ -1,9 +1,10 @@
 """The filters and the order of the lists that operators see, over the API and in the console."""
 
-from datetime import UTC, date, datetime
-from typing import Annotated, NamedTuple
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated
 
 from fastapi import Depends, Query
+from pydantic import Field
 
 from api.http.query_params import CampaignQuery
 from db.callbacks.deliveries import DeliveryStatus
@@ -11,13 +12,19 @@ from db.callbacks.queries import CallbackFilter
 from db.campaigns.store import CampaignFilter
 from db.orders.queries import OrderFilter
 from db.refunds.queries import RefundFilter
+from db.settings.audit import ChangeFilter
+from db.settlements import SettlementFilter
+from db.statistics import StatisticsFilter
 from db.teams.queries import TeamFilter
 from domain.lifecycle import CampaignStatus, OrderStatus, RefundKind, RefundStatus, TeamStatus
 from domain.schemas.events import EventType
-from domain.schemas.settlements import Month, MonthlySettlement
-from domain.types import Identifier, Moment, Source, TeamId
+from domain.schemas.settlements import Month
+from domain.types import Identifier, Moment, Name, Source, TeamId
 
 MAX_DUE = 366 * 86400
+DAYS = timedelta(days=30)
+"""of statistics, where nothing else is asked for"""
+Subject = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:@/-]+$")]
 
 
 async def _orders(
@@ -89,11 +96,13 @@ async def _campaigns(
     return CampaignFilter(status=status, source=source, goods_id=goods_id)
 
 
-class SettlementFilter(NamedTuple):
-    source: str | None
-    since: date
-    until: date
-    """the first days of the first and the last month"""
+async def _statistics(
+    source: Source | None = None,
+    since: Annotated[date | None, Query(description="first day (UTC); by default 30 days before the last")] = None,
+    until: Annotated[date | None, Query(description="last day (UTC); by default today")] = None,
+) -> StatisticsFilter:
+    last = until or datetime.now(UTC).date()
+    return StatisticsFilter(since or max(last, date.min + DAYS) - DAYS, last, source)
 
 
 async def _settlements(
@@ -101,13 +110,22 @@ async def _settlements(
     since: Annotated[Month | None, Query(description="first month (UTC); by default eleven months before the last")] = None,
     until: Annotated[Month | None, Query(description="last month (UTC); by default this month")] = None,
 ) -> SettlementFilter:
-    last = first_day(until) if until else datetime.now(UTC).date().replace(day=1)
-    first = first_day(since) if since else date(last.year - (last.month < 12), last.month % 12 + 1, 1)
-    return SettlementFilter(source, first, last)
+    last = until or f"{datetime.now(UTC):%Y-%m}"
+    return SettlementFilter(since or _eleven_months_before(last), last, source)
 
 
-def first_day(month: str) -> date:
-    return date.fromisoformat(f"{month}-01")
+def _eleven_months_before(month: str) -> str:
+    year, number = map(int, month.split("-"))
+    return f"{year - (number < 12):04}-{number % 12 + 1:02}"
+
+
+async def _changes(
+    subject: Annotated[Subject | None, Query(description="`campaign/100123`, or `campaign` for all of its kind")] = None,
+    changed_by: Annotated[Name | None, Query()] = None,
+    since: Annotated[Moment | None, Query(description="at or after this time")] = None,
+    until: Annotated[Moment | None, Query(description="before this time")] = None,
+) -> ChangeFilter:
+    return ChangeFilter(subject=subject, changed_by=changed_by, since=since, until=until)
 
 
 OrderFilters = Annotated[OrderFilter, Depends(_orders)]
@@ -115,8 +133,6 @@ TeamFilters = Annotated[TeamFilter, Depends(_teams)]
 RefundFilters = Annotated[RefundFilter, Depends(_refunds)]
 CampaignFilters = Annotated[CampaignFilter, Depends(_campaigns)]
 CallbackFilters = Annotated[CallbackFilter, Depends(_callbacks)]
+StatisticsFilters = Annotated[StatisticsFilter, Depends(_statistics)]
 SettlementFilters = Annotated[SettlementFilter, Depends(_settlements)]
-
-
-def settlement_key(settlement: MonthlySettlement) -> tuple[datetime, str]:
-    return datetime.combine(first_day(settlement.month), datetime.min.time(), UTC), settlement.source
+ChangeFilters = Annotated[ChangeFilter, Depends(_changes)]

@@ -8,10 +8,7 @@ from temporalio.client import Client
 
 from api.http.temporal_errors import time_limit
 from db.core.connection import Database
-from db.exports import begin_export, fail_export, read_chunk, read_export
-from db.orders.queries import OrderFilter
-from db.refunds.queries import RefundFilter
-from db.teams.queries import TeamFilter
+from db.exports import ExportFilter, begin_export, fail_export, read_chunk, read_export
 from domain.errors import ErrorCode, Refusal, Unavailable
 from domain.messages.acts import Act
 from domain.schemas.exports import Export, ExportKind, ExportStatus
@@ -24,7 +21,7 @@ class ExportService:
         self._client = client
         self._answer_within = answer_within
 
-    async def begin(self, kind: ExportKind, filters: OrderFilter | RefundFilter | TeamFilter, act: Act) -> Export:
+    async def begin(self, kind: ExportKind, filters: ExportFilter, act: Act) -> Export:
         """Lets a workflow write a list as a file.
 
         Raises:

@@ -8,15 +8,13 @@ from starlette.responses import Response
 from api.container import Container
 from api.dependencies import ContainerDep
 from api.http.exports import file_answer
-from api.http.filters import OrderFilters, RefundFilters, TeamFilters
+from api.http.filters import OrderFilters, RefundFilters, SettlementFilters, StatisticsFilters, TeamFilters
 from api.http.protocol import ENDLESS
 from console.access import FormDep, Operator, ViewerDep
+from console.filters import ChangeFilters
 from console.forms import act_id_of
 from console.rendering import go_to, render
-from db.exports import list_exports, read_export
-from db.orders.queries import OrderFilter
-from db.refunds.queries import RefundFilter
-from db.teams.queries import TeamFilter
+from db.exports import ExportFilter, list_exports, read_export
 from domain.messages.acts import Act
 from domain.schemas.exports import ExportKind
 
@@ -51,13 +49,29 @@ async def export_teams(
     return await _begin(request, container, viewer, form, ExportKind.TEAMS, filters)
 
 
+@router.post("/exports/statistics")
+async def export_statistics(
+    request: Request, viewer: ViewerDep, container: ContainerDep, form: FormDep, filters: StatisticsFilters
+) -> Response:
+    return await _begin(request, container, viewer, form, ExportKind.STATISTICS, filters)
+
+
+@router.post("/exports/settlements")
+async def export_settlements(
+    request: Request, viewer: ViewerDep, container: ContainerDep, form: FormDep, filters: SettlementFilters
+) -> Response:
+    return await _begin(request, container, viewer, form, ExportKind.SETTLEMENTS, filters)
+
+
+@router.post("/exports/audit")
+async def export_audit(
+    request: Request, viewer: ViewerDep, container: ContainerDep, form: FormDep, filters: ChangeFilters
+) -> Response:
+    return await _begin(request, container, viewer, form, ExportKind.AUDIT, filters)
+
+
 async def _begin(
-    request: Request,
-    container: Container,
-    viewer: Operator,
-    form: dict[str, str],
-    kind: ExportKind,
-    filters: OrderFilter | RefundFilter | TeamFilter,
+    request: Request, container: Container, viewer: Operator, form: dict[str, str], kind: ExportKind, filters: ExportFilter
 ) -> Response:
     export = await container.exports.begin(kind, filters, Act(id=act_id_of(form), author=viewer.author))
     return go_to(request, f"/exports/{export.export_id}")

@@ -1,22 +1,24 @@
 """The first page: what waits for a person, the campaigns that sell, and the statistics of the last days."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.dependencies import ContainerDep
 from api.http.exports import one_slice
+from api.http.filters import DAYS
 from console.access import ViewerDep
 from console.exports import csv_file
+from console.forms import new_act_id
 from console.lists import OF_EACH_KIND, version
 from console.rendering import render
 from console.statistics_charts import CHARTS, funnel
 from db.attention import group_attention
 from db.campaigns.store import CampaignFilter, list_campaigns
 from db.core.connection import Database
-from db.statistics import list_statistics
+from db.statistics import StatisticsFilter, list_statistics
 from domain.lifecycle import CampaignStatus
 from domain.schemas.attention import Resolvable
 from domain.schemas.statistics import DayStatistics
@@ -27,7 +29,6 @@ router = APIRouter()
 SHOWN = 10
 OLDEST = 3
 """of every kind that waits for a person"""
-PERIOD = timedelta(days=30)
 
 
 @router.get("/")
@@ -48,6 +49,7 @@ async def overview(request: Request, _viewer: ViewerDep, container: ContainerDep
         charts=CHARTS,
         funnel=funnel(days),
         source=source,
+        act_id=new_act_id(),
     )
 
 
@@ -58,4 +60,4 @@ async def export(request: Request, _viewer: ViewerDep, container: ContainerDep, 
 
 async def _days(database: Database, source: str | None) -> list[DayStatistics]:
     today = datetime.now(UTC).date()
-    return await list_statistics(database, source, today - PERIOD, today)
+    return await list_statistics(database, StatisticsFilter(today - DAYS, today, source))

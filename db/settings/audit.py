@@ -188,6 +188,11 @@ async def list_changes(database: Database, filters: ChangeFilter, before: int | 
         return [_change(row) for row in await conn.fetch(sql, *conditions.values)]
 
 
+def change_key(change: Change) -> tuple[datetime, str]:
+    """Returns the time and the number of a change, by which the list above is sorted."""
+    return change.changed_at, str(change.change_no)
+
+
 CHANGED_BY_OTHERS = "SELECT EXISTS (SELECT FROM changes WHERE subject = $1 AND (via, changed_by) <> ($2, $3))"
 
 

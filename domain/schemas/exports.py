@@ -16,6 +16,9 @@ class ExportKind(StrEnum):
     ORDERS = "orders"
     REFUNDS = "refunds"
     TEAMS = "teams"
+    STATISTICS = "statistics"
+    SETTLEMENTS = "settlements"
+    AUDIT = "audit"
 
 
 class ExportStatus(StrEnum):

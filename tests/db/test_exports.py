@@ -8,15 +8,31 @@ import pytest
 
 import db.exports
 from db.core.connection import Database
-from db.exports import begin_export, delete_exports, fail_export, list_exports, read_chunk, read_export, write_chunk
+from db.exports import (
+    ExportFilter,
+    begin_export,
+    delete_exports,
+    fail_export,
+    list_exports,
+    read_chunk,
+    read_export,
+    write_chunk,
+)
 from db.orders.queries import OrderFilter
+from db.settings.audit import ChangeFilter, list_changes, record_unchanged
+from db.settlements import SettlementFilter, count_settlements, list_settlements
+from db.statistics import StatisticsFilter, count_day, list_statistics
 from db.teams.queries import TeamFilter
+from domain.csv_text import BYTE_ORDER_MARK, csv_header, csv_lines
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import OrderStatus, TeamStatus
 from domain.messages.acts import Act
+from domain.schemas.audit import Change
 from domain.schemas.exports import Export, ExportKind, ExportStatus
+from domain.schemas.settlements import MonthlySettlement
+from domain.schemas.statistics import DayStatistics
 from tests.acts import act_of
-from tests.db.shop import NOW, Shop
+from tests.db.shop import NOW, SOURCE, Shop
 
 DAY = timedelta(days=1)
 
@@ -27,9 +43,12 @@ def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(db.exports, "CHUNK", 4)
 
 
-async def begin(shop: Shop, act: Act | None = None, kind: ExportKind = ExportKind.ORDERS, **filters: object) -> Export:
-    wanted = OrderFilter(**filters) if kind is ExportKind.ORDERS else TeamFilter(**filters)  # type: ignore[arg-type]
-    return await begin_export(shop.database, kind, wanted, act=act or act_of(), now=NOW)
+async def begin(shop: Shop, act: Act | None = None, **filters: object) -> Export:
+    return await begin_kind(shop, ExportKind.ORDERS, OrderFilter(**filters), act)  # type: ignore[arg-type]
+
+
+async def begin_kind(shop: Shop, kind: ExportKind, filters: ExportFilter, act: Act | None = None) -> Export:
+    return await begin_export(shop.database, kind, filters, act=act or act_of(), now=NOW)
 
 
 async def write(database: Database, export: Export) -> list[str]:
@@ -64,8 +83,48 @@ async def test_filters_are_kept_as_the_list_takes_them(shop: Shop) -> None:
     export = await begin(shop, status=OrderStatus.PAID, campaign_id=campaign.campaign_id, owed=False)
     assert export.filters == {"status": "paid", "campaign_id": campaign.campaign_id, "owed": False}
     assert [paid.order_id in row for row in (await write(shop.database, export))[1:]] == [True]
-    teams = await write(shop.database, await begin(shop, kind=ExportKind.TEAMS, status=TeamStatus.FORMING))
+    teams = await write(shop.database, await begin_kind(shop, ExportKind.TEAMS, TeamFilter(status=TeamStatus.FORMING)))
     assert (len(teams), teams[1].split(",")[1]) == (2, other.team_id)
+
+
+async def test_statistics_are_exported_as_they_are_listed(shop: Shop) -> None:
+    days = [NOW.date() - number * DAY for number in range(7)]
+    for day in days:
+        await count_day(shop.database, day, NOW)
+    filters = StatisticsFilter(days[5], days[1])
+    export = await begin_kind(shop, ExportKind.STATISTICS, filters)
+    assert export.filters == {"since": days[5].isoformat(), "until": days[1].isoformat()}
+    listed = await list_statistics(shop.database, filters)
+    assert [each.day for each in listed] == days[1:6]
+    text = BYTE_ORDER_MARK + csv_header(DayStatistics) + csv_lines(listed)
+    assert await write(shop.database, export) == text.splitlines()
+
+
+async def test_settlements_are_exported_as_they_are_listed(shop: Shop) -> None:
+    campaign = await shop.campaign(target_count=2, ends_at=NOW + 200 * DAY)
+    for month in range(5):
+        at = NOW + month * 31 * DAY
+        for member in await shop.team(campaign, locked=2):
+            await shop.settle(member, now=at)
+        await count_settlements(shop.database, at.date(), at)
+    filters = SettlementFilter("2026-05", "2026-12", SOURCE)
+    export = await begin_kind(shop, ExportKind.SETTLEMENTS, filters)
+    assert export.filters == {"since": "2026-05", "until": "2026-12", "source": SOURCE}
+    listed = await list_settlements(shop.database, filters, None, 99)
+    assert len(listed) == 5
+    text = BYTE_ORDER_MARK + csv_header(MonthlySettlement) + csv_lines(listed)
+    assert await write(shop.database, export) == text.splitlines()
+
+
+async def test_the_audit_is_exported_as_it_is_listed(shop: Shop) -> None:
+    for number in range(7):
+        await record_unchanged(shop.database, f"team/t{number}", "close", act_of("carl"), "It was over.", NOW)
+    filters = ChangeFilter(subject="team", changed_by="carl", since=NOW)
+    export = await begin_kind(shop, ExportKind.AUDIT, filters)
+    listed = await list_changes(shop.database, filters, None, 99)
+    assert len(listed) == 7
+    text = BYTE_ORDER_MARK + csv_header(Change) + csv_lines(listed)
+    assert await write(shop.database, export) == text.splitlines()
 
 
 async def test_attempts_side_by_side_write_no_row_twice(shop: Shop) -> None:

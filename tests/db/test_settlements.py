@@ -12,7 +12,14 @@ from db.core.invariants import Horizons, violations
 from db.core.pagination import Position
 from db.orders.queries import OrderFilter, list_ops_orders
 from db.reconciliation.invariants import check_settlement, next_turn
-from db.settlements import book_unearned_discount, count_settlements, list_settlements, unbooked_teams
+from db.settlements import (
+    SettlementFilter,
+    book_unearned_discount,
+    count_settlements,
+    list_settlements,
+    settlement_key,
+    unbooked_teams,
+)
 from db.statistics import count_day
 from db.teams.timeline import read_timeline
 from domain.lifecycle import TeamDecision
@@ -27,7 +34,9 @@ from tests.db.shop import NOW, PAY_PRICE, PRICE, SOURCE, Member, Shop
 DAY = timedelta(days=1)
 WINDOW = 7 * DAY
 WINDOW_OVER = NOW + WINDOW
-MAY, JUNE = date(2026, 5, 1), date(2026, 6, 1)
+MAY = date(2026, 5, 1)
+IN_MAY = SettlementFilter("2026-05", "2026-05", SOURCE)
+UNTIL_JULY = SettlementFilter("2026-05", "2026-07")
 
 
 async def completed(
@@ -53,11 +62,11 @@ async def wrong(shop: Shop, now: datetime) -> list[Violation]:
     return [found for found in await violations(shop.database, now) if found.invariant == 9]
 
 
-async def month(shop: Shop, first: date = MAY) -> MonthlySettlement:
-    """Counts all days of a month, and returns what the report says of it."""
+async def month(shop: Shop) -> MonthlySettlement:
+    """Counts all days of May, and returns what the report says of it."""
     for number in range(31):
-        await count_settlements(shop.database, first + number * DAY, NOW)
-    (found,) = await list_settlements(shop.database, SOURCE, first, first, None, 9)
+        await count_settlements(shop.database, MAY + number * DAY, NOW)
+    (found,) = await list_settlements(shop.database, IN_MAY, None, 9)
     return found
 
 
@@ -143,12 +152,12 @@ async def test_pages_of_months_go_on_where_the_last_one_ended(shop: Shop) -> Non
         await count_settlements(shop.database, at.date(), at)
     found = []
     after = None
-    while rows := await list_settlements(shop.database, None, MAY, date(2026, 7, 1), after, 1):
+    while rows := await list_settlements(shop.database, UNTIL_JULY, after, 1):
         (row,) = rows
         found.append(row.month)
-        after = Position(datetime.fromisoformat(f"{row.month}-01T00:00:00+00:00"), row.source)
+        after = Position(*settlement_key(row))
     assert found == ["2026-07", "2026-06", "2026-05"]
-    assert await list_settlements(shop.database, "nobody", MAY, JUNE, None, 9) == []
+    assert await list_settlements(shop.database, SettlementFilter("2026-05", "2026-06", "nobody"), None, 9) == []
 
 
 SUMS = """
@@ -181,7 +190,7 @@ async def test_the_report_s_sums_are_the_orders(shop: Shop, seed: int) -> None:
     for day in range(60):
         await count_settlements(shop.database, (NOW + day * DAY).date(), end)
         await count_day(shop.database, (NOW + day * DAY).date(), end)
-    months = await list_settlements(shop.database, None, MAY, date(2026, 7, 1), None, 9)
+    months = await list_settlements(shop.database, UNTIL_JULY, None, 9)
 
     async with connection(shop.database) as conn:
         orders, sales, merchant, platform = await fetch_one(conn, SUMS)
@@ -220,7 +229,7 @@ async def test_a_row_that_commits_late_is_counted_before_it_is_called_a_differen
     await count_day(shop.database, today, later)
     await completed(shop, campaign)  # with a time of the day that is counted
     assert await check_settlement(shop.database, today, later, Horizons()) == []
-    (found,) = await list_settlements(shop.database, SOURCE, MAY, MAY, None, 9)
+    (found,) = await list_settlements(shop.database, IN_MAY, None, 9)
     assert found.orders == 6
 
 

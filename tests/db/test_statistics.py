@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from api.runtime.quote_counts import QuoteCounts
 from db.core.connection import Database, connection
-from db.statistics import count_day, counted_days, list_mall_statistics, list_statistics
+from db.statistics import StatisticsFilter, count_day, counted_days, list_mall_statistics, list_statistics
 from domain.lifecycle import TeamDecision
 from domain.schemas.statistics import DayStatistics
 from domain.types import MAX_AMOUNT
@@ -21,14 +21,14 @@ UPDATE orders SET original_price = $1, pay_price = $1, deduction = 0, merchant_d
 
 async def _counted(shop: Shop, source: str | None = None) -> DayStatistics:
     await count_day(shop.database, TODAY, NOW)
-    (day,) = await list_statistics(shop.database, source, TODAY, TODAY)
+    (day,) = await list_statistics(shop.database, StatisticsFilter(TODAY, TODAY, source))
     return day
 
 
 async def test_an_empty_day_has_a_row_of_zeros(shop: Shop) -> None:
     day = await _counted(shop)
     assert (day.source, day.teams_opened, day.amount_paid, day.form_seconds_median) == (None, 0, Decimal(), None)
-    assert await list_statistics(shop.database, SOURCE, TODAY, TODAY) == []
+    assert await list_statistics(shop.database, StatisticsFilter(TODAY, TODAY, SOURCE)) == []
     assert await counted_days(shop.database, TODAY) == {TODAY: NOW}
 
 

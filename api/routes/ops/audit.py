@@ -1,23 +1,18 @@
 """The audit log: who changed and did what."""
 
 from enum import StrEnum
-from typing import Annotated
 
-from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
-from pydantic import Field
 
 from api.dependencies import ContainerDep, OpsDep
 from api.http.exports import csv_lines, file_answer, json_lines
+from api.http.filters import ChangeFilters
 from api.http.pagination import Cursor, Limit, Page, number_position, page
 from api.http.routing import api_router
-from db.settings.audit import ChangeFilter, export_changes, list_changes
+from db.settings.audit import change_key, export_changes, list_changes
 from domain.schemas.audit import Change
-from domain.types import Moment, Name
 
 router = api_router("/v1/ops/audit", tags=["administration"])
-
-Subject = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:@/-]+$")]
 
 
 class ExportFormat(StrEnum):
@@ -32,25 +27,13 @@ EXPORTS = {
 }
 
 
-async def _filters(
-    subject: Annotated[Subject | None, Query(description="`campaign/100123`, or `campaign` for all of its kind")] = None,
-    changed_by: Annotated[Name | None, Query()] = None,
-    since: Annotated[Moment | None, Query(description="at or after this time")] = None,
-    until: Annotated[Moment | None, Query(description="before this time")] = None,
-) -> ChangeFilter:
-    return ChangeFilter(subject=subject, changed_by=changed_by, since=since, until=until)
-
-
-Filters = Annotated[ChangeFilter, Depends(_filters)]
-
-
 @router.get("")
 async def get_audit(
-    _ops: OpsDep, container: ContainerDep, filters: Filters, limit: Limit = 20, cursor: Cursor = None
+    _ops: OpsDep, container: ContainerDep, filters: ChangeFilters, limit: Limit = 20, cursor: Cursor = None
 ) -> Page[Change]:
     """List changes of settings and acts of operators, newest first."""
     rows = await list_changes(container.database, filters, number_position(cursor), limit + 1)
-    return page(rows, limit, lambda change: (change.changed_at, str(change.change_no)))
+    return page(rows, limit, change_key)
 
 
 @router.get(
@@ -61,7 +44,7 @@ async def get_audit(
 async def export_audit(
     _ops: OpsDep,
     container: ContainerDep,
-    filters: Filters,
+    filters: ChangeFilters,
     format: ExportFormat = ExportFormat.CSV,  # noqa: A002
 ) -> StreamingResponse:
     """Export the audit, oldest first: `csv` for people, whose cells never begin a formula, or `jsonl` with the exact text."""

@@ -6,7 +6,14 @@ from fastapi.responses import StreamingResponse
 
 from api.dependencies import ContainerDep, OpsDep, ReadingOpsDep
 from api.http.exports import file_answer
-from api.http.filters import OrderFilters, RefundFilters, TeamFilters
+from api.http.filters import (
+    ChangeFilters,
+    OrderFilters,
+    RefundFilters,
+    SettlementFilters,
+    StatisticsFilters,
+    TeamFilters,
+)
 from api.http.routing import api_router
 from api.openapi.declarations import refuses
 from db.exports import list_exports, read_export
@@ -39,6 +46,24 @@ async def export_refunds(ops: ReadingOpsDep, container: ContainerDep, filters: R
 async def export_teams(ops: ReadingOpsDep, container: ContainerDep, filters: TeamFilters) -> Export:
     """Export the teams that fit, as `GET /v1/ops/teams` lists them."""
     return container.links.fill(await container.exports.begin(ExportKind.TEAMS, filters, _act(ops)))
+
+
+@router.post("/statistics", status_code=202)
+async def export_statistics_as_file(ops: ReadingOpsDep, container: ContainerDep, filters: StatisticsFilters) -> Export:
+    """Export the statistics of each day, as `GET /v1/ops/statistics` has them."""
+    return container.links.fill(await container.exports.begin(ExportKind.STATISTICS, filters, _act(ops)))
+
+
+@router.post("/settlements", status_code=202)
+async def export_settlements_as_file(ops: ReadingOpsDep, container: ContainerDep, filters: SettlementFilters) -> Export:
+    """Export the settlements of each mall and month, as `GET /v1/ops/settlements` lists them."""
+    return container.links.fill(await container.exports.begin(ExportKind.SETTLEMENTS, filters, _act(ops)))
+
+
+@router.post("/audit", status_code=202)
+async def export_audit_as_file(ops: ReadingOpsDep, container: ContainerDep, filters: ChangeFilters) -> Export:
+    """Export the changes and acts that fit, as `GET /v1/ops/audit` lists them: the newest first."""
+    return container.links.fill(await container.exports.begin(ExportKind.AUDIT, filters, _act(ops)))
 
 
 @router.get("")

@@ -6,10 +6,10 @@ from fastapi.responses import StreamingResponse
 
 from api.dependencies import ContainerDep, OpsDep
 from api.http.exports import all_rows, csv_lines, file_answer
-from api.http.filters import SettlementFilters, settlement_key
+from api.http.filters import SettlementFilters
 from api.http.pagination import Cursor, Limit, Page, page, position
 from api.http.routing import api_router
-from db.settlements import list_settlements
+from db.settlements import list_settlements, settlement_key
 from domain.schemas.settlements import MonthlySettlement
 
 router = api_router("/v1/ops/settlements", tags=["operations"])
@@ -25,7 +25,7 @@ async def get_settlements(
 
     An order counts when its team is completed, a refund when a member leaves a completed team. Counted every few minutes.
     """
-    rows = await list_settlements(container.database, *filters, position(cursor), limit + 1)
+    rows = await list_settlements(container.database, filters, position(cursor), limit + 1)
     return page(rows, limit, settlement_key)
 
 
@@ -36,5 +36,5 @@ async def get_settlements(
 )
 async def export_settlements(_ops: OpsDep, container: ContainerDep, filters: SettlementFilters) -> StreamingResponse:
     """Export the settlements as CSV."""
-    rows = all_rows(partial(list_settlements, container.database, *filters), settlement_key)
+    rows = all_rows(partial(list_settlements, container.database, filters), settlement_key)
     return file_answer("settlements.csv", csv_lines(MonthlySettlement, rows))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from playwright.async_api import Browser, Page, expect
 
@@ -10,6 +10,7 @@ from console.cookies import BASE
 from embedded.stack import Stack
 from tests.api.console.browsing import all_routes, barriers, routes_of, signed_in
 from tests.api.console.conftest import HOSTILE
+from tests.api.polling import until
 from tests.api.receiver import Receiver
 from tests.api.shop import Shop, fresh
 from tests.api.test_refund_operators import unanswered_question
@@ -25,6 +26,12 @@ SECRETS = ("whsec_", "gb_ops_")
 """what is shown in the dialog, once"""
 PERIOD = {"since": "2026-01-01T00:00:00", "until": "2026-01-02T00:00:00"}
 WHY = {"reason": HOSTILE}
+EXPORTED = {
+    **{kind: f"/{kind}?source=none" for kind in ("orders", "refunds", "teams", "settlements")},
+    "statistics": "/",
+    "audit": "/audit?subject=none",
+}
+"""where the button is; each is done before the next one, because a person may have few under way"""
 
 
 class Act(NamedTuple):
@@ -104,6 +111,10 @@ async def press(page: Page, address: str, path: str, result: str) -> None:
 
 
 async def test_every_act(stack: Stack, shop: Shop, receiver: Receiver, browser: Browser) -> None:
+    async def statistics() -> Any:  # noqa: ANN401
+        return (await shop.ops.get("/v1/ops/statistics")).ok()["data"]
+
+    await until(statistics, lambda days: len(days) > 0)
     root = stack.addresses.console_url.rstrip("/")
     acts = await acts_of(shop, receiver)
     event = (await receiver.of_type("team.completed"))[0].event_id
@@ -114,7 +125,7 @@ async def test_every_act(stack: Stack, shop: Shop, receiver: Receiver, browser: 
         for act in acts:
             await do(page, act, root)
         for address, path, result in (
-            *((f"/{kind}?source=none", f"/exports/{kind}", "source=none") for kind in ("orders", "refunds", "teams")),
+            *((address, f"/exports/{kind}", f"Export: {kind} done") for kind, address in EXPORTED.items()),
             (f"/callbacks/{event}", f"/callbacks/{event}/resend", "Done."),
             (f"/callbacks?event_id={event}", "/callbacks/resend_selected", "1 / 1"),
             (mall, f"{mall}/drop_secret", "Done."),

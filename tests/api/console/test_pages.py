@@ -174,11 +174,14 @@ async def test_lists_are_exported_whole_and_safe_for_spreadsheets(sign_in: SignI
         assert len(lines) == 1 + count
     refunds = await exported(ann, "refunds", f"team_id={first['team_id']}")
     assert orders[1]["out_trade_no"] in refunds.text
+    day = (await until(lambda: shop.ops.get("/v1/ops/statistics"), lambda answer: answer.ok()["data"])).ok()["data"][0]["day"]
+    assert f"\n{day}," in (await exported(ann, "", "")).text
+    assert (await exported(ann, "settlements", "source=nobody&since=2026-01")).text.startswith("\ufeffmonth,source,")
     name = f"=1+1 {fresh('person')}"
     await (await sign_in("ops", name)).act("/switches/rollout", value="100")
-    audit = (await ann.get("/audit.csv")).text
-    assert f",'{name}," in audit
-    assert f",{name}," not in audit
+    for audit in (await ann.get("/audit.csv"), await exported(ann, "audit", "subject=switch&since=2026-01-01T00:00")):
+        assert f",'{name}," in audit.text
+        assert f",{name}," not in audit.text
 
 
 async def test_a_campaign_tells_what_a_buyer_would_pay_and_why(sign_in: SignIn, shop: Shop) -> None:
