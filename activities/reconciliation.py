@@ -161,9 +161,8 @@ class ReconciliationActivities(interfaces.ReconciliationActivities):
 
 
 def _text(violations: list[Violation]) -> str:
-    first, *others = violations
-    more = f", and {len(others)} more" if others else ""
-    return f"invariant {first.invariant}: {first.subject}: {first.detail}{more}"
+    first = violations[0].sentence
+    return first if len(violations) == 1 else f"{len(violations)} violations, the first: {first}"
 
 
 def _order_id(refund: RefundInput) -> str:

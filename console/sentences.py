@@ -14,7 +14,7 @@ from console.languages import Language, in_words, read_texts
 VALUE = "{}"
 SEPARATOR = " – "
 """between a person's words and what came of their act"""
-DEPTH = 3
+DEPTH = 5
 """of sentences within sentences"""
 REMEMBERED = 4096
 
@@ -27,7 +27,17 @@ class _Form(NamedTuple):
 def _forms(texts: dict[str, str]) -> list[_Form]:
     """Returns the forms of sentences with values, those that say most first: another's values may be anything."""
     by_length = sorted((text for text in texts if VALUE in text), key=lambda text: -len(text.replace(VALUE, "")))
-    return [_Form(re.compile("(.+?)".join(map(re.escape, text.split(VALUE))), re.DOTALL), texts[text]) for text in by_length]
+    return [_Form(_pattern(text), texts[text]) for text in by_length]
+
+
+def _pattern(form: str) -> re.Pattern[str]:
+    """Returns what finds the values of a form, which may be empty.
+
+    A value ends where the text after it comes first. Atomic groups: nothing else is tried, however often that text is repeated.
+    """
+    begin, *between, end = map(re.escape, form.split(VALUE))
+    values = "".join(f"(?>(.*?){text})" for text in between)
+    return re.compile(f"{begin}{values}(.*?){end}", re.DOTALL)
 
 
 def sentence_translator(language: Language, words: Callable[[str], str]) -> Callable[[str | None], str]:

@@ -9,6 +9,11 @@ class Violation(Schema):
     subject: str
     detail: str
 
+    @property
+    def sentence(self) -> str:
+        """All of it, for people; no part of the JSON."""
+        return f"invariant {self.invariant}: {self.subject}: {self.detail}"
+
 
 class InvariantCheck(Schema):
     """The violations of the invariants; empty if all hold."""

@@ -1,10 +1,13 @@
 """The invariant check: detects each kind of damage, with its number and subject, and lets what is under way be."""
 
+import re
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
+from console.languages import Language, read_texts
+from console.sentences import sentence_translator
 from db.core.connection import Database, transaction
 from db.core.invariants import Horizons, violations
 from domain.lifecycle import MallAnswer, TeamDecision
@@ -12,6 +15,10 @@ from tests.db.shop import DEADLINE, NOW, SHOP_ADDRESS, Shop
 
 MINUTE = timedelta(minutes=1)
 AN_HOUR_LATER, HARDLY_AN_HOUR_LATER = NOW + 61 * MINUTE, NOW + 59 * MINUTE
+
+WORDS = read_texts(Language.CHINESE)
+told = sentence_translator(Language.CHINESE, lambda text: WORDS.get(text, text))
+ENGLISH = re.compile("[a-z,] [a-z]")
 
 
 @pytest.fixture
@@ -116,6 +123,7 @@ async def test_damage_is_detected(traded: Shop, damage: str, invariant: int, sub
 
     assert found
     assert {(violation.invariant, violation.subject.startswith(subject)) for violation in found} == {(invariant, True)}
+    assert [text for text in (told(violation.sentence) for violation in found) if ENGLISH.search(text)] == []
 
 
 async def test_a_refund_that_does_not_go_on_is_detected(traded: Shop) -> None:
