@@ -14,8 +14,6 @@ from typing import Any, Self
 
 IDLE = timedelta(minutes=30)
 """after which an unused session has expired"""
-LONGEST = timedelta(hours=12)
-"""after which a session has expired, used or not, where the settings do not say otherwise"""
 RENEW_AFTER = timedelta(minutes=1)
 """a cookie is written anew when it is older than this"""
 
@@ -36,7 +34,8 @@ class Session:
     def begin(cls, key_id: str, now: datetime, name: str = "", role: str = "") -> Self:
         return cls(secrets.token_urlsafe(16), key_id, now.timestamp(), now.timestamp(), name, role)
 
-    def has_expired(self, now: datetime, longest: timedelta = LONGEST) -> bool:
+    def has_expired(self, now: datetime, longest: timedelta) -> bool:
+        """Returns whether it was not used for too long, or is older than `longest`, used or not."""
         at = now.timestamp()
         return at - self.seen_at > IDLE.total_seconds() or at - self.signed_in_at > longest.total_seconds()
 
@@ -49,7 +48,7 @@ class Session:
 class Signer:
     """Signs what the browser keeps, each purpose apart, so that one cookie is never taken for another."""
 
-    def __init__(self, secret: str, longest: timedelta = LONGEST) -> None:
+    def __init__(self, secret: str, longest: timedelta) -> None:
         self._secret = secret.encode()
         self._longest = longest
 

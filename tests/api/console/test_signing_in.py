@@ -56,7 +56,7 @@ async def test_an_address_that_fails_too_often_has_to_wait(stack: Stack, shop: S
 
 async def test_who_was_away_for_too_long_signs_in_again(visitor: Visit, stack: Stack, shop: Shop) -> None:
     key = (await shop.ops.post("/v1/ops/keys", {"name": fresh("person"), "scopes": ["read"]})).ok(201)
-    signer = Signer(stack._plan.keys.console_secret)
+    signer = Signer(stack._plan.keys.console_secret, timedelta(hours=12))
     person = await visitor()
     for away, status in ((timedelta(), 200), (IDLE + timedelta(seconds=1), 303)):
         session = Session.begin(key["key_id"], datetime.now(UTC) - away)
