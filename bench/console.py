@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ PAGES = (
     *("orders?campaign_id=100123", "orders?team_id=bench-7", "orders?out_trade_no=bench-9-2", "orders/bench-9-1"),
     *("orders/bench-9-1/refund", "refunds", "refunds?status=requested", "refunds?kind=unpaid", "refunds/bench-9-1/resend"),
     *("callbacks", "callbacks?status=delivered", "callbacks?type=team.failed", "callbacks?source=s01", "callbacks/malls"),
+    *("callbacks?until={month_ago}", "callbacks?source=s01&until={month_ago}", "callbacks?since={month_ago}&status=delivered"),
+    *("goods?source=s01", "goods?goods_id=9890001"),
     *("callbacks/evt_bench5", "callbacks/resend", "callbacks/resend/{redelivery}", "attention/callback/evt_bench5/resolve"),
     *("settlements", "settlements?source=s01", "settlements.csv", "exports", "exports/{export}"),
     *("campaigns", "campaigns?status=paused", "campaigns?source=s01&goods_id=9890001", "campaigns/new", "campaigns/100123"),
@@ -91,6 +94,7 @@ async def _make(stack: RunningStack, http: aiohttp.ClientSession) -> dict[str, s
     period = {"source": "s01", "since": "2020-01-01T00:00:00Z", "until": "2020-01-01T00:01:00Z"}
     return {
         "audience": audience,
+        "month_ago": f"{datetime.now(UTC) - timedelta(days=30):%Y-%m-%dT%H:%M}",
         "redelivery": str((await call("POST", "callbacks/resend", period))["redelivery_id"]),
         "export": (await call("POST", "exports/orders?team_id=bench-7", {}))["export_id"],
         "key": (await call("POST", "keys", {"name": "For the benchmark", "scopes": ["read"]}))["key_id"],

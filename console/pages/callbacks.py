@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from api.dependencies import ContainerDep
-from api.http.filters import CallbackFilters
 from api.http.pagination import Cursor, callback_position, page
 from console.access import FormDep, OperatorDep, SupportDep, ViewerDep
+from console.filters import CallbackFilters
 from console.forms import act_id_of, field_problems, form_fields, from_texts, new_act_id
 from console.lists import ROWS, version
 from console.rendering import done, go_to, render

@@ -7,9 +7,10 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from api.dependencies import ContainerDep
-from api.http.filters import CallbackFilters, OrderFilters, RefundFilters, TeamFilters
+from api.http.filters import OrderFilters, RefundFilters, TeamFilters
 from api.http.protocol import ENDLESS
 from console.access import PartsDep, ViewerDep
+from console.filters import CallbackFilters
 from console.lists import AttentionFilter, ListFilter
 from domain.schemas.attention import AttentionKind
 from domain.types import TeamId

@@ -10,6 +10,7 @@ from api.container import Container
 from api.dependencies import ContainerDep
 from console.access import FormDep, Operator, OperatorDep, ViewerDep
 from console.changed import Changed, changed_since
+from console.filters import GoodsFilters
 from console.forms import field_problems, form_act, form_fields, from_texts, new_act_id, to_texts
 from console.problems import FieldProblem
 from console.rendering import done, render
@@ -25,8 +26,10 @@ ROWS = 100
 
 
 @router.get("/goods")
-async def goods(request: Request, _viewer: ViewerDep, container: ContainerDep, after: Identifier | None = None) -> Response:
-    rows = await list_goods(container.database, after, ROWS + 1)
+async def goods(
+    request: Request, _viewer: ViewerDep, container: ContainerDep, filters: GoodsFilters, after: Identifier | None = None
+) -> Response:
+    rows = await list_goods(container.database, filters, after, ROWS + 1)
     shown = rows[:ROWS]
     return render(request, "goods/list.html", goods=shown, after=shown[-1].goods_id if len(rows) > ROWS else None)
 

@@ -45,13 +45,20 @@ class CallbackFilter:
 
 # A delivery has no id: the deliveries of an event are ordered by a hash of their address.
 ADDRESS_HASH = "md5(d.kind || ' ' || d.address || ' ' || d.format)"
-CALLBACKS = f"""
-SELECT d.*, e.source, e.type, e.team_id, e.sequence, e.occurred_at, e.event_no, {ADDRESS_HASH} AS address_hash, o.out_trade_no,
-       last.started_at AS last_attempt_at, last.http_status AS last_status, last.error AS last_error
-  FROM deliveries d JOIN events e USING (event_id) LEFT JOIN orders o USING (order_id)
+DELIVERIES = f"""
+SELECT d.*, e.source, e.type, e.team_id, e.order_id, e.sequence, e.occurred_at, e.event_no, {ADDRESS_HASH} AS address_hash
+  FROM deliveries d JOIN events e USING (event_id)
+"""
+
+
+def _callbacks_of(deliveries: str) -> str:
+    """Returns SQL: these deliveries with the numbers of their orders and their last attempts."""
+    return f"""
+SELECT p.*, o.out_trade_no, last.started_at AS last_attempt_at, last.http_status AS last_status, last.error AS last_error
+  FROM ({deliveries}) p LEFT JOIN orders o USING (order_id)
   LEFT JOIN LATERAL (
     SELECT * FROM delivery_attempts a
-     WHERE a.event_id = d.event_id AND a.kind = d.kind AND a.address = d.address AND a.format = d.format
+     WHERE a.event_id = p.event_id AND a.kind = p.kind AND a.address = p.address AND a.format = p.format
      ORDER BY attempt_no DESC LIMIT 1) last ON true
 """
 
@@ -60,8 +67,23 @@ async def list_callbacks(
     database: Database, filters: CallbackFilter, after: Position | None, limit: int
 ) -> list[tuple[str, OpsCallback]]:
     """Returns deliveries, of the newest event first, each with its cursor."""
+    sql, values = callbacks_page(filters, after, limit)
+    async with connection(database) as conn:
+        rows = await conn.fetch(sql, *values)
+    return [(f"{row['event_no']}.{row['address_hash']}", _callback(row)) for row in rows]
+
+
+def callbacks_page(filters: CallbackFilter, after: Position | None, limit: int) -> tuple[str, list[object]]:
+    """Returns the SQL of the list above and its values.
+
+    Events are read in the order of an index until the page is full: by their numbers; or where a mall or a period is asked for,
+    by their times, of one mall after the other.
+    """
+    is_by_time = filters.source is not None or filters.since is not None or filters.until is not None
+    columns = ["occurred_at", "event_no"] if is_by_time else ["event_no"]
+    order = f"ORDER BY {', '.join(f'{column} DESC' for column in (*columns, 'address_hash'))}"
     conditions = Conditions()
-    for name in ("source", "type", "event_id"):
+    for name in ("type", "event_id"):
         conditions.equal(f"e.{name}", getattr(filters, name))
     conditions.at_least("e.occurred_at", filters.since)
     conditions.below("e.occurred_at", filters.until)
@@ -70,11 +92,20 @@ async def list_callbacks(
         conditions.add(f"d.status = '{filters.status}'")
     if after is not None:
         event_no, _, address_hash = after.row_id.partition(".")
-        conditions.add(f"(e.event_no, {ADDRESS_HASH}) < ({{}}, {{}})", int(event_no), address_hash)
-    sql = f"{CALLBACKS} WHERE {conditions} ORDER BY e.event_no DESC, address_hash DESC LIMIT {int(limit)}"
-    async with connection(database) as conn:
-        rows = await conn.fetch(sql, *conditions.values)
-    return [(f"{row['event_no']}.{row['address_hash']}", _callback(row)) for row in rows]
+        position = (after.moment, int(event_no)) if is_by_time else (int(event_no),)
+        events, values = ", ".join(f"e.{column}" for column in columns), ", ".join("{}" for _ in columns)
+        # The first condition is for the index, which has no addresses.
+        conditions.add(f"({events}) <= ({values})", *position)
+        conditions.add(f"({events}, {ADDRESS_HASH}) < ({values}, {{}})", *position, address_hash)
+    page = f"{order} LIMIT {int(limit)}"
+    if not is_by_time:
+        return f"{_callbacks_of(f'{DELIVERIES} WHERE {conditions} {page}')} {order}", conditions.values
+    malls = Conditions()
+    malls.values = conditions.values
+    malls.equal("m.source", filters.source)
+    of_a_mall = f"{DELIVERIES} WHERE e.source = m.source AND {conditions} {page}"
+    of_malls = f"SELECT c.* FROM malls m CROSS JOIN LATERAL ({of_a_mall}) c WHERE {malls} {page}"
+    return f"{_callbacks_of(of_malls)} {order}", malls.values
 
 
 def _callback(row: Row) -> OpsCallback:
@@ -93,7 +124,7 @@ async def read_callback(database: Database, event_id: str) -> OpsCallbackAttempt
         event = await conn.fetchrow("SELECT data FROM events WHERE event_id = $1", event_id)
         if event is None:
             return None
-        rows = await conn.fetch(f"{CALLBACKS} WHERE d.event_id = $1 ORDER BY address_hash", event_id)
+        rows = await conn.fetch(f"{_callbacks_of(f'{DELIVERIES} WHERE d.event_id = $1')} ORDER BY address_hash", event_id)
         attempts = await conn.fetch(ATTEMPTS, event_id)
     return OpsCallbackAttempts(
         event_id=event_id,

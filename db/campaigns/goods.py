@@ -1,9 +1,11 @@
 """Goods: name and original price."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from db.campaigns.store import IS_SELLING, ONE_CHANGE_AT_A_TIME
 from db.core.connection import Database, connection, transaction
+from db.core.pagination import Conditions
 from db.settings.audit import FormAct, is_repeat, record_change
 from domain.campaigns import price_risks, require_confirmation
 from domain.messages.acts import Author
@@ -53,15 +55,30 @@ async def save_goods(
 READ_GOODS = "SELECT goods_id, name, original_price FROM goods WHERE goods_id = $1"
 
 
-LIST_GOODS = """
-SELECT goods_id, name, original_price FROM goods WHERE $1::text IS NULL OR goods_id > $1 ORDER BY goods_id LIMIT $2
-"""
+@dataclass(frozen=True, slots=True)
+class GoodsFilter:
+    goods_id: str | None = None
+    source: str | None = None
+    """a mall that a campaign sells them in, or has sold them"""
 
 
-async def list_goods(database: Database, after: str | None, limit: int) -> list[Goods]:
+async def list_goods(database: Database, filters: GoodsFilter, after: str | None, limit: int) -> list[Goods]:
     """Returns the goods whose id is greater than `after`, by id."""
+    sql, values = goods_page(filters, after, limit)
     async with connection(database) as conn:
-        return [Goods(**row) for row in await conn.fetch(LIST_GOODS, after, limit)]
+        return [Goods(**row) for row in await conn.fetch(sql, *values)]
+
+
+def goods_page(filters: GoodsFilter, after: str | None, limit: int) -> tuple[str, list[object]]:
+    """Returns the SQL of the list above and its values."""
+    conditions = Conditions()
+    conditions.equal("goods_id", filters.goods_id)
+    if filters.source is not None:
+        conditions.add("goods_id IN (SELECT s.goods_id FROM campaign_goods s WHERE s.source = {})", filters.source)
+    if after is not None:
+        conditions.add("goods_id > {}", after)
+    columns = "goods_id, name, original_price"
+    return f"SELECT {columns} FROM goods WHERE {conditions} ORDER BY goods_id LIMIT {int(limit)}", conditions.values
 
 
 async def read_goods(database: Database, goods_id: str) -> Goods | None:

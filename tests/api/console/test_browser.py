@@ -10,6 +10,7 @@ from console.statistics_charts import CHARTS
 from embedded.stack import Stack
 from tests.api.console.browsing import signed_in
 from tests.api.polling import until
+from tests.api.receiver import Receiver
 from tests.api.shop import Shop, fresh, moment_of
 from tests.browser import PATIENCE_MS, needs_chromium
 
@@ -92,6 +93,26 @@ async def test_filters_change_the_address_and_the_list(stack: Stack, shop: Shop,
         await expect(page.get_by_text("This list has changed.")).to_be_hidden()
         await page.reload()
         await expect(page.get_by_label("Status")).to_have_value("locked")
+
+
+async def test_a_period_is_that_of_the_viewers_zone_and_kept_in_the_address(
+    stack: Stack, shop: Shop, receiver: Receiver, browser: Browser
+) -> None:
+    order = await (await shop.sell()).seat(callback=receiver.callback())
+    await shop.refund(order)
+    event = (await receiver.of_type("order.cancelled"))[0].event_id
+    async with signed_in(browser, stack, f"callbacks?event_id={event}", timezone_id="Asia/Shanghai") as page:
+        row = page.locator("#list tbody tr")
+        await expect(row).to_have_count(1)
+        await page.get_by_label("Before").fill("2020-01-01T08:00")
+        await expect(page.locator("#list .empty")).to_contain_text("No callback fits")
+        await expect(page).to_have_url(re.compile("until=2020-01-01T00%3A00"))
+        await page.reload()
+        await expect(page.get_by_label("Before")).to_have_value(re.compile("^2020-01-01T08:00"))
+        await page.get_by_label("Before").fill("")
+        await page.get_by_label("From").fill("2020-01-01T08:00")
+        await expect(row).to_have_count(1)
+        await expect(page).to_have_url(re.compile("since=2020-01-01T00%3A00"))
 
 
 async def test_an_open_page_follows_what_happens(stack: Stack, shop: Shop, browser: Browser) -> None:

@@ -1,6 +1,7 @@
 """What the pages show: what is there, what is searched for, and text of others as text."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
@@ -12,6 +13,8 @@ from tests.api.polling import until
 from tests.api.receiver import Receiver
 from tests.api.shop import Shop, fresh
 
+DAY = timedelta(days=1)
+CHANGES = re.compile(r'data-changes="([^"]+)"')
 VISIBLE = re.compile(r'<input (?!type="checkbox")[^>]*name="([^"]+)" value="([^"]*)"')
 FORM = re.compile(r'<form method="post" action="([^"]+/exports/[^"]+)">(.*?)</form>', re.DOTALL)
 
@@ -127,6 +130,9 @@ async def test_lists_are_filtered_by_their_address(sign_in: SignIn, shop: Shop) 
     name = f">{offer.campaign_id}<"
     assert name in (await ann.get(f"/campaigns?goods_id={offer.goods_id}&source=s01&status=active")).text
     assert name not in (await ann.get(f"/campaigns?goods_id={offer.goods_id}&source=s02")).text
+    goods = f"<code>{offer.goods_id}</code>"
+    for filters, is_there in ((f"goods_id={offer.goods_id}&source=", True), (f"goods_id={offer.goods_id}&source=s02", False)):
+        assert (goods in (await ann.get(f"/goods?{filters}")).text) is is_there
     wrong = await ann.get("/teams?status=none")
     assert (wrong.status, "<code>status</code>" in wrong.text) == (422, True)
     for path in ("/teams/none", "/orders/none", "/refunds/none/resend", "/callbacks/none", "/campaigns/1", "/nowhere"):
@@ -144,6 +150,13 @@ async def test_a_callback_shows_its_attempts_and_is_sent_again(sign_in: SignIn, 
     await receiver.of_type("order.cancelled", 2)
     listed = await support.get(f"/callbacks?event_id={event}")
     assert event in listed.text
+    today = datetime.now(UTC).date()
+    for period, is_there in ((f"since={today - DAY}T00:00", True), (f"until={today - DAY}T23:59:59", False)):
+        assert (event in (await support.get(f"/callbacks?source=s01&{period}")).text) is is_there
+        followed = CHANGES.search((await support.get(f"/callbacks?event_id={event}&{period}")).text)
+        assert followed is not None
+        async with support.http.get(shop.ops.base_url + unescape(followed[1])) as stream:
+            assert stream.status == 200
     assert (await support.post("/callbacks/resend_selected", listed.hidden() | {"event_id": event})).status == 303
     assert "1 / 1" in (await support.get("/callbacks")).text
 

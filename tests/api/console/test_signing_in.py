@@ -68,7 +68,7 @@ async def test_who_was_away_for_too_long_signs_in_again(visitor: Visit, stack: S
 async def test_the_audit_has_who_signed_in_and_out_and_when(sign_in: SignIn) -> None:
     name = fresh("ann")
     ann = await sign_in("read", name)
-    token = (await ann.get("/goods")).hidden()["form_token"]
+    token = (await ann.get("/switches")).hidden()["form_token"]
     await ann.post("/sign-out", {"form_token": token})
     bob = await sign_in("read")
     page = await bob.get(f"/audit?changed_by={name}")
@@ -98,7 +98,7 @@ async def test_a_revoked_key_ends_its_sessions(visitor: Visit, shop: Shop) -> No
 
 async def test_signing_out_ends_the_session(sign_in: SignIn) -> None:
     person = await sign_in("read")
-    token = (await person.get("/goods")).hidden()["form_token"]
+    token = (await person.get("/switches")).hidden()["form_token"]
     assert (await person.post("/sign-out", {"form_token": token})).status == 303
     assert (await person.get("/")).status == 303
 
