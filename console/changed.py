@@ -1,13 +1,17 @@
 """What has changed since a form was shown, in words."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from console.languages import in_words
 from db.settings.audit import ChangedSinceError
 
 OF_THE_CHANGE = {"version", "updated_at", "changed_at", "changed_by"}
 """what every change changes"""
+CODED = {"status", "audience_scope"}
+"""fields whose values are codes"""
+YES, NO = "yes", "no"
 
 
 class Difference(NamedTuple):
@@ -39,9 +43,21 @@ def _text(value: Any) -> str:  # noqa: ANN401 - any JSON
     match value:
         case None | []:
             return "–"
+        case bool():
+            return YES if value else NO
         case dict():
             return " ".join(_text(each) for each in value.values() if each is not None)
         case list():
             return ", ".join(map(_text, value))
         case _:
             return str(value)
+
+
+def value_in_words(text: str, field: str, translate: Callable[[str], str]) -> str:
+    """Returns a value of a difference with its codes in the person's language; what people have called something stays."""
+    if field in CODED:
+        return ", ".join(translate(in_words(each)) for each in text.split(", "))
+    if field == "discount":
+        plan, _, terms = text.partition(" ")
+        return f"{translate(in_words(plan))} {terms}"
+    return translate(text) if text in {YES, NO} else text

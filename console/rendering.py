@@ -12,11 +12,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from console.changed import value_in_words
 from console.cookies import BASE, TOAST_COOKIE, drop_cookie, set_cookie
 from console.languages import Language, in_words, language_of, read_texts
 from console.refund_steps import refund_steps
 from console.sentences import sentence_translator
 from console.statistics_charts import chart_data
+from domain.lifecycle import CancelReason, PaymentReason
 from domain.types import rfc3339
 
 TONES = {
@@ -25,6 +27,8 @@ TONES = {
     "bad": "failed dead rejected vetoed expired abandoned revoked",
 }
 TONE_OF = {value: tone for tone, values in TONES.items() for value in values.split()}
+REASONS = {*CancelReason, *PaymentReason}
+"""why a refund was opened, where nobody gave a reason"""
 TOAST_SECONDS = 30
 
 
@@ -56,6 +60,8 @@ def _environment(language: Language) -> Environment:
     }
     environment.filters |= {
         "label": lambda value: translate(in_words(str(value))),
+        "because": lambda reason: translate(in_words(reason)) if reason in REASONS else reason,
+        "in_words": lambda text, field: value_in_words(text, field, translate),
         "told": sentence_translator(language, translate),
         "sentence": lambda text: text[:1].upper() + text[1:],
         "tone": lambda value: TONE_OF.get(str(value), "calm"),

@@ -54,6 +54,7 @@ async def test_a_page_is_in_the_language_of_the_person(sign_in: SignIn, language
     other = "en" if language == "zh" else "zh"
     assert (await ann.get(f"/language/{other}?after=/console/teams")).location == "/console/teams"
     assert ("队伍" in (await ann.get("/teams", Accept_Language=accepted)).text) is (other == "zh")
+    assert "after=%2Fconsole%2Fteams%3Fstatus%3Dfailed" in (await ann.get("/teams?status=failed&source=")).text
 
 
 async def test_the_first_page_has_today_s_figures_and_when_reconciliation_had_seen_all(sign_in: SignIn, shop: Shop) -> None:
