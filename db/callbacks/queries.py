@@ -77,13 +77,13 @@ def callbacks_page(filters: CallbackFilter, after: Position | None, limit: int) 
     """Returns the SQL of the list above and its values.
 
     Events are read in the order of an index until the page is full: by their numbers; or where a mall or a period is asked for,
-    by their times, of one mall after the other.
+    by their times, in which each mall's events have an index. Of a status that few deliveries have, these are sorted.
     """
     is_by_time = filters.source is not None or filters.since is not None or filters.until is not None
     columns = ["occurred_at", "event_no"] if is_by_time else ["event_no"]
     order = f"ORDER BY {', '.join(f'{column} DESC' for column in (*columns, 'address_hash'))}"
     conditions = Conditions()
-    for name in ("type", "event_id"):
+    for name in ("source", "type", "event_id"):
         conditions.equal(f"e.{name}", getattr(filters, name))
     conditions.at_least("e.occurred_at", filters.since)
     conditions.below("e.occurred_at", filters.until)
@@ -98,14 +98,10 @@ def callbacks_page(filters: CallbackFilter, after: Position | None, limit: int) 
         conditions.add(f"({events}) <= ({values})", *position)
         conditions.add(f"({events}, {ADDRESS_HASH}) < ({values}, {{}})", *position, address_hash)
     page = f"{order} LIMIT {int(limit)}"
-    if not is_by_time:
-        return f"{_callbacks_of(f'{DELIVERIES} WHERE {conditions} {page}')} {order}", conditions.values
-    malls = Conditions()
-    malls.values = conditions.values
-    malls.equal("m.source", filters.source)
-    of_a_mall = f"{DELIVERIES} WHERE e.source = m.source AND {conditions} {page}"
-    of_malls = f"SELECT c.* FROM malls m CROSS JOIN LATERAL ({of_a_mall}) c WHERE {malls} {page}"
-    return f"{_callbacks_of(of_malls)} {order}", malls.values
+    found = f"{DELIVERIES} WHERE {conditions}"
+    if is_by_time and filters.source is None and filters.status in {None, "delivered"}:
+        found = f"SELECT c.* FROM malls m CROSS JOIN LATERAL ({found} AND e.source = m.source {page}) c"
+    return f"{_callbacks_of(f'{found} {page}')} {order}", conditions.values
 
 
 def _callback(row: Row) -> OpsCallback:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from db.callbacks.deliveries import DeliveryStatus
 from db.callbacks.queries import CallbackFilter, callbacks_page, list_callbacks
 from db.core.pagination import Position
 from db.settings.malls import MallRecord, save_mall
@@ -33,9 +34,11 @@ async def busy_shop(shop: Shop) -> Shop:
     return shop
 
 
-@pytest.mark.parametrize("source", [None, "s02"])
-async def test_a_period_is_paged_through_in_the_order_of_time(busy_shop: Shop, source: str | None) -> None:
-    filters = CallbackFilter(source=source, since=BEGIN, until=END)
+@pytest.mark.parametrize(("source", "status"), [(None, None), ("s02", None), (None, "pending"), ("s02", "pending")])
+async def test_a_period_is_paged_through_in_the_order_of_time(
+    busy_shop: Shop, source: str | None, status: DeliveryStatus | None
+) -> None:
+    filters = CallbackFilter(source=source, status=status, since=BEGIN, until=END)
     listed: list[str] = []
     after: Position | None = None
     while rows := await list_callbacks(busy_shop.database, filters, after, 8 * PAGE):
@@ -55,7 +58,7 @@ async def test_a_period_is_paged_through_in_the_order_of_time(busy_shop: Shop, s
         CallbackFilter(until=END),
         CallbackFilter(since=BEGIN),
         CallbackFilter(source="s02", since=BEGIN, until=END),
-        CallbackFilter(since=BEGIN, until=END, status="pending"),
+        CallbackFilter(since=BEGIN, until=END),
     ],
 )
 async def test_no_more_is_read_than_a_page_needs(busy_shop: Shop, filters: CallbackFilter) -> None:
