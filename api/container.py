@@ -100,11 +100,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     console_url = str(settings.console_url or "") or None
     client = await connect(lazy=True, runtime=runtime, console_url=console_url, traced=tracing.is_on())
     asks = partial(probe, client, uuid.uuid4().hex, PROBE_WITHIN)
-    admission = AdmissionControl(settings.orchestrated_at_once, settings.orchestrated_within, asks)
+    turns = _turns(settings)
+    admission = AdmissionControl(settings.orchestrated_at_once, settings.orchestrated_within, asks, turns.are_awaited)
     rate_limiter = RateLimiter(database)
     cache = Cache(settings.database_url, {REQUEST_COUNTS: rate_limiter.receive_counts})
     api_keys = ApiKeys(database, cache, settings.key_failure_limit)
-    turns = _turns(settings)
     quote_counts = QuoteCounts(database)
     refunds = RefundService(database, client, settings)
     app.state.container = Container(

@@ -34,7 +34,7 @@ class Reason(StrEnum):
     """Why a request goes directly."""
 
     BOUND = "bound"
-    """enough orchestrated requests are under way"""
+    """enough orchestrated requests are under way, or others wait for a turn"""
     SAME_TEAM = "same_team"
     """one of the same team is under way"""
     NO_ANSWER = "no_answer"
@@ -50,16 +50,24 @@ class EngineSilentError(Exception):
 
 
 class AdmissionControl:
-    def __init__(self, at_once: int, within: float, probe: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        at_once: int,
+        within: float,
+        probe: Callable[[], Awaitable[None]],
+        is_crowded: Callable[[], bool] = lambda: False,
+    ) -> None:
         """
         Args:
             at_once: the most orchestrated requests that this process has under way.
             within: seconds for which a workflow is waited for at most.
             probe: asks the engine for an answer; raises RPCError, TimeoutError or RuntimeError where none comes in time.
+            is_crowded: whether requests wait for their turn: the CPU of an orchestrated one would serve many of them.
         """
         self._at_once = at_once
         self._longest_wait = self._wait = within
         self._probe = probe
+        self._is_crowded = is_crowded
         self._bound = at_once
         self._under_way = 0
         self._teams: set[str] = set()
@@ -84,7 +92,7 @@ class AdmissionControl:
         """Returns why a request of this team goes directly now; None: it may be orchestrated."""
         if self.is_engine_away:
             return Reason.ENGINE_AWAY
-        if self._under_way >= self._bound:
+        if self._under_way >= self._bound or self._is_crowded():
             return Reason.BOUND
         return Reason.SAME_TEAM if team_id in self._teams else None
 

@@ -123,6 +123,10 @@ class Turns:
             del self._held[task]
             self._end()
 
+    def are_awaited(self) -> bool:
+        """Returns whether requests wait for their turn."""
+        return any(self._waiting.values())
+
     def waited(self) -> float:
         """Returns the seconds that this task has waited for the turn that it holds."""
         return self._held.get(asyncio.current_task(), 0)
@@ -147,7 +151,7 @@ class Turns:
 
     def _end(self) -> None:
         now = time.monotonic()
-        if any(self._waiting.values()):  # only then is the time between two answers what one costs
+        if self.are_awaited():  # only then is the time between two answers what one costs
             if self._last_end:
                 self._interval += SMOOTHING * (now - self._last_end - self._interval)
             self._last_end = now

@@ -88,6 +88,14 @@ async def test_a_team_has_one_request_under_way() -> None:
     assert control.reason_against("a") is None
 
 
+async def test_nothing_is_orchestrated_while_others_wait_for_a_turn() -> None:
+    waiting = ["somebody"]
+    control = AdmissionControl(2, WITHIN, Engine().probe, is_crowded=lambda: bool(waiting))
+    assert control.reason_against("a") is Reason.BOUND
+    waiting.clear()
+    assert control.reason_against("a") is None
+
+
 def miss_in_a_row(control: AdmissionControl) -> None:
     for _ in range(MISSES):
         control.note_miss()

@@ -152,6 +152,16 @@ async def test_who_gave_up_waiting_loses_no_turn_for_others() -> None:
         pass
 
 
+async def test_it_is_known_whether_somebody_waits() -> None:
+    turns = new_turns(at_once=1)
+    async with busy(turns) as counter:
+        assert not turns.are_awaited()
+        await counter.ask("a lock", Turn.LOCK)
+        assert turns.are_awaited()
+    await counter.all_ended()
+    assert not turns.are_awaited()
+
+
 async def test_who_gave_up_waiting_is_in_nobodys_way() -> None:
     turns = new_turns(1, {Turn.LOCK: 2.5 * FIRST_INTERVAL})
     async with busy(turns) as counter:
