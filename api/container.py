@@ -49,7 +49,7 @@ FINAL_RECORD_TIMEOUT = 1.0
 REQUESTS_AT_ONCE = 32
 """quotes, locks and payments; twice the connections, so that none of these is idle while others wait"""
 QUOTE_PATIENCE = 1.0
-FIRST_INTERVALS = {"auto": 0.003, "orchestrated": 0.012}
+FIRST_INTERVALS = {"auto": 0.002, "orchestrated": 0.012}
 """seconds between two answers when a crowd begins: those of PostgreSQL, and of an engine with its store on two cores"""
 PATIENCE: dict[str, tuple[float, float]] = {"auto": (0.95, 0.9), "orchestrated": (0.8, 0.7)}
 """shares of the time for an answer that payments and locks may wait: an engine takes a part of it, and not always the same"""

@@ -15,7 +15,9 @@ from domain.errors import Unavailable
 
 SHED = Counter("groupbuy_shed", "Requests that were refused at once: too many wait, or the engine is away", ["turn"])
 
-SMOOTHING = 0.02
+SMOOTHING = 0.01
+LONGEST_GAP = 0.1
+"""seconds between two answers that count at most: a process that stood still for a moment is not slow"""
 MOST_SECONDS = 10
 """the repeats of shed requests spread over so many seconds"""
 
@@ -153,7 +155,7 @@ class Turns:
         now = time.monotonic()
         if self.are_awaited():  # only then is the time between two answers what one costs
             if self._last_end:
-                self._interval += SMOOTHING * (now - self._last_end - self._interval)
+                self._interval += SMOOTHING * (min(now - self._last_end, LONGEST_GAP) - self._interval)
             self._last_end = now
         else:
             self._last_end, self._interval = 0.0, self._first_interval

@@ -141,6 +141,27 @@ async def test_the_wait_is_estimated_by_the_time_between_answers_of_this_crowd(m
     assert quick.refused == []
 
 
+async def test_a_process_that_stood_still_for_a_moment_refuses_nobody_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, crowd = 100.0, 2000
+    monkeypatch.setattr("api.runtime.turns.time", SimpleNamespace(monotonic=lambda: now))
+    turns = new_turns(1, {Turn.LOCK: 1.5 * crowd * FIRST_INTERVAL})
+    async with busy(turns) as counter:
+
+        def work() -> None:
+            nonlocal now
+            now += 1 if len(counter.served) == 10 else FIRST_INTERVAL
+            if len(counter.served) == 20:
+                latecomers.extend(asyncio.create_task(counter.ask(f"late {number}", Turn.LOCK)) for number in range(20))
+
+        latecomers: list[asyncio.Task[None]] = []
+        counter.on_turn = work
+        for number in range(crowd):
+            await counter.ask(str(number), Turn.LOCK)
+    await asyncio.gather(*latecomers)
+    await counter.all_ended()
+    assert (len(counter.served), counter.refused) == (crowd + 20, [])
+
+
 async def test_who_gave_up_waiting_loses_no_turn_for_others() -> None:
     turns = new_turns(2)
     async with busy(turns, at_once=2) as counter:
