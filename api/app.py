@@ -15,7 +15,7 @@ from api.container import lifespan
 from api.http.middleware import RequestMiddleware
 from api.http.pages import Assets
 from api.http.problems import Problem, add_exception_handlers
-from api.http.routing import take_over_routes
+from api.http.routing import add_routes
 from api.http.tracing import NO_TELEMETRY, TracedRequests
 from api.legacy.access import AccessRules
 from api.legacy.routes import router as legacy_router
@@ -41,7 +41,7 @@ def create_app(*, with_metrics: bool = True) -> FastAPI:
     )
     add_exception_handlers(app)
     for router in (*routes.ROUTERS, *ops.ROUTERS, *[metrics.router] * with_metrics):
-        take_over_routes(app, router)
+        add_routes(app, router)
     app.mount("/assets", Assets(Path(__file__).parent / "assets"))
     app.webhooks.include_router(webhooks)
     extend_openapi(app)
@@ -72,7 +72,7 @@ def create_metrics_app() -> FastAPI:
     """Returns the application of the metrics alone; its state must have the `container`."""
     app = FastAPI(openapi_url=None, telemetry=NO_TELEMETRY, redirect_slashes=False)
     add_exception_handlers(app)
-    take_over_routes(app, metrics.router)
+    add_routes(app, metrics.router)
     app.add_middleware(RequestMiddleware)
     return app
 

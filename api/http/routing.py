@@ -7,7 +7,7 @@ from api.openapi.document import operation_id
 
 
 def api_router(prefix: str = "", *, tags: list[str] | None = None, include_in_schema: bool = True) -> APIRouter:
-    """Returns a router whose routes are complete, so that an application can take them over as they are."""
+    """Returns a router whose routes are complete, so that `add_routes` can add them as they are."""
     return APIRouter(
         prefix=prefix,
         tags=[*(tags or ())],
@@ -17,7 +17,7 @@ def api_router(prefix: str = "", *, tags: list[str] | None = None, include_in_sc
     )
 
 
-def take_over_routes(app: FastAPI, router: APIRouter) -> None:
+def add_routes(app: FastAPI, router: APIRouter) -> None:
     """Adds a router's routes to those of the application.
 
     FastAPI's `include_router` adds the router: each request is looked for in one router after the other, and in the right one

@@ -19,10 +19,10 @@ from domain.wakeups import Urgency
 
 LOCK_TEAM = "SELECT * FROM teams WHERE team_id = $1 FOR UPDATE"
 
-# Where a statement has cancelled unpaid orders: what their seats were counted in. The quotas are locked in the order of their
-# keys before they change, and the stock, so that two transactions that release seats of the same buyers, or of the same
-# campaigns, at the same time cannot wait for each other.
-FREE_COUNTED = """
+# What follows a step `cancelled` that has cancelled unpaid orders: the quotas and the stock that their seats counted in. The
+# quotas are locked in the order of their keys before they change, and the stock, so that two transactions that release seats of
+# the same buyers, or of the same campaigns, at the same time cannot wait for each other.
+RELEASE_QUOTAS = """
 held AS MATERIALIZED (
   SELECT q.campaign_id, q.source, q.user_id
     FROM user_quotas q JOIN cancelled USING (campaign_id, source, user_id)
@@ -47,7 +47,7 @@ WITH cancelled AS (
   UPDATE orders SET status = 'cancelled', live = false, cancel_reason = $2, cancelled_at = $3
    WHERE team_id = $1 AND status = 'locked' AND ($4::timestamptz IS NULL OR lock_expires_at <= $4)
   RETURNING order_id, out_trade_no, campaign_id, source, user_id
-), {FREE_COUNTED}, team AS (
+), {RELEASE_QUOTAS}, team AS (
   UPDATE teams SET lock_count = lock_count - given.seats, version = $5
     FROM (SELECT count(*) AS seats FROM cancelled) given
    WHERE team_id = $1 AND given.seats > 0
@@ -116,7 +116,7 @@ async def release_overdue(database: Database, request: ReleaseOverdue, *, wakes_
         )
 
 
-# Teams that reconciliation failed with are left to it.
+# Twin of domain.seats.is_overdue, at the moment $1. Teams that reconciliation failed with are left to it.
 LATE = f"""
 SELECT o.team_id FROM orders o JOIN teams t USING (team_id)
  WHERE o.{IS_UNPAID} AND o.lock_expires_at <= $1 AND o.lock_expires_at + t.payment_grace * interval '1 second' <= $1
@@ -136,7 +136,7 @@ async def has_late_seats(database: Database, now: datetime) -> bool:
         return bool(await conn.fetchval(HAS_LATE, now - LATE_AFTER))
 
 
-# Of many teams what `release_overdue` does of one.
+# Of many teams what `release_overdue` does of one: twin of domain.seats.is_overdue and team_after_release.
 CANCEL_OVERDUE = f"""
 WITH cancelled AS (
   UPDATE orders o SET status = 'cancelled', live = false, cancel_reason = $2, cancelled_at = $3
@@ -144,7 +144,7 @@ WITH cancelled AS (
    WHERE t.team_id = ANY($1::text[]) AND o.team_id = t.team_id AND o.status = 'locked'
      AND o.lock_expires_at + t.payment_grace * interval '1 second' <= $3
   RETURNING o.order_id, o.team_id, o.campaign_id, o.source, o.user_id
-), {FREE_COUNTED}, team AS (
+), {RELEASE_QUOTAS}, team AS (
   UPDATE teams t
      SET lock_count = t.lock_count - given.seats, version = t.version + 1,
          status = CASE WHEN given.is_abandoned THEN 'failed' ELSE t.status END,

@@ -4,6 +4,7 @@ import uuid
 
 from fastapi.responses import StreamingResponse
 
+from api.container import Container
 from api.dependencies import ContainerDep, OpsDep, ReadingOpsDep
 from api.http.exports import file_answer
 from api.http.filters import (
@@ -16,7 +17,7 @@ from api.http.filters import (
 )
 from api.http.routing import api_router
 from api.openapi.declarations import refuses
-from db.exports import list_exports, read_export
+from db.exports import ExportFilter, list_exports, read_export
 from domain.errors import ErrorCode
 from domain.messages.acts import Act, Author
 from domain.schemas.exports import Export, ExportKind, Exports
@@ -26,44 +27,44 @@ router = api_router("/v1/ops/exports", tags=["operations"])
 CSV = {"text/csv": {"schema": {"type": "string"}, "example": "order_id,out_trade_no,…\n"}}
 
 
-def _act(by: Author) -> Act:
-    return Act(id=uuid.uuid4().hex, author=by)
+async def _begin(container: Container, by: Author, kind: ExportKind, filters: ExportFilter) -> Export:
+    return container.links.fill(await container.exports.begin(kind, filters, Act(id=uuid.uuid4().hex, author=by)))
 
 
 @router.post("/orders", status_code=202)
 async def export_orders(ops: ReadingOpsDep, container: ContainerDep, filters: OrderFilters) -> Export:
     """Export the orders that fit, as `GET /v1/ops/orders` lists them. A workflow writes them as a CSV file."""
-    return container.links.fill(await container.exports.begin(ExportKind.ORDERS, filters, _act(ops)))
+    return await _begin(container, ops, ExportKind.ORDERS, filters)
 
 
 @router.post("/refunds", status_code=202)
 async def export_refunds(ops: ReadingOpsDep, container: ContainerDep, filters: RefundFilters) -> Export:
     """Export the refunds that fit, as `GET /v1/ops/refunds` lists them."""
-    return container.links.fill(await container.exports.begin(ExportKind.REFUNDS, filters, _act(ops)))
+    return await _begin(container, ops, ExportKind.REFUNDS, filters)
 
 
 @router.post("/teams", status_code=202)
 async def export_teams(ops: ReadingOpsDep, container: ContainerDep, filters: TeamFilters) -> Export:
     """Export the teams that fit, as `GET /v1/ops/teams` lists them."""
-    return container.links.fill(await container.exports.begin(ExportKind.TEAMS, filters, _act(ops)))
+    return await _begin(container, ops, ExportKind.TEAMS, filters)
 
 
 @router.post("/statistics", status_code=202)
 async def export_statistics_as_file(ops: ReadingOpsDep, container: ContainerDep, filters: StatisticsFilters) -> Export:
     """Export the statistics of each day, as `GET /v1/ops/statistics` has them."""
-    return container.links.fill(await container.exports.begin(ExportKind.STATISTICS, filters, _act(ops)))
+    return await _begin(container, ops, ExportKind.STATISTICS, filters)
 
 
 @router.post("/settlements", status_code=202)
 async def export_settlements_as_file(ops: ReadingOpsDep, container: ContainerDep, filters: SettlementFilters) -> Export:
     """Export the settlements of each mall and month, as `GET /v1/ops/settlements` lists them."""
-    return container.links.fill(await container.exports.begin(ExportKind.SETTLEMENTS, filters, _act(ops)))
+    return await _begin(container, ops, ExportKind.SETTLEMENTS, filters)
 
 
 @router.post("/audit", status_code=202)
 async def export_audit_as_file(ops: ReadingOpsDep, container: ContainerDep, filters: ChangeFilters) -> Export:
     """Export the changes and acts that fit, as `GET /v1/ops/audit` lists them: the newest first."""
-    return container.links.fill(await container.exports.begin(ExportKind.AUDIT, filters, _act(ops)))
+    return await _begin(container, ops, ExportKind.AUDIT, filters)
 
 
 @router.get("")
