@@ -9,8 +9,6 @@ from tests.soak.platform import running_platform
 from tests.soak.play import Run, Scenario
 from tests.soak.trouble import QUICK
 
-RACES = {"team closed only when it is so"}
-"""rules about a request that has to meet a moment: a short run may not, a long one must"""
 MORE_ROUNDS, MORE_OPERATIONS = 2, 400
 """each of which tells every story once more"""
 
@@ -22,9 +20,9 @@ async def test_five_hundred_operations() -> None:
         history, rows = await run.play()
         for _ in range(MORE_ROUNDS):
             # On a machine that is busy with other things, a race that a rule waits for may not have come about.
-            if set(never_exercised(check(history, rows))) - RACES:
+            if never_exercised(check(history, rows)):
                 history, rows = await run.go_on(MORE_OPERATIONS)
     verdicts = check(history, rows)
     assert broken(verdicts) == []
-    assert set(never_exercised(verdicts)) <= RACES
+    assert never_exercised(verdicts) == []
     assert len(history.operations) >= 500

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from itertools import product
 
 import pytest
 
@@ -16,6 +17,7 @@ EVENTS, A_SECOND = 10_000, 7
 SECONDS = 800
 BEGIN, END = NOW + timedelta(seconds=200), NOW + timedelta(seconds=200 + SECONDS)
 PAGE = 50
+STATUSES: tuple[DeliveryStatus | None, ...] = (None, "pending")
 LISTED = """
 SELECT event_id FROM events WHERE source = coalesce($1, source) AND occurred_at >= $2 AND occurred_at < $3
  ORDER BY occurred_at DESC, event_no DESC
@@ -34,38 +36,35 @@ async def busy_shop(shop: Shop) -> Shop:
     return shop
 
 
-@pytest.mark.parametrize(("source", "status"), [(None, None), ("s02", None), (None, "pending"), ("s02", "pending")])
-async def test_a_period_is_paged_through_in_the_order_of_time(
-    busy_shop: Shop, source: str | None, status: DeliveryStatus | None
-) -> None:
-    filters = CallbackFilter(source=source, status=status, since=BEGIN, until=END)
-    listed: list[str] = []
-    after: Position | None = None
-    while rows := await list_callbacks(busy_shop.database, filters, after, 8 * PAGE):
-        listed += [callback.event_id for _, callback in rows]
-        row_id, last = rows[-1]
-        after = Position(last.occurred_at, row_id)
-    expected = [row["event_id"] for row in await busy_shop.rows(LISTED, source, BEGIN, END)]
-    assert listed == expected
-    assert len(listed) == SECONDS * A_SECOND * (1 if source else 3)
+async def test_a_period_is_paged_through_in_the_order_of_time(busy_shop: Shop, subtests: pytest.Subtests) -> None:
+    for source, status in product((None, "s02"), STATUSES):
+        with subtests.test(source=source, status=status):
+            filters = CallbackFilter(source=source, status=status, since=BEGIN, until=END)
+            listed: list[str] = []
+            after: Position | None = None
+            while rows := await list_callbacks(busy_shop.database, filters, after, 8 * PAGE):
+                listed += [callback.event_id for _, callback in rows]
+                row_id, last = rows[-1]
+                after = Position(last.occurred_at, row_id)
+            expected = [row["event_id"] for row in await busy_shop.rows(LISTED, source, BEGIN, END)]
+            assert listed == expected
+            assert len(listed) == SECONDS * A_SECOND * (1 if source else 3)
 
 
-@pytest.mark.parametrize(
-    "filters",
-    [
+async def test_no_more_is_read_than_a_page_needs(busy_shop: Shop, subtests: pytest.Subtests) -> None:
+    for filters in (
         CallbackFilter(),
         CallbackFilter(source="s02"),
         CallbackFilter(until=END),
         CallbackFilter(since=BEGIN),
         CallbackFilter(source="s02", since=BEGIN, until=END),
         CallbackFilter(since=BEGIN, until=END),
-    ],
-)
-async def test_no_more_is_read_than_a_page_needs(busy_shop: Shop, filters: CallbackFilter) -> None:
-    row_id, last = (await list_callbacks(busy_shop.database, filters, None, 8 * PAGE))[-1]
-    for after in (None, Position(last.occurred_at, row_id)):
-        sql, values = callbacks_page(filters, after, PAGE)
-        plan = "\n".join(row[0] for row in await busy_shop.rows(f"EXPLAIN ANALYZE {sql}", *values))
-        read = sum(float(rows) * int(loops) for rows, loops in READ.findall(plan))
-        # A few events have the time of the last one.
-        assert 0 < read <= 3 * (PAGE + 2 * A_SECOND), plan
+    ):
+        row_id, last = (await list_callbacks(busy_shop.database, filters, None, 8 * PAGE))[-1]
+        for after in (None, Position(last.occurred_at, row_id)):
+            with subtests.test(filters=filters, after=after):
+                sql, values = callbacks_page(filters, after, PAGE)
+                plan = "\n".join(row[0] for row in await busy_shop.rows(f"EXPLAIN ANALYZE {sql}", *values))
+                read = sum(float(rows) * int(loops) for rows, loops in READ.findall(plan))
+                # A few events have the time of the last one.
+                assert 0 < read <= 3 * (PAGE + 2 * A_SECOND), plan

@@ -12,7 +12,7 @@ from tests.soak.stories.teams import any_mood, complete_team, for_a_while, next_
 
 
 async def at_odds(market: Market, draw: random.Random) -> None:
-    """A team is paid for, closed, completed, extended and cancelled at the same time."""
+    """A team is paid for, closed, completed and extended at the same time; then somebody would like to join it."""
     offer = market.offers[draw.choice(["pair", "trio", "crowd"])]
     orders = await team_of(market, offer, draw.choice([1, 2]), mood=any_mood(draw))
     if orders:
@@ -20,16 +20,18 @@ async def at_odds(market: Market, draw: random.Random) -> None:
             await market.pay(orders[0])
         acts = draw.sample(["close", "complete", "extend"], draw.choice([1, 2]))
         await gather(*(market.pay(order) for order in orders), *(market.team_act(orders[0], act) for act in acts))
+        await market.lock(offer, team=orders[0], tries=1)
 
 
 async def longer(market: Market, draw: random.Random) -> None:
-    """A team gets more time, and is filled or closed in it."""
+    """A team gets more time, is completed or closed in it, and somebody comes too late."""
     offer = market.offers["trio"]
     orders = await team_of(market, offer, 2)
     if orders:
         await market.team_act(orders[0], "extend")
         await gather(*(market.pay(order) for order in orders))
         await market.team_act(orders[0], draw.choice(["complete", "close"]))
+        await market.lock(offer, team=orders[0], tries=1)
 
 
 async def after_the_window(market: Market, draw: random.Random) -> None:
