@@ -211,6 +211,8 @@ class Settings(DatabaseSettings):
         description="days after which a team that is over is removed with all its rows; without it, everything is kept",
     )
 
+    retention_archive: bool = Field(default=False, description="whether a team goes to the archive when it is removed")
+
     legacy_port: int | None = Field(
         default=None, ge=1, le=65535, description="port of the legacy format, which has no credentials; without it, it is off"
     )

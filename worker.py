@@ -27,6 +27,7 @@ from activities.callbacks.senders.http import http_sender
 from db.core.clock import TOLERATED, clock_offset
 from db.core.connection import Database
 from db.core.invariants import Horizons
+from domain.retention import Retention
 from domain.types import validation_message
 from logs import configure_logs, sdk_logging
 from settings import Settings
@@ -73,7 +74,7 @@ async def run(settings: Settings, deployment: WorkerDeploymentConfig | None) -> 
                     callbacks,
                     horizons=Horizons.of(settings.callback_give_up),
                     only=settings.task_queues or None,
-                    retention_days=settings.retention_days,
+                    retention=Retention(settings.retention_days, settings.retention_archive),
                 )
             )
             offset = await clock_offset(database)

@@ -213,9 +213,17 @@ def reconcile(*, mends: bool, database_restored: bool, beginning: int, database_
     required=True,
     help="how many days teams are kept after the last thing that happened in them",
 )
+@click.option(
+    "--archive",
+    "archives",
+    is_flag=True,
+    envvar="GROUPBUY_RETENTION_ARCHIVE",
+    show_envvar=True,
+    help="put what is removed into the table archived_teams",
+)
 @click.option("--apply", "applies", is_flag=True, help="remove them; without it, only count")
 @on_database
-def retention(*, days: int, applies: bool, database_url: str | None, data_dir: Path) -> None:
+def retention(*, days: int, archives: bool, applies: bool, database_url: str | None, data_dir: Path) -> None:
     """Remove teams that are over for long, with their orders, refunds, events and callbacks.
 
     What is not finally done is kept, and why is said. The numbers of removed orders stay used. The workers do the same every
@@ -225,10 +233,11 @@ def retention(*, days: int, applies: bool, database_url: str | None, data_dir: P
     from cli.retention import remove_old, show
 
     try:
-        removal = asyncio.run(remove_old(database_url or database_of_stack(data_dir), days, applies=applies))
+        url = database_url or database_of_stack(data_dir)
+        removal = asyncio.run(remove_old(url, days, applies=applies, archives=archives))
     except (StackError, OSError) as error:
         exit_process(f"groupbuy: {error}")
-    show(removal, days, applied=applies)
+    show(removal, days, applied=applies, archived=archives)
 
 
 @main.group()
@@ -242,7 +251,7 @@ def admin() -> None:
 @click.option("--reason", required=True, help="for the audit, which does not name the user")
 @on_database
 def erase_user(*, source: str, user_id: str, reason: str, database_url: str | None, data_dir: Path) -> None:
-    """Put a pseudonym in the place of a user's id in all orders, and take the user out of the audiences.
+    """Put a pseudonym in the place of a user's id in all orders, archived ones too, and take the user out of the audiences.
 
     Refused while an order of the user is under way or in its refund window. Workflow histories keep the id until Temporal's
     retention ends, exports for a day.

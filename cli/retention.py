@@ -2,6 +2,7 @@
 
 import secrets
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import click
 
@@ -17,26 +18,29 @@ LOOKED_AT_ONCE = 500
 """teams that are only counted"""
 
 
-async def remove_old(database_url: str, days: int, *, applies: bool) -> Removal:
-    """Removes the teams that are older than so many days, with all their rows; or returns what it would remove.
+async def remove_old(database_url: str, days: int, *, applies: bool, archives: bool) -> Removal:
+    """Removes, or archives, the teams that are older than so many days, with all their rows; or returns what it would remove.
 
     Raises:
         StackError: the database cannot be used; the message says why.
     """
     cutoff = datetime.now(UTC) - timedelta(days=days)
     removal, cursor = Removal(), BEGIN
+    look = partial(remove_teams, archives=archives) if applies else preview
     async with open_database(database_url) as database:
         while True:
             old = await next_old_teams(database, cutoff, cursor, SLICE if applies else LOOKED_AT_ONCE)
-            removal.add(await (remove_teams if applies else preview)(database, old.team_ids, cutoff))
+            removal.add(await look(database, old.team_ids, cutoff))
             if old.cursor == BEGIN:
                 return removal
             cursor = old.cursor
 
 
-def show(removal: Removal, days: int, *, applied: bool) -> None:
+def show(removal: Removal, days: int, *, applied: bool, archived: bool) -> None:
     """Prints what was removed, or would be, and why teams are kept."""
-    done = "removed" if applied else "would be removed (--apply removes them)"
+    done = "archived" if archived else "removed"
+    if not applied:
+        done = f"would be {done} (--apply does it)"
     counts = f"{removal.teams} team(s), {removal.orders} order(s), {removal.events} event(s)"
     click.echo(f"older than {days} days: {counts} {done}")
     for reason, count in removal.kept.most_common():

@@ -12,6 +12,16 @@ LEAST_DAYS = KEPT_DAYS + 29
 """a month longer than statistics and settlements are counted again from the rows"""
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What an installation does with teams that are over."""
+
+    days: int | None = None
+    """after how many they are removed; None: never"""
+    archives: bool = False
+    """whether they go to the archive first"""
+
+
 class Kept(StrEnum):
     """Why a team is kept, as operators read it."""
 

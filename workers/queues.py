@@ -30,6 +30,7 @@ from activities.statistics import StatisticsActivities
 from activities.teams import TeamActivities
 from db.core.connection import Database
 from db.core.invariants import Horizons
+from domain.retention import Retention
 from workflows.audience_import import AudienceImportWorkflow
 from workflows.campaign_shutdown import CampaignShutdownWorkflow
 from workflows.ends import how_team_ended
@@ -158,7 +159,7 @@ def refund_worker(process: Process, threads: ThreadPoolExecutor) -> Worker:
     )
 
 
-def mass_worker(process: Process, threads: ThreadPoolExecutor, retention_days: int | None = None) -> Worker:
+def mass_worker(process: Process, threads: ThreadPoolExecutor, retention: Retention) -> Worker:
     """Runs what the platform does for many at once: a few side by side, and none of its activities holds a slot for long."""
     client, database = process.client, process.database
     starts = RefundStartActivities(database, partial(start_refund, client, task_queue=MASS_QUEUE))
@@ -188,7 +189,7 @@ def mass_worker(process: Process, threads: ThreadPoolExecutor, retention_days: i
             exports.write_export,
             exports.fail_export,
             exports.delete_exports,
-            RetentionActivities(database, retention_days).remove_old_teams,
+            RetentionActivities(database, retention).remove_old_teams,
         ],
         **limited_to(CONCURRENT_MASS),
     )
@@ -262,7 +263,7 @@ async def all_workers(
     *,
     horizons: Horizons | None = None,
     only: Collection[str] | None = None,
-    retention_days: int | None = None,
+    retention: Retention | None = None,
 ) -> AsyncIterator[None]:
     """Everything that a worker process does.
 
@@ -272,7 +273,7 @@ async def all_workers(
         task_queue: the teams'.
         horizons: of the check of the invariants; None: the usual ones.
         only: the task queues that are served; None: all.
-        retention_days: after how many days old teams are removed; None: never.
+        retention: of old teams; None: they are kept.
     """
     with (
         ThreadPoolExecutor(WORKFLOW_THREADS) as threads,
@@ -282,7 +283,7 @@ async def all_workers(
         workers = {
             TRADE_QUEUE: partial(trade_worker, process, threads, callbacks, task_queue),
             REFUNDS_QUEUE: partial(refund_worker, process, refund_threads),
-            MASS_QUEUE: partial(mass_worker, process, mass_threads, retention_days),
+            MASS_QUEUE: partial(mass_worker, process, mass_threads, retention or Retention()),
             CALLBACKS_QUEUE: partial(callback_worker, process, threads, callbacks),
             RECONCILIATION_QUEUE: partial(reconciliation_worker, process, mass_threads, horizons or Horizons()),
         }

@@ -382,6 +382,20 @@ removed_orders = Table(
     comment="The orders that retention removed: none is made again under their numbers.",
 )
 
+archived_teams = Table(
+    "archived_teams",
+    metadata,
+    Column("team_id", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("opened_at", DateTime(timezone=True), nullable=False),
+    Column("archived_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("user_ids", ARRAY(Text), nullable=False, comment="of the record's orders, in their order: they can be erased"),
+    Column("record", JSONB, nullable=False, comment="team, orders, refunds, events with deliveries, ... as the rows were"),
+    # For the erasure of a user's id.
+    Index("archived_teams_users_idx", "user_ids", postgresql_using="gin"),
+    comment="The teams that retention archived when it removed them.",
+)
+
 removed_teams = Table(
     "removed_teams",
     metadata,

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from db.core.connection import Connection, Database, Row, transaction
+from db.retention.archive import RENAME_USER
 from db.settings.audit import record_act
 from domain.lifecycle import OrderStatus, TeamStatus
 from domain.messages.acts import Act, Outcome
@@ -61,10 +62,11 @@ def _is_under_way(row: Row, now: datetime) -> bool:
 async def _erase(conn: Connection, source: str, user_id: str, pseudonym: str, act: Act, now: datetime) -> Outcome:
     orders = _count(await conn.execute(RENAME_ORDERS, source, user_id, pseudonym))
     quotas = _count(await conn.execute(RENAME_QUOTAS, source, user_id, pseudonym))
+    archived = _count(await conn.execute(RENAME_USER, source, user_id, pseudonym))
     audiences = _count(await conn.execute(LEAVE_AUDIENCES, source, user_id))
     await conn.execute(FORGET_LAST_USER, user_id)
-    detail = f"a user of {source}: {orders} order(s), {quotas} quota(s), {audiences} audience(s)"
-    outcome = Outcome(changed=bool(orders or quotas or audiences), detail=detail)
+    detail = f"a user of {source}: {orders} order(s), {archived} archived team(s), {quotas} quota(s), {audiences} audience(s)"
+    outcome = Outcome(changed=bool(orders or archived or quotas or audiences), detail=detail)
     return await record_act(conn, f"user/{pseudonym}", "erase", act, outcome, now)
 
 

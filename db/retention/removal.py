@@ -6,6 +6,7 @@ from datetime import datetime
 
 from db.core.connection import Connection, Database, Row, connection, transaction
 from db.reconciliation.cursors import BEGIN, Cursor, move_cursor, read_cursor
+from db.retention.archive import ARCHIVE
 from domain.lifecycle import OrderStatus, TeamStatus
 from domain.retention import Kept, TeamRecord, why_kept
 
@@ -180,12 +181,21 @@ ON CONFLICT (campaign_id, source) DO UPDATE
 REMOVE_TEAMS = "DELETE FROM teams WHERE team_id = ANY($1::text[])"
 
 
-async def remove_teams(database: Database, team_ids: list[str], cutoff: datetime) -> Removal:
-    """Removes those of these teams that may be removed. Safe to repeat."""
+async def remove_teams(database: Database, team_ids: list[str], cutoff: datetime, *, archives: bool = False) -> Removal:
+    """Removes those of these teams that may be removed. Safe to repeat.
+
+    Args:
+        database: the database.
+        team_ids: what to look at.
+        cutoff: what is newer is kept.
+        archives: whether they go to the archive.
+    """
     async with transaction(database) as conn:
         for lock in (FENCES, LOCK_TEAMS, LOCK_ORDERS, LOCK_DELIVERIES):
             await conn.execute(lock, team_ids)
         removal, removable = _judge(await conn.fetch(RECORDS, team_ids), cutoff)
+        if removable and archives:
+            await conn.execute(ARCHIVE, removable)
         if removable:
             await _remove(conn, removable, cutoff)
     return removal
@@ -198,9 +208,9 @@ async def _remove(conn: Connection, team_ids: list[str], cutoff: datetime) -> No
     await conn.execute(REMOVE_TEAMS, team_ids)
 
 
-async def remove_next(database: Database, cutoff: datetime, now: datetime) -> tuple[Removal, bool]:
+async def remove_next(database: Database, cutoff: datetime, now: datetime, *, archives: bool = False) -> tuple[Removal, bool]:
     """Removes what it may of the next slice of old teams; returns also whether more are to be looked at in this pass."""
     old = await next_old_teams(database, cutoff)
-    removal = await remove_teams(database, old.team_ids, cutoff)
+    removal = await remove_teams(database, old.team_ids, cutoff, archives=archives)
     await move_cursor(database, NAME, old.cursor, now)
     return removal, old.cursor != BEGIN

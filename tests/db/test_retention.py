@@ -1,7 +1,9 @@
 """Old teams are removed with all their rows; what counts on, counts on. A user's id is replaced in what is kept."""
 
 import asyncio
+import json
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from click.testing import CliRunner
@@ -70,6 +72,42 @@ async def test_everything_of_an_old_team_goes_and_its_numbers_stay_used(shop: Sh
         assert await shop.try_lock(member) is ErrorCode.TEAM_NOT_FOUND
         assert await shop.try_lock(shop.joiner(newer, number=member.number)) is ErrorCode.OUT_TRADE_NO_REUSED
     assert await removed(shop, NOW) == Removal()
+
+
+async def test_an_archived_team_is_kept_as_its_rows_were(shop: Shop) -> None:
+    first, second, *_ = await shop.team(await shop.campaign(target_count=2), locked=0, paid=2, callback=SHOP_ADDRESS)
+    await shop.refund(first)
+    await shop.answer(first, MallAnswer.AGREED)
+    await shop.finish(first)
+    await sequenced(shop)
+    await shop.execute("UPDATE deliveries SET status = 'closed', finished_at = $1", NOW)
+    await shop.execute("UPDATE teams SET unearned_booked_at = $1", NOW)
+    await shop.execute("DELETE FROM team_wakeups")
+    team, orders = (await shop.rows("SELECT * FROM teams"))[0], await shop.rows("SELECT * FROM orders ORDER BY order_id")
+    events = await shop.rows("SELECT event_id, count(*) FROM deliveries GROUP BY event_id")
+    assert (await remove_teams(shop.database, [first.team_id], LONG_AFTER, archives=True)).teams == 1
+    assert set((await rows(shop)).values()) == {0}
+
+    (kept,) = await shop.rows("SELECT * FROM archived_teams")
+    assert (kept["team_id"], kept["source"], kept["opened_at"]) == (first.team_id, SOURCE, team["opened_at"])
+    assert kept["user_ids"] == [order["user_id"] for order in orders]
+    record = json.loads(kept["record"], parse_float=Decimal)
+    assert record["team"].keys() == dict(team).keys()
+    assert [order.keys() for order in record["orders"]] == [dict(order).keys() - {"user_id"} for order in orders]
+    for archived, order in zip(record["orders"], orders, strict=True):
+        assert (archived["order_id"], archived["pay_price"]) == (order["order_id"], order["pay_price"])
+        assert datetime.fromisoformat(archived["locked_at"]) == order["locked_at"]
+    assert [(refund["order_id"], refund["status"]) for refund in record["refunds"]] == [(first.order_id, "done")]
+    assert {event["event_id"]: len(event["deliveries"]) for event in record["events"]} == dict(map(tuple, events))
+    assert await shop.try_lock(first) is ErrorCode.OUT_TRADE_NO_REUSED
+
+    user = second.request.user_id
+    outcome = await erase_user(shop.database, SOURCE, user, "erased-1", act_of(), LONG_AFTER)
+    assert outcome.detail == f"a user of {SOURCE}: 0 order(s), 1 archived team(s), 1 quota(s), 0 audience(s)"
+    assert await shop.value("SELECT user_ids FROM archived_teams") == [
+        "erased-1" if order["user_id"] == user else order["user_id"] for order in orders
+    ]
+    assert await shop.value("SELECT archived_teams::text LIKE format('%%%s%%', $1::text) FROM archived_teams", user) is False
 
 
 async def test_what_is_counted_of_a_campaign_stays(shop: Shop) -> None:
@@ -183,7 +221,7 @@ async def test_an_erased_user_is_in_no_row(shop: Shop) -> None:
     with pytest.raises(OrdersUnderWay, match=first.number):
         await erase_user(shop.database, SOURCE, user, "erased-1", act_of(), NOW)
     outcome = await erase_user(shop.database, SOURCE, user, "erased-1", act_of(reason="ticket 7"), NOW + WINDOW)
-    assert outcome.detail == f"a user of {SOURCE}: 1 order(s), 1 quota(s), 1 audience(s)"
+    assert outcome.detail == f"a user of {SOURCE}: 1 order(s), 0 archived team(s), 1 quota(s), 1 audience(s)"
     for table, column in (("orders", "user_id"), ("user_quotas", "user_id"), ("audience_members", "user_id")):
         assert await shop.value(f"SELECT count(*) FROM {table} WHERE {column} = $1", user) == 0  # noqa: S608
     assert await shop.value("SELECT member_count FROM audiences") == 1
@@ -206,10 +244,12 @@ async def test_the_command_counts_first_and_removes_when_it_is_told(shop: Shop, 
         return result.output
 
     counted = await asyncio.to_thread(run, "retention", "--days", "1000")
-    assert counted == "older than 1000 days: 1 team(s), 3 order(s), 1 event(s) would be removed (--apply removes them)\n"
+    assert counted == "older than 1000 days: 1 team(s), 3 order(s), 1 event(s) would be removed (--apply does it)\n"
     erase = ("admin", "erase-user", "--source", SOURCE, "--user-id", first.request.user_id, "--reason", "ticket 7")
     assert (await asyncio.to_thread(run, *erase)).startswith(
-        f"a user of {SOURCE}: 1 order(s), 1 quota(s), 0 audience(s): now erased-"
+        f"a user of {SOURCE}: 1 order(s), 0 archived team(s), 1 quota(s), 0 audience(s): now erased-"
     )
-    assert "1 team(s), 3 order(s), 1 event(s) removed" in await asyncio.to_thread(run, "retention", "--days", "1000", "--apply")
+    applied = await asyncio.to_thread(run, "retention", "--days", "1000", "--archive", "--apply")
+    assert applied == "older than 1000 days: 1 team(s), 3 order(s), 1 event(s) archived\n"
     assert (await rows(shop))["orders"] == 0
+    assert await shop.value("SELECT team_id FROM archived_teams") == first.team_id

@@ -10,6 +10,7 @@ from activities.retention import RetentionActivities
 from db.callbacks.deliveries import assign_sequences
 from db.core.connection import Database
 from domain.lifecycle import TeamDecision
+from domain.retention import Retention
 from tests.db.shop import SOURCE, Shop
 from workflows.retention import RetentionWorkflow
 
@@ -18,7 +19,7 @@ LONG_AGO = datetime.now(UTC) - timedelta(days=100)
 
 async def removed(client: Client, database: Database, days: int | None) -> str:
     queue = uuid.uuid4().hex
-    activities = [RetentionActivities(database, days).remove_old_teams]
+    activities = [RetentionActivities(database, Retention(days)).remove_old_teams]
     async with Worker(client, task_queue=queue, workflows=[RetentionWorkflow], activities=activities):
         return await client.execute_workflow(RetentionWorkflow.run, id=f"retention-{queue}", task_queue=queue)
 
