@@ -82,8 +82,8 @@ class Big:
         offers = [LOAD_OFFER, await self._ops.create_campaign(f"bench-big-{secrets.token_hex(4)}", 3)]
         for number in range(PLAYED):
             await self._play(measured, offers[number % 2])
-        for path in LISTS:
-            for _ in range(LISTED):
+        for _ in range(LISTED):
+            for path in LISTS:
                 await _time(measured, f"GET ops/{path}", partial(self._ops.get, f"/v1/ops/{path}"))
         for _ in range(SWEPT):
             for name, sweep in self._sweeps().items():

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from db.core.connection import Database, connection, fetch_one
+from db.core.connection import Database, fetch_one, planned_for_values
 
 # Seats are summed from the teams' counters: a campaign has a few orders for each team.
 FUNNEL = """
@@ -45,5 +45,5 @@ class Funnel:
 
 async def read_funnel(database: Database, campaign_id: int) -> Funnel:
     """Counts the teams of a campaign; reads each of them."""
-    async with connection(database) as conn:
+    async with planned_for_values(database) as conn:
         return Funnel(**await fetch_one(conn, FUNNEL, campaign_id))

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from db.core.connection import Connection, Database, Row, connection, fetch_one
+from db.core.connection import Connection, Database, Row, fetch_one, planned_for_values
 from db.core.planner_hints import IS_FORMING, equal_pair
 from domain.schemas.market import MarketTeam, Statistics
 from domain.types import mask_user_id
@@ -92,6 +92,6 @@ SELECT count(*) + coalesce((SELECT teams FROM removed_teams WHERE campaign_id = 
 
 async def count_statistics(database: Database, source: str, campaign_id: int) -> Statistics:
     """Reads every team of the campaign, so callers cache the result (api/runtime/statistics.py)."""
-    async with connection(database) as conn:
+    async with planned_for_values(database) as conn:
         row = await fetch_one(conn, STATISTICS, campaign_id, source)
     return Statistics(**row)

@@ -3,14 +3,17 @@
 from datetime import timedelta
 from typing import Any
 
+from db.campaigns.funnel import read_funnel
 from db.campaigns.market import TEAMS, MarketViewer, count_statistics, market_teams
-from db.core.connection import connection
+from db.core.connection import Database, connection
 from domain.lifecycle import TeamDecision
 from domain.schemas.campaigns import Campaign
 from domain.schemas.market import MarketTeam, Statistics
+from tests.db.conftest import Server
 from tests.db.shop import DEADLINE, NOW, SOURCE, Shop
 
 BUYER = "buyer-1"
+MANY = 20_000
 
 
 async def teams(
@@ -142,3 +145,32 @@ async def test_no_index_of_teams_contains_lock_count(shop: Shop) -> None:
     """An update of a column in an index's columns or condition is not heap-only."""
     sql = "SELECT indexdef FROM pg_indexes WHERE tablename = 'teams' AND indexdef LIKE '%lock_count%'"
     assert await shop.rows(sql) == []
+
+
+async def test_a_small_campaign_is_counted_without_reading_a_large_one(shop: Shop, server: Server) -> None:
+    small, large = (await shop.campaign()).campaign_id, (await shop.campaign()).campaign_id
+    await shop.execute(
+        "INSERT INTO user_quotas (campaign_id, source, user_id, live) SELECT $1, $2, n::text, 0 FROM generate_series(1, $3) n",
+        large,
+        SOURCE,
+        MANY,
+    )
+    await shop.execute("ANALYZE user_quotas")
+    one_connection = Database(server.database_url, size=1)
+
+    async def read_in_scans() -> int:
+        async with connection(one_connection) as conn:
+            await conn.execute("SELECT pg_stat_force_next_flush()")
+            return int(await conn.fetchval("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'user_quotas'"))
+
+    try:
+        before = await read_in_scans()
+        assert await count_statistics(one_connection, SOURCE, small) == Statistics(
+            team_count=0, completed_team_count=0, user_count=0
+        )
+        await read_funnel(one_connection, small)
+        assert await read_in_scans() == before
+        assert (await count_statistics(one_connection, SOURCE, large)).user_count == MANY
+        assert await read_in_scans() > before
+    finally:
+        await one_connection.close()
