@@ -28,7 +28,7 @@ async def test_a_team_is_closed_in_a_dialog(stack: Stack, shop: Shop, browser: B
         # Times are those of the viewer's zone, with UTC beside.
         opened = page.locator(".timeline time").first
         assert "UTC" in (await opened.get_attribute("title") or "")
-        assert "UTC" not in await opened.inner_text()
+        await expect(opened).not_to_contain_text("UTC")
 
         await page.get_by_role("link", name="Close and refund").click()
         dialog = page.get_by_role("dialog")
