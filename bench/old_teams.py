@@ -71,7 +71,6 @@ async def seed_old_teams(
     on_progress: Callable[[int], object] = lambda _: None,
     *,
     after: int = 0,
-    buyers_of: int | None = None,
 ) -> None:
     """Inserts teams of the demo campaign; the invariants hold. They have no workflows.
 
@@ -80,12 +79,11 @@ async def seed_old_teams(
         teams: the number of the last one, the oldest.
         on_progress: told the number of the last one so far.
         after: the number of the last one that is there.
-        buyers_of: the number of teams that there will be; None: so many.
     """
     for first in range(after + 1, teams + 1, AT_ONCE):
         last = min(first + AT_ONCE - 1, teams)
         for statement in SEED:
-            await database.execute(statement, first, last, buyers_of or teams, timeout=600)
+            await database.execute(statement, first, last, teams, timeout=600)
         on_progress(last)
     for statement in AFTERWARDS:
         await database.execute(statement, timeout=3600)

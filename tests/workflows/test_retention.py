@@ -17,9 +17,9 @@ from workflows.retention import RetentionWorkflow
 LONG_AGO = datetime.now(UTC) - timedelta(days=100)
 
 
-async def removed(client: Client, database: Database, days: int | None) -> str:
+async def removed(client: Client, database: Database, days: int | None, *, archives: bool = False) -> str:
     queue = uuid.uuid4().hex
-    activities = [RetentionActivities(database, Retention(days)).remove_old_teams]
+    activities = [RetentionActivities(database, Retention(days, archives)).remove_old_teams]
     async with Worker(client, task_queue=queue, workflows=[RetentionWorkflow], activities=activities):
         return await client.execute_workflow(RetentionWorkflow.run, id=f"retention-{queue}", task_queue=queue)
 
@@ -35,5 +35,6 @@ async def test_it_removes_what_is_older_than_its_workers_say(client: Client, dat
     await assign_sequences(database, SOURCE)
     assert await removed(client, database, None) == "off: GROUPBUY_RETENTION_DAYS is not set"
     assert (await removed(client, database, 200)).startswith("older than 200 days: removed 0 teams")
-    assert await removed(client, database, 60) == "older than 60 days: removed 1 teams, 1 orders, 2 events"
+    assert await removed(client, database, 60, archives=True) == "older than 60 days: removed 1 teams, 1 orders, 2 events"
     assert await shop.value("SELECT count(*) FROM teams WHERE team_id = $1", member.team_id) == 0
+    assert await shop.value("SELECT team_id FROM archived_teams WHERE team_id = $1", member.team_id) == member.team_id
