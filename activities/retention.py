@@ -35,8 +35,9 @@ class RetentionActivities(interfaces.RetentionActivities):
             teams=before.teams + removal.teams,
             orders=before.orders + removal.orders,
             events=before.events + removal.events,
+            archived=archives,
             kept=dict(kept),
         )
         if is_more:
-            raise next_batch(f"{removed.teams} team(s) removed", removed)
+            raise next_batch(f"{removed.teams} team(s) {removed.done}", removed)
         return removed

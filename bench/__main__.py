@@ -5,21 +5,23 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+import psutil
 
 from bench import audiences, report
 from bench.crowds import PARTS, checked, parse_numbers, parse_rushes
-from bench.processes import BenchError
-from bench.suite import SUITE_PARTS, Plan, Suite
+from bench.processes import BenchError, Child
+from bench.suite import SUITE_PARTS, Plan, Suite, until_up
 from db.core.migrate import upgrade
 from embedded.errors import StackError
 from embedded.plan import Options
+from embedded.ports import HOST, free_port
 from embedded.process import cancel_on_signal, echo_error, exit_process
 from embedded.stack import Stack
 
@@ -29,6 +31,17 @@ ADMISSIONS = {
     "direct": {"GROUPBUY_ADMISSION": "auto", "GROUPBUY_ORCHESTRATED_AT_ONCE": "0"},
 }
 """the settings of each stack of a part"""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many processes a stack has."""
+
+    workers: int
+    apis: int
+
+    def __str__(self) -> str:
+        return f"{self.workers} worker process(es), {self.apis} API process(es)"
 
 
 @dataclass(frozen=True)
@@ -107,6 +120,12 @@ TUNED = ("GROUPBUY_ORCHESTRATED_", "GROUPBUY_WAKEUPS_")
     help="that Temporal, and then the workers, are stopped; --only outage",
 )
 @click.option("--workers", type=click.IntRange(min=1), default=1, help="worker processes of a stack of its own")
+@click.option(
+    "--apis",
+    type=click.IntRange(min=1),
+    default=1,
+    help="API processes of it, to which buyers connect in turn; not --only peer",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="also write the numbers here")
 def main(
     *,
@@ -118,6 +137,7 @@ def main(
     json_file: Path | None,
     admission: str,
     workers: int,
+    apis: int,
     **options: Any,  # noqa: ANN401
 ) -> None:
     """What the platform costs beside bare Temporal updates.
@@ -162,7 +182,8 @@ def main(
         arguments += [*driver.arguments, *(f"--{name.replace('_', '-')}={options[name]}" for name in driver.options)]
         usual = [*ADMISSIONS] if only == "teams" else driver.admissions
         chosen = usual if admission == "both" else [admission]
-        return await _each_admission(directory, chosen, workers, driver.module, arguments, json_file)
+        size = Size(workers, apis)
+        return await _each_admission(directory, chosen, size, driver.module, arguments, json_file)
 
     async def until_signal() -> int:
         code = 130
@@ -195,17 +216,17 @@ async def _audiences(directory: Path, members: int) -> int:
 
 
 async def _each_admission(
-    directory: Path, admissions: Sequence[str], workers: int, module: str, arguments: list[str], json_file: Path | None
+    directory: Path, admissions: Sequence[str], size: Size, module: str, arguments: list[str], json_file: Path | None
 ) -> int:
     """Runs a driver on a stack for each admission; returns the worst exit code."""
     codes, numbers = [], []
     for name in admissions:
         settings = ADMISSIONS[name]
         chosen = {key: value for key, value in os.environ.items() if key.startswith(TUNED)} | settings
-        conditions = f"{name} ({', '.join(f'{key}={value}' for key, value in chosen.items())}); {workers} worker process(es)"
+        conditions = f"{name} ({', '.join(f'{key}={value}' for key, value in chosen.items())}); {size}"
         own_file = directory / f"{name}.json"
         options = [f"--admission={conditions}", f"--json={own_file}"]
-        codes.append(await _drive(directory / name, settings, workers, module, *arguments, *options))
+        codes.append(await _drive(directory / name, settings, size, module, *arguments, *options))
         if await asyncio.to_thread(own_file.exists):
             numbers.append(json.loads(await asyncio.to_thread(own_file.read_text)))
     if json_file:
@@ -213,11 +234,15 @@ async def _each_admission(
     return max(codes)
 
 
-async def _drive(data_dir: Path, settings: dict[str, str], workers: int, module: str, *arguments: str) -> int:
+async def _drive(data_dir: Path, settings: dict[str, str], size: Size, module: str, *arguments: str) -> int:
     """Runs this driver beside a stack of its own, as a process, where a faster event loop plays than the supervisor can use."""
-    async with Stack(Options(data_dir=data_dir, settings=settings, workers=workers), echo_error) as stack:
+    async with (
+        Stack(Options(data_dir=data_dir, settings=settings, workers=size.workers), echo_error) as stack,
+        AsyncExitStack() as more,
+    ):
+        api_urls = [await more.enter_async_context(_another_api(stack)) for _ in range(size.apis - 1)]
         stack_file = data_dir.with_suffix(".stack.json")
-        stack_file.write_text(stack.addresses.to_json())
+        stack_file.write_text(json.dumps(asdict(stack.addresses) | {"more_api_urls": api_urls}))
         print(report.machine(), flush=True)
         print()
         command = [sys.executable, "-P", "-m", module, f"--stack={stack_file}", *arguments]
@@ -228,6 +253,20 @@ async def _drive(data_dir: Path, settings: dict[str, str], workers: int, module:
             if process.returncode is None:
                 process.terminate()
                 await process.wait()
+
+
+@asynccontextmanager
+async def _another_api(stack: Stack) -> AsyncIterator[str]:
+    """Yields the URL of one more API process, with the settings of the stack's."""
+    port = free_port()
+    environment = psutil.Process(stack.part("api").pid).environ()
+    del environment["GROUPBUY_LEGACY_PORT"]
+    api = await Child.start("another API", "api", environment=environment | {"GROUPBUY_API_PORT": str(port)})
+    try:
+        await until_up(api, url := f"http://{HOST}:{port}")
+        yield url
+    finally:
+        await api.stop()
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ class ApiClient:
         BenchError: a request is refused, or still answered `retryable` after RETRY_FOR.
     """
 
-    def __init__(self, url: str, key: str) -> None:
-        self._http = HttpClient(url, key)
+    def __init__(self, url: str, key: str, *more_urls: str) -> None:
+        self._http = HttpClient(url, key, *more_urls)
 
     async def get(self, path: str) -> Json:
         return await self._call("GET", path)

@@ -62,11 +62,11 @@ def parse_ways(metrics: str) -> Ways:
 
 class Crowd:
     def __init__(self, stack: RunningStack, database: "asyncpg.Connection[Any]", meter: Meter) -> None:
-        self.http = HttpClient(stack.api_url, stack.mall_key)
+        self.http = HttpClient(stack.api_url, stack.mall_key, *stack.more_api_urls)
         self.meter = meter
         self._ops = ApiClient(stack.api_url, stack.ops_key)
-        self._mall = ApiClient(stack.api_url, stack.mall_key)
-        self._metrics = HttpClient(stack.api_url, stack.ops_key)
+        self._mall = ApiClient(stack.api_url, stack.mall_key, *stack.more_api_urls)
+        self._metrics = [HttpClient(url, stack.ops_key) for url in (stack.api_url, *stack.more_api_urls)]
         self._database = database
 
     async def offer(self, target_count: int) -> Json:
@@ -91,8 +91,8 @@ class Crowd:
         return await post(self.http, f"/v1/orders/{order['out_trade_no']}/payment", payment, answers, due)
 
     async def ways(self) -> Ways:
-        """Since the start of the API."""
-        return parse_ways(await self._metrics.text("/metrics"))
+        """Since the start of the API, of all its processes together."""
+        return parse_ways("".join([await each.text("/metrics") for each in self._metrics]))
 
     async def count(self, offer: Json) -> tuple[int, int]:
         """Returns teams and live seats of the campaign, by the rows."""

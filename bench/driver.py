@@ -34,6 +34,8 @@ class RunningStack(BaseModel):
     """The part of `groupbuy up --json` that the driver needs; other names are ignored."""
 
     api_url: str
+    more_api_urls: list[str] = []
+    """of further API processes, where the bench has started some"""
     temporal_address: str
     database_url: str
     mall_key: str

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from itertools import cycle
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -54,10 +55,10 @@ class _Connection(asyncio.Protocol):
 class HttpClient:
     """JSON over HTTP/1.1 with a bearer key. Opens as many connections as there are concurrent requests."""
 
-    def __init__(self, url: str, key: str) -> None:
-        address = urlsplit(url).netloc
-        self._host, _, self._port = address.partition(":")
-        self._headers = f"Host: {address}\r\nAuthorization: Bearer {key}\r\n"
+    def __init__(self, url: str, key: str, *more_urls: str) -> None:
+        """A new connection goes to the next one of the URLs, which are of processes that serve the same."""
+        self._addresses = cycle(urlsplit(each).netloc for each in (url, *more_urls))
+        self._headers = f"Host: groupbuy\r\nAuthorization: Bearer {key}\r\n"
         self._idle: list[_Connection] = []
 
     async def send(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
@@ -86,5 +87,6 @@ class HttpClient:
         while self._idle:
             if (idle := self._idle.pop()).is_open:
                 return idle
-        _, connection = await asyncio.get_running_loop().create_connection(_Connection, self._host, int(self._port))
+        host, _, port = next(self._addresses).partition(":")
+        _, connection = await asyncio.get_running_loop().create_connection(_Connection, host, int(port))
         return connection

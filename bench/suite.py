@@ -136,7 +136,7 @@ class Suite:
         loads = (self._floor_callers, self._team_callers, self._quote_callers, self._callback_floor)
         for child in (floor_worker, receiver, *loads):
             await child.ready()
-        await _until_up(bare_api, bare_url)
+        await until_up(bare_api, bare_url)
 
         parts = ("temporal", "postgres", "worker-1", "api")
         pids = {name: stack.part(name).pid or 0 for name in parts} | {"mall": receiver.pid}
@@ -213,7 +213,7 @@ class Suite:
         return Measured(result, after.since(before))
 
 
-async def _until_up(child: Child, url: str) -> None:
+async def until_up(child: Child, url: str) -> None:
     while True:
         if not child.is_running:
             raise BenchError(f"{child.name} ended before it was ready; its output is above")

@@ -54,7 +54,7 @@ async def _called_back(
     stack: RunningStack, event_type: str, target_count: int, **fields: int
 ) -> AsyncIterator[tuple[ApiClient, Json, set[str], Callable[[], None]]]:
     """Yields a client, an offer, the teams that were played, and the check that each was called back with this event."""
-    mall, ops = ApiClient(stack.api_url, stack.mall_key), ApiClient(stack.api_url, stack.ops_key)
+    mall, ops = ApiClient(stack.api_url, stack.mall_key, *stack.more_api_urls), ApiClient(stack.api_url, stack.ops_key)
     offer = await ops.create_campaign(f"bench-life-{secrets.token_hex(4)}", target_count, **fields)
     port = free_port()
     offer["callback"] = {"kind": "http", "url": f"http://{HOST}:{port}/"}

@@ -18,4 +18,4 @@ class RetentionWorkflow:
             return "off: GROUPBUY_RETENTION_DAYS is not set"
         kept = "".join(f"; {count} kept: {reason}" for reason, count in removed.kept.items())
         counts = f"{removed.teams} teams, {removed.orders} orders, {removed.events} events"
-        return f"older than {removed.days} days: removed {counts}{kept}"
+        return f"older than {removed.days} days: {removed.done} {counts}{kept}"

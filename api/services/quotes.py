@@ -1,17 +1,19 @@
 """Quotes and the market: the cached offer of a campaign, and the buyer's own state read from the rows."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from api.runtime.cache import Cache
 from api.runtime.quote_counts import QuoteCounts
+from api.runtime.shared_reads import SharedReads
 from api.runtime.statistics import StatisticsCache
 from api.runtime.turns import Turn, Turns
 from db.campaigns.market import MarketViewer, market_teams
-from db.campaigns.offers import read_buyer_state, read_offers
-from db.core.connection import Connection, Database, connection
+from db.campaigns.offers import read_buyer_states, read_offers
+from db.core.connection import Database, connection
 from db.settings.switches import read_switches
 from domain.eligibility import SeatIntent, is_visible
-from domain.quotes import Offer, QuoteContext, choose_offer, quote, quote_context
+from domain.quotes import BuyerState, Offer, QuoteContext, choose_offer, quote, quote_context
 from domain.schemas.market import Market
 from domain.schemas.quotes import QuoteRequest
 from domain.switches import Switches
@@ -22,6 +24,7 @@ class QuoteService:
         self, database: Database, cache: Cache, statistics: StatisticsCache, turns: Turns, counts: QuoteCounts
     ) -> None:
         self._database = database
+        self._buyers = SharedReads(self._read_buyers)
         self._cache = cache
         self._statistics = statistics
         self._turns = turns
@@ -35,11 +38,7 @@ class QuoteService:
             Unavailable: too many requests wait.
         """
         async with self._turns.take(Turn.QUOTE):
-            now = datetime.now(UTC)
-            offer, switches = await self._offer(source, request, now), await self._switches()
-            self._counts.count(source, offer.campaign_id, now)
-            async with connection(self._database) as conn:
-                return await _context(conn, offer, switches, request.user_id, now)
+            return await self._context(source, request, datetime.now(UTC))
 
     async def market(self, source: str, request: QuoteRequest, limit: int) -> Market:
         """Returns a quote with at most `limit` teams to join; buyers who may not see the offer see only their own teams.
@@ -50,14 +49,23 @@ class QuoteService:
         """
         async with self._turns.take(Turn.QUOTE):
             now = datetime.now(UTC)
-            offer, switches = await self._offer(source, request, now), await self._switches()
-            self._counts.count(source, offer.campaign_id, now)
+            context = await self._context(source, request, now)
+            campaign_id, sees_others = context.offer.campaign_id, is_visible(context.facts)
+            viewer = MarketViewer(source, campaign_id, request.goods_id, request.user_id, sees_others)
             async with connection(self._database) as conn:
-                context = await _context(conn, offer, switches, request.user_id, now)
-                viewer = MarketViewer(source, offer.campaign_id, request.goods_id, request.user_id, is_visible(context.facts))
                 teams = await market_teams(conn, viewer, now, limit)
-            statistics = await self._statistics.get(source, offer.campaign_id)
+            statistics = await self._statistics.get(source, campaign_id)
         return Market(quote=quote(context), teams=teams, statistics=statistics)
+
+    async def _context(self, source: str, request: QuoteRequest, now: datetime) -> QuoteContext:
+        offer, switches = await self._offer(source, request, now), await self._switches()
+        self._counts.count(source, offer.campaign_id, now)
+        buyer = await self._buyers.get((offer, request.user_id))
+        return quote_context(offer, buyer, switches, SeatIntent.EITHER, now)
+
+    async def _read_buyers(self, buyers: Sequence[tuple[Offer, str]]) -> list[BuyerState]:
+        async with connection(self._database) as conn:
+            return await read_buyer_states(conn, buyers)
 
     async def _offer(self, source: str, request: QuoteRequest, now: datetime) -> Offer:
         key = (source, request.channel, request.goods_id, request.campaign_id)
@@ -73,7 +81,3 @@ class QuoteService:
 
     async def _switches(self) -> Switches:
         return await self._cache.get("switches", lambda: read_switches(self._database), lambda _: ["switch"])
-
-
-async def _context(conn: Connection, offer: Offer, switches: Switches, user_id: str, now: datetime) -> QuoteContext:
-    return quote_context(offer, await read_buyer_state(conn, offer, user_id), switches, SeatIntent.EITHER, now)

@@ -1,10 +1,11 @@
 """Reads the offer (the same for every buyer) and the state of one buyer, apart for caches or in one statement."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from db.campaigns.store import LIVE_ORDERS
-from db.core.connection import Connection, Row, fetch_one
+from db.core.connection import Connection, Row
 from domain.eligibility import Facts, SeatIntent
 from domain.errors import ErrorCode, Refusal
 from domain.lifecycle import CampaignStatus
@@ -43,11 +44,18 @@ OFFERS_AHEAD = 20
 """more than begin or end while an offer is cached"""
 OFFERS = f"SELECT {OFFER_COLUMNS} FROM {OFFER_TABLES} {OFFERS_IN_ORDER} LIMIT {OFFERS_AHEAD}"
 
-# $1 campaign, $2 source, $3 user, $4 the campaign's audience, $5 the discount's.
-BUYER_STATE = f"""
-SELECT coalesce((SELECT live FROM user_quotas WHERE campaign_id = $1 AND source = $2 AND user_id = $3), 0) AS live_orders,
-       (SELECT stock - live FROM campaign_stock WHERE campaign_id = $1) AS stock_left,
-       {is_member("$4", "$3")} AS in_audience, {is_member("$5", "$3")} AS in_discount_audience
+# $1 campaigns, $2 sources, $3 users, $4 the campaigns' audiences, $5 the discounts', one of each a buyer. They are looked up by
+# key: with joins, the plan for any number of buyers would read whole tables.
+BUYER_STATES = f"""
+SELECT b.user_id,
+       coalesce((SELECT live FROM user_quotas q
+                  WHERE q.campaign_id = b.campaign_id AND q.source = b.source AND q.user_id = b.user_id), 0) AS live_orders,
+       (SELECT stock - live FROM campaign_stock s WHERE s.campaign_id = b.campaign_id) AS stock_left,
+       {is_member("b.audience", "b.user_id")} AS in_audience,
+       {is_member("b.discount_audience", "b.user_id")} AS in_discount_audience
+  FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY
+       AS b (campaign_id, source, user_id, audience, discount_audience, position)
+ ORDER BY b.position
 """
 
 # Both and the switches, in one statement.
@@ -101,11 +109,10 @@ async def read_offers(
     return [_offer(row) for row in rows]
 
 
-async def read_buyer_state(conn: Connection, offer: Offer, user_id: str) -> BuyerState:
-    """Reads the buyer's state alone."""
-    audiences = (offer.audience, offer.discount.audience)
-    row = await fetch_one(conn, BUYER_STATE, offer.campaign_id, offer.source, user_id, *audiences)
-    return _buyer_state(row, user_id)
+async def read_buyer_states(conn: Connection, buyers: Sequence[tuple[Offer, str]]) -> list[BuyerState]:
+    """Reads the states of buyers alone, each for an offer; returns them in this order."""
+    of_each = [(o.campaign_id, o.source, user_id, o.audience, o.discount.audience) for o, user_id in buyers]
+    return [_buyer_state(row, row["user_id"]) for row in await conn.fetch(BUYER_STATES, *zip(*of_each, strict=True))]
 
 
 STOCK_TAKEN = f"SELECT coalesce((SELECT live FROM campaign_stock WHERE campaign_id = $1), {LIVE_ORDERS})"
@@ -113,7 +120,7 @@ STOCK_TAKEN = f"SELECT coalesce((SELECT live FROM campaign_stock WHERE campaign_
 
 async def read_context_of(conn: Connection, offer: Offer, stock: int | None, user_id: str, now: datetime) -> QuoteContext:
     """Reads what a quote would be computed from if a campaign with this stock made this offer."""
-    buyer = await read_buyer_state(conn, offer, user_id)
+    [buyer] = await read_buyer_states(conn, [(offer, user_id)])
     taken = 0 if stock is None else await conn.fetchval(STOCK_TAKEN, offer.campaign_id)
     switches = parse_switches(await conn.fetchval(f"SELECT {SWITCHES}"))
     buyer = replace(buyer, stock_left=None if stock is None else stock - taken)

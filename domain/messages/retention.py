@@ -18,5 +18,12 @@ class RemovedTeams(WorkflowMessage):
     teams: int = 0
     orders: int = 0
     events: int = 0
+    archived: bool = False
+    """each went to the archive"""
     kept: dict[str, int] = {}
     """teams that were kept, by reason"""
+
+    @property
+    def done(self) -> str:
+        """What was done with them, in a word."""
+        return "archived" if self.archived else "removed"

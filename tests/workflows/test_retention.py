@@ -35,6 +35,6 @@ async def test_it_removes_what_is_older_than_its_workers_say(client: Client, dat
     await assign_sequences(database, SOURCE)
     assert await removed(client, database, None) == "off: GROUPBUY_RETENTION_DAYS is not set"
     assert (await removed(client, database, 200)).startswith("older than 200 days: removed 0 teams")
-    assert await removed(client, database, 60, archives=True) == "older than 60 days: removed 1 teams, 1 orders, 2 events"
+    assert await removed(client, database, 60, archives=True) == "older than 60 days: archived 1 teams, 1 orders, 2 events"
     assert await shop.value("SELECT count(*) FROM teams WHERE team_id = $1", member.team_id) == 0
     assert await shop.value("SELECT team_id FROM archived_teams WHERE team_id = $1", member.team_id) == member.team_id

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from db.campaigns.offers import read_buyer_state, read_offers, read_quote_context
+from db.campaigns.offers import read_buyer_states, read_offers, read_quote_context
 from db.campaigns.store import change_campaign
 from db.core.connection import connection
 from domain.errors import ErrorCode, Refusal
@@ -135,6 +135,6 @@ async def test_offer_and_buyer_state_read_apart_equal_the_combined_read(shop: Sh
             request = QuoteRequest(goods_id=goods_id, channel=CHANNEL, user_id=user)
             combined = await read_quote_context(conn, SOURCE, request, NOW)
             [offer] = await read_offers(conn, SOURCE, CHANNEL, goods_id, None, NOW)
-            assert (offer, await read_buyer_state(conn, offer, user)) == (combined.offer, combined.buyer)
+            assert (offer, await read_buyer_states(conn, [(offer, user)])) == (combined.offer, [combined.buyer])
         with pytest.raises(Refusal, match="campaign_not_found"):
             await read_offers(conn, SOURCE, "c99", goods_id, None, NOW)
