@@ -69,10 +69,10 @@ class Crowd:
         self._metrics = [HttpClient(url, stack.ops_key) for url in (stack.api_url, *stack.more_api_urls)]
         self._database = database
 
-    async def offer(self, target_count: int) -> Json:
+    async def offer(self, target_count: int, **fields: int) -> Json:
         """Creates a campaign of its own for one measurement, which begins when the platform is calm."""
         await self._until_calm()
-        return await self._ops.create_campaign(f"bench-crowd-{secrets.token_hex(4)}", target_count)
+        return await self._ops.create_campaign(f"bench-crowd-{secrets.token_hex(4)}", target_count, **fields)
 
     async def open_connections(self, count: int) -> None:
         """What is measured is the market, not how quickly it accepts connections."""

@@ -30,6 +30,8 @@ from embedded.process import echo_error, exit_process
 
 OPENERS = 16
 FORMING = "TaskQueue = 'groupbuy' AND WorkflowType = 'TeamWorkflow' AND ExecutionStatus = 'Running'"
+DAY = 86400
+"""seconds: no seat lapses meanwhile"""
 SETTLE = 5.0
 """seconds of rest after a step, in which nothing is measured"""
 
@@ -119,7 +121,7 @@ async def measure(stack: RunningStack, steps: list[int], callers: int, seconds: 
     measured = []
     async with crowd(stack) as there:
         bench = OpenTeams(stack, temporal, there, callers)
-        offer = await there.offer(3)
+        offer = await there.offer(3, lock_ttl=DAY)
         for number in sorted({1, *steps}):
             measured.append(await bench.step(offer, number, seconds))
             memory = ", ".join(f"{name} {used / 2**20:.0f} MiB" for name, used in measured[-1].memory.items())

@@ -1,7 +1,6 @@
 """Validated types of every input: identifiers, money, moments, texts. Code behind them relies on their limits."""
 
 import re
-from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
@@ -88,17 +87,22 @@ Balance = Annotated[
 _BEFORE_ALL, _AFTER_ALL = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
+OUT_OF_RANGE = "this moment is out of range"
+
+
 def utc(value: datetime) -> datetime:
     """Returns the same moment in UTC.
 
     Raises:
         ValueError: it is out of the range that the database can hold.
     """
-    with suppress(OverflowError):
+    try:
         moment = value if value.tzinfo is UTC else value.astimezone(UTC)
-        if _BEFORE_ALL < moment < _AFTER_ALL:
-            return moment
-    raise ValueError("this moment is out of range")
+    except OverflowError:
+        raise ValueError(OUT_OF_RANGE) from None
+    if not _BEFORE_ALL < moment < _AFTER_ALL:
+        raise ValueError(OUT_OF_RANGE)
+    return moment
 
 
 def rfc3339(value: datetime) -> str:
@@ -118,8 +122,7 @@ def _moment_text(value: object) -> object:
 Moment = Annotated[
     AwareDatetime,
     BeforeValidator(_moment_text, json_schema_input_type=str),
-    AfterValidator(utc),
-    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    AfterValidator(utc),  # which pydantic writes as RFC 3339 with a Z
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """An aware point in time, in UTC."""

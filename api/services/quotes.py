@@ -8,13 +8,13 @@ from api.runtime.quote_counts import QuoteCounts
 from api.runtime.shared_reads import SharedReads
 from api.runtime.statistics import StatisticsCache
 from api.runtime.turns import Turn, Turns
-from db.campaigns.market import MarketViewer, market_teams
+from db.campaigns.market import MarketView, teams_for, teams_for_all
 from db.campaigns.offers import read_buyer_states, read_offers
 from db.core.connection import Database, connection
 from db.settings.switches import read_switches
 from domain.eligibility import SeatIntent, is_visible
 from domain.quotes import BuyerState, Offer, QuoteContext, choose_offer, quote, quote_context
-from domain.schemas.market import Market
+from domain.schemas.market import Market, MarketTeam
 from domain.schemas.quotes import QuoteRequest
 from domain.switches import Switches
 
@@ -25,6 +25,7 @@ class QuoteService:
     ) -> None:
         self._database = database
         self._buyers = SharedReads(self._read_buyers)
+        self._teams_for_all = SharedReads(self._read_teams, group=lambda view: view)
         self._cache = cache
         self._statistics = statistics
         self._turns = turns
@@ -50,12 +51,22 @@ class QuoteService:
         async with self._turns.take(Turn.QUOTE):
             now = datetime.now(UTC)
             context = await self._context(source, request, now)
-            campaign_id, sees_others = context.offer.campaign_id, is_visible(context.facts)
-            viewer = MarketViewer(source, campaign_id, request.goods_id, request.user_id, sees_others)
-            async with connection(self._database) as conn:
-                teams = await market_teams(conn, viewer, now, limit)
-            statistics = await self._statistics.get(source, campaign_id)
+            view = MarketView(source, context.offer.campaign_id, request.goods_id, limit)
+            teams = await self._teams(view, context, now)
+            statistics = await self._statistics.get(source, view.campaign_id)
         return Market(quote=quote(context), teams=teams, statistics=statistics)
+
+    async def _teams(self, view: MarketView, context: QuoteContext, now: datetime) -> list[MarketTeam]:
+        sees_others = is_visible(context.facts)
+        if context.buyer.live_orders:
+            async with connection(self._database) as conn:
+                return await teams_for(conn, view, now, context.buyer.user_id, sees_others=sees_others)
+        return await self._teams_for_all.get(view) if sees_others else []
+
+    async def _read_teams(self, views: Sequence[MarketView]) -> list[list[MarketTeam]]:
+        """Of views that are all the same."""
+        async with connection(self._database) as conn:
+            return [await teams_for_all(conn, views[0], datetime.now(UTC))] * len(views)
 
     async def _context(self, source: str, request: QuoteRequest, now: datetime) -> QuoteContext:
         offer, switches = await self._offer(source, request, now), await self._switches()

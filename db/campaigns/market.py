@@ -1,5 +1,6 @@
 """The market: teams a buyer can join. One or two index scans, however many teams there are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,67 +16,83 @@ OWN_ORDERS = 500
 """how many of the buyer's latest orders are searched for the buyer's own teams"""
 MEMBERS_SHOWN = 10
 
-# Joinable teams, in the order of teams_joinable_idx. The scan skips full teams; a team is full for no longer than the payment
-# window, so these are few.
-# Twin of domain.seats.can_take_seat, with the status that each part of TEAMS asks for.
-HAS_SEAT = "deadline > $5 AND lock_count < target_count"
+
+def has_seat(now: str) -> str:
+    """Returns SQL: whether a forming team can be joined. Twin of domain.seats.can_take_seat, but for the status."""
+    return f"deadline > {now} AND lock_count < target_count"
+
+
 BEST_FIRST = "target_count - complete_count, deadline"
 
 COLUMNS = "team_id, campaign_id, target_count, lock_count, complete_count, opened_at, deadline"
-
-TEAMS = f"""
-WITH own AS MATERIALIZED (
-  SELECT coalesce(array_agg(DISTINCT team_id), '{{}}') AS team_ids
-    FROM (SELECT team_id, live, campaign_id, goods_id FROM orders
-           WHERE {equal_pair("user_id, source", "$4, $1")}
-           ORDER BY source DESC, locked_at DESC, order_id DESC LIMIT {OWN_ORDERS}) latest
-   WHERE live AND campaign_id = $2 AND goods_id = $3
-), listed AS (
-  (SELECT {COLUMNS}, true AS mine FROM teams
-    WHERE team_id = ANY((SELECT team_ids FROM own)::text[]) AND {IS_FORMING} AND {HAS_SEAT} ORDER BY {BEST_FIRST} LIMIT $6)
-  UNION ALL
-  (SELECT {COLUMNS}, false FROM teams
-    WHERE source = $1 AND campaign_id = $2 AND goods_id = $3 AND status = 'forming' AND {HAS_SEAT}
-      AND team_id <> ALL((SELECT team_ids FROM own)::text[])
-    ORDER BY {BEST_FIRST} LIMIT $7)
-), shown AS (
-  SELECT * FROM listed ORDER BY mine DESC, {BEST_FIRST} LIMIT $6
-)
+# In the order of teams_joinable_idx. The scan skips full teams; a team is full for no longer than the payment window, so these
+# are few.
+JOINABLE = f"""
+SELECT {COLUMNS}, false AS mine FROM teams
+ WHERE source = $1 AND campaign_id = $2 AND goods_id = $3 AND status = 'forming' AND {has_seat("$4")}"""
+WITH_MEMBERS = f"""
 SELECT t.*, ARRAY(SELECT user_id || ' ' || status FROM orders o
                    WHERE o.team_id = t.team_id AND live ORDER BY locked_at, out_trade_no LIMIT {MEMBERS_SHOWN}) AS members
   FROM shown t ORDER BY mine DESC, {BEST_FIRST}
 """
 
+TEAMS_FOR_ALL = f"WITH shown AS ({JOINABLE} ORDER BY {BEST_FIRST} LIMIT $5) {WITH_MEMBERS}"
+
+TEAMS = f"""
+WITH own AS MATERIALIZED (
+  SELECT coalesce(array_agg(DISTINCT team_id), '{{}}') AS team_ids
+    FROM (SELECT team_id, live, campaign_id, goods_id FROM orders
+           WHERE {equal_pair("user_id, source", "$7, $1")}
+           ORDER BY source DESC, locked_at DESC, order_id DESC LIMIT {OWN_ORDERS}) latest
+   WHERE live AND campaign_id = $2 AND goods_id = $3
+), listed AS (
+  (SELECT {COLUMNS}, true AS mine FROM teams
+    WHERE team_id = ANY((SELECT team_ids FROM own)::text[]) AND {IS_FORMING} AND {has_seat("$4")}
+    ORDER BY {BEST_FIRST} LIMIT $5)
+  UNION ALL
+  ({JOINABLE} AND team_id <> ALL((SELECT team_ids FROM own)::text[]) ORDER BY {BEST_FIRST} LIMIT $6)
+), shown AS (
+  SELECT * FROM listed ORDER BY mine DESC, {BEST_FIRST} LIMIT $5
+) {WITH_MEMBERS}
+"""
+
 
 @dataclass(frozen=True, slots=True)
-class MarketViewer:
-    """The buyer who views the market for some goods of a campaign."""
+class MarketView:
+    """What of the market is looked at: teams for some goods of a campaign, so many at most."""
 
     source: str
     campaign_id: int
     goods_id: str
-    user_id: str
-    sees_others: bool
-    """false: only the buyer's own teams are shown"""
+    limit: int
 
 
-async def market_teams(conn: Connection, viewer: MarketViewer, now: datetime, limit: int) -> list[MarketTeam]:
-    """Returns teams with a free seat: the buyer's own first, then by missing payments and deadline, least first."""
-    who = (viewer.source, viewer.campaign_id, viewer.goods_id, viewer.user_id)
-    rows = await conn.fetch(TEAMS, *who, now, limit, limit if viewer.sees_others else 0)
-    return MARKET_TEAMS.validate_python([_team(row, viewer.user_id) for row in rows])
+async def teams_for_all(conn: Connection, view: MarketView, now: datetime) -> list[MarketTeam]:
+    """Returns teams with a free seat as everybody sees them who has none: by missing payments and deadline, least first."""
+    rows = await conn.fetch(TEAMS_FOR_ALL, view.source, view.campaign_id, view.goods_id, now, view.limit)
+    return _teams(rows)
+
+
+async def teams_for(conn: Connection, view: MarketView, now: datetime, user_id: str, *, sees_others: bool) -> list[MarketTeam]:
+    """Returns teams with a free seat as a buyer sees them: the buyer's own first, and only these without `sees_others`."""
+    what = (view.source, view.campaign_id, view.goods_id, now, view.limit)
+    return _teams(await conn.fetch(TEAMS, *what, view.limit if sees_others else 0, user_id), user_id)
 
 
 # One adapter call for the whole list: faster than constructing each model.
 MARKET_TEAMS = TypeAdapter(list[MarketTeam])
 
 
-def _team(row: Row, viewer: str) -> dict[str, Any]:
+def _teams(rows: Sequence[Row], viewer: str | None = None) -> list[MarketTeam]:
+    return MARKET_TEAMS.validate_python([_team(row, viewer) for row in rows])
+
+
+def _team(row: Row, viewer: str | None) -> dict[str, Any]:
     seats_left = row["target_count"] - row["lock_count"]
     return {**row, "seats_left": seats_left, "members": [_member(member, viewer) for member in row["members"]]}
 
 
-def _member(stored: str, viewer: str) -> dict[str, str]:
+def _member(stored: str, viewer: str | None) -> dict[str, str]:
     user_id, _, status = stored.partition(" ")
     return {"user_id": user_id if user_id == viewer else mask_user_id(user_id), "status": status}
 

@@ -13,7 +13,7 @@ from itertools import permutations, product
 import asyncpg
 import pytest
 
-from db.campaigns.market import MarketViewer, market_teams
+from db.campaigns.market import MarketView, teams_for, teams_for_all
 from db.campaigns.offers import read_offers
 from db.core.connection import Connection, Row, transaction
 from db.orders import lock, queries, release, settle
@@ -225,12 +225,13 @@ async def test_the_market_lists_the_teams_of_can_take_seat(cases: Cases) -> None
                 await case.set_team(status, lock_count=lock_count, deadline=deadline)
                 request, campaign_id = case.member.request, case.member.campaign.campaign_id
                 user = request.user_id if is_member else "somebody-else"
-                viewer = MarketViewer(SOURCE, campaign_id, request.goods_id, user, sees_others=True)
+                view = MarketView(SOURCE, campaign_id, request.goods_id, 10)
 
-                listed = await market_teams(case.conn, viewer, NOW, 10)
+                listed = await teams_for(case.conn, view, NOW, user, sees_others=True)
 
                 expected = can_take_seat(status, deadline, NOW, lock_count=lock_count, target_count=TARGET)
                 assert [team.mine for team in listed] == [is_member] * expected, (status, deadline, lock_count)
+                assert len(await teams_for_all(case.conn, view, NOW)) == expected, (status, deadline, lock_count)
 
 
 def counts(live_orders: int, take_limit: int, stock_left: int | None) -> Facts:

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from db.campaigns.funnel import read_funnel
-from db.campaigns.market import TEAMS, MarketViewer, count_statistics, market_teams
+from db.campaigns.market import TEAMS, TEAMS_FOR_ALL, MarketView, count_statistics, teams_for, teams_for_all
 from db.core.connection import Database, connection
 from domain.lifecycle import TeamDecision
 from domain.schemas.campaigns import Campaign
@@ -25,9 +25,12 @@ async def teams(
     sees_others: bool = True,
     **when: Any,  # noqa: ANN401
 ) -> list[MarketTeam]:
-    viewer = MarketViewer(SOURCE, campaign.campaign_id, campaign.goods[0].goods_id, user, sees_others)
+    view, now = MarketView(SOURCE, campaign.campaign_id, campaign.goods[0].goods_id, limit), when.get("now", NOW)
     async with connection(shop.database) as conn:
-        return await market_teams(conn, viewer, when.get("now", NOW), limit)
+        for_buyer = await teams_for(conn, view, now, user, sees_others=sees_others)
+        for_stranger = await teams_for(conn, view, now, "stranger", sees_others=True)
+        assert await teams_for_all(conn, view, now) == for_stranger, "who has no seat sees what everybody sees"
+    return for_buyer
 
 
 async def test_order_is_own_teams_then_missing_payments_then_deadline(shop: Shop) -> None:
@@ -133,10 +136,11 @@ async def test_joinable_teams_are_found_by_their_index(shop: Shop) -> None:
     )
     try:
         await shop.execute("ANALYZE teams")
-        values = (SOURCE, campaign.campaign_id, opener.request.goods_id, BUYER, NOW, 20, 20)
-        plan = "\n".join(row[0] for row in await shop.rows(f"EXPLAIN {TEAMS}", *values))
-        assert "teams_joinable_idx" in plan
-        assert "Seq Scan on teams" not in plan
+        values = (SOURCE, campaign.campaign_id, opener.request.goods_id, NOW, 20)
+        for sql, own in ((TEAMS_FOR_ALL, ()), (TEAMS, (20, BUYER))):
+            plan = "\n".join(row[0] for row in await shop.rows(f"EXPLAIN {sql}", *values, *own))
+            assert "teams_joinable_idx" in plan
+            assert "Seq Scan on teams" not in plan
     finally:
         await shop.execute("DELETE FROM teams WHERE team_id LIKE 'seeded-%'")
 
