@@ -156,7 +156,9 @@ class Settings(DatabaseSettings):
     )
     task_queues: TaskQueues = Field(default=(), description="what a worker serves; empty: all of them")
     wakeups_at_once: PositiveInt = Field(
-        default=8, description="teams changed directly whose workflows take over at the same time, of all workers together"
+        default=8,
+        description="teams changed directly whose workflows take over at the same time, of all workers together;"
+        " fewer while buyers need workflows, too",
     )
 
     http_connections: PositiveInt = Field(default=2000, description="connections that one API process has at most")

@@ -68,9 +68,10 @@ async def run(settings: Settings, deployment: WorkerDeploymentConfig | None) -> 
             callbacks = CallbackActivities(
                 database, senders, retries, count=attempt_counter(runtime if settings.metrics_port else None)
             )
+            process = Process(client, database, deployment=deployment)
             await parts.enter_async_context(
                 all_workers(
-                    Process(client, database, deployment=deployment),
+                    process,
                     callbacks,
                     horizons=Horizons.of(settings.callback_give_up),
                     only=settings.task_queues or None,
@@ -84,7 +85,7 @@ async def run(settings: Settings, deployment: WorkerDeploymentConfig | None) -> 
             await namespace.look()
             await parts.enter_async_context(running(namespace.run))
             tell = partial(wake_team, client, local_activities=settings.local_activities, within=TELL_WITHIN)
-            dispatcher = WakeUpDispatcher(database, tell, settings.wakeups_at_once)
+            dispatcher = WakeUpDispatcher(database, tell, settings.wakeups_at_once, process.buyers.are_present)
             await parts.enter_async_context(running(dispatcher.run))
             late_seats = LateSeats(database, partial(probe, client, uuid.uuid4().hex, PROBE_WITHIN))
             await parts.enter_async_context(running(late_seats.run))

@@ -19,7 +19,7 @@ from bench.rounds import Pair, Side, percentile
 
 EVENTS_AT_MOST = 52
 UPDATES_RATIO, UPDATES_RATIO_LEAST = 0.75, 0.6
-BARE_RATIOS = {"quotes": 0.5, "market": 0.35}
+BARE_RATIOS = {"quotes": 0.8, "market": 0.45}
 
 
 def machine() -> str:

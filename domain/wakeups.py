@@ -16,6 +16,8 @@ class Urgency(IntEnum):
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
 RUSH = 40
 """teams changed directly within a second, above which their workflows are told one at a time"""
+BESIDE_BUYERS = 3
+"""workflows that are told at a time while buyers need the engine, too: with more of them, a refund takes twice as long"""
 ATTEMPTS = 8
 """times that a workflow is told without taking the rows over, before a person is shown the team"""
 
@@ -23,3 +25,8 @@ ATTEMPTS = 8
 def pause_after(attempts: int) -> timedelta:
     """Returns how long a team's workflow has to take its rows over, after so many earlier attempts to tell it."""
     return min(FIRST_PAUSE * (1 << min(attempts, 10)), LONGEST_PAUSE)
+
+
+def told_at_once(bound: int, *, are_buyers_present: bool) -> int:
+    """Returns how many workflows may have been told and not have taken over yet, of the bound that is set for it."""
+    return min(bound, BESIDE_BUYERS) if are_buyers_present else bound

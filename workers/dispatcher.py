@@ -12,6 +12,7 @@ from db.teams.queries import read_team_facts
 from db.teams.wakeups import WakeUp, claim_wakeups, discard_wakeup, give_back_wakeups, record_failed_wakeup
 from domain.lifecycle import TeamStatus
 from domain.messages.teams import RowsChanged, TeamFacts
+from domain.wakeups import told_at_once
 
 log = logging.getLogger("groupbuy.worker")
 
@@ -34,16 +35,20 @@ TellsTeam = Callable[[TeamFacts, TeamStatus, RowsChanged], Awaitable[None]]
 
 
 class WakeUpDispatcher:
-    def __init__(self, database: Database, tell: TellsTeam, at_once: int) -> None:
+    def __init__(
+        self, database: Database, tell: TellsTeam, at_once: int, are_buyers_present: Callable[[], bool] = lambda: False
+    ) -> None:
         """
         Args:
             database: the database.
             tell: tells a team's workflow to read the rows.
             at_once: how many workflows may have been told and not have read yet, by all dispatchers together.
+            are_buyers_present: says whether buyers need the engine, too: then they are fewer.
         """
         self._database = database
         self._tell = tell
         self._at_once = at_once
+        self._are_buyers_present = are_buyers_present
 
     async def run(self) -> None:
         """Tells workflows until cancelled."""
@@ -64,7 +69,8 @@ class WakeUpDispatcher:
         Raises:
             EngineAwayError: Temporal did not answer for some.
         """
-        wakeups = await claim_wakeups(self._database, datetime.now(UTC), self._at_once)
+        at_once = told_at_once(self._at_once, are_buyers_present=self._are_buyers_present())
+        wakeups = await claim_wakeups(self._database, datetime.now(UTC), at_once)
         if not wakeups:
             return 0
         facts = await read_team_facts(self._database, [wakeup.team_id for wakeup in wakeups])

@@ -31,6 +31,7 @@ from activities.teams import TeamActivities
 from db.core.connection import Database
 from db.core.invariants import Horizons
 from domain.retention import Retention
+from workers.buyers import Buyers, NotesBuyers
 from workflows.audience_import import AudienceImportWorkflow
 from workflows.campaign_shutdown import CampaignShutdownWorkflow
 from workflows.ends import how_team_ended
@@ -91,6 +92,7 @@ class Process:
     # The sandbox costs a quarter of this process's CPU. The tests run and replay every workflow inside it.
     runner: WorkflowRunner = field(default_factory=UnsandboxedWorkflowRunner)
     deployment: WorkerDeploymentConfig | None = None
+    buyers: Buyers = field(default_factory=Buyers)
 
     def worker(
         self,
@@ -99,13 +101,16 @@ class Process:
         *,
         workflows: list[type],
         activities: list[Callable[..., Any]],
+        awaited: Collection[Callable[..., Any]] = (),
         **limits: Unpack[Limits],
     ) -> Worker:
+        """`awaited`: those of the activities that a buyer waits for."""
         return Worker(
             self.client,
             task_queue=task_queue,
             workflows=workflows,
             activities=activities,
+            interceptors=[NotesBuyers(self.buyers, awaited)] if awaited else (),
             workflow_runner=self.runner,
             workflow_task_executor=threads,
             # A fixed number of pollers leaves a tail of seconds under load.
@@ -135,6 +140,7 @@ def trade_worker(
             teams.extend_team,
             callbacks.deliver_at_once,
         ],
+        awaited=[orders.lock_seat, orders.settle_payment],
         max_cached_workflows=TEAMS_IN_MEMORY,
         # External storage is not used; above 1 the SDK makes a task of every payload all the same.
         max_workflow_task_external_storage_concurrency=1,
@@ -145,16 +151,18 @@ def refund_worker(process: Process, threads: ThreadPoolExecutor) -> Worker:
     """Runs what somebody waits for beside locks and payments of a live team: refunds, and payments that lead to one."""
     database = process.database
     starts = RefundStartActivities(database, partial(start_refund, process.client))
+    activities: list[Callable[..., Any]] = [
+        *refund_steps(database),
+        OrderActivities(database).settle_payment,
+        starts.start_refund,
+        starts.start_refund_by_operator,
+    ]
     return process.worker(
         REFUNDS_QUEUE,
         threads,
         workflows=[RefundWorkflow, PaymentWorkflow],
-        activities=[
-            *refund_steps(database),
-            OrderActivities(database).settle_payment,
-            starts.start_refund,
-            starts.start_refund_by_operator,
-        ],
+        activities=activities,
+        awaited=activities,
         **limited_to(CONCURRENT_REFUNDS),
     )
 

@@ -14,7 +14,7 @@ from db.teams.take_over import take_over
 from db.teams.wakeups import WakeUp, claim_wakeups, give_back_wakeups, leave_wakeups, leave_wakeups_everywhere
 from domain.lifecycle import TeamDecision, TeamStatus
 from domain.messages.teams import RowsChanged, TakeOver, TeamFacts
-from domain.wakeups import ATTEMPTS, FIRST_PAUSE, Urgency, pause_after
+from domain.wakeups import ATTEMPTS, BESIDE_BUYERS, FIRST_PAUSE, Urgency, pause_after, told_at_once
 from tests.db.conftest import Server
 from tests.db.shop import DEADLINE, NOW, SHOP_ADDRESS, TEAM_TTL, Member, Shop
 from tests.stack.running import GROUPBUY
@@ -135,6 +135,23 @@ async def test_the_dispatcher_gives_back_what_temporal_did_not_take_and_records_
     assert untold.value.count == 1
     assert {name: attempts for name, (attempts, _) in (await remaining(shop)).items()} == {taken: 1, refused: 1, away: 0}
     assert await shop.value("SELECT error FROM team_wakeups WHERE error IS NOT NULL") == "INVALID_ARGUMENT: no"
+
+
+async def test_few_are_told_at_a_time_while_buyers_need_the_engine_too(shop: Shop) -> None:
+    campaign = await shop.campaign()
+    teams = [(await shop.team(campaign))[0].team_id for _ in range(8)]
+    await leave_wakeups(shop.database, teams, NOW)
+    are_present = True
+
+    async def tell(*_: object) -> None:
+        pass
+
+    dispatcher = WakeUpDispatcher(shop.database, tell, at_once=8, are_buyers_present=lambda: are_present)
+    assert await dispatcher.tell_next() == BESIDE_BUYERS
+    assert await dispatcher.tell_next() == 0, "none of these has taken over"
+    are_present = False
+    assert await dispatcher.tell_next() == 8 - BESIDE_BUYERS
+    assert told_at_once(2, are_buyers_present=True) == 2
 
 
 async def test_a_claim_and_a_take_over_of_the_same_team_do_not_wait_for_each_other_for_ever(shop: Shop) -> None:

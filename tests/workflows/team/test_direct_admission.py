@@ -1,6 +1,8 @@
 """Seats and payments that were admitted beside a team's workflow: it takes them over, and does what follows."""
 
+import uuid
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -11,8 +13,9 @@ from db.core.invariants import violations
 from domain.lifecycle import TeamStatus
 from domain.messages.callbacks import Address
 from tests.api.receiver import listening
-from tests.workflows.play import SECRET, working
+from tests.workflows.play import SECRET, callback_activities, working
 from tests.workflows.team.direct import play_directly
+from workers.queues import Process, trade_worker
 from workflows.team.workflow import TeamWorkflow
 
 
@@ -87,3 +90,18 @@ async def test_a_wakeup_that_outlives_its_teams_workflow_starts_one_that_ends_at
     assert await direct.team.handle.result() == "failed"
     async with connection(database) as conn:
         assert await conn.fetchval("SELECT count(*) FROM team_wakeups") == 0
+
+
+async def test_a_worker_process_knows_of_the_buyers_whom_workflows_answer(
+    time: WorkflowEnvironment, database: Database
+) -> None:
+    process, queue = Process(time.client, database), f"test-{uuid.uuid4().hex}"
+    with ThreadPoolExecutor(1) as threads:
+        async with callback_activities(database) as callbacks, trade_worker(process, threads, callbacks, queue):
+            direct = await play_directly(time.client, database, queue)
+            await direct.lock(1)
+            await direct.until_taken_over()
+            assert not process.buyers.are_present(), "nobody waits for a team that is taken over"
+            await direct.team.join(2)
+            assert process.buyers.are_present()
+            await direct.team.handle.terminate()
