@@ -82,9 +82,13 @@ class Big:
         offers = [LOAD_OFFER, await self._ops.create_campaign(f"bench-big-{secrets.token_hex(4)}", 3)]
         for number in range(PLAYED):
             await self._play(measured, offers[number % 2])
+        rows: dict[str, int] = {}
         for _ in range(LISTED):
             for path in LISTS:
-                await _time(measured, f"GET ops/{path}", partial(self._ops.get, f"/v1/ops/{path}"))
+                page = await _time(measured, f"GET ops/{path}", partial(self._ops.get, f"/v1/ops/{path}"))
+                rows[path] = len(page["data"])
+        # A page costs what its rows cost: only pages with as many rows can be compared.
+        echo_error(f"rows of a page: {', '.join(f'{path} {count}' for path, count in rows.items())}")
         for _ in range(SWEPT):
             for name, sweep in self._sweeps().items():
                 await _time(measured, name, sweep)
