@@ -73,5 +73,6 @@ async def test_no_group_waits_for_another(rows: Rows) -> None:
     assert rows.reads == [[2], [3]]
     rows.may_answer.set()
 
-    assert await asyncio.gather(even, odd, second_even) == [4, 6, 8]
+    answers = [await each for each in (even, odd, second_even)]
+    assert answers == [4, 6, 8]
     assert rows.reads == [[2], [3], [4]]
