@@ -63,23 +63,35 @@ def money_text(value: Decimal) -> str:
     return f"{value:.2f}"
 
 
+_AS_TEXT = BeforeValidator(_decimal_text, json_schema_input_type=str)
+_TO_THE_CENT = AfterValidator(_plain)
+_WRITTEN = PlainSerializer(money_text, return_type=str, when_used="always")
+_EXAMPLE = Field(examples=["80.00"])
+
+# The bounds come first: behind a function pydantic checks them in Python, one by one.
 TotalMoney = Annotated[
     Decimal,
-    BeforeValidator(_decimal_text, json_schema_input_type=str),
-    Field(ge=0, le=MAX_TOTAL, decimal_places=2, allow_inf_nan=False, examples=["80.00"]),
-    AfterValidator(_plain),
-    PlainSerializer(money_text, return_type=str, when_used="always"),
+    Field(ge=0, le=MAX_TOTAL, decimal_places=2, allow_inf_nan=False),
+    _AS_TEXT,
+    _TO_THE_CENT,
+    _WRITTEN,
+    _EXAMPLE,
 ]
 """A sum of amounts, exact to 0.01."""
 
-Money = Annotated[TotalMoney, Field(le=MAX_AMOUNT)]
+Money = Annotated[
+    Decimal,
+    Field(ge=0, le=MAX_AMOUNT, decimal_places=2, allow_inf_nan=False),
+    _AS_TEXT,
+    _TO_THE_CENT,
+    _WRITTEN,
+    _EXAMPLE,
+]
 """An amount in the campaign's currency, exact to 0.01."""
 
 Price = Annotated[Money, Field(gt=0)]
 
-Balance = Annotated[
-    Decimal, AfterValidator(_plain), PlainSerializer(money_text, return_type=str, when_used="always"), Field(examples=["-4.00"])
-]
+Balance = Annotated[Decimal, _TO_THE_CENT, _WRITTEN, Field(examples=["-4.00"])]
 """A sum that may be negative; only in answers."""
 
 
