@@ -1,7 +1,6 @@
 """The worker process: settings, connections, workers, and a stop that lets running work finish."""
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -29,6 +28,7 @@ from db.core.connection import Database
 from db.core.invariants import Horizons
 from domain.retention import Retention
 from domain.types import validation_message
+from garbage import tune_collector
 from logs import configure_logs, sdk_logging
 from settings import Settings
 from workers.dispatcher import WakeUpDispatcher
@@ -91,10 +91,7 @@ async def run(settings: Settings, deployment: WorkerDeploymentConfig | None) -> 
             await parts.enter_async_context(running(late_seats.run))
             if settings.metrics_port is not None:
                 await parts.enter_async_context(running(partial(measure_pool, database, runtime)))
-            # What was imported stays for good: the collector need not look at it again and again, nor look so often.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(50_000, 50, 100)
+            tune_collector()
             print("ready", flush=True)  # noqa: T201 - the supervisor waits for this line
             await stop.wait()
     finally:

@@ -1,7 +1,6 @@
 """The parts of an API process: connections, services and caches, created once."""
 
 import asyncio
-import gc
 import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -38,6 +37,7 @@ from api.services.teams import TeamService
 from api.services.workflow_runs import WorkflowRuns
 from db.core.connection import Database
 from db.core.listen import REQUEST_COUNTS
+from garbage import tune_collector
 from logs import sdk_logging
 from settings import Settings
 from workflows.client import connect
@@ -135,10 +135,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(_run_forever(run))
         for run in (cache.notices.run, api_keys.run, rate_limiter.run, admission.run, quote_counts.run)
     ]
-    # Imported modules stay for good: frozen, they are not scanned, and collections are rarer.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
+    tune_collector()
     try:
         yield
     finally:

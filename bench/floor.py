@@ -4,7 +4,6 @@ Bare workflows with no-op updates, and shapes: what the workflow of a whole life
 """
 
 import asyncio
-import gc
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
 from bench.load import READY, Stopwatch, serve
+from garbage import tune_collector
 from workers.queues import GRACE, TEAMS_IN_MEMORY, WORKFLOW_THREADS
 from workflows.client import connect
 
@@ -95,9 +95,7 @@ async def work() -> None:
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=GRACE,
     ):
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 50, 100)
+        tune_collector()
         print(READY, flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
