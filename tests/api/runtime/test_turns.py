@@ -12,11 +12,12 @@ from domain.errors import Unavailable
 from tests.api.polling import until
 
 PATIENCE = dict.fromkeys(Turn, 60.0)
-FIRST_INTERVAL = 0.003
+FIRST_INTERVAL = 3.0
+"""so long that by the clock nobody's patience ends in a test"""
 
 
-def new_turns(at_once: int, patience: dict[Turn, float] | None = None) -> Turns:
-    return Turns(at_once, PATIENCE | (patience or {}), FIRST_INTERVAL)
+def new_turns(at_once: int, patience: dict[Turn, float] | None = None, first_interval: float = FIRST_INTERVAL) -> Turns:
+    return Turns(at_once, PATIENCE | (patience or {}), first_interval)
 
 
 class Counter:
@@ -117,7 +118,7 @@ async def test_who_would_wait_too_long_is_refused_at_once_and_counts_only_who_go
 async def test_the_wait_is_estimated_by_the_time_between_answers_of_this_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("api.runtime.turns.time", SimpleNamespace(monotonic=lambda: now))
-    turns = new_turns(1, {Turn.LOCK: 1.5})
+    turns = new_turns(1, {Turn.LOCK: 1.5}, 0.003)
     latecomers: list[asyncio.Task[None]] = []
     async with busy(turns) as slow:
 
@@ -142,14 +143,14 @@ async def test_the_wait_is_estimated_by_the_time_between_answers_of_this_crowd(m
 
 
 async def test_a_process_that_stood_still_for_a_moment_refuses_nobody_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, crowd = 100.0, 2000
+    now, crowd, interval = 100.0, 2000, 0.003
     monkeypatch.setattr("api.runtime.turns.time", SimpleNamespace(monotonic=lambda: now))
-    turns = new_turns(1, {Turn.LOCK: 1.5 * crowd * FIRST_INTERVAL})
+    turns = new_turns(1, {Turn.LOCK: 1.5 * crowd * interval}, interval)
     async with busy(turns) as counter:
 
         def work() -> None:
             nonlocal now
-            now += 1 if len(counter.served) == 10 else FIRST_INTERVAL
+            now += 1 if len(counter.served) == 10 else interval
             if len(counter.served) == 20:
                 latecomers.extend(asyncio.create_task(counter.ask(f"late {number}", Turn.LOCK)) for number in range(20))
 
