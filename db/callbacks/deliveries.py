@@ -96,7 +96,7 @@ class Attempt:
 
 
 # Only a pending delivery changes, and only in the retry period ($11) in which the attempt began: the late result of a slow one
-# can neither reopen a finished delivery nor end one that was asked for meanwhile.
+# can neither reopen a finished delivery nor end one that was asked for meanwhile. But an answer ($12) ends a question in any.
 RECORD_ATTEMPT = """
 WITH attempt AS (
   INSERT INTO delivery_attempts (event_id, kind, address, format, started_at, duration_ms, http_status, error)
@@ -105,7 +105,7 @@ WITH attempt AS (
 UPDATE deliveries
    SET attempts = attempts + 1, status = $9, next_attempt_at = $10,
        finished_at = CASE WHEN $9 = 'pending' THEN NULL ELSE $5::timestamptz + $6 * interval '1 millisecond' END
- WHERE event_id = $1 AND kind = $2 AND address = $3 AND format = $4 AND status = 'pending' AND since = $11
+ WHERE event_id = $1 AND kind = $2 AND address = $3 AND format = $4 AND status = 'pending' AND (since = $11 OR $12)
 """
 # Without waiting for the disk: an attempt lost in a crash of the database is repeated. Not where a later step relies on it,
 # which would be committed after the crash, although what it followed from was lost.
@@ -135,6 +135,7 @@ async def record_attempt(database: Database, delivery: Delivery, attempt: Attemp
             attempt.status,
             attempt.next_attempt_at,
             delivery.since,
+            attempt.answer is not None,
         )
 
 

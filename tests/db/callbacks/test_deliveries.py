@@ -137,7 +137,7 @@ async def test_of_concurrent_attempts_the_first_final_status_holds(shop: Shop) -
 async def test_asynchronous_commit_is_limited_to_the_attempts_transaction(shop: Shop) -> None:
     (delivery, *_) = await pending_deliveries(shop.database, await close_team(shop))
     async with transaction(shop.database) as conn:
-        values = ("http", delivery.address, "standard", NOW, 1, 200, None, "delivered", NOW, delivery.since)
+        values = ("http", delivery.address, "standard", NOW, 1, 200, None, "delivered", NOW, delivery.since, False)
         await conn.execute(RECORD_ATTEMPT_ASYNC, delivery.event_id, *values)
         assert await conn.fetchval("SHOW synchronous_commit") == "off"
     async with connection(shop.database) as conn:

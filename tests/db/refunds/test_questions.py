@@ -60,3 +60,19 @@ async def test_an_answered_question_is_closed_for_good(shop: Shop, by: str) -> N
         assert slice_.refunds == []
     await record_attempt(shop.database, asking, Attempt(NOW, 1, 500, "answered 500", "pending", NOW))
     assert await deliveries(shop, question) == [("closed", attempts)]
+
+
+@pytest.mark.parametrize("answer", list(MallAnswer))
+async def test_an_answer_to_an_attempt_that_began_before_the_question_was_sent_again_ends_it(
+    shop: Shop, answer: MallAnswer
+) -> None:
+    member, *_ = await shop.team(await shop.campaign(), locked=0, paid=3, callback=SHOP_ADDRESS)
+    await shop.refund(member)
+    question = event_id(EventType.ORDER_REFUND_REQUESTED, member.order_id)
+    [asking] = await pending_deliveries(shop.database, [question])
+    await resume_refund(shop.database, ChangeRefund(order_id=member.order_id, attempt=1, now=NOW + HOUR))
+
+    await record_attempt(shop.database, asking, Attempt(NOW, 1, 200, None, "delivered", NOW, answer))
+
+    assert await deliveries(shop, question) == [("delivered", 1)]
+    assert await shop.value("SELECT answer FROM refunds") == answer
