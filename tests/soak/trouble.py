@@ -75,7 +75,7 @@ class Trouble:
 
     def _seconds(self, kind: str) -> float:
         if kind == ENGINE_AWAY:
-            return self.draw.uniform(5.0, 7.0)
+            return self.draw.uniform(8.0, 10.0)  # locks that begin when it is known, and end before it is over
         return self.draw.uniform(0.4, 1.0) if kind.startswith("kill") else self.draw.uniform(0.5, 3.0)
 
 
