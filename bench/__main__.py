@@ -124,7 +124,7 @@ TUNED = ("GROUPBUY_ORCHESTRATED_", "GROUPBUY_WAKEUPS_")
     "--apis",
     type=click.IntRange(min=1),
     default=1,
-    help="API processes of it, to which buyers connect in turn; not --only peer",
+    help="API processes of it, to which buyers connect in turn; --only teams, life, load, outage and the rushes",
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="also write the numbers here")
 def main(

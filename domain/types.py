@@ -97,9 +97,7 @@ Balance = Annotated[Decimal, _TO_THE_CENT, _WRITTEN, Field(examples=["-4.00"])]
 
 # asyncpg stores these two as infinities, and reads infinities back without a time zone.
 _BEFORE_ALL, _AFTER_ALL = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-
-
-OUT_OF_RANGE = "this moment is out of range"
+_OUT_OF_RANGE = "this moment is out of range"
 
 
 def utc(value: datetime) -> datetime:
@@ -111,9 +109,9 @@ def utc(value: datetime) -> datetime:
     try:
         moment = value if value.tzinfo is UTC else value.astimezone(UTC)
     except OverflowError:
-        raise ValueError(OUT_OF_RANGE) from None
+        raise ValueError(_OUT_OF_RANGE) from None
     if not _BEFORE_ALL < moment < _AFTER_ALL:
-        raise ValueError(OUT_OF_RANGE)
+        raise ValueError(_OUT_OF_RANGE)
     return moment
 
 
