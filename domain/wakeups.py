@@ -17,8 +17,8 @@ FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
 RUSH = 40
 """teams changed directly within a second, above which their workflows are told one at a time"""
 BESIDE_BUYERS = 3
-"""workflows told at a time while buyers need the engine, too: with eight, the slowest refunds in a storm of lapses took five times
-as long (docs/performance.md)"""
+"""workflows told at a time while buyers need the engine, too: with eight, the slowest refunds in a storm took five
+times as long (docs/performance.md)"""
 ATTEMPTS = 8
 """times that a workflow is told without taking the rows over, before a person is shown the team"""
 
