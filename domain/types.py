@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -63,30 +63,22 @@ def money_text(value: Decimal) -> str:
     return f"{value:.2f}"
 
 
-_AS_TEXT = BeforeValidator(_decimal_text, json_schema_input_type=str)
+BoundedT = TypeVar("BoundedT")
 _TO_THE_CENT = AfterValidator(_plain)
 _WRITTEN = PlainSerializer(money_text, return_type=str, when_used="always")
-_EXAMPLE = Field(examples=["80.00"])
-
-# The bounds come first: behind a function pydantic checks them in Python, one by one.
-TotalMoney = Annotated[
-    Decimal,
-    Field(ge=0, le=MAX_TOTAL, decimal_places=2, allow_inf_nan=False),
-    _AS_TEXT,
+# Of a type that has its bounds already: behind a function pydantic would check them in Python, one by one.
+_InCents = Annotated[
+    BoundedT,
+    BeforeValidator(_decimal_text, json_schema_input_type=str),
     _TO_THE_CENT,
     _WRITTEN,
-    _EXAMPLE,
+    Field(examples=["80.00"]),
 ]
+
+TotalMoney = _InCents[Annotated[Decimal, Field(ge=0, le=MAX_TOTAL, decimal_places=2, allow_inf_nan=False)]]
 """A sum of amounts, exact to 0.01."""
 
-Money = Annotated[
-    Decimal,
-    Field(ge=0, le=MAX_AMOUNT, decimal_places=2, allow_inf_nan=False),
-    _AS_TEXT,
-    _TO_THE_CENT,
-    _WRITTEN,
-    _EXAMPLE,
-]
+Money = _InCents[Annotated[Decimal, Field(ge=0, le=MAX_AMOUNT, decimal_places=2, allow_inf_nan=False)]]
 """An amount in the campaign's currency, exact to 0.01."""
 
 Price = Annotated[Money, Field(gt=0)]

@@ -48,7 +48,7 @@ class SharedReads(Generic[Question, Answer]):
     async def _answer(self, asked: list[tuple[Question, asyncio.Future[Answer]]]) -> None:
         try:
             answers = await self._read([question for question, _ in asked])
-        except Exception as error:  # noqa: BLE001 - whoever asked handles it
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who asked must get it, or wait for ever
             for _, answer in asked:
                 if not answer.done():
                     answer.set_exception(error)

@@ -16,12 +16,8 @@ OWN_ORDERS = 500
 """how many of the buyer's latest orders are searched for the buyer's own teams"""
 MEMBERS_SHOWN = 10
 
-
-def has_seat(now: str) -> str:
-    """Returns SQL: whether a forming team can be joined. Twin of domain.seats.can_take_seat, but for the status."""
-    return f"deadline > {now} AND lock_count < target_count"
-
-
+# $4 is the time. Twin of domain.seats.can_take_seat, but for the status.
+HAS_SEAT = "deadline > $4 AND lock_count < target_count"
 BEST_FIRST = "target_count - complete_count, deadline"
 
 COLUMNS = "team_id, campaign_id, target_count, lock_count, complete_count, opened_at, deadline"
@@ -29,7 +25,7 @@ COLUMNS = "team_id, campaign_id, target_count, lock_count, complete_count, opene
 # are few.
 JOINABLE = f"""
 SELECT {COLUMNS}, false AS mine FROM teams
- WHERE source = $1 AND campaign_id = $2 AND goods_id = $3 AND status = 'forming' AND {has_seat("$4")}"""
+ WHERE source = $1 AND campaign_id = $2 AND goods_id = $3 AND status = 'forming' AND {HAS_SEAT}"""
 WITH_MEMBERS = f"""
 SELECT t.*, ARRAY(SELECT user_id || ' ' || status FROM orders o
                    WHERE o.team_id = t.team_id AND live ORDER BY locked_at, out_trade_no LIMIT {MEMBERS_SHOWN}) AS members
@@ -47,7 +43,7 @@ WITH own AS MATERIALIZED (
    WHERE live AND campaign_id = $2 AND goods_id = $3
 ), listed AS (
   (SELECT {COLUMNS}, true AS mine FROM teams
-    WHERE team_id = ANY((SELECT team_ids FROM own)::text[]) AND {IS_FORMING} AND {has_seat("$4")}
+    WHERE team_id = ANY((SELECT team_ids FROM own)::text[]) AND {IS_FORMING} AND {HAS_SEAT}
     ORDER BY {BEST_FIRST} LIMIT $5)
   UNION ALL
   ({JOINABLE} AND team_id <> ALL((SELECT team_ids FROM own)::text[]) ORDER BY {BEST_FIRST} LIMIT $6)
