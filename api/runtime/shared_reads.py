@@ -1,7 +1,7 @@
 """Reads that requests share: those that ask while a read is under way are answered by the next one, all together."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 Question = TypeVar("Question")
@@ -14,36 +14,30 @@ class SharedReads(Generic[Question, Answer]):
     Nobody is answered by a read that began before the question: an answer is as fresh as if it were read alone.
     """
 
-    def __init__(
-        self,
-        read: Callable[[Sequence[Question]], Awaitable[Sequence[Answer]]],
-        group: Callable[[Question], Hashable] = lambda _: None,
-    ) -> None:
+    def __init__(self, read: Callable[[Sequence[Question]], Awaitable[Sequence[Answer]]]) -> None:
         """
         Args:
-            read: answers several questions of one group, in their order.
-            group: of a question. No group waits for another; without it, all questions are one.
+            read: answers several questions, in their order.
         """
         self._read = read
-        self._group = group
-        self._waiting: dict[Hashable, list[tuple[Question, asyncio.Future[Answer]]]] = {}
-        self._reading: dict[Hashable, asyncio.Task[None]] = {}
+        self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
+        self._reading: asyncio.Task[None] | None = None
 
     async def get(self, question: Question) -> Answer:
         """Returns the answer, or raises what the read raised."""
-        group = self._group(question)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(group, []).append((question, answer))
-        if group not in self._reading:
-            self._reading[group] = asyncio.create_task(self._read_until_all_are_answered(group))
+        self._waiting.append((question, answer))
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read_until_all_are_answered())
         return await answer
 
-    async def _read_until_all_are_answered(self, group: Hashable) -> None:
+    async def _read_until_all_are_answered(self) -> None:
         try:
-            while asked := self._waiting.pop(group, None):
+            while self._waiting:
+                asked, self._waiting = self._waiting, []
                 await self._answer(asked)
         finally:
-            del self._reading[group]
+            self._reading = None
 
     async def _answer(self, asked: list[tuple[Question, asyncio.Future[Answer]]]) -> None:
         try:

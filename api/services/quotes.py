@@ -25,7 +25,7 @@ class QuoteService:
     ) -> None:
         self._database = database
         self._buyers = SharedReads(self._read_buyers)
-        self._teams_for_all = SharedReads(self._read_teams, group=lambda view: view)
+        self._teams_for_all = SharedReads(self._read_teams)
         self._cache = cache
         self._statistics = statistics
         self._turns = turns
@@ -64,9 +64,8 @@ class QuoteService:
         return await self._teams_for_all.get(view) if sees_others else []
 
     async def _read_teams(self, views: Sequence[MarketView]) -> list[list[MarketTeam]]:
-        """Of views that are all the same."""
         async with connection(self._database) as conn:
-            return [await teams_for_all(conn, views[0], datetime.now(UTC))] * len(views)
+            return await teams_for_all(conn, views, datetime.now(UTC))
 
     async def _context(self, source: str, request: QuoteRequest, now: datetime) -> QuoteContext:
         offer, switches = await self._offer(source, request, now), await self._switches()

@@ -1,13 +1,13 @@
 """The market: teams a buyer can join. One or two index scans, however many teams there are."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from db.core.connection import Connection, Database, Row, fetch_one, planned_for_values
+from db.core.connection import Connection, Database, fetch_one, planned_for_values
 from db.core.planner_hints import IS_FORMING, equal_pair
 from domain.schemas.market import MarketTeam, Statistics
 from domain.types import mask_user_id
@@ -21,18 +21,32 @@ HAS_SEAT = "deadline > $4 AND lock_count < target_count"
 BEST_FIRST = "target_count - complete_count, deadline"
 
 COLUMNS = "team_id, campaign_id, target_count, lock_count, complete_count, opened_at, deadline"
-# In the order of teams_joinable_idx. The scan skips full teams; a team is full for no longer than the payment window, so these
-# are few.
-JOINABLE = f"""
-SELECT {COLUMNS}, false AS mine FROM teams
- WHERE source = $1 AND campaign_id = $2 AND goods_id = $3 AND status = 'forming' AND {HAS_SEAT}"""
-WITH_MEMBERS = f"""
-SELECT t.*, ARRAY(SELECT user_id || ' ' || status FROM orders o
-                   WHERE o.team_id = t.team_id AND live ORDER BY locked_at, out_trade_no LIMIT {MEMBERS_SHOWN}) AS members
-  FROM shown t ORDER BY mine DESC, {BEST_FIRST}
-"""
 
-TEAMS_FOR_ALL = f"WITH shown AS ({JOINABLE} ORDER BY {BEST_FIRST} LIMIT $5) {WITH_MEMBERS}"
+
+def joinable(source: str, campaign_id: str, goods_id: str) -> str:
+    """Returns SQL: teams with a free seat, to be read in the order of teams_joinable_idx.
+
+    The scan skips full teams; a team is full for no longer than the payment window, so these are few.
+    """
+    return f"""
+SELECT {COLUMNS}, false AS mine FROM teams
+ WHERE source = {source} AND campaign_id = {campaign_id} AND goods_id = {goods_id} AND status = 'forming' AND {HAS_SEAT}"""
+
+
+MEMBERS = f"""
+ARRAY(SELECT user_id || ' ' || status FROM orders o
+       WHERE o.team_id = t.team_id AND live ORDER BY locked_at, out_trade_no LIMIT {MEMBERS_SHOWN}) AS members"""
+
+# $1 sources, $2 campaigns, $3 goods, $5 limits, one of each a view.
+TEAMS_FOR_ALL = f"""
+WITH shown AS (
+  SELECT v.position, t.*
+    FROM unnest($1::text[], $2::int[], $3::text[], $5::int[]) WITH ORDINALITY
+         AS v (source, campaign_id, goods_id, places, position)
+   CROSS JOIN LATERAL ({joinable("v.source", "v.campaign_id", "v.goods_id")} ORDER BY {BEST_FIRST} LIMIT v.places) t
+)
+SELECT t.*, {MEMBERS} FROM shown t ORDER BY position, {BEST_FIRST}
+"""
 
 TEAMS = f"""
 WITH own AS MATERIALIZED (
@@ -46,10 +60,11 @@ WITH own AS MATERIALIZED (
     WHERE team_id = ANY((SELECT team_ids FROM own)::text[]) AND {IS_FORMING} AND {HAS_SEAT}
     ORDER BY {BEST_FIRST} LIMIT $5)
   UNION ALL
-  ({JOINABLE} AND team_id <> ALL((SELECT team_ids FROM own)::text[]) ORDER BY {BEST_FIRST} LIMIT $6)
+  ({joinable("$1", "$2", "$3")} AND team_id <> ALL((SELECT team_ids FROM own)::text[]) ORDER BY {BEST_FIRST} LIMIT $6)
 ), shown AS (
   SELECT * FROM listed ORDER BY mine DESC, {BEST_FIRST} LIMIT $5
-) {WITH_MEMBERS}
+)
+SELECT t.*, {MEMBERS} FROM shown t ORDER BY mine DESC, {BEST_FIRST}
 """
 
 
@@ -63,27 +78,42 @@ class MarketView:
     limit: int
 
 
-async def teams_for_all(conn: Connection, view: MarketView, now: datetime) -> list[MarketTeam]:
-    """Returns teams with a free seat as everybody sees them who has none: by missing payments and deadline, least first."""
-    rows = await conn.fetch(TEAMS_FOR_ALL, view.source, view.campaign_id, view.goods_id, now, view.limit)
-    return _teams(rows)
+async def teams_for_all(conn: Connection, views: Sequence[MarketView], now: datetime) -> list[list[MarketTeam]]:
+    """Returns for each view the teams with a free seat as everybody sees them who has none.
+
+    They are in order of missing payments and deadline, least first. Equal views are read once.
+    """
+    asked = list(dict.fromkeys(views))
+    rows = await conn.fetch(
+        TEAMS_FOR_ALL,
+        [view.source for view in asked],
+        [view.campaign_id for view in asked],
+        [view.goods_id for view in asked],
+        now,
+        [view.limit for view in asked],
+    )
+    shown: list[list[dict[str, Any]]] = [[] for _ in asked]
+    for row in map(dict, rows):
+        shown[row.pop("position") - 1].append(row)
+    teams = dict(zip(asked, map(_teams, shown), strict=True))
+    return [teams[view] for view in views]
 
 
 async def teams_for(conn: Connection, view: MarketView, now: datetime, user_id: str, *, sees_others: bool) -> list[MarketTeam]:
     """Returns teams with a free seat as a buyer sees them: the buyer's own first, and only these without `sees_others`."""
     what = (view.source, view.campaign_id, view.goods_id, now, view.limit)
-    return _teams(await conn.fetch(TEAMS, *what, view.limit if sees_others else 0, user_id), user_id)
+    return _teams(map(dict, await conn.fetch(TEAMS, *what, view.limit if sees_others else 0, user_id)), user_id)
 
 
 # One adapter call for the whole list: faster than constructing each model.
 MARKET_TEAMS = TypeAdapter(list[MarketTeam])
 
 
-def _teams(rows: Sequence[Row], viewer: str | None = None) -> list[MarketTeam]:
+def _teams(rows: Iterable[dict[str, Any]], viewer: str | None = None) -> list[MarketTeam]:
     return MARKET_TEAMS.validate_python([_team(row, viewer) for row in rows])
 
 
-def _team(row: Row, viewer: str | None) -> dict[str, Any]:
+def _team(row: dict[str, Any], viewer: str | None) -> dict[str, Any]:
     seats_left = row["target_count"] - row["lock_count"]
     return {**row, "seats_left": seats_left, "members": [_member(member, viewer) for member in row["members"]]}
 

@@ -231,7 +231,8 @@ async def test_the_market_lists_the_teams_of_can_take_seat(cases: Cases) -> None
 
                 expected = can_take_seat(status, deadline, NOW, lock_count=lock_count, target_count=TARGET)
                 assert [team.mine for team in listed] == [is_member] * expected, (status, deadline, lock_count)
-                assert len(await teams_for_all(case.conn, view, NOW)) == expected, (status, deadline, lock_count)
+                (for_all,) = await teams_for_all(case.conn, [view], NOW)
+                assert len(for_all) == expected, (status, deadline, lock_count)
 
 
 def counts(live_orders: int, take_limit: int, stock_left: int | None) -> Facts:

@@ -61,18 +61,3 @@ async def test_a_failure_is_of_those_who_asked_together(rows: Rows) -> None:
     failed = await asyncio.gather(reads.get(0), reads.get(1), return_exceptions=True)
     assert [type(each) for each in failed] == [LookupError, LookupError]
     assert await reads.get(1) == 2
-
-
-async def test_no_group_waits_for_another(rows: Rows) -> None:
-    reads = SharedReads(rows.double, group=lambda number: number % 2)
-    even, odd = asyncio.create_task(reads.get(2)), asyncio.create_task(reads.get(3))
-    await rows.is_asked.wait()
-    second_even = asyncio.create_task(reads.get(4))
-    await asyncio.sleep(0)
-
-    assert rows.reads == [[2], [3]]
-    rows.may_answer.set()
-
-    answers = [await each for each in (even, odd, second_even)]
-    assert answers == [4, 6, 8]
-    assert rows.reads == [[2], [3], [4]]

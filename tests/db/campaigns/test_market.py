@@ -1,5 +1,6 @@
 """The market: teams a buyer can join, and the statistics."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -29,7 +30,7 @@ async def teams(
     async with connection(shop.database) as conn:
         for_buyer = await teams_for(conn, view, now, user, sees_others=sees_others)
         for_stranger = await teams_for(conn, view, now, "stranger", sees_others=True)
-        assert await teams_for_all(conn, view, now) == for_stranger, "who has no seat sees what everybody sees"
+        assert await teams_for_all(conn, [view], now) == [for_stranger], "who has no seat sees what everybody sees"
     return for_buyer
 
 
@@ -55,6 +56,20 @@ async def test_order_is_own_teams_then_missing_payments_then_deadline(shop: Shop
     ]
     assert await teams(shop, campaign, limit=2) == found[:2]
     assert await teams(shop, campaign, sees_others=False) == found[:1]
+
+
+async def test_several_views_are_read_in_one_statement(shop: Shop) -> None:
+    campaign, other, empty = await shop.campaign(), await shop.campaign(), await shop.campaign()
+    opened = [(await shop.team(each))[0].team_id for each in (campaign, campaign, other)]
+    views = [MarketView(SOURCE, each.campaign_id, each.goods[0].goods_id, 20) for each in (other, empty, campaign, other)]
+    first_only = replace(views[2], limit=1)
+
+    async with connection(shop.database) as conn:
+        found = await teams_for_all(conn, [*views, first_only], NOW)
+
+    listed = [[team.team_id for team in teams] for teams in found]
+    assert [sorted(team_ids) for team_ids in listed[:4]] == [opened[2:], [], sorted(opened[:2]), opened[2:]]
+    assert listed[4] == listed[2][:1]
 
 
 async def test_own_team_is_listed_once_and_other_users_are_masked(shop: Shop) -> None:
@@ -136,9 +151,10 @@ async def test_joinable_teams_are_found_by_their_index(shop: Shop) -> None:
     )
     try:
         await shop.execute("ANALYZE teams")
-        values = (SOURCE, campaign.campaign_id, opener.request.goods_id, NOW, 20)
-        for sql, own in ((TEAMS_FOR_ALL, ()), (TEAMS, (20, BUYER))):
-            plan = "\n".join(row[0] for row in await shop.rows(f"EXPLAIN {sql}", *values, *own))
+        what = (SOURCE, campaign.campaign_id, opener.request.goods_id)
+        for_all = ([SOURCE], [campaign.campaign_id], [opener.request.goods_id], NOW, [20])
+        for sql, values in ((TEAMS_FOR_ALL, for_all), (TEAMS, (*what, NOW, 20, 20, BUYER))):
+            plan = "\n".join(row[0] for row in await shop.rows(f"EXPLAIN {sql}", *values))
             assert "teams_joinable_idx" in plan
             assert "Seq Scan on teams" not in plan
     finally:
