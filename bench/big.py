@@ -123,7 +123,7 @@ class Big:
             "invariants: campaigns": lambda: check_campaigns(database),
             "statistics of a day": lambda: count_day(database, yesterday, now),
             "settlements of a day": lambda: count_settlements(database, yesterday, now),
-            "statistics of the market": lambda: count_statistics(database, "s01", 100123),
+            "statistics of the market": lambda: count_statistics(database, [("s01", 100123)]),
         }
 
 

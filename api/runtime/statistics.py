@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from api.runtime.shared_reads import SharedReads
 from db.campaigns.market import count_statistics
 from db.core.connection import Database
 from domain.schemas.market import Statistics
@@ -14,6 +16,8 @@ TTL_PER_ROW = 10e-6
 """seconds per row read, where that is longer: counting then takes no more than a twentieth of the time"""
 STALE_ROWS = 200_000
 """rows from which a request is served the previous count while a new one is under way"""
+ROWS_COUNTED_ALONE = 10_000
+"""rows from which nobody waits for the count but those who asked for it"""
 MAX_CAMPAIGNS = 10_000
 
 
@@ -34,12 +38,13 @@ Campaign = tuple[str, int]
 
 
 class StatisticsCache:
-    """Counts per campaign and mall; concurrent requests for one campaign share one query."""
+    """Counts per campaign and mall. Concurrent requests for one campaign share one count, and small campaigns one statement."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._counts: dict[Campaign, CachedCount] = {}
         self._running: dict[Campaign, asyncio.Task[Statistics]] = {}
+        self._small = SharedReads(self._read)
 
     async def get(self, source: str, campaign_id: int) -> Statistics:
         """Returns the cached count while it is fresh, else counts again."""
@@ -57,11 +62,18 @@ class StatisticsCache:
 
     async def _count(self, campaign: Campaign) -> Statistics:
         counted_at = time.monotonic()
-        statistics = await count_statistics(self._database, *campaign)
+        cached = self._counts.get(campaign)
+        if cached is None or cached.rows < ROWS_COUNTED_ALONE:
+            statistics = await self._small.get(campaign)
+        else:
+            (statistics,) = await self._read([campaign])
         if len(self._counts) >= MAX_CAMPAIGNS:
             self._counts.clear()
         self._counts[campaign] = CachedCount(statistics, counted_at)
         return statistics
+
+    async def _read(self, campaigns: Sequence[Campaign]) -> list[Statistics]:
+        return await count_statistics(self._database, campaigns)
 
     def _finish(self, campaign: Campaign, task: asyncio.Task[Statistics]) -> None:
         del self._running[campaign]

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from db.core.connection import Connection, Database, fetch_one, planned_for_values
+from db.core.connection import Connection, Database, connection
 from db.core.planner_hints import IS_FORMING, equal_pair
 from domain.schemas.market import MarketTeam, Statistics
 from domain.types import mask_user_id
@@ -123,18 +123,12 @@ def _member(stored: str, viewer: str | None) -> dict[str, str]:
     return {"user_id": user_id if user_id == viewer else mask_user_id(user_id), "status": status}
 
 
-# Refunds do not lower the counts, nor does retention. Every user who ever had a seat has a quota row.
-STATISTICS = """
-SELECT count(*) + coalesce((SELECT teams FROM removed_teams WHERE campaign_id = $1 AND source = $2), 0) AS team_count,
-       count(completed_at) + coalesce((SELECT completed FROM removed_teams WHERE campaign_id = $1 AND source = $2), 0)
-       AS completed_team_count,
-       (SELECT count(*) FROM user_quotas WHERE campaign_id = $1 AND source = $2) AS user_count
-  FROM teams WHERE campaign_id = $1 AND source = $2
-"""
+async def count_statistics(database: Database, campaigns: Sequence[tuple[str, int]]) -> list[Statistics]:
+    """Counts for each mall and campaign.
 
-
-async def count_statistics(database: Database, source: str, campaign_id: int) -> Statistics:
-    """Reads every team of the campaign, so callers cache the result (api/runtime/statistics.py)."""
-    async with planned_for_values(database) as conn:
-        row = await fetch_one(conn, STATISTICS, campaign_id, source)
-    return Statistics(**row)
+    It reads every team of theirs, so callers cache the result (api/runtime/statistics.py).
+    """
+    ids, sources = [campaign_id for _, campaign_id in campaigns], [source for source, _ in campaigns]
+    async with connection(database) as conn:
+        rows = await conn.fetch("SELECT * FROM groupbuy_campaign_statistics($1, $2)", ids, sources)
+    return [Statistics(**row) for row in rows]

@@ -116,9 +116,12 @@ async def test_what_is_counted_of_a_campaign_stays(shop: Shop) -> None:
     (lapsed,) = await shop.team(first.campaign, locked=1)
     await shop.conclude(lapsed, TeamDecision.CLOSE, NOW)
     await sequenced(shop)
-    before = await read_funnel(shop.database, campaign_id), await count_statistics(shop.database, SOURCE, campaign_id)
+    before = await read_funnel(shop.database, campaign_id), await count_statistics(shop.database, [(SOURCE, campaign_id)])
     assert (await removed(shop)).teams == 2
-    assert before == (await read_funnel(shop.database, campaign_id), await count_statistics(shop.database, SOURCE, campaign_id))
+    assert before == (
+        await read_funnel(shop.database, campaign_id),
+        await count_statistics(shop.database, [(SOURCE, campaign_id)]),
+    )
     await shop.lock(shop.opener(first.campaign))
     assert await shop.try_lock(shop.opener(first.campaign)) is ErrorCode.STOCK_EXHAUSTED
 
