@@ -67,10 +67,13 @@ class StatisticsCache:
             statistics = await self._small.get(campaign)
         else:
             (statistics,) = await self._read([campaign])
+        self.remember(campaign, CachedCount(statistics, counted_at))
+        return statistics
+
+    def remember(self, campaign: Campaign, count: CachedCount) -> None:
         if len(self._counts) >= MAX_CAMPAIGNS:
             self._counts.clear()
-        self._counts[campaign] = CachedCount(statistics, counted_at)
-        return statistics
+        self._counts[campaign] = count
 
     async def _read(self, campaigns: Sequence[Campaign]) -> list[Statistics]:
         return await count_statistics(self._database, campaigns)

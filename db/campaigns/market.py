@@ -42,8 +42,8 @@ TEAMS_FOR_ALL = f"""
 WITH shown AS (
   SELECT v.position, t.*
     FROM unnest($1::text[], $2::int[], $3::text[], $5::int[]) WITH ORDINALITY
-         AS v (source, campaign_id, goods_id, places, position)
-   CROSS JOIN LATERAL ({joinable("v.source", "v.campaign_id", "v.goods_id")} ORDER BY {BEST_FIRST} LIMIT v.places) t
+         AS v (source, campaign_id, goods_id, at_most, position)
+   CROSS JOIN LATERAL ({joinable("v.source", "v.campaign_id", "v.goods_id")} ORDER BY {BEST_FIRST} LIMIT v.at_most) t
 )
 SELECT t.*, {MEMBERS} FROM shown t ORDER BY position, {BEST_FIRST}
 """
