@@ -16,8 +16,8 @@ TTL_PER_ROW = 10e-6
 """seconds per row read, where that is longer: counting then takes no more than a twentieth of the time"""
 STALE_ROWS = 200_000
 """rows from which a request is served the previous count while a new one is under way"""
-ROWS_COUNTED_ALONE = 10_000
-"""rows from which nobody waits for the count but those who asked for it"""
+SMALL_ROWS = 10_000
+"""rows up to which a campaign is counted together with others: nobody waits for a larger one but those who asked for it"""
 MAX_CAMPAIGNS = 10_000
 
 
@@ -63,17 +63,14 @@ class StatisticsCache:
     async def _count(self, campaign: Campaign) -> Statistics:
         counted_at = time.monotonic()
         cached = self._counts.get(campaign)
-        if cached is None or cached.rows < ROWS_COUNTED_ALONE:
+        if cached is not None and cached.rows <= SMALL_ROWS:
             statistics = await self._small.get(campaign)
-        else:
+        else:  # large, or never counted and perhaps large
             (statistics,) = await self._read([campaign])
-        self.remember(campaign, CachedCount(statistics, counted_at))
-        return statistics
-
-    def remember(self, campaign: Campaign, count: CachedCount) -> None:
         if len(self._counts) >= MAX_CAMPAIGNS:
             self._counts.clear()
-        self._counts[campaign] = count
+        self._counts[campaign] = CachedCount(statistics, counted_at)
+        return statistics
 
     async def _read(self, campaigns: Sequence[Campaign]) -> list[Statistics]:
         return await count_statistics(self._database, campaigns)

@@ -191,5 +191,8 @@ async def test_a_small_campaign_is_counted_without_reading_a_large_one(shop: Sho
         assert counted[1] == Statistics(team_count=0, completed_team_count=0, user_count=0)
         await read_funnel(one_connection, small)
         assert await read_in_scans() == before
+        async with connection(one_connection) as conn:
+            await conn.fetchval("SELECT count(live) FROM user_quotas")
+        assert await read_in_scans() >= before + MANY, "a scan is seen"
     finally:
         await one_connection.close()
